@@ -1,0 +1,15 @@
+"""The mathematics of one time step, and of one step back.
+
+A cell is a small frozen object without parameters of its own: how many gates and states it has, what shapes its
+parameters take, `step`, and (for ours) `trace` and a hand-derived `step_backward`. It knows nothing of time, of
+layers or of engines. `catalog` lists every cell; the layers, the kernels, the conformance tests and the docs walk
+over that list.
+"""
+
+from unrolled.cells.base import Cell, Params, State, StepGradients, Trace
+from unrolled.cells.catalog import CELLS, variants
+from unrolled.cells.gru import GRUCell
+from unrolled.cells.lstm import LSTMCell
+from unrolled.cells.rnn import RNNCell
+
+__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "Params", "RNNCell", "State", "StepGradients", "Trace", "variants"]

@@ -1,0 +1,120 @@
+"""The contract every cell keeps.
+
+Letters: B batch, I input, H hidden, P projected hidden (H where there is no projection), G gates.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+State = tuple[Tensor, ...]
+Params = Mapping[str, Tensor]
+Trace = dict[str, Tensor]
+
+
+class StepGradients(NamedTuple):
+    """What one step of BPTT yields.
+
+    Attributes:
+        dx_gates: (B, G·H), the gradient arriving at the input's share of the gates.
+        dstate: one tensor per state, shaped as that state: what flows on to the step before.
+        dparams: this step's contribution to the gradient of each parameter that the step itself uses.
+    """
+
+    dx_gates: Tensor
+    dstate: State
+    dparams: dict[str, Tensor]
+
+
+class Cell(ABC):
+    """One recurrence. Subclasses are frozen dataclasses: two cells with equal options are equal and hash alike.
+
+    A cell of your own needs `name`, `num_gates`, `parameter_shapes`, `state_sizes` and `step`; autograd then does its
+    backward pass, and `unrolled.layers.Recurrent` makes a layer of it. Cells that also define `trace` and
+    `step_backward` can be looked into and take part in the explicit BPTT of `unrolled.scan`.
+    """
+
+    name: ClassVar[str]
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    #: whether `step` takes `mask`, the variational dropout mask on the recurrent connection
+    accepts_mask: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def num_gates(self) -> int:
+        """G, the number of blocks of H rows in weight_ih."""
+
+    @abstractmethod
+    def parameter_shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the parameters, in torch.nn's order; `weight_ih` is among them."""
+
+    @abstractmethod
+    def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
+        """Width of each state; the first state is the output."""
+
+    @abstractmethod
+    def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
+        """The next state.
+
+        Args:
+            x_gates: what `project_input` made of x_t, (B, G·H).
+            state: the previous state; not modified.
+            params: the parameters by name.
+            mask: (B, P), multiplies h_{t-1} where it enters the recurrent products, and nowhere else.
+        """
+
+    def project_input(self, x: Tensor, params: Params) -> Tensor:
+        """W_ih x + b_ih for any number of leading dimensions, (…, I) → (…, G·H)."""
+        return F.linear(x, params["weight_ih"], params.get("bias_ih"))
+
+    def project_input_backward(
+        self, x: Tensor, dx_gates: Tensor, params: Params
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradient of `project_input`: for x, and for the parameters it uses.
+
+        Args:
+            x: (T, B, I).
+            dx_gates: (T, B, G·H).
+        """
+        rows, drows = x.reshape(-1, x.shape[-1]), dx_gates.reshape(-1, dx_gates.shape[-1])
+        dparams = {"weight_ih": drows.T @ rows}
+        if "bias_ih" in params:
+            dparams["bias_ih"] = drows.sum(0)
+        return dx_gates @ params["weight_ih"], dparams
+
+    def trace(
+        self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None
+    ) -> tuple[State, Trace]:
+        """As `step`, and a record of every gate, by name: what pictures show and `step_backward` needs.
+
+        Raises:
+            NotImplementedError: for a cell that defines `step` alone.
+        """
+        raise NotImplementedError(f"the cell {self.name!r} defines step alone, so it has no record of its gates")
+
+    def step_backward(self, trace: Trace, dstate: State, params: Params) -> StepGradients:
+        """One step of BPTT: from the gradient of the new state to those of what made it.
+
+        Args:
+            trace: the record of that step.
+            dstate: the gradient of each new state, from the loss at this step and from all later ones.
+
+        Raises:
+            NotImplementedError: for a cell that defines `step` alone; autograd through `scan` serves it.
+        """
+        raise NotImplementedError(f"the cell {self.name!r} defines no step_backward; autograd through scan serves it")
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether the cell defines `trace` and `step_backward`."""
+        return type(self).trace is not Cell.trace and type(self).step_backward is not Cell.step_backward
+
+    def initial_state(self, batch: int, hidden_size: int, like: Tensor) -> State:
+        """Zeros of every state, in the dtype and on the device of `like`."""
+        return tuple(torch.zeros(batch, n, dtype=like.dtype, device=like.device) for n in self.state_sizes(hidden_size))

@@ -1,0 +1,304 @@
+"""Unfolding: one cell over T steps, and backpropagation through time over the same steps.
+
+`scan` is plain torch and differentiable by autograd, to any order, forwards and backwards. `unfold` is the same walk
+with a tape of every gate, and `bptt` walks that tape back by the cells' hand-derived `step_backward`. All engines,
+however fast, are held to `scan`; `scan` and `bptt` are held to each other.
+
+Letters: T time, B batch, I input, H hidden, G gates. Time comes first everywhere in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unrolled.cells import Cell, Params, State, Trace
+from unrolled.errors import ArgumentError, ShapeError
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The random regularisers of one direction of one layer, drawn by the layer.
+
+    Attributes:
+        recurrent: (B, P), variational dropout on the recurrent connection: one mask for all steps, already scaled
+            by 1/(1 − p). Source: Gal & Ghahramani 2016, arXiv 1512.05287.
+        zoneout: for each state, either a bool tensor (T, B, size), true where the old value is kept (training), or
+            the probability itself (evaluation), or None. Source: Krueger et al. 2017, arXiv 1606.01305.
+    """
+
+    recurrent: Tensor | None = None
+    zoneout: tuple[Tensor | float | None, ...] | None = None
+
+
+class ScanResult(NamedTuple):
+    """What a scan yields.
+
+    Attributes:
+        output: (T, B, P), the first state at every step; zero where a sequence is over.
+        state: the final states, each (B, size): of a sequence with a length, those after its last valid step.
+    """
+
+    output: Tensor
+    state: State
+
+
+class Tape(NamedTuple):
+    """What `unfold` records and `bptt` reads. Lists are in the order in which steps were taken."""
+
+    x: Tensor
+    order: list[int]
+    traces: list[Trace]
+    valid: Tensor | None
+    masks: Masks
+    truncate: int | None
+
+    def stacked(self) -> Trace:
+        """Every recorded quantity as (T, B, size), in time order, zero where a sequence is over."""
+        names = [k for k in self.traces[0] if "." not in k and k != "mask"]
+        by_time = [self.traces[self.order.index(t)] for t in range(len(self.order))]
+        stacks = {k: torch.stack([trace[k] for trace in by_time]) for k in names}
+        if self.valid is None:
+            return stacks
+        return {k: v.masked_fill(~self.valid.unsqueeze(-1), 0) for k, v in stacks.items()}
+
+
+class ScanGradients(NamedTuple):
+    """What BPTT yields.
+
+    Attributes:
+        dx: (T, B, I); exactly zero where a sequence is over.
+        dstate: the gradient of the initial states.
+        dparams: the gradient of every parameter.
+        errors: for each state (T, B, size), the error that arrives at that state after step t, the loss at t included.
+    """
+
+    dx: Tensor
+    dstate: State
+    dparams: dict[str, Tensor]
+    errors: tuple[Tensor, ...]
+
+
+def scan(
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    params: Params,
+    *,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    truncate: int | None = None,
+    masks: Masks | None = None,
+) -> ScanResult:
+    """Run a cell over time.
+
+    Args:
+        cell: the recurrence.
+        x: (T, B, I). What stands at steps a sequence does not have is never read, NaN included.
+        state: the initial states, each (B, size); not modified.
+        params: the cell's parameters by name.
+        lengths: (B,), the number of valid steps of each sequence, 0 to T; None means T for all.
+        reverse: run from the last valid step to the first; outputs stay at their own t.
+        truncate: cut the gradient every so many steps (truncated BPTT); the values are the same.
+        masks: the regularisers, drawn beforehand.
+
+    Raises:
+        ShapeError, ArgumentError: naming the argument.
+    """
+    walk = _Walk(cell, x, state, params, lengths, reverse, truncate, masks)
+    outputs: list[Tensor] = [x] * len(walk.order)
+    for t, x_gates, previous in walk.steps():
+        proposed = walk.cell_step(x_gates, previous)
+        outputs[t] = walk.settle(t, previous, proposed)
+    output = torch.stack(outputs)
+    if walk.valid is not None:
+        output = output.masked_fill(~walk.valid.unsqueeze(-1), 0)
+    return ScanResult(output, walk.state)
+
+
+def unfold(
+    cell: Cell,
+    x: Tensor,
+    state: State,
+    params: Params,
+    *,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    truncate: int | None = None,
+    masks: Masks | None = None,
+) -> tuple[ScanResult, Tape]:
+    """As `scan`, with the tape of all that happened at each step.
+
+    Raises:
+        ArgumentError: for a cell that defines `step` alone.
+    """
+    if not cell.is_traced:
+        raise ArgumentError(f"cell: {cell.name!r} defines step alone; unfolding needs trace and step_backward")
+    walk = _Walk(cell, x, state, params, lengths, reverse, truncate, masks)
+    outputs: list[Tensor] = [x] * len(walk.order)
+    traces: list[Trace] = []
+    for t, x_gates, previous in walk.steps():
+        proposed, trace = cell.trace(x_gates, previous, params, walk.masks.recurrent)
+        traces.append(trace)
+        outputs[t] = walk.settle(t, previous, proposed)
+    output = torch.stack(outputs)
+    if walk.valid is not None:
+        output = output.masked_fill(~walk.valid.unsqueeze(-1), 0)
+    return ScanResult(output, walk.state), Tape(walk.x, walk.order, traces, walk.valid, walk.masks, truncate)
+
+
+def bptt(cell: Cell, tape: Tape, params: Params, doutput: Tensor, dstate: State) -> ScanGradients:
+    """Backpropagation through time, by hand.
+
+    Walks the tape from the last step taken to the first; at each step the error from the loss at that step joins the
+    error that came back from later steps, and the cell turns it into the error of the step before and its own
+    contribution to the gradient of every parameter, which add up: the weights are shared over time.
+
+    Args:
+        cell, tape, params: as given to and got from `unfold`.
+        doutput: (T, B, P), the gradient of the outputs.
+        dstate: the gradient of the final states.
+
+    Source: Werbos 1990, doi:10.1109/5.58337.
+    """
+    if tape.valid is not None:
+        doutput = doutput.masked_fill(~tape.valid.unsqueeze(-1), 0)
+    dparams: dict[str, Tensor] = {}
+    dx_gates: list[Tensor] = [doutput] * len(tape.order)
+    errors: list[State] = [()] * len(tape.order)
+    flowing = tuple(dstate)
+    for index in reversed(range(len(tape.order))):
+        t = tape.order[index]
+        flowing = (flowing[0] + doutput[t], *flowing[1:])
+        errors[t] = flowing
+        dproposed, dkept = _settle_backward(t, flowing, tape.valid, tape.masks)
+        step = cell.step_backward(tape.traces[index], dproposed, params)
+        dx_gates[t] = step.dx_gates
+        for name, share in step.dparams.items():
+            dparams[name] = dparams[name] + share if name in dparams else share
+        flowing = tuple(d if k is None else d + k for d, k in zip(step.dstate, dkept, strict=True))
+        if _is_cut(index, tape.truncate):
+            flowing = tuple(torch.zeros_like(d) for d in flowing)
+    dx, from_input = cell.project_input_backward(tape.x, torch.stack(dx_gates), params)
+    for name, share in from_input.items():
+        dparams[name] = dparams[name] + share if name in dparams else share
+    if tape.valid is not None:
+        dx = dx.masked_fill(~tape.valid.unsqueeze(-1), 0)
+    stacked = tuple(torch.stack([e[k] for e in errors]) for k in range(len(dstate)))
+    return ScanGradients(dx, flowing, dparams, stacked)
+
+
+class _Walk:
+    """One pass over time: the order of the steps, the state between them, and what lengths and zoneout do to it."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        x: Tensor,
+        state: State,
+        params: Params,
+        lengths: Tensor | None,
+        reverse: bool,
+        truncate: int | None,
+        masks: Masks | None,
+    ) -> None:
+        _check(cell, x, state, params, truncate)
+        self.cell, self.params, self.truncate = cell, params, truncate
+        self.masks = masks or Masks()
+        self.state = tuple(state)
+        steps = range(x.shape[0])
+        self.order = list(reversed(steps)) if reverse else list(steps)
+        self.valid = None if lengths is None else valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device)
+        # filled before the projection, since 0 · NaN in its backward would reach the weights
+        self.x = x if self.valid is None else x.masked_fill(~self.valid.unsqueeze(-1), 0)
+
+    def steps(self) -> Iterator[tuple[int, Tensor, State]]:
+        """t, the gates' input at t, and the state that enters, in the order in which steps are taken."""
+        x_gates = self.cell.project_input(self.x, self.params).unbind(0)
+        for index, t in enumerate(self.order):
+            if _is_cut(index, self.truncate):
+                self.state = tuple(s.detach() for s in self.state)
+            yield t, x_gates[t], self.state
+
+    def cell_step(self, x_gates: Tensor, state: State) -> State:
+        """The cell's step; the mask is named only if there is one, so that a cell need not know of it."""
+        if self.masks.recurrent is None:
+            return self.cell.step(x_gates, state, self.params)
+        return self.cell.step(x_gates, state, self.params, self.masks.recurrent)
+
+    def settle(self, t: int, previous: State, proposed: State) -> Tensor:
+        """Take the cell's proposal as the new state, but for what zoneout keeps and sequences that are over."""
+        settled = []
+        for k, (old, new) in enumerate(zip(previous, proposed, strict=True)):
+            keep = None if self.masks.zoneout is None else self.masks.zoneout[k]
+            if isinstance(keep, Tensor):
+                new = torch.where(keep[t], old, new)
+            elif keep is not None:
+                new = keep * old + (1 - keep) * new
+            settled.append(new if self.valid is None else torch.where(self.valid[t].unsqueeze(-1), new, old))
+        self.state = tuple(settled)
+        return self.state[0]
+
+
+def _settle_backward(
+    t: int, dstate: State, valid: Tensor | None, masks: Masks
+) -> tuple[State, tuple[Tensor | None, ...]]:
+    """The gradient of `_Walk.settle`: for the cell's proposal, and for the previous state where it was kept."""
+    dproposed, dkept = [], []
+    for k, d in enumerate(dstate):
+        kept: Tensor | None = None
+        if valid is not None:
+            over = ~valid[t].unsqueeze(-1)
+            kept, d = d * over, d.masked_fill(over, 0)
+        keep = None if masks.zoneout is None else masks.zoneout[k]
+        if keep is not None:
+            share = keep[t].to(d.dtype) if isinstance(keep, Tensor) else keep
+            kept = d * share if kept is None else kept + d * share
+            d = d * (1 - share)
+        dproposed.append(d)
+        dkept.append(kept)
+    return tuple(dproposed), tuple(dkept)
+
+
+def _is_cut(index: int, truncate: int | None) -> bool:
+    """Whether the gradient stops before the step taken as number `index`."""
+    return truncate is not None and index > 0 and index % truncate == 0
+
+
+def valid_steps(lengths: Tensor, time: int, batch: int) -> Tensor:
+    """(T, B) bool, true where a sequence still runs.
+
+    Raises:
+        ShapeError, ArgumentError: for lengths that are not (B,) integers from 0 to T.
+    """
+    if tuple(lengths.shape) != (batch,):
+        raise ShapeError("lengths", f"(B={batch},)", lengths.shape)
+    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
+        raise ArgumentError(f"lengths: expected integers, found {lengths.dtype}")
+    if batch and (int(lengths.min()) < 0 or int(lengths.max()) > time):
+        wrong = next(i for i, n in enumerate(lengths.tolist()) if not 0 <= n <= time)
+        raise ArgumentError(f"lengths[{wrong}]: expected 0 to T={time}, found {int(lengths[wrong])}")
+    return torch.arange(time, device=lengths.device).unsqueeze(1) < lengths.unsqueeze(0)
+
+
+def _check(cell: Cell, x: Tensor, state: Sequence[Tensor], params: Params, truncate: int | None) -> None:
+    if x.dim() != 3:
+        raise ShapeError("x", "(T, B, I)", x.shape)
+    if x.shape[0] == 0:
+        raise ShapeError("x", "(T, B, I) with T of at least 1", x.shape)
+    width = params["weight_ih"].shape[1]
+    if x.shape[2] != width:
+        raise ShapeError("x", f"(T, B, I={width})", x.shape)
+    if len(state) != len(cell.state_names):
+        raise ArgumentError(f"state: expected {len(cell.state_names)} tensors {cell.state_names}, found {len(state)}")
+    hidden = params["weight_ih"].shape[0] // cell.num_gates
+    sizes = cell.state_sizes(hidden)
+    for name, tensor, size in zip(cell.state_names, state, sizes, strict=True):
+        if tuple(tensor.shape) != (x.shape[1], size):
+            raise ShapeError(f"state {name}", f"(B={x.shape[1]}, {size})", tensor.shape)
+    if truncate is not None and truncate < 1:
+        raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
