@@ -1,0 +1,108 @@
+"""torch's own recurrent operators behind the contract: ATen and oneDNN on a CPU, cuDNN on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, _VF
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
+from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
+
+
+def _operator(cell: Cell) -> str | None:
+    """torch's name for a cell that it has, as in `torch._VF`, or None."""
+    if isinstance(cell, LSTMCell):
+        return None if cell.layer_norm or cell.peephole or cell.coupled else "lstm"
+    if isinstance(cell, GRUCell):
+        return None if cell.layer_norm or not cell.reset_after else "gru"
+    if isinstance(cell, RNNCell):
+        return None if cell.layer_norm or cell.nonlinearity == "sigmoid" else f"rnn_{cell.nonlinearity}"
+    return None
+
+
+class AtenEngine(Engine):
+    """What `torch.nn.RNN`, `LSTM` and `GRU` themselves run."""
+
+    name: ClassVar[str] = "torch"
+
+    def unavailable(self) -> str | None:
+        """Never: torch is a requirement."""
+        return None
+
+    def refuses(self, call: Call) -> str | None:
+        """Cells, regularisers and lengths that torch's operators lack."""
+        if _operator(call.cell) is None:
+            return f"torch has no operator for {call.cell}"
+        if call.is_masked:
+            return "torch has no recurrent dropout or zoneout"
+        if call.truncate is not None:
+            return "torch's operators do not truncate BPTT"
+        if call.x.shape[1] == 0:
+            return "torch's operators want at least one sequence"
+        if not _is_runnable(call):
+            return "torch's bidirectional operators want one direction, or forward then backward"
+        if call.lengths is not None and int(call.lengths.min()) == 0:
+            return "torch can't pack a sequence of length 0"
+        return None
+
+    def infer(self, call: Call) -> Result:
+        """Run the operator without a graph."""
+        with torch.no_grad():
+            return _run(call)
+
+    def forward(self, call: Call) -> tuple[Result, Saved]:
+        """Run the operator on leaves of a graph of its own, which `backward` differentiates."""
+        leaves = [t.detach().requires_grad_() for t in call.tensors]
+        with torch.enable_grad():
+            inner = _run(call.with_tensors(leaves))
+        outputs = [inner.output, *(s for state in inner.states for s in state)]
+        detached = Result(inner.output.detach(), tuple(tuple(s.detach() for s in state) for state in inner.states))
+        return detached, Saved((), (leaves, outputs))
+
+    def backward(
+        self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
+    ) -> Gradients:
+        """Differentiate the inner graph, keeping it for a caller who kept theirs."""
+        leaves, outputs = saved.extra
+        wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need]
+        grads = [doutput, *(d for state in dstates for d in state)]
+        found = iter(torch.autograd.grad(outputs, wanted, grads, retain_graph=True, allow_unused=True))
+        return Gradients(tuple(next(found) if need else None for need in needed))
+
+    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+        """One step by torch's cell operators, which skip the set-up that a sequence of one would pay for."""
+        operator = _operator(cell)
+        if operator is None or "weight_hr" in params:
+            return None
+        weights = (params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"))
+        if operator == "lstm":
+            return tuple(_VF.lstm_cell(x, list(state), *weights))
+        return (getattr(_VF, f"{operator}_cell")(x, state[0], *weights),)
+
+
+def _is_runnable(call: Call) -> bool:
+    return [d.reverse for d in call.directions] in ([False], [False, True])
+
+
+def _run(call: Call) -> Result:
+    """One operator call over all directions; ragged batches are packed."""
+    flat = [p for d in call.directions for p in d.params.values()]
+    initial = [torch.stack([d.state[k] for d in call.directions]) for k in range(len(call.cell.state_names))]
+    bias, bidirectional = "bias_ih" in call.directions[0].params, len(call.directions) == 2
+    operator = getattr(_VF, str(_operator(call.cell)))
+    if call.lengths is None:
+        hx: Any = initial if len(initial) == 2 else initial[0]
+        output, *final = operator(call.x, hx, flat, bias, 1, 0.0, False, bidirectional, False)
+    else:
+        packed = pack_padded_sequence(call.x, call.lengths.cpu(), enforce_sorted=False)
+        initial = [s.index_select(1, packed.sorted_indices) for s in initial]
+        hx = initial if len(initial) == 2 else initial[0]
+        data, *final = operator(packed.data, packed.batch_sizes, hx, flat, bias, 1, 0.0, False, bidirectional)
+        ragged = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        output = pad_packed_sequence(ragged, total_length=call.x.shape[0])[0]
+        final = [s.index_select(1, packed.unsorted_indices) for s in final]
+    return Result(output, tuple(tuple(s[d] for s in final) for d in range(len(call.directions))))

@@ -1,0 +1,167 @@
+"""What an engine is given, what it returns, and what it may keep for the backward pass.
+
+The unit of work is one layer over one batch, all its directions at once. Letters: T time, B batch, I input, H hidden,
+P width of h (the projection, else H), D directions, G gates.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from unrolled.cells import Cell, Params, State
+from unrolled.scan import Masks
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of a layer.
+
+    Attributes:
+        params: the cell's parameters by name, in the order of `Cell.parameter_shapes`.
+        state: the initial states, each (B, size).
+        reverse: whether it runs from the last valid step to the first.
+        masks: its regularisers, drawn beforehand; None for none.
+    """
+
+    params: Params
+    state: State
+    reverse: bool = False
+    masks: Masks | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer over one batch.
+
+    Attributes:
+        cell: the recurrence, the same in every direction.
+        x: (T, B, I), any strides. Steps that a sequence does not have may hold anything, NaN included.
+        directions: one, or two with the second reversed.
+        lengths: (B,) int64 on any device, each 0 to T, already checked; None means T for all.
+        truncate: truncated BPTT, see `scan`; None is exact.
+        batch_first: a hint that the caller will want the output's memory laid out as (B, T, D·P).
+    """
+
+    cell: Cell
+    x: Tensor
+    directions: tuple[Direction, ...]
+    lengths: Tensor | None = None
+    truncate: int | None = None
+    batch_first: bool = False
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor a gradient may be asked for: x, then each direction's states and parameters."""
+        found = [self.x]
+        for direction in self.directions:
+            found += [*direction.state, *direction.params.values()]
+        return found
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Call:
+        """The same call over other tensors, in the order of `tensors`."""
+        rest = list(tensors)
+        x = rest.pop(0)
+        directions = []
+        for direction in self.directions:
+            state = tuple(rest.pop(0) for _ in direction.state)
+            params = {name: rest.pop(0) for name in direction.params}
+            directions.append(replace(direction, state=state, params=params))
+        return replace(self, x=x, directions=tuple(directions))
+
+    @property
+    def needs_grad(self) -> bool:
+        """Whether autograd will want a backward pass of this call."""
+        return torch.is_grad_enabled() and any(t.requires_grad for t in self.tensors)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether any direction has recurrent dropout or zoneout."""
+        return any(d.masks is not None for d in self.directions)
+
+    @property
+    def hidden_size(self) -> int:
+        """H, read off weight_ih."""
+        return self.directions[0].params["weight_ih"].shape[0] // self.cell.num_gates
+
+    @property
+    def output_size(self) -> int:
+        """P, the width of h in one direction."""
+        return self.cell.state_sizes(self.hidden_size)[0]
+
+
+class Result(NamedTuple):
+    """What an engine returns.
+
+    Attributes:
+        output: (T, B, D·P), zero where a sequence is over; any strides.
+        states: for each direction its final states, each (B, size), of a ragged sequence those after its last step.
+    """
+
+    output: Tensor
+    states: tuple[State, ...]
+
+
+class Saved(NamedTuple):
+    """What an engine keeps between its forward and backward pass.
+
+    Budget, in units of T·B·H·4 bytes a direction, the inputs not counted: LSTM 6, GRU 6, RNN 2.
+
+    Attributes:
+        tensors: kept by autograd, so that freeing the graph frees them.
+        extra: anything else the engine wants back.
+    """
+
+    tensors: tuple[Tensor, ...]
+    extra: Any = None
+
+
+class Gradients(NamedTuple):
+    """What an engine's backward pass returns: a tensor or None for each of `Call.tensors`, in that order."""
+
+    of: tuple[Tensor | None, ...]
+
+
+class Engine(ABC):
+    """Something that keeps the contract of `scan` for the calls it does not refuse."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Why this engine can't be used in this process at all, or None."""
+
+    @abstractmethod
+    def refuses(self, call: Call) -> str | None:
+        """What this call asks for that the engine lacks, or None if it will serve it."""
+
+    @abstractmethod
+    def infer(self, call: Call) -> Result:
+        """Serve a call that needs no gradient."""
+
+    @abstractmethod
+    def forward(self, call: Call) -> tuple[Result, Saved]:
+        """Serve a call and keep what its backward pass needs. The tensors of `call` are not part of a graph."""
+
+    @abstractmethod
+    def backward(
+        self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
+    ) -> Gradients:
+        """BPTT.
+
+        Args:
+            call: as in `forward`.
+            saved: what `forward` kept.
+            doutput: (T, B, D·P); may hold anything where a sequence is over.
+            dstates: the gradients of the final states.
+            needed: for each of `Call.tensors`, whether its gradient is wanted.
+        """
+
+    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+        """One step without a gradient, (B, I) → states, or None if the engine has no faster way than a call of T=1."""
+        return None

@@ -1,0 +1,155 @@
+"""Which engine serves a call, and why.
+
+In order: what the caller forces (`use_engine`, a layer's `engine=`, the variable UNROLLED_ENGINE); else the first of
+native, torch and scan that does not refuse. A forced engine that refuses is an error, never a silent detour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from unrolled.cells import Cell, Params, State
+from unrolled.errors import ArgumentError, EngineError
+from unrolled.kernels.aten import AtenEngine
+from unrolled.kernels.autograd import run_engine, run_scan
+from unrolled.kernels.contract import Call, Engine, Result
+
+log = logging.getLogger("unrolled.kernels")
+
+ENGINE_NAMES = ("auto", "native", "torch", "scan")
+_forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("unrolled_engine", default=None)
+_said: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine by name ("native", "torch" or "scan"), and why it serves this call."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+@functools.cache
+def engines() -> dict[str, Engine]:
+    """The engines of this process by name, fastest first; the scan is none of them, since it is the definition."""
+    return {engine.name: engine for engine in (AtenEngine(),)}
+
+
+def check_engine_name(name: str, argument: str = "engine") -> str:
+    """`name`, if an engine is called that.
+
+    Raises:
+        ArgumentError: naming those that exist.
+    """
+    if name not in ENGINE_NAMES:
+        raise ArgumentError(f"{argument}: expected one of {', '.join(ENGINE_NAMES)}, found {name!r}")
+    return name
+
+
+@contextlib.contextmanager
+def use_engine(name: str) -> Iterator[None]:
+    """Force an engine for every call in this context (and thread), over a layer's own choice.
+
+    >>> import unrolled
+    >>> with unrolled.use_engine("scan"):
+    ...     unrolled.LSTM(2, 3).engine.name
+    'scan'
+    """
+    token = _forced.set(check_engine_name(name))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def preference(own: str = "auto") -> tuple[str, str]:
+    """The engine asked for, and by whom: the context before the layer, the layer before the environment."""
+    context = _forced.get()
+    if context is not None and context != "auto":
+        return context, "forced by use_engine"
+    if own != "auto":
+        return own, "forced by the layer's engine="
+    variable = os.environ.get("UNROLLED_ENGINE", "auto")
+    return check_engine_name(variable, "UNROLLED_ENGINE"), "forced by UNROLLED_ENGINE"
+
+
+def choose(call: Call, own: str = "auto") -> Choice:
+    """The engine that will serve a call.
+
+    Raises:
+        EngineError: if the engine that is forced can't.
+    """
+    asked, by = preference(own)
+    if asked == "scan":
+        return Choice("scan", by)
+    if asked != "auto":
+        refusal = _refusal(asked, call)
+        if refusal is not None:
+            raise EngineError(f"engine {asked!r} was {by}, but {refusal}; engine='auto' would take another")
+        return Choice(asked, by)
+    refusals = []
+    for name in engines():
+        refusal = _refusal(name, call)
+        if refusal is None:
+            return Choice(name, "; ".join(refusals) or "fastest engine present")
+        refusals.append(refusal)
+    return Choice("scan", "; ".join(refusals))
+
+
+def _refusal(name: str, call: Call) -> str | None:
+    engine = engines().get(name)
+    if engine is None:
+        return f"engine {name!r} is not part of this build"
+    if is_transformed(call):
+        return "forward-mode and torch.func transforms are the scan's"
+    return engine.unavailable() or engine.refuses(call)
+
+
+def is_transformed(call: Call) -> bool:
+    """Whether a torch.func transform or forward-mode differentiation is in progress, which engines can't follow."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    level: int = forward_ad._current_level
+    return level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in call.tensors)
+
+
+def run(call: Call, own: str = "auto") -> Result:
+    """Serve a call by the engine chosen for it; a slower choice is logged once with its reason."""
+    choice = choose(call, own)
+    if choice.name == "scan":
+        if (choice.name, choice.reason) not in _said:
+            _said.add((choice.name, choice.reason))
+            log.info("the scan serves %s: %s", call.cell, choice.reason)
+        return run_scan(call)
+    return run_engine(engines()[choice.name], call)
+
+
+def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto") -> State:
+    """One step of one direction, (B, I) and states in, states out; never part of an autograd graph.
+
+    Raises:
+        EngineError: if the engine that is forced has no single step for this cell.
+    """
+    asked, by = preference(own)
+    with torch.no_grad():
+        for name, engine in engines().items():
+            if asked in ("auto", name) and engine.unavailable() is None:
+                result = engine.step(cell, x, state, params)
+                if result is not None:
+                    return result
+                if asked == name:
+                    raise EngineError(f"engine {asked!r} was {by}, but has no single step for {cell}")
+        return cell.step(cell.project_input(x, params), state, params)
