@@ -73,9 +73,7 @@ class Cell(ABC):
         """W_ih x + b_ih for any number of leading dimensions, (…, I) → (…, G·H)."""
         return F.linear(x, params["weight_ih"], params.get("bias_ih"))
 
-    def project_input_backward(
-        self, x: Tensor, dx_gates: Tensor, params: Params
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def project_input_backward(self, x: Tensor, dx_gates: Tensor, params: Params) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradient of `project_input`: for x, and for the parameters it uses.
 
         Args:
@@ -88,9 +86,7 @@ class Cell(ABC):
             dparams["bias_ih"] = drows.sum(0)
         return dx_gates @ params["weight_ih"], dparams
 
-    def trace(
-        self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None
-    ) -> tuple[State, Trace]:
+    def trace(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> tuple[State, Trace]:
         """As `step`, and a record of every gate, by name: what pictures show and `step_backward` needs.
 
         Raises:

@@ -44,9 +44,7 @@ class GatedCell(Cell):
         normal, _ = normalise(F.linear(x, params["weight_ih"]))
         return add_bias(normal * params["norm_ih"], params.get("bias_ih"))
 
-    def project_input_backward(
-        self, x: Tensor, dx_gates: Tensor, params: Params
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def project_input_backward(self, x: Tensor, dx_gates: Tensor, params: Params) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradient of `project_input`; shapes as in `Cell.project_input_backward`."""
         if not self.layer_norm:
             return super().project_input_backward(x, dx_gates, params)

@@ -91,9 +91,7 @@ class GRUCell(GatedCell):
             split = 2 * h_prev.shape[-1]
             dreset, dparams_n = self.recur_backward(dn, trace, params, slice(split, None), "hh_n")
             dr = dreset * trace["hh_rz.h"] * r * (1 - r)
-            dh_in, dparams_rz = self.recur_backward(
-                torch.cat([dr, dz], -1), trace, params, slice(0, split), "hh_rz"
-            )
+            dh_in, dparams_rz = self.recur_backward(torch.cat([dr, dz], -1), trace, params, slice(0, split), "hh_rz")
             dh_in = dh_in + dreset * r
             dparams = {k: torch.cat([dparams_rz[k], dparams_n[k]]) for k in dparams_n}
         return StepGradients(torch.cat([dr, dz, dn], -1), (dh_carried + masked(dh_in, mask),), dparams)

@@ -29,7 +29,8 @@ class LSTMCell(GatedCell):
 
     Source: Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735; forget gate: Gers, Schmidhuber & Cummins
     2000, doi:10.1162/089976600300015015; peepholes: Gers, Schraudolph & Schmidhuber 2002; coupled gate: Greff et al.
-    2017, arXiv 1503.04069; projection: Sak, Senior & Beaufays 2014, arXiv 1402.1128; layer norm: Ba et al. 2016, eq. 20-22.
+    2017, arXiv 1503.04069; projection: Sak, Senior & Beaufays 2014, arXiv 1402.1128; layer norm: Ba et al. 2016,
+    eq. 20-22.
     """
 
     peephole: bool = False

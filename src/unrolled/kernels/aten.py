@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor, _VF
+from torch import _VF, Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
@@ -99,10 +99,11 @@ def _run(call: Call) -> Result:
         output, *final = operator(call.x, hx, flat, bias, 1, 0.0, False, bidirectional, False)
     else:
         packed = pack_padded_sequence(call.x, call.lengths.cpu(), enforce_sorted=False)
-        initial = [s.index_select(1, packed.sorted_indices) for s in initial]
+        order, inverse = cast(Tensor, packed.sorted_indices), cast(Tensor, packed.unsorted_indices)
+        initial = [s.index_select(1, order) for s in initial]
         hx = initial if len(initial) == 2 else initial[0]
         data, *final = operator(packed.data, packed.batch_sizes, hx, flat, bias, 1, 0.0, False, bidirectional)
-        ragged = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        ragged = PackedSequence(data, packed.batch_sizes, order, inverse)
         output = pad_packed_sequence(ragged, total_length=call.x.shape[0])[0]
-        final = [s.index_select(1, packed.unsorted_indices) for s in final]
+        final = [s.index_select(1, inverse) for s in final]
     return Result(output, tuple(tuple(s[d] for s in final) for d in range(len(call.directions))))

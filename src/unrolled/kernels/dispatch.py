@@ -100,7 +100,7 @@ def choose(call: Call, own: str = "auto") -> Choice:
         if refusal is not None:
             raise EngineError(f"engine {asked!r} was {by}, but {refusal}; engine='auto' would take another")
         return Choice(asked, by)
-    refusals = []
+    refusals: list[str] = []
     for name in engines():
         refusal = _refusal(name, call)
         if refusal is None:

@@ -1,0 +1,93 @@
+"""Checking what a caller hands to a recurrent layer, and the PackedSequence there and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from unrolled.cells import Cell
+from unrolled.errors import ArgumentError, DTypeError, ShapeError
+
+
+def check_options(
+    cell: Cell, sizes: dict[str, int], rates: dict[str, float], zoneouts: tuple[float, ...], truncate: int | None
+) -> None:
+    """Refuse a constructor's option that is out of range.
+
+    Raises:
+        ArgumentError: naming the option, its range and its value.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ArgumentError(f"{name}: expected an integer of at least 1, found {size!r}")
+    rates = rates | {f"zoneout of {n}": z for n, z in zip(cell.state_names, zoneouts, strict=False)}
+    for name, rate in rates.items():
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ArgumentError(f"{name}: expected a probability from 0 to below 1, found {rate!r}")
+    if len(zoneouts) != len(cell.state_names):
+        raise ArgumentError(f"zoneout: expected one number or {len(cell.state_names)}, found {len(zoneouts)}")
+    if rates["recurrent_dropout"] and not cell.accepts_mask:
+        raise ArgumentError(f"recurrent_dropout: the step of cell {cell.name!r} takes no mask")
+    if truncate is not None and truncate < 1:
+        raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
+
+
+def check_input(x: Tensor, input_size: int, like: Tensor, batch_first: bool) -> None:
+    """Refuse an input whose shape, dtype or device does not fit the layer's.
+
+    Raises:
+        ShapeError, DTypeError: naming what was expected and found.
+    """
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"x: expected a Tensor or a PackedSequence, found {type(x).__name__}")
+    order = "(B, T, I={})" if batch_first else "(T, B, I={})"
+    if x.dim() not in (2, 3) or x.shape[-1] != input_size:
+        raise ShapeError("x", f"{order.format(input_size)} or (T, I={input_size})", x.shape)
+    if x.shape[1 if batch_first and x.dim() == 3 else 0] == 0:
+        raise ShapeError("x", f"{order.format(input_size)} with T of at least 1", x.shape)
+    if x.device != like.device:
+        raise DTypeError(f"x: expected device {like.device}, found {x.device}; move one of them with .to()")
+    if x.dtype != like.dtype and autocast_dtype(x) is None:
+        raise DTypeError(f"x: expected dtype {like.dtype}, found {x.dtype}; cast it with x.to({like.dtype})")
+
+
+def check_state(given: tuple[Any, ...], cell: Cell, hidden: int, count: int, x: Tensor, batched: bool) -> None:
+    """Refuse initial states that do not fit.
+
+    Raises:
+        ArgumentError, ShapeError, DTypeError: naming the state.
+    """
+    names = cell.state_names
+    if len(given) != len(names) or not all(isinstance(s, Tensor) for s in given):
+        expected = f"a tuple ({', '.join(names)})" if len(names) > 1 else "a tensor h"
+        raise ArgumentError(f"state: expected {expected}, found {len(given)} of {[type(s).__name__ for s in given]}")
+    for name, tensor, size in zip(names, given, cell.state_sizes(hidden), strict=True):
+        if tuple(tensor.shape) != (count, x.shape[1], size):
+            batch = f"B={x.shape[1]}, " if batched else ""
+            found = tensor.shape if batched else (tensor.shape[0], *tensor.shape[2:])
+            raise ShapeError(f"state {name}", f"(L·D={count}, {batch}{size})", found)
+        if tensor.device != x.device or (tensor.dtype != x.dtype and autocast_dtype(x) is None):
+            raise DTypeError(
+                f"state {name}: expected {x.dtype} on {x.device} as x, found {tensor.dtype} on {tensor.device}"
+            )
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """The dtype that an autocast in progress asks for, or None; float64 is left alone, as torch does."""
+    kind = x.device.type
+    if x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
+
+
+def pack_like(x: PackedSequence, output: Tensor) -> PackedSequence:
+    """`output` (T, B, ·), packed in the order of `x`."""
+    if x.sorted_indices is not None:
+        output = output.index_select(1, x.sorted_indices)
+    counts = x.batch_sizes
+    sorted_lengths = (counts.unsqueeze(0) > torch.arange(int(counts[0])).unsqueeze(1)).sum(1)
+    data = pack_padded_sequence(output, sorted_lengths).data
+    return PackedSequence(data, counts, x.sorted_indices, x.unsorted_indices)

@@ -1,0 +1,71 @@
+"""Initial values of recurrent parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.cells import Cell, LSTMCell
+from unrolled.errors import ArgumentError
+
+INITIALISATIONS = ("uniform", "orthogonal", "identity")
+
+
+def initialise(
+    cell: Cell, blocks: Sequence[dict[str, nn.Parameter]], hidden_size: int, method: str, forget_bias: float | None
+) -> None:
+    """Draw the parameters of a stack in place.
+
+    Args:
+        method: "uniform": all from U(−1/√H, 1/√H), in torch.nn's order, so that equal seeds give torch's values;
+            "orthogonal": each gate's recurrent matrix orthogonal (Saxe et al. 2014, arXiv 1312.6120), input matrices
+            Glorot-uniform, biases zero; "identity": as orthogonal, with the identity for the recurrent matrices.
+        forget_bias: the sum of the forget gate's two biases; None leaves them as drawn.
+
+    Raises:
+        ArgumentError: for a method that is none of these.
+    """
+    if method not in INITIALISATIONS:
+        raise ArgumentError(f"initialisation: expected one of {', '.join(INITIALISATIONS)}, found {method!r}")
+    bound = 1 / math.sqrt(hidden_size)
+    with torch.no_grad():
+        for block in blocks:
+            for name, parameter in block.items():
+                if name in ("norm_ih", "norm_hh", "norm_c"):
+                    nn.init.ones_(parameter)
+                elif name == "norm_c_bias":
+                    nn.init.zeros_(parameter)
+                elif method == "uniform" or name == "weight_hr" or name == "weight_peephole":
+                    nn.init.uniform_(parameter, -bound, bound)
+                elif name == "weight_hh":
+                    _recurrent(parameter, hidden_size, method)
+                elif name == "weight_ih":
+                    for gate in parameter.split(hidden_size):
+                        nn.init.xavier_uniform_(gate)
+                elif parameter.dim() == 1:
+                    nn.init.zeros_(parameter)
+                else:
+                    nn.init.xavier_uniform_(parameter)
+            if forget_bias is not None:
+                _set_forget_bias(cell, block, hidden_size, forget_bias)
+
+
+def _recurrent(weight: Tensor, hidden_size: int, method: str) -> None:
+    for gate in weight.split(hidden_size):
+        if method == "orthogonal":
+            nn.init.orthogonal_(gate)
+        else:
+            nn.init.eye_(gate)
+
+
+def _set_forget_bias(cell: Cell, block: dict[str, nn.Parameter], hidden_size: int, value: float) -> None:
+    if not isinstance(cell, LSTMCell):
+        raise ArgumentError(f"forget_bias: a {cell.name} cell has no forget gate")
+    if "bias_ih" not in block:
+        raise ArgumentError("forget_bias: needs bias=True")
+    start = 0 if cell.coupled else hidden_size
+    block["bias_ih"][start : start + hidden_size] = value
+    block["bias_hh"][start : start + hidden_size] = 0

@@ -1,0 +1,49 @@
+"""Loss layers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import ArgumentError, ShapeError
+
+#: a target that does not count
+IGNORED = -100
+
+
+class CrossEntropy(nn.Module):
+    """Cross entropy over the targets that count, in nats.
+
+    Args:
+        ignored: the target that marks padding.
+        smoothing: label smoothing, 0 to below 1 (Szegedy et al. 2016); it changes what is minimised, never `total`.
+    """
+
+    def __init__(self, ignored: int = IGNORED, smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= smoothing < 1:
+            raise ArgumentError(f"smoothing: expected 0 to below 1, found {smoothing}")
+        self.ignored, self.smoothing = ignored, smoothing
+
+    def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Compare logits with targets.
+
+        Args:
+            logits: (…, K).
+            targets: (…) int64, `ignored` where nothing counts.
+
+        Returns:
+            The mean to differentiate, the plain sum in nats (detached), and how many targets counted.
+
+        Raises:
+            ShapeError: if the leading shapes differ.
+        """
+        if logits.shape[:-1] != targets.shape:
+            raise ShapeError("targets", f"{tuple(logits.shape[:-1])}, as logits without K", targets.shape)
+        rows, flat = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
+        count = int((flat != self.ignored).sum())
+        total = F.cross_entropy(rows, flat, ignore_index=self.ignored, reduction="sum")
+        if not self.smoothing:
+            return total / max(count, 1), total.detach(), count
+        smooth = F.cross_entropy(rows, flat, ignore_index=self.ignored, reduction="sum", label_smoothing=self.smoothing)
+        return smooth / max(count, 1), total.detach(), count

@@ -1,0 +1,37 @@
+"""The random regularisers of recurrent layers, drawn from torch's generator of the device at hand."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unrolled.cells import State
+from unrolled.scan import Masks
+
+
+def drop(x: Tensor, p: float, variational: bool) -> Tensor:
+    """Dropout of x (T, B, ·): one mask for all steps if `variational`, else one a step."""
+    if not variational:
+        return torch.nn.functional.dropout(x, p)
+    return x * variational_mask(x, p, x.shape[1:])
+
+
+def variational_mask(like: Tensor, p: float, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    """0 with probability p, else 1/(1 − p)."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - p).div_(1 - p)
+
+
+def draw_masks(
+    recurrent: float, zoneout: tuple[float, ...], training: bool, time: int, state: State, like: Tensor
+) -> Masks | None:
+    """The masks of one direction of one layer; None where there is nothing to mask."""
+    mask = variational_mask(like, recurrent, state[0].shape) if recurrent and training else None
+    if not any(zoneout):
+        return None if mask is None else Masks(mask)
+    kept: list[Tensor | float | None] = []
+    for p, s in zip(zoneout, state, strict=True):
+        if not p:
+            kept.append(None)
+        else:
+            kept.append(torch.rand(time, *s.shape, device=s.device) < p if training else p)
+    return Masks(mask, tuple(kept))

@@ -1,0 +1,347 @@
+"""A stack of one cell, unfolded over time: what RNN, LSTM and GRU have in common.
+
+Letters: T time, B batch, I input, H hidden, P width of h (the projection, else H), L layers, D directions, G gates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from unrolled.cells import Cell, Params, State, Trace
+from unrolled.errors import ArgumentError, ShapeError
+from unrolled.kernels import Call, Choice, Direction, choose, run, step
+from unrolled.kernels.dispatch import check_engine_name
+from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, pack_like
+from unrolled.layers.initial import initialise
+from unrolled.layers.regularise import draw_masks, drop
+from unrolled.scan import unfold, valid_steps
+
+#: what a caller holds as state: h, or (h, c); each (L·D, B, size)
+LayerState = Any
+
+
+class Recurrent(nn.Module):
+    """A stack of one cell, unfolded over time: the hidden layers of a recurrent network.
+
+    Parameters are named and shaped as torch.nn's (`weight_ih_l0`, `bias_hh_l1_reverse`, …), so state_dicts load both
+    ways; in the textbook's letters weight_ih is U, weight_hh is W, and b is the sum of the two biases. With equal
+    options and seed the initial values are torch.nn's too.
+
+    Args:
+        cell: the recurrence; one of `unrolled.cells`, or your own.
+        input_size: I.
+        hidden_size: H.
+        num_layers: L; each layer after the first reads the outputs of the one before.
+        bias: whether the cell has biases.
+        batch_first: x and output are (B, T, ·) instead of (T, B, ·).
+        dropout: probability of zeroing a unit between layers, while training.
+        bidirectional: D = 2; the second direction runs from the last valid step to the first.
+        variational: draw `dropout`'s mask once a sequence instead of once a step (Gal & Ghahramani 2016).
+        recurrent_dropout: variational dropout on h_{t-1} where it enters the gates; one mask a sequence.
+        zoneout: probability that a unit keeps its old state; one number, or one for each state (Krueger et al. 2017).
+        weight_dropout: probability of zeroing an entry of weight_hh, drawn once a call (Merity et al. 2018).
+        residual: add its input to the output of each layer where both are equally wide.
+        learn_initial_state: make the initial states parameters, `initial_h` and `initial_c`, (L·D, 1, size).
+        initialisation: "uniform" (torch's), "orthogonal", "identity" (Le, Jaitly & Hinton 2015, arXiv 1504.00941).
+        forget_bias: the initial bias of an LSTM's forget gate; None leaves it as drawn (1 is Jozefowicz et al. 2015).
+        truncate: cut the gradient every so many steps.
+        engine: "auto", or one of "native", "torch", "scan" to insist on it.
+
+    Raises:
+        ArgumentError: for an option out of range, naming it.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        weight_dropout: float = 0.0,
+        residual: bool = False,
+        learn_initial_state: bool = False,
+        initialisation: str = "uniform",
+        forget_bias: float | None = None,
+        truncate: int | None = None,
+        engine: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        zoneouts = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(cell.state_names)
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
+        check_options(cell, sizes, rates, zoneouts, truncate)
+        self.cell = cell
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
+        self.dropout, self.variational = float(dropout), bool(variational)
+        self.recurrent_dropout, self.weight_dropout = float(recurrent_dropout), float(weight_dropout)
+        self.zoneout, self.residual, self.truncate = zoneouts, bool(residual), truncate
+        self.learn_initial_state = bool(learn_initial_state)
+        self.initialisation, self.forget_bias = initialisation, forget_bias
+        self._engine = check_engine_name(engine)
+
+        state_sizes = cell.state_sizes(hidden_size)
+        self.output_size = state_sizes[0] * self.num_directions
+        self._names: list[dict[str, str]] = []
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else self.output_size
+            for direction in range(self.num_directions):
+                suffix = f"_l{layer}" + ("_reverse" if direction else "")
+                shapes = cell.parameter_shapes(width, hidden_size, self.bias)
+                for name, shape in shapes.items():
+                    self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                self._names.append({name: name + suffix for name in shapes})
+        if learn_initial_state:
+            for name, size in zip(cell.state_names, state_sizes, strict=True):
+                shape = (num_layers * self.num_directions, 1, size)
+                self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.reset_parameters()
+
+    @property
+    def num_directions(self) -> int:
+        """D."""
+        return 2 if self.bidirectional else 1
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, by `initialisation` and `forget_bias`."""
+        initialise(self.cell, self.parameter_blocks(), self.hidden_size, self.initialisation, self.forget_bias)
+        for name in self.cell.state_names if self.learn_initial_state else ():
+            nn.init.zeros_(self.get_parameter(f"initial_{name}"))
+
+    def parameter_blocks(self) -> list[dict[str, nn.Parameter]]:
+        """The parameters by the cell's own names, one dictionary a layer and direction: l0, l0_reverse, l1, …"""
+        return [{name: self.get_parameter(full) for name, full in names.items()} for names in self._names]
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """As torch.nn's: the parameters of each layer and direction."""
+        return [list(block.values()) for block in self.parameter_blocks()]
+
+    def flatten_parameters(self) -> None:
+        """Kept for torch.nn's sake; nothing has to be flattened here."""
+
+    @property
+    def engine(self) -> Choice:
+        """The engine that would serve a plain batch now, and why. Set it to a name to insist on one."""
+        block = self.parameter_blocks()[0]
+        like = block["weight_ih"]
+        state = self.cell.initial_state(1, self.hidden_size, like)
+        call = Call(self.cell, like.new_empty(1, 1, self.input_size), (Direction(block, state),), None, self.truncate)
+        if self.training and (self.recurrent_dropout or any(self.zoneout)):
+            block_masks = draw_masks(self.recurrent_dropout, self.zoneout, True, 1, state, like)
+            call = Call(call.cell, call.x, (Direction(block, state, masks=block_masks),), None, self.truncate)
+        return choose(call, self._engine)
+
+    @engine.setter
+    def engine(self, name: str) -> None:
+        self._engine = check_engine_name(name)
+
+    def forward(
+        self, x: Tensor | PackedSequence, state: LayerState = None, lengths: Tensor | None = None
+    ) -> tuple[Any, LayerState]:
+        """Run the stack over a batch of sequences.
+
+        Args:
+            x: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence, or a PackedSequence.
+            state: the initial states, h of shape (L·D, B, P), or (h, c) with c (L·D, B, H); (L·D, size) for one
+                sequence. None is zeros, or the learned initial state.
+            lengths: (B,) integers, the valid steps of each sequence; what lies beyond them is never read.
+
+        Returns:
+            The outputs, shaped as x with D·P for I and zero beyond each length, and the final states, shaped as
+            `state`: of a ragged sequence, those after its last valid step.
+
+        Raises:
+            ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
+        """
+        if isinstance(x, PackedSequence):
+            if lengths is not None:
+                raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
+            # torch packs in sorted order but takes and gives states in the caller's, and so do we
+            padded, lengths = pad_packed_sequence(x)
+            output, final = self._run(padded, state, lengths, batched=True, time_first=True)
+            return pack_like(x, output), final
+        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
+        batched = x.dim() == 3
+        if not batched:
+            if lengths is not None:
+                raise ArgumentError("lengths: an unbatched sequence (T, I) has none; slice it instead")
+            x, state = x.unsqueeze(1), _unbatch(state, lambda s: s.unsqueeze(1))
+        elif self.batch_first:
+            x = x.transpose(0, 1)
+        output, final = self._run(x, state, lengths, batched, time_first=False)
+        if not batched:
+            return output.squeeze(1), _unbatch(final, lambda s: s.squeeze(1))
+        return (output.transpose(0, 1) if self.batch_first else output), final
+
+    def _run(
+        self, x: Tensor, state: LayerState, lengths: Tensor | None, batched: bool, time_first: bool
+    ) -> tuple[Tensor, LayerState]:
+        """All layers over x (T, B, I)."""
+        if lengths is not None:
+            valid_steps(lengths, x.shape[0], x.shape[1])
+        states = self._states(state, x, batched)
+        blocks: list[dict[str, Tensor]] = [dict(block) for block in self.parameter_blocks()]
+        low = autocast_dtype(x)
+        with torch.autocast(x.device.type, enabled=False):
+            if low is not None:
+                x = x.to(low)
+                states = [tuple(s.to(low) for s in one) for one in states]
+                blocks = [{k: p.to(low) for k, p in block.items()} for block in blocks]
+            finals: list[State] = []
+            for layer in range(self.num_layers):
+                call = self._call(layer, x, states, blocks, lengths, self.batch_first and not time_first)
+                output, settled = run(call, self._engine)
+                finals += settled
+                if self.residual and output.shape == x.shape:
+                    output = output + (x if lengths is None else _blank(x, lengths))
+                x = output
+                if self.dropout and self.training and layer < self.num_layers - 1:
+                    x = drop(x, self.dropout, self.variational)
+            return x, self._joined(finals)
+
+    def _call(
+        self,
+        layer: int,
+        x: Tensor,
+        states: list[State],
+        blocks: list[dict[str, Tensor]],
+        lengths: Tensor | None,
+        batch_first: bool,
+    ) -> Call:
+        directions = []
+        for d in range(self.num_directions):
+            index = layer * self.num_directions + d
+            params = blocks[index]
+            if self.weight_dropout and self.training:
+                params["weight_hh"] = F.dropout(params["weight_hh"], self.weight_dropout)
+            masks = draw_masks(self.recurrent_dropout, self.zoneout, self.training, x.shape[0], states[index], x)
+            directions.append(Direction(params, states[index], bool(d), masks))
+        return Call(self.cell, x, tuple(directions), lengths, self.truncate, batch_first)
+
+    def _states(self, state: LayerState, x: Tensor, batched: bool) -> list[State]:
+        """The initial states of each layer and direction, from what the caller gave, what is learned, or zeros."""
+        count, batch = self.num_layers * self.num_directions, x.shape[1]
+        if state is None and self.learn_initial_state:
+            learned = [self.get_parameter(f"initial_{n}").expand(-1, batch, -1) for n in self.cell.state_names]
+            return list(zip(*(s.unbind(0) for s in learned), strict=True))
+        if state is None:
+            return [self.cell.initial_state(batch, self.hidden_size, x) for _ in range(count)]
+        given = tuple(state) if len(self.cell.state_names) > 1 else (state,)
+        check_state(given, self.cell, self.hidden_size, count, x, batched)
+        return list(zip(*(s.unbind(0) for s in given), strict=True))
+
+    def _joined(self, states: list[State]) -> LayerState:
+        """Per-layer states as the caller holds them: h, or (h, c)."""
+        joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        return joined if len(joined) > 1 else joined[0]
+
+    def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, LayerState]:
+        """One time step, for streams: the same numbers as `forward` over a sequence, without a graph.
+
+        Args:
+            x: (B, I), or (I,) for one stream.
+            state: as `forward` takes and returns it; None starts a stream.
+
+        Returns:
+            The output (B, P), or (P,), and the new state.
+
+        Raises:
+            ArgumentError: for a bidirectional layer, which can't be streamed, and while training with regularisers.
+        """
+        if self.bidirectional:
+            raise ArgumentError("step: a bidirectional layer reads the future and can't be streamed; use forward")
+        if self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout or any(self.zoneout)):
+            raise ArgumentError("step: dropout and zoneout are for training on whole sequences; call eval() first")
+        if x.dim() == 1:
+            y, final = self.step(x.unsqueeze(0), _unbatch(state, lambda s: s.unsqueeze(1)))
+            return y.squeeze(0), _unbatch(final, lambda s: s.squeeze(1))
+        if x.dim() != 2 or x.shape[1] != self.input_size:
+            raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
+        with torch.no_grad():
+            if any(self.zoneout):
+                output, final = self._run(x.unsqueeze(0), state, None, True, True)
+                return output.squeeze(0), final
+            states = self._states(state, x.unsqueeze(0), True)
+            finals = []
+            for names, previous in zip(self._names, states, strict=True):
+                params: Params = {name: self._parameters[full] for name, full in names.items()}  # type: ignore[misc]
+                new = step(self.cell, x, previous, params, self._engine)
+                finals.append(new)
+                x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
+            return x, self._joined(finals)
+
+    def trace(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> list[Trace]:
+        """Every gate and state at every step, by the scan, without a graph and as in evaluation.
+
+        Args:
+            x, state, lengths: as in `forward`, batched.
+
+        Returns:
+            One dictionary a layer and direction (l0, l0_reverse, l1, …), name → (T, B, H): for an LSTM `i f g o c
+            tanh_c h h_prev c_prev`, for a GRU `r z n h h_prev` (and `h_n`), for an RNN `preactivation h h_prev`.
+
+        Raises:
+            ArgumentError: for a cell that defines `step` alone.
+        """
+        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
+        if x.dim() != 3:
+            raise ShapeError("x", "three dimensions", x.shape)
+        x = x.transpose(0, 1) if self.batch_first else x
+        traces: list[Trace] = []
+        with torch.no_grad():
+            states, blocks = self._states(state, x, True), self.parameter_blocks()
+            for layer in range(self.num_layers):
+                outputs = []
+                for d in range(self.num_directions):
+                    index = layer * self.num_directions + d
+                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], states[index], x)
+                    result, tape = unfold(
+                        self.cell, x, states[index], blocks[index], lengths=lengths, reverse=bool(d), masks=masks
+                    )
+                    outputs.append(result.output)
+                    traces.append(tape.stacked())
+                output = torch.cat(outputs, -1)
+                if self.residual and output.shape == x.shape:
+                    output = output + (x if lengths is None else _blank(x, lengths))
+                x = output
+        return traces
+
+    def extra_repr(self) -> str:
+        """The options that differ from their defaults."""
+        shown = [f"{self.cell}, {self.input_size}, {self.hidden_size}"]
+        shown += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        shown += [] if self.bias else ["bias=False"]
+        for name in ("batch_first", "bidirectional", "variational", "residual", "learn_initial_state"):
+            shown += [f"{name}=True"] if getattr(self, name) else []
+        for name in ("dropout", "recurrent_dropout", "weight_dropout"):
+            shown += [f"{name}={getattr(self, name)}"] if getattr(self, name) else []
+        shown += [f"zoneout={self.zoneout}"] if any(self.zoneout) else []
+        return ", ".join(shown)
+
+
+def _blank(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (T, B, ·) with zeros where a sequence is over."""
+    return x.masked_fill(~valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device).unsqueeze(-1), 0)
+
+
+def _unbatch(state: LayerState, change: Any) -> LayerState:
+    """`change` applied to each tensor of a state, whatever its form."""
+    if state is None:
+        return None
+    return change(state) if isinstance(state, Tensor) else tuple(change(s) for s in state)
