@@ -1,0 +1,32 @@
+"""From logits to sequences: greedy decoding and sampling, beam search, and the completion of what somebody is writing.
+
+Every decoder takes a ``Stepper``, a model that reads one token a step; this room knows no network and no task.
+"""
+
+from unrolled.decoding.beam import Beam, Constraint, Hypothesis, LengthPenalty, beam_search
+from unrolled.decoding.completion import Suggestion, choose, complete, complete_batch
+from unrolled.decoding.contract import Stepper, read
+from unrolled.decoding.phrases import PhraseRule
+from unrolled.decoding.prefix import BytePrefix
+from unrolled.decoding.sampling import FINISHED, SamplingOptions, draw, row_generators, sample
+
+__all__ = [
+    "FINISHED",
+    "Beam",
+    "BytePrefix",
+    "Constraint",
+    "Hypothesis",
+    "LengthPenalty",
+    "PhraseRule",
+    "SamplingOptions",
+    "Stepper",
+    "Suggestion",
+    "beam_search",
+    "choose",
+    "complete",
+    "complete_batch",
+    "draw",
+    "read",
+    "row_generators",
+    "sample",
+]

@@ -1,0 +1,126 @@
+"""What a completion may be, as a finite automaton over tokens.
+
+A phrase is some words, perhaps with punctuation between them. It is over when a sentence ends or the line does, or when
+it has all the words allowed. So while it grows, only two things about it matter: how many words it has begun, and
+whether its last character belongs to a word. Together these are its *mode*, one small integer; the tables here say for
+each mode and token whether the token may come, and which mode it leads to. They are built once for a vocabulary.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from unrolled.decoding.contract import check_ids, check_range
+
+START_MODE = 0
+
+
+class PhraseRule:
+    """Where words and phrases end, for one vocabulary.
+
+    Letters, digits and combining marks are of words, and so are the ``joiners``; all else separates words. Bytes that
+    are no whole character (pieces of byte-level tokenisers) count as letters.
+
+    Args:
+        pieces: the UTF-8 bytes of each token, in order of ids; b"" for a special token (unknown, end of text), which is
+            never suggested.
+        max_words: a phrase has at most this many words; a word that is only completed counts as one.
+        forbidden: further ids never suggested.
+        end_ids: special tokens which show that a word before them is over (end of text).
+        sentence_ends: characters that end a phrase and are shown; a line break always ends one and is not shown.
+        joiners: characters besides letters that words hold.
+    Raises:
+        ArgumentError: max_words < 1, or ids outside the vocabulary.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        *,
+        max_words: int = 5,
+        forbidden: Sequence[int] = (),
+        end_ids: Sequence[int] = (),
+        sentence_ends: str = ".!?…。！？",
+        joiners: str = "'’-_",
+    ) -> None:
+        check_range("max_words", max_words, "an integer ≥ 1", max_words >= 1)
+        check_ids("forbidden", tuple(forbidden), len(pieces))
+        check_ids("end_ids", tuple(end_ids), len(pieces))
+        self.pieces, self.max_words = tuple(pieces), max_words
+        self._sentence_ends, self._joiners = frozenset(sentence_ends), frozenset(joiners)
+        texts = [_text(piece) for piece in pieces]
+        kept = [self.before_end(text) for text in texts]
+
+        suggestible = np.array([bool(text) for text in texts], dtype=bool)
+        suggestible[list(forbidden)] = False
+        ends = np.array([shown is not None for shown in kept], dtype=bool)
+        grown = [text if shown is None else shown for text, shown in zip(texts, kept, strict=True)]
+        runs = np.array([self.count_words(text) for text in grown], dtype=np.int64)
+        begins = np.array([bool(text) and self.in_word(text[0]) for text in texts], dtype=bool)
+        closes = np.array([bool(text) and self.in_word(text[-1]) for text in texts], dtype=bool)
+
+        words = np.repeat(np.arange(max_words + 1), 2)[:, None]  # (M, 1)
+        inside = np.tile([False, True], max_words + 1)[:, None]
+        new_words = words + runs - (inside & begins)
+        fits = suggestible & (new_words <= max_words)
+        # After the last word only what ends the phrase is of use.
+        grows = fits & ~ends & ~((words == max_words) & ~begins)
+        end_tokens = np.flatnonzero(ends & suggestible)
+
+        self.end_kept: list[bytes] = [(kept[token] or "").encode("utf-8", "surrogateescape") for token in end_tokens]
+        self.end_tokens = torch.from_numpy(end_tokens)  # (E,)
+        self.end_blocked = torch.from_numpy((~fits | (new_words == 0))[:, end_tokens])  # (M, E)
+        self.blocked = torch.from_numpy(~grows)  # (M, V)
+        self.next_mode = torch.from_numpy(np.where(grows, 2 * new_words + closes, START_MODE))  # (M, V)
+        self.word_open = torch.from_numpy(inside[:, 0].copy())  # (M,)
+        separates = np.array([bool(text) for text in texts], dtype=bool) & ~begins
+        separates[list(end_ids)] = True
+        self.boundary_tokens = torch.from_numpy(np.flatnonzero(separates))
+
+    @classmethod
+    def from_text(
+        cls,
+        vocabulary_size: int,
+        token_text: Callable[[int], str],
+        *,
+        max_words: int = 5,
+        forbidden: Sequence[int] = (),
+        end_ids: Sequence[int] = (),
+    ) -> PhraseRule:
+        """For a vocabulary whose every token is whole text: characters or words."""
+        pieces = [token_text(token).encode() for token in range(vocabulary_size)]
+        return cls(pieces, max_words=max_words, forbidden=forbidden, end_ids=end_ids)
+
+    def in_word(self, character: str) -> bool:
+        """Whether the character belongs to words; lone surrogates stand for bytes of a cut character, and do."""
+        return (
+            character in self._joiners
+            or unicodedata.category(character)[0] in "LMN"
+            or "\ud800" <= character < "\ue000"
+        )
+
+    def count_words(self, text: str) -> int:
+        """How many runs of word characters the text has."""
+        inside = [self.in_word(character) for character in text]
+        return sum(here and not before for before, here in zip([False, *inside], inside, strict=False))
+
+    def before_end(self, text: str) -> str | None:
+        """The part of the text to show if a phrase ends inside it, else None."""
+        for place, character in enumerate(text):
+            if character in "\r\n":
+                return text[:place]
+            if character in self._sentence_ends:
+                return text[: place + 1]
+        return None
+
+    def ends_in_word(self, text: str) -> bool:
+        """Whether the last character belongs to a word."""
+        return bool(text) and self.in_word(text[-1])
+
+
+def _text(piece: bytes) -> str:
+    return piece.decode("utf-8", "surrogateescape")
