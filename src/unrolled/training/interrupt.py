@@ -1,0 +1,47 @@
+"""Ctrl-C, and the polite kill: the first asks the loop to finish its step and save, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupt:
+    """Listens for SIGINT and SIGTERM within a `with`. Elsewhere than in the main thread it hears nothing.
+
+    Attributes:
+        asked: the name of the signal that asked to stop, or None.
+    """
+
+    def __init__(self) -> None:
+        self.asked: str | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        # Python allows signal handlers to be set from the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.signal(number, self._hear)
+                # None stands for a handler that was not set from Python and can't be put back from it.
+                self._before[number] = signal.SIG_DFL if before is None else before
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked is None:
+            self.asked = signal.Signals(number).name
+            return
+        self._restore()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())

@@ -1,0 +1,104 @@
+"""Nested Python values with tensors in them, as JSON beside a flat table of tensors, and back. No pickle is involved.
+
+{"h": (tensor, None)}   ⇄   {"h": {"$tuple": [{"$tensor": "h.0"}, null]}}   and   {"h.0": tensor}
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Split a nested value into JSON and tensors. A tensor that occurs twice (tied weights) is stored once.
+
+    Args:
+        tree: dicts, lists and tuples of tensors, numbers, strings, booleans and None.
+
+    Returns:
+        The JSON value, and the tensors on the CPU under dotted paths.
+
+    Raises:
+        TypeError: something else is in it; the message says where.
+    """
+    tensors: dict[str, Tensor] = {}
+    names: dict[tuple[Any, ...], str] = {}
+
+    def walk(value: Any, path: str) -> Any:
+        if isinstance(value, Tensor):
+            # Keys with dots in them could make two paths look alike.
+            while path in tensors:
+                path += "'"
+            # Empty tensors have no memory to tell them apart by.
+            memory = (value.data_ptr(), value.device, value.dtype, value.shape, value.stride())
+            name = names.setdefault(memory, path) if value.numel() else path
+            if name == path:
+                tensors[path] = value.detach().to("cpu").contiguous()
+            return {"$tensor": name}
+        if value is None or isinstance(value, (bool, int, str)):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"$float": repr(value)}
+        if isinstance(value, Mapping):
+            if all(isinstance(key, str) and not key.startswith("$") for key in value):
+                return {key: walk(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+            return {"$items": [[key, walk(item, f"{path}.{key}".lstrip("."))] for key, item in value.items()]}
+        if isinstance(value, (list, tuple)):
+            items = [walk(item, f"{path}.{index}".lstrip(".")) for index, item in enumerate(value)]
+            return items if isinstance(value, list) else {"$tuple": items}
+        raise TypeError(
+            f"{path}: a {type(value).__name__} can't be saved; tensors, numbers, strings and nests of them can"
+        )
+
+    return walk(tree, ""), tensors
+
+
+def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Put together what `pack` has split.
+
+    Raises:
+        KeyError: a tensor is missing.
+    """
+    if isinstance(tree, list):
+        return [unpack(item, tensors) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "$tensor" in tree:
+        return tensors[tree["$tensor"]]
+    if "$float" in tree:
+        return float(tree["$float"])
+    if "$tuple" in tree:
+        return tuple(unpack(item, tensors) for item in tree["$tuple"])
+    if "$items" in tree:
+        return {key: unpack(item, tensors) for key, item in tree["$items"]}
+    return {key: unpack(item, tensors) for key, item in tree.items()}
+
+
+def move(tree: Any, device: torch.device) -> Any:
+    """The same nest with its tensors on a device, in memory of their own.
+
+    The copy also aligns them: what comes out of a file may begin anywhere, and vectorised kernels can round differently
+    then.
+    """
+    if isinstance(tree, Tensor):
+        return tree.clone() if tree.device == device else tree.to(device)
+    if isinstance(tree, Mapping):
+        return {key: move(item, device) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(move(item, device) for item in tree)
+    return tree
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """All tensors in a nest, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, Mapping):
+        return [tensor for item in tree.values() for tensor in tensors_in(item)]
+    if isinstance(tree, (list, tuple)):
+        return [tensor for item in tree for tensor in tensors_in(item)]
+    return []

@@ -1,0 +1,347 @@
+"""A run in progress: everything that the loop's six steps work on, and what is written about it.
+
+Here is the book-keeping, so that `loop.py` can show the steps: what counts, and what falls due after a step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unrolled.errors import CheckpointError, DivergenceError, OutputExistsError
+from unrolled.training.averaging import make_averaging
+from unrolled.training.checkpoints import Checkpoints
+from unrolled.training.contract import Batches, Learner
+from unrolled.training.criteria import Best, Progress, first_met, fraction_used, make_criteria, metric_value
+from unrolled.training.files import Journal, make_folder
+from unrolled.training.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
+from unrolled.training.optimisers import make_optimiser, trainable_parameters
+from unrolled.training.progress import Reporter, Snapshot
+from unrolled.training.randomness import preserved_randomness, seed_everything
+from unrolled.training.resuming import restore, restore_part, state_of
+from unrolled.training.schedules import make_schedule
+from unrolled.training.settings import TrainingSettings
+
+
+@dataclass
+class Window:
+    """What the steps since the last logged line add up to; skipped steps are left out, except for their time."""
+
+    total: float = 0.0
+    count: int = 0
+    steps: int = 0
+    norms: float = 0.0
+    clipped: int = 0
+    seconds: float = 0.0
+
+
+class Run:
+    """A run, before its first step. The order of things is `loop.fit`'s.
+
+    Args:
+        learner, batches, settings, out, identity, reporter: as for `loop.fit`.
+
+    Raises:
+        ArgumentError: nothing to train, or nothing says when to stop.
+        StorageError: the folder can't be written.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        batches: Batches,
+        settings: TrainingSettings,
+        out: Path,
+        identity: Mapping[str, Any],
+        reporter: Reporter,
+    ) -> None:
+        self.learner, self.batches, self.settings, self.reporter = learner, batches, settings, reporter
+        self.criteria = make_criteria(settings)
+        self.progress = Progress(batches.batches_per_epoch, Best(settings.monitor))
+        self.parameters = trainable_parameters(learner.network)
+        self.device = self.parameters[0].device
+        self.optimiser = make_optimiser(self.parameters, settings)
+        self.schedule = make_schedule(settings, self.criteria)
+        self.averaging = make_averaging(self.parameters, settings)
+        self.carried: Any = None
+        self.window = Window()
+        self.watch = GradientWatch()
+        self.lr = settings.lr
+        make_folder(out)
+        self.checkpoints = Checkpoints(out / "checkpoints", identity)
+        self.metrics = Journal(out / "metrics.jsonl")
+        self.samples = Journal(out / "samples.md")
+        self.saved_step: int | None = None
+        self.sampled_step: int | None = None
+        self._improved = self._unsaved = False
+        self._since = time.perf_counter()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.metrics.close()
+        self.samples.close()
+
+    def begin(self, resume: bool) -> None:
+        """Initialise the run, or take up its latest usable checkpoint.
+
+        Raises:
+            OutputExistsError: not to be resumed, and there is a run already.
+            CheckpointError: to be resumed, and no checkpoint can be used.
+        """
+        written = self.metrics.length > 0 or self.samples.length > 0
+        if not resume and (written or self.checkpoints.steps()):
+            folder = self.checkpoints.folder.parent
+            raise OutputExistsError(
+                f"{folder}: holds a training run already; give --resume to go on with it, or another folder"
+            )
+        seed_everything(self.settings.seed)
+        self.learner.network.train()
+        found = self.checkpoints.load_latest(self.reporter.notice) if resume else None
+        if found is not None:
+            restore(self, *found)
+            self.reporter.started(f"going on from step {self.progress.step}")
+        elif written:
+            raise CheckpointError(
+                f"can't resume: {self.metrics.path} tells of a run, but {self.checkpoints.folder} is empty"
+            )
+        else:
+            self.save()
+            self.reporter.started("training begins")
+        self._since = time.perf_counter() - self.progress.seconds
+        if self.progress.step == 0 and self.progress.evaluated_step is None:
+            self._evaluate_and_sample(self.settings.evaluate_every > 0, self.settings.sample_every > 0)
+            # The weights of step 0 are saved already, and a run resumed from there evaluates them again.
+            self._improved = False
+
+    def set_learning_rate(self) -> None:
+        """Give the optimiser the learning rate of the step that comes next."""
+        self.lr = self.settings.lr * self.schedule.factor(self.progress.position)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr
+
+    def count_step(self, total: float, count: int, norm: float, clipped: bool, seconds: float) -> None:
+        """Enter a step that was done."""
+        window = self.window
+        window.total += total
+        window.count += count
+        window.steps += 1
+        window.norms += norm
+        window.clipped += clipped
+        self.progress.skipped_in_a_row = 0
+        self._count(total / max(1, count), norm, seconds)
+        warning = self.watch.observe(norm)
+        if warning:
+            self.reporter.notice(f"step {self.progress.step}: {warning}")
+
+    def count_skipped(self, loss: float, norm: float, batch: Any, carried: Any, seconds: float) -> None:
+        """Enter a step that was skipped because its loss or gradient is not finite.
+
+        Args:
+            loss, norm: what was found.
+            batch, carried: what went into the last forward pass.
+            seconds: how long it took.
+
+        Raises:
+            DivergenceError: it was the tenth in a row; says where the trouble starts and what to try.
+        """
+        progress = self.progress
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        if progress.skipped_in_a_row >= LIMIT_IN_A_ROW:
+            raise DivergenceError(
+                f"training has diverged: the last {LIMIT_IN_A_ROW} steps, up to step {progress.step + 1}, gave no "
+                f"finite loss and gradient; {locate_nonfinite(self.learner, batch, carried)}. "
+                f"{self._way_out()} {self.intact()}"
+            )
+        # A state that is not finite would spoil every step after this one.
+        if not all_finite(self.carried):
+            self.carried = None
+        self._count(loss, norm, seconds)
+        if progress.skipped_in_a_row == 1:
+            self.reporter.notice(f"step {progress.step} skipped: its loss is {loss:g} and its gradient norm {norm:g}")
+
+    def _count(self, loss: float, norm: float, seconds: float) -> None:
+        """What every step adds, done or skipped."""
+        progress, window = self.progress, self.window
+        progress.step += 1
+        progress.batches += self.settings.accumulate
+        progress.seconds = time.perf_counter() - self._since
+        window.seconds += seconds
+        used = fraction_used(self.criteria, progress.position)
+        self.reporter.stepped(
+            Snapshot(
+                step=progress.step,
+                epoch=progress.epoch,
+                loss=loss,
+                grad_norm=norm,
+                lr=self.lr,
+                items_per_second=window.count / window.seconds if window.seconds else 0.0,
+                seconds=progress.seconds,
+                seconds_left=progress.seconds * (1 - used) / used if used else None,
+                skipped=progress.skipped,
+            )
+        )
+
+    def do_what_is_due(self) -> None:
+        """Log, evaluate, sample and save, each if it is its turn. The save comes last and so covers the others."""
+        step, settings = self.progress.step, self.settings
+        if _due(step, settings.log_every):
+            self._log()
+        self._evaluate_and_sample(_due(step, settings.evaluate_every), _due(step, settings.sample_every))
+        if self._improved or _due(step, settings.save_every) or _due(step, settings.keep_every):
+            self.save()
+
+    def reason_to_stop(self) -> str | None:
+        """The criterion that is met, in words, or None."""
+        return first_met(self.criteria, self.progress)
+
+    def wind_up(self, evaluate: bool) -> None:
+        """Evaluate and sample a last time, save, and leave in the network the weights that did best.
+
+        Args:
+            evaluate: False to save only.
+        """
+        step = self.progress.step
+        if evaluate:
+            self._evaluate_and_sample(
+                self.settings.evaluate_every > 0 and self.progress.evaluated_step != step,
+                self.settings.sample_every > 0 and self.sampled_step != step,
+            )
+        if self.saved_step != step or self._unsaved:
+            self.save()
+        best = self.progress.best.step
+        if best is not None and best != step:
+            try:
+                state = self.checkpoints.load(best)
+            except CheckpointError as error:
+                self.reporter.notice(f"the last weights are used, not the best: {error}")
+            else:
+                self.learner.network.load_state_dict(state["network"])
+                restore_part(self, "averaging", self.averaging, state)
+        self.averaging.install()
+
+    def intact(self) -> str:
+        """What remains if the run ends now."""
+        if self.saved_step is None:
+            return "Nothing has been saved yet."
+        return f"The checkpoint of step {self.saved_step} is intact: go on from it with --resume."
+
+    def _way_out(self) -> str:
+        clip = (
+            "a --clip-norm such as 1"
+            if self.settings.clip_norm is None
+            else f"a lower --clip-norm (it was {self.settings.clip_norm:g})"
+        )
+        return f"Try a lower --lr (it was {self.lr:g}), {clip} or more --warmup-steps."
+
+    def _log(self) -> None:
+        """One line about the steps since the last one."""
+        window = self.window
+        self._write(
+            "train",
+            {
+                "loss": window.total / window.count if window.count else None,
+                "lr": self.lr,
+                "grad_norm": window.norms / window.steps if window.steps else None,
+                "clipped": window.clipped / window.steps if window.steps else None,
+                "items_per_second": window.count / window.seconds if window.seconds else None,
+            },
+        )
+        self.window = Window()
+
+    def _write(self, split: str, values: Mapping[str, Any]) -> None:
+        progress = self.progress
+        record = {"step": progress.step, "split": split, **values}
+        record.update(epoch=progress.epoch, seconds=progress.seconds, skipped=progress.skipped)
+        # JSON has no NaN; a value that is not finite is written as null.
+        record = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in record.items()
+        }
+        self.metrics.append(json.dumps(record) + "\n")
+        self._unsaved = True
+        self.reporter.logged(record)
+
+    def _evaluate_and_sample(self, evaluate: bool, sample: bool) -> None:
+        if not (evaluate or sample):
+            return
+        # Both in one go, as the averaged weights have to be put in and taken out again.
+        with self._aside():
+            if evaluate:
+                self._evaluate()
+            if sample:
+                self._sample()
+        self.progress.seconds = time.perf_counter() - self._since
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Evaluation mode with averaged weights; training goes on afterwards as if nothing had been done."""
+        modes = [(module, module.training) for module in self.learner.network.modules()]
+        self.learner.network.eval()
+        try:
+            with self.averaging.applied(), preserved_randomness(), torch.no_grad():
+                yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def _evaluate(self) -> None:
+        metrics = {name: float(value) for name, value in self.learner.evaluate().items()}
+        progress, settings = self.progress, self.settings
+        looked_at = (
+            settings.until or settings.patience or settings.schedule == "plateau" or settings.averaging == "tail"
+        )
+        if not metrics and not looked_at:
+            return
+        loss = metric_value(metrics, "loss")
+        progress.metrics, progress.evaluated_step = metrics, progress.step
+        self._improved = progress.best.observe(progress.step, metrics)
+        self.schedule.observe(loss)
+        self.averaging.observe(loss)
+        progress.seconds = time.perf_counter() - self._since
+        self._write("dev", metrics)
+
+    def _sample(self) -> None:
+        text = self.learner.sample()
+        progress = self.progress
+        self.sampled_step = progress.step
+        if text is None:
+            return
+        loss = f" · dev loss {progress.metrics['loss']:.4f}" if progress.evaluated_step == progress.step else ""
+        # A fence longer than any in the text, which thus can't end it.
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+        title = "" if self.samples.length else "# What the model produced as it learned\n"
+        self.samples.append(
+            f"{title}\n## Step {progress.step} · epoch {progress.epoch:.2f}{loss}\n\n{fence}text\n{text}\n{fence}\n"
+        )
+        self._unsaved = True
+        self.reporter.sampled(progress.step, text)
+
+    def save(self) -> None:
+        """Save a checkpoint of this moment.
+
+        Raises:
+            StorageError: the disk is full, or the like; everything saved before is still there.
+        """
+        step = self.progress.step
+        # What the checkpoint says of these files must be on the disk before it is.
+        self.metrics.sync()
+        self.samples.sync()
+        path = self.checkpoints.save(step, state_of(self))
+        self.saved_step, self._improved, self._unsaved = step, False, False
+        best = self.progress.best.step
+        self.checkpoints.prune(() if best is None else (best,), self.settings.keep_every)
+        self.reporter.saved(step, path)
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0

@@ -1,0 +1,131 @@
+"""How to train, as one validated object: optimiser, schedule, clipping, averaging, criteria and saving."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from unrolled.errors import ArgumentError
+from unrolled.training.criteria import Until
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Interval = Annotated[int, Field(ge=0)]
+
+
+class TrainingSettings(BaseModel):
+    """How to train. Units are in the field's comment; every `*_every` is in steps, and 0 means never.
+
+    >>> TrainingSettings(lr=0.002, steps=100).lr
+    0.002
+    >>> TrainingSettings(lr=-1)
+    Traceback (most recent call last):
+        ...
+    unrolled.errors.ArgumentError: --lr: -1 is not possible: input should be greater than 0
+
+    Raises:
+        ArgumentError: an option is unknown, out of range or excludes another; names it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    optimiser: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Positive = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    # of SGD alone
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+
+    # None: cosine when steps, epochs or minutes say where the end is, else constant.
+    schedule: Literal["constant", "cosine", "plateau"] | None = None
+    warmup_steps: Interval = 0
+    # Where cosine ends and below which plateau does not go, as a fraction of lr.
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    # plateau: lr is multiplied by the factor after that many evaluations without a better loss.
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    plateau_patience: Count = 2
+
+    clip_norm: Positive | None = 1.0
+    clip_value: Positive | None = None
+    # Batches per step.
+    accumulate: Count = 1
+
+    averaging: Literal["none", "ema", "tail"] = "none"
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    # tail: averaging begins when the loss is no better than it was this many evaluations ago.
+    tail_patience: Count = 5
+
+    epochs: Positive | None = None
+    steps: Count | None = None
+    minutes: Positive | None = None
+    # METRIC=VALUE, METRIC<=VALUE or METRIC>=VALUE
+    until: str | None = None
+    # Evaluations without a better value of `monitor`.
+    patience: Count | None = None
+    # The metric that decides which checkpoint is the best.
+    monitor: str = "loss"
+
+    evaluate_every: Interval = 500
+    sample_every: Interval = 500
+    save_every: Count = 500
+    # Checkpoints at multiples of this are kept for good, beside the last two and the best.
+    keep_every: Interval = 0
+    log_every: Count = 10
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    # Ask torch for deterministic algorithms; it warns where an operation has none.
+    deterministic: bool = True
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise ArgumentError(_one_line(error)) from None
+
+    def replace(self, **changes: Any) -> TrainingSettings:
+        """The same settings with some changed, validated again."""
+        return TrainingSettings(**{**self.model_dump(), **changes})
+
+    @field_validator("until")
+    @classmethod
+    def _until_is_readable(cls, until: str | None) -> str | None:
+        if until is not None:
+            Until.parse(until)
+        return until
+
+    @model_validator(mode="after")
+    def _options_fit_together(self) -> TrainingSettings:
+        has_end = any(budget is not None for budget in (self.steps, self.epochs, self.minutes))
+        if self.nesterov and not (self.optimiser == "sgd" and self.momentum > 0):
+            raise ValueError("--nesterov needs --optimiser sgd and a --momentum above 0")
+        if self.momentum > 0 and self.optimiser != "sgd":
+            raise ValueError(f"--momentum belongs to --optimiser sgd; {self.optimiser} has betas instead")
+        if self.schedule == "cosine" and not has_end:
+            raise ValueError("--schedule cosine needs an end to fall towards: give --steps, --epochs or --minutes")
+        if self.evaluate_every == 0:
+            for option, used in (
+                ("--until", self.until is not None),
+                ("--patience", self.patience is not None),
+                ("--schedule plateau", self.schedule == "plateau"),
+                ("--averaging tail", self.averaging == "tail"),
+            ):
+                if used:
+                    raise ValueError(f"{option} looks at evaluations, and --evaluate-every 0 turns them off")
+        return self
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first problem that pydantic found, as one line that begins with the option."""
+    problem = error.errors(include_url=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(TrainingSettings.model_fields)
+        return f"{name}: no such training option; there are {known}"
+    option = f"--{name.replace('_', '-')}"
+    return f"{option}: {problem['input']!r} is not possible: {message[:1].lower()}{message[1:]}"
