@@ -149,7 +149,7 @@ class Beam:
     def extensions(self, logits: Tensor) -> Tensor:
         """Logits (B·K, V) → log-probability of every hypothesis extended by every token, (B, K, V) float64, nats."""
         log_probs = logits.log_softmax(-1).double()
-        return log_probs.view(*self.log_probs.shape, -1) + self.log_probs.unsqueeze(-1)
+        return log_probs.view(*self.log_probs.shape, logits.shape[-1]) + self.log_probs.unsqueeze(-1)
 
     def extend(self, joint: Tensor, beam_size: int) -> tuple[Beam, Tensor]:
         """Keeps the best extensions.

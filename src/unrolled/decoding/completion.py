@@ -39,7 +39,7 @@ class Suggestion:
         log_prob: log-probability that the text goes on with exactly these words, nats.
         score: log_prob divided by the number of tokens that it covers, the one that shows the end of the last word
             included: nats per token.
-        tokens: the most probable tokens that spell it, from the model's state on (so with the prefix, if there was one).
+        tokens: the most probable tokens that spell it, from the state given on (so with the prefix, if there was one).
         words: number of words in ``text``; the completed rest of a word is one.
     """
 
@@ -95,8 +95,9 @@ def complete_batch(
         max_tokens: a suggestion has at most this many tokens.
         beam_size: K ≥ 1.
         n_best: how many suggestions to keep of each number of words.
-        min_log_prob: hypotheses less probable than this are dropped at once, nats. Since a log-probability only falls,
-            no suggestion above it is lost by that; it saves time where nothing is predictable.
+        min_log_prob: hypotheses less probable than this are dropped at once, nats; it saves time where nothing is
+            predictable. Since a log-probability only falls, no suggestion above it is lost by that, unless its
+            probability is spread over several spellings in tokens that are each below.
         healing: needed with prefixes.
         prefixes: bytes that each continuation must begin with, for a model that was fed the text without its last
             token; ``text`` leaves them out, and log_prob is then conditional on them. None or b"" where nothing is

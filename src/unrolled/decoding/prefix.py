@@ -69,7 +69,7 @@ class BytePrefix:
         return allowed | covering, covering, is_open
 
     def constraint(self, tokens: Tensor, prefixes: Sequence[bytes]) -> Tensor | None:
-        """``masks``'s allowed alone; ``functools.partial(healing.constraint, prefixes=[b" goi"])`` suits beam search."""
+        """The first part of ``masks``. ``partial(healing.constraint, prefixes=[b" go"])`` suits beam search."""
         masks = self.masks(tokens, prefixes)
         return None if masks is None else masks[0]
 
