@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from unrolled.errors import StateError, StorageError
+from unrolled.storage import write_whole
 
 FORMAT = "unrolled-state"
 VERSION = 1
@@ -51,7 +52,6 @@ class StreamState:
         Raises:
             StorageError: if the file can't be written; an older file of that name is then still whole.
         """
-        path = Path(path)
         flat: dict[str, Tensor] = {}
         form = _describe(self.tensors, flat, "state")
         header = {
@@ -62,13 +62,7 @@ class StreamState:
             "form": json.dumps(form),
             "extra": json.dumps(self.extra),
         }
-        aside = path.with_name(path.name + ".part")
-        try:
-            aside.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in flat.items()}, header))
-            aside.replace(path)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise StorageError(f"{path}: the state could not be written: {error.strerror or error}") from error
+        write_whole(path, save({k: v.detach().cpu().contiguous() for k, v in flat.items()}, header))
 
     @classmethod
     def load(cls, path: str | Path, model: str) -> StreamState:

@@ -1,0 +1,10 @@
+"""The five shapes, each put together from the same input, hidden and output layers.
+
+`synced` is here: an output for every step, of which the language model (targets shifted by one) is the first use. The
+other shapes get a file each. A network knows tensors, lengths and states; it knows nothing of files, tokens' text or
+tasks.
+"""
+
+from unrolled.networks.synced import SyncedNetwork
+
+__all__ = ["SyncedNetwork"]

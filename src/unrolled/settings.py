@@ -1,0 +1,41 @@
+"""What options are made of: pydantic models whose complaints are one line that names the option.
+
+Like `errors`, this may be imported from every room.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unrolled.errors import ArgumentError
+
+
+class Settings(BaseModel):
+    """Options that validate themselves; unknown names and values out of range are refused.
+
+    Raises:
+        ArgumentError: naming the option as the command spells it, the value and what is possible.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise ArgumentError(one_line(error, tuple(type(self).model_fields))) from None
+
+
+def one_line(error: ValidationError, known: tuple[str, ...]) -> str:
+    """The first problem that pydantic found, as one line that begins with the option."""
+    problem = error.errors(include_url=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: no such option; there are {', '.join(known)}"
+    option = f"--{name.replace('_', '-')}"
+    return f"{option}: {problem['input']!r} is not possible: {message[:1].lower()}{message[1:]}"

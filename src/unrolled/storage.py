@@ -1,0 +1,99 @@
+"""Writing so that a kill, a full disk or a power cut leaves the old file or the new one, never half of one.
+
+Like `errors`, this may be imported from every room.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from unrolled.errors import StorageError
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file size limit is reached",
+}
+
+
+def storage_error(error: OSError, path: str | Path, doing: str) -> StorageError:
+    """The error to raise when the system refused to do something with a path.
+
+    Args:
+        error: what the system said.
+        path: the file or folder.
+        doing: what was being done, as in "writing the checkpoint".
+    """
+    cause = _FULL.get(error.errno or 0) or error.strerror or str(error)
+    return StorageError(f"{path}: {cause} while {doing}")
+
+
+def make_folder(path: str | Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        StorageError: that is not allowed, or something else is in the way.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, path, "creating the folder") from error
+
+
+@contextmanager
+def written_aside(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` only when the block ends without an error.
+
+    The bytes go to a hidden neighbour (``.NAME.partial``), are fsynced, and are then renamed. The neighbour's name is
+    fixed, so that what a killed process left behind is overwritten by the next one instead of piling up.
+
+    Args:
+        path: the file to create or replace; its folder must exist.
+
+    Yields:
+        a seekable binary stream.
+
+    Raises:
+        StorageError: the file can't be created, filled (a full disk) or renamed; `path` is then as it was before.
+    """
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.partial")
+    try:
+        with aside.open("wb+") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, target)
+        sync_folder(target.parent)
+    except BaseException as error:
+        if aside.parent.is_dir():
+            aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise storage_error(error, target, "writing it; what was there before is whole") from error
+        raise
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Replace a file in one step.
+
+    Raises:
+        StorageError: as `written_aside`.
+    """
+    with written_aside(path) as stream:
+        stream.write(content)
+
+
+def sync_folder(path: str | Path) -> None:
+    """Wait until the disk has a folder's list of names. Windows can't do that, and does not need it for a rename."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,14 @@
+"""What people do with recurrent networks, one declaration each.
+
+A task says what it reads, how inputs and targets are encoded, which network fits how much data, its loss, its metrics
+and the baseline beside them, its decoder, and how it streams (`base` is the contract). `run` trains and `model` loads,
+evaluates and predicts by walking over that declaration; neither knows a task by name. `catalog` finds them, those of
+other packages included.
+"""
+
+from unrolled.tasks.base import Evaluation, Plan, Sources, Task
+from unrolled.tasks.catalog import task_named, task_names
+from unrolled.tasks.model import Model, load
+from unrolled.tasks.run import train
+
+__all__ = ["Evaluation", "Model", "Plan", "Sources", "Task", "load", "task_named", "task_names", "train"]

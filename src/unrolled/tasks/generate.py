@@ -1,0 +1,298 @@
+"""`generate`: learn to write from text, write on from a prompt, and complete what somebody is typing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from safetensors.numpy import save as save_arrays
+from torch import nn
+
+from unrolled.data import (
+    Piece,
+    TokenFile,
+    Tokenizer,
+    Windows,
+    encode_corpus,
+    fit_tokenizer,
+    load_tokenizer,
+    read_documents,
+    split_pieces,
+)
+from unrolled.decoding import SamplingOptions, choose
+from unrolled.errors import ArgumentError, DataError
+from unrolled.networks import SyncedNetwork
+from unrolled.settings import Settings
+from unrolled.storage import write_whole
+from unrolled.tasks.base import DATA, Evaluation, Plan, Progress, Sources, Task
+from unrolled.tasks.baselines import NGram
+from unrolled.tasks.language_model import LanguageModelLearner, language_model, score, unigram_bias
+from unrolled.tasks.language_model_plan import plan_language_model
+from unrolled.tasks.model import Model
+from unrolled.tasks.predictions import Completion, GeneratedText
+from unrolled.tasks.text_scoring import BASELINE, load_baseline, temporary_corpus, text_metrics
+from unrolled.tasks.text_session import TextSession
+from unrolled.training import Batches, Learner, TrainingSettings
+
+#: where a corpus becomes large enough, and its alphabet rich enough, for byte-pair tokens to be the better choice
+CHARACTERS_BELOW, ALPHABET_BELOW = 30_000_000, 1_000
+#: byte-pair encoding learns its merges from at most this many characters
+MERGES_FROM = 64_000_000
+#: the n-gram counts at most this many tokens
+BASELINE_FROM = 10_000_000
+BASELINE_ORDER = {"char": 6, "byte": 6, "bpe": 4}
+
+
+class GenerateOptions(Settings):
+    """What a user may choose; None lets the data decide."""
+
+    tokens: Literal["auto", "char", "byte", "bpe"] = "auto"
+    vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    hidden_size: Annotated[int, Field(ge=1, le=65536)] | None = None
+    num_layers: Annotated[int, Field(ge=1, le=64)] | None = None
+    embedding_size: Annotated[int, Field(ge=1, le=65536)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    recurrent_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    tied: bool | None = None
+    layer_norm: bool = False
+    # T and B of a training window
+    window: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    encoding: str = "utf-8"
+    errors: Literal["strict", "replace"] = "strict"
+    format: Literal["auto", "text", "jsonl", "mbox", "eml"] = "auto"
+    text_key: str = "text"
+    # share of the text that is held out where no development data is named
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    # share of keystrokes at which a suggestion is to be shown
+    coverage: Annotated[float, Field(gt=0, le=1)] = 0.3
+    max_words: Annotated[int, Field(ge=1, le=20)] = 5
+    prompt: str = "\n"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Encoded text: the material of this task."""
+
+    tokenizer: Tokenizer
+    train: TokenFile
+    dev: TokenFile
+    baseline: NGram
+
+
+class Generate(Task):
+    """Text in, text out: a language model."""
+
+    name: ClassVar[str] = "generate"
+    summary: ClassVar[str] = "learn to write from text or mail; write on from a prompt, complete what is typed"
+    shape: ClassVar[str] = "synced many-to-many, shifted by one"
+    options: ClassVar[type[Settings]] = GenerateOptions
+
+    def prepare(self, sources: Sources, options: GenerateOptions, folder: Path, progress: Progress) -> Corpus:
+        """Choose a tokeniser, encode the text once into memory-mapped files, count the n-gram."""
+
+        def read(paths: tuple[Path, ...]) -> Iterator[Piece]:
+            return read_documents(
+                paths,
+                encoding=options.encoding,
+                errors=options.errors,
+                text_key=options.text_key,
+                format=options.format,
+            )
+
+        if sources.dev:
+            train, dev = lambda: read(sources.train), lambda: read(sources.dev)
+        else:
+            split = split_pieces(lambda: read(sources.train), dev_share=options.holdout)
+            train, dev = split.train, split.dev
+        tokenizer = self._tokenizer(train, options, progress)
+        tokenizer.save(folder / "tokenizer.json")
+        files = []
+        for name, part in (("train", train), ("dev", dev)):
+
+            def encoded(done: int, name: str = name) -> None:
+                progress(f"encoding the {name} text", done, None)
+
+            files.append(encode_corpus(part(), tokenizer, folder / DATA / f"{name}.tokens", progress=encoded))
+            if len(files[-1]) < 2:
+                raise DataError(
+                    f"the {name} text has {len(files[-1])} token, and a model needs at least 2 to learn from"
+                )
+        progress("counting n-grams", 0, None)
+        counted = np.asarray(files[0].tokens[:BASELINE_FROM], dtype=np.int64)
+        baseline = NGram.fit(counted, BASELINE_ORDER[tokenizer.kind], tokenizer.vocabulary_size)
+        write_whole(folder / BASELINE, save_arrays(baseline.to_arrays()))
+        return Corpus(tokenizer, files[0], files[1], baseline)
+
+    def reopen(self, options: GenerateOptions, folder: Path) -> Corpus:
+        """Map the files that `prepare` wrote."""
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        train, dev = (TokenFile.open(folder / DATA / f"{name}.tokens", tokenizer) for name in ("train", "dev"))
+        return Corpus(tokenizer, train, dev, load_baseline(folder))
+
+    def _tokenizer(self, read: Any, options: GenerateOptions, progress: Progress) -> Tokenizer:
+        kind, size = options.tokens, options.vocabulary_size
+        if kind == "auto":
+            progress("looking at the text", 0, None)
+            alphabet: set[str] = set()
+            count = 0
+            for piece in read():
+                alphabet.update(piece.text)
+                count += len(piece.text)
+            kind = "char" if count < CHARACTERS_BELOW and len(alphabet) < ALPHABET_BELOW else "bpe"
+        progress(f"fitting the {kind} tokenizer", 0, None)
+        texts = (piece.text for piece in read())
+        # merges settle early: more text than this costs memory and changes nothing that matters
+        return fit_tokenizer(kind, islice(texts, MERGES_FROM >> 20) if kind == "bpe" else texts, size)
+
+    def plan(self, material: Corpus, options: GenerateOptions, training: Mapping[str, Any]) -> Plan:
+        """A network and a schedule by how many tokens there are, and how long they may be trained on."""
+        return plan_language_model(material.tokenizer, len(material.train), options, training)
+
+    def describe(self, material: Corpus) -> dict[str, Any]:
+        """What the model is trained on: counts, and fingerprints that bind checkpoints to it."""
+        train, dev = material.train, material.dev
+        return {
+            "train": train.fingerprint,
+            "dev": dev.fingerprint,
+            "tokenizer": material.tokenizer.kind,
+            "vocabulary_size": material.tokenizer.vocabulary_size,
+            "documents": train.documents,
+            "train_tokens": len(train),
+            "train_characters": train.characters,
+            "dev_tokens": len(dev),
+            "dev_characters": dev.characters,
+        }
+
+    def encoders(self, material: Corpus) -> Tokenizer:
+        """The tokeniser."""
+        return material.tokenizer
+
+    def save_encoders(self, encoders: Tokenizer, folder: Path) -> None:
+        """tokenizer.json."""
+        encoders.save(folder / "tokenizer.json")
+
+    def load_encoders(self, folder: Path) -> Tokenizer:
+        """tokenizer.json."""
+        return load_tokenizer(folder / "tokenizer.json")
+
+    def build(self, network: Mapping[str, Any], encoders: Tokenizer) -> SyncedNetwork:
+        """Embedding, recurrent stack, output."""
+        return language_model(network, encoders)
+
+    def initialise(self, network: nn.Module, material: Corpus) -> None:
+        """Start from the tokens' frequencies."""
+        sample = np.asarray(material.train.tokens[:BASELINE_FROM], dtype=np.int64)
+        unigram_bias(network, sample, material.tokenizer.vocabulary_size)  # type: ignore[arg-type]
+
+    def learner(self, model: Model, material: Corpus, training: TrainingSettings) -> Learner:
+        """Truncated BPTT over windows of text."""
+        options = GenerateOptions(**model.config.options)
+
+        def sampler(network: nn.Module) -> str:
+            session = TextSession(model).push(options.prompt)
+            length = {"char": 320, "byte": 320, "bpe": 90}[material.tokenizer.kind]
+            pieces = session.generate(length, options=SamplingOptions(temperature=0.8), seed=training.seed)
+            return (options.prompt + "".join(pieces)).strip("\n")
+
+        dev = material.dev
+        return LanguageModelLearner(model.network, dev.tokens, dev.characters / len(dev), sampler)  # type: ignore[arg-type]
+
+    def batches(self, model: Model, material: Corpus, training: TrainingSettings) -> Batches:
+        """Lanes of the corpus, window after window."""
+        plan = model.config.batching
+        return Windows(material.train, plan["batch_size"], plan["window"], seed=training.seed)
+
+    def finish(self, model: Model, material: Corpus, progress: Progress) -> None:
+        """Fit the threshold above which suggestions are shown, for the coverage asked for, on development text."""
+        from unrolled.tasks.completion import fit_threshold
+
+        options = GenerateOptions(**model.config.options)
+        model.fitted["max_words"] = options.max_words
+        fitted = fit_threshold(model, material.dev.tokens, options.coverage, progress)
+        model.fitted.update(fitted)
+
+    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+        """Nats and bits per character, perplexity, and how good completion is, beside the n-gram.
+
+        Args:
+            model: the model.
+            paths: text as `train` reads it.
+            progress: told how far it has come.
+            options: `encoding`, `errors`, `format`, `text_key` as in training; `completion` (False leaves it out);
+                `positions`, how many places completion is tried at.
+        """
+        from unrolled.tasks.completion import study_completion
+
+        started = time.perf_counter()
+        given = GenerateOptions(**model.config.options).model_dump() | {
+            k: v for k, v in options.items() if k in ("encoding", "errors", "format", "text_key") and v is not None
+        }
+        tokenizer: Tokenizer = model.encoders
+        keys = ("encoding", "errors", "text_key", "format")
+        with temporary_corpus(read_documents(paths, **{k: given[k] for k in keys}), tokenizer) as text:
+            if len(text) < 2:
+                raise DataError(f"the text has {len(text)} token; at least 2 are needed to predict any", str(paths[0]))
+            progress("scoring the text", 0, None)
+            nats, count = score(model.network, text)
+            ids = text.tokens
+            baseline = load_baseline(model.folder) if model.folder else None
+            metrics = text_metrics(nats, count, text, tokenizer)
+            beside: dict[str, Any] = {}
+            if baseline is not None:
+                counted = float(-baseline.log_probabilities(np.asarray(ids, dtype=np.int64))[1:].sum())
+                beside = {"model": f"{baseline.order}-gram, modified Kneser-Ney"}
+                beside |= text_metrics(counted, count, text, tokenizer)
+            if options.get("completion", True):
+                positions = options.get("positions") or 1500
+                own, other = study_completion(model, baseline, ids, positions, progress)
+                metrics["completion"] = own
+                if baseline is not None:
+                    beside["completion"] = other
+        return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
+
+    def predict(self, model: Model, inputs: Iterable[str], **options: Any) -> Iterator[Any]:
+        """For each text what completes it, or with `generate=True` a text written on from it.
+
+        Args:
+            model: the model.
+            inputs: texts as typed.
+            options: for completion `threshold`, `max_words`, `beam_size`, `n`; for generation `max_tokens`, `seed`,
+                `stop`, `samples` and the fields of `SamplingOptions`.
+        """
+        writes = bool(options.pop("generate", False))
+        for text in inputs:
+            if not isinstance(text, str):
+                raise ArgumentError(f"input: the task 'generate' reads text, found {type(text).__name__}")
+            session = self.stream(model).push(text)
+            if writes:
+                yield from self._written(session, text, dict(options))
+            else:
+                yield self._completed(model, session, text, dict(options))
+
+    def _written(self, session: TextSession, prompt: str, options: dict[str, Any]) -> Iterator[GeneratedText]:
+        n, seed = int(options.pop("samples", 1)), int(options.pop("seed", 0))
+        length, stop = int(options.pop("max_tokens", 400)), tuple(options.pop("stop", ()))
+        shaped = SamplingOptions(**options)
+        for k, pieces in enumerate(session.generate_many(n, length, options=shaped, seed=seed, stop=stop)):
+            yield GeneratedText(prompt, "".join(pieces), seed + k)
+
+    def _completed(self, model: Model, session: TextSession, text: str, options: dict[str, Any]) -> Completion:
+        limit = options.pop("threshold", None)
+        limit = model.fitted.get("threshold") if limit is None else limit
+        found = session.suggest(**options)
+        shown = None if limit is None else choose(found, limit)
+        return Completion(text, shown, limit, tuple(found))
+
+    def stream(self, model: Model) -> TextSession:
+        """A text in progress."""
+        return TextSession(model)

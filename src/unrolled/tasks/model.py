@@ -1,0 +1,217 @@
+"""A trained model: task, network, encoders and what was fitted; and the folder it lives in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from unrolled.errors import ArgumentError, ModelError, StorageError
+from unrolled.layers import fingerprint
+from unrolled.storage import make_folder, storage_error, write_whole
+from unrolled.tasks.base import Evaluation, Progress, Task, silent
+
+FORMAT = "unrolled.model"
+VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class ModelConfig(BaseModel):
+    """config.json: all that is needed to build the network again, and how it came about.
+
+    Attributes:
+        task: the task's name.
+        options: what the user chose of the task's options.
+        network: what `Task.build` reads.
+        training: the training settings.
+        batching: batch size, window and the like.
+        data: what the model was trained on: fingerprint and counts.
+        fitted: what was fitted after training, e.g. thresholds.
+        result: the outcome of training; empty while it goes on.
+        versions: of unrolled, torch and Python, at training.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["unrolled.model"] = "unrolled.model"
+    version: int = VERSION
+    task: str
+    options: dict[str, Any]
+    network: dict[str, Any]
+    training: dict[str, Any]
+    batching: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    fitted: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+
+
+class Model:
+    """A trained model.
+
+    Args:
+        task: what it does.
+        config: how it was made.
+        encoders: what turns inputs into tensors and back.
+        network: the network.
+        folder: where it was loaded from, if it was.
+    """
+
+    def __init__(
+        self, task: Task, config: ModelConfig, encoders: Any, network: nn.Module, folder: Path | None = None
+    ) -> None:
+        self.task, self.config, self.encoders, self.network, self.folder = task, config, encoders, network, folder
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """What was fitted after training."""
+        return self.config.fitted
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the weights, which binds saved states of streams to this model."""
+        return fingerprint(self.network)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned; shared weights count once."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def evaluate(self, *paths: str | Path, progress: Progress = silent, **options: Any) -> Evaluation:
+        """The task's standard metrics on files or folders, beside its baseline's."""
+        if not paths:
+            raise ArgumentError("paths: evaluate needs at least one file or folder")
+        self.network.eval()
+        return self.task.evaluate(self, tuple(Path(p) for p in paths), progress, **options)
+
+    def predict(self, inputs: Any, **options: Any) -> Any:
+        """The prediction for one input, or a list of predictions for several (or for one that asks for several)."""
+        self.network.eval()
+        if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+            found = list(self.task.predict(self, [inputs], **options))
+            return found[0] if len(found) == 1 else found
+        return list(self.task.predict(self, inputs, **options))
+
+    def predictions(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
+        """As `predict` over several inputs, one at a time as they come."""
+        self.network.eval()
+        return self.task.predict(self, inputs, **options)
+
+    def stream(self) -> Any:
+        """A session that takes input piece by piece and carries its state."""
+        self.network.eval()
+        return self.task.stream(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model; every file is whole at every moment, and config.json comes last.
+
+        Raises:
+            StorageError: if the disk is full or the folder can't be written.
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        self.task.save_encoders(self.encoders, folder)
+        write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt", "task": self.task.name}))
+        write_config(folder, self.config)
+        self.folder = folder
+
+
+def own_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The network's tensors, a shared one under its first name only."""
+    seen: set[int] = set()
+    kept = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            kept[name] = tensor.detach().cpu().contiguous()
+    return kept
+
+
+def restore(network: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
+    """Put saved tensors into a network.
+
+    Raises:
+        ModelError: if names or shapes differ.
+    """
+    own = own_tensors(network)
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing or extra:
+        raise ModelError(f"{where}: tensors don't fit the network: missing {missing[:3]}, unexpected {extra[:3]}")
+    for name, tensor in own.items():
+        if tensor.shape != tensors[name].shape:
+            shapes = f"expected {tuple(tensor.shape)}, found {tuple(tensors[name].shape)}"
+            raise ModelError(f"{where}: {name} doesn't fit the network: {shapes}")
+    network.load_state_dict(dict(tensors), strict=False)
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Read a model folder. Nothing in it is executed or unpickled.
+
+    Raises:
+        StorageError: there is no such folder, or it can't be read.
+        ModelError: it is no model, is corrupt, of a later version, or its training has not come to an end.
+    """
+    from unrolled.tasks.catalog import task_named
+
+    folder = Path(folder)
+    config = read_config(folder)
+    try:
+        task = task_named(config.task)
+    except ArgumentError as error:
+        raise ModelError(f"{folder / CONFIG}: {error}; is the package that declares it installed?") from error
+    path = folder / WEIGHTS
+    if not path.is_file():
+        if not config.result:
+            raise ModelError(f"{folder}: training has not come to an end yet; go on with unrolled train … --resume")
+        raise ModelError(f"{path}: missing; restore it from a copy of the model")
+    encoders = task.load_encoders(folder)
+    network = task.build(config.network, encoders)
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
+    restore(network, tensors, str(path))
+    network.to(device).eval()
+    return Model(task, config, encoders, network, folder)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """config.json, validated.
+
+    Raises:
+        StorageError, ModelError: as `load`.
+    """
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise StorageError(f"{folder}: no such model folder")
+    if not path.is_file():
+        raise ModelError(f"{folder}: not a model folder, it has no {CONFIG}")
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: corrupt, not JSON ({error})") from error
+    except OSError as error:
+        raise storage_error(error, path, "reading it") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a model of unrolled (its format is not {FORMAT!r})")
+    version = raw.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise ModelError(f"{path}: of a later release (format version {version}, this one reads {VERSION}); upgrade")
+    try:
+        return ModelConfig(**raw)
+    except (ValidationError, TypeError) as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise ModelError(f"{path}: corrupt, {first[0].strip()!r} does not fit") from error
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write config.json."""
+    write_whole(folder / CONFIG, (json.dumps(config.model_dump(), indent=1, ensure_ascii=False) + "\n").encode())

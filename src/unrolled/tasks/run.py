@@ -1,0 +1,206 @@
+"""From files to a trained model in a folder: the walk over a task's declaration."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import unrolled
+from unrolled.errors import ArgumentError, ModelError, OutputExistsError
+from unrolled.storage import make_folder
+from unrolled.tasks.base import DATA, Progress, Sources, Task, silent
+from unrolled.tasks.card import write_card
+from unrolled.tasks.catalog import task_named
+from unrolled.tasks.model import CONFIG, Model, ModelConfig, read_config, write_config
+from unrolled.training import FitResult, Reporter, TrainingSettings, fit, seed_everything
+
+log = logging.getLogger("unrolled.tasks")
+
+#: training settings that a resumed run may change: they say when to stop and what to show, not what is learned
+MAY_CHANGE = (
+    "steps",
+    "epochs",
+    "minutes",
+    "until",
+    "patience",
+    "log_every",
+    "sample_every",
+    "save_every",
+    "keep_every",
+)
+
+
+def train(
+    task: str | Task,
+    paths: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    dev: str | Path | Sequence[str | Path] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
+    reporter: Reporter | None = None,
+    progress: Progress = silent,
+    **training: Any,
+) -> Model:
+    """Train a model and leave it in a folder.
+
+    Args:
+        task: what is to be learned, by name.
+        paths: files and folders to learn from.
+        out: the model's folder; it must not exist, unless `resume` or `overwrite`.
+        dev: files and folders to choose by; without any, a part of the training data is held out.
+        resume: go on with the run in `out`, or begin one if there is none.
+        overwrite: replace what is in `out`.
+        options: the task's own options.
+        reporter: is told of the training as it goes.
+        progress: is told of what comes before and after it.
+        training: fields of `TrainingSettings`; what is left out is chosen by how much data there is.
+
+    Returns:
+        The model, with the weights that did best on the development data. A run that was interrupted returns the best
+        so far; `model.config.result["interrupted"]` says so.
+
+    Raises:
+        ArgumentError, DataError, StorageError, OutputExistsError, CheckpointError, DivergenceError.
+    """
+    task = task_named(task) if isinstance(task, str) else task
+    out = Path(out)
+    if resume and overwrite:
+        raise ArgumentError("--resume and --overwrite exclude each other")
+    given = {k: v for k, v in training.items() if v is not None}
+    # a wrong option is refused before anything is read or written
+    chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
+    TrainingSettings(**given)
+    sources = Sources(_as_paths(paths), _as_paths(dev))
+    claim(out, resume, overwrite)
+
+    config, material = _reopened(task, out) if resume else (None, None)
+    if config is None:
+        make_folder(out / DATA)
+        material = task.prepare(sources, chosen, out, progress)
+        plan = task.plan(material, chosen, given)
+        for reason in plan.reasons:
+            log.info("%s", reason)
+        config = ModelConfig(
+            task=task.name,
+            options=chosen.model_dump(exclude_unset=True),
+            network=plan.network,
+            training=plan.training.model_dump(),
+            batching=plan.batching,
+            data=task.describe(material),
+            versions={
+                "unrolled": unrolled.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        )
+        write_config(out, config)
+    settings = _settings(config, given)
+    seed_everything(settings.seed)
+    encoders = task.encoders(material)
+    network = task.build(config.network, encoders)
+    task.initialise(network, material)
+    model = Model(task, config, encoders, network, out)
+    result = fit(
+        task.learner(model, material, settings),
+        task.batches(model, material, settings),
+        settings,
+        out,
+        identity={"task": task.name, "network": config.network, "batching": config.batching, "data": config.data},
+        resume=resume,
+        reporter=reporter,
+    )
+    network.eval()
+    _finish(model, material, result, settings, out, progress)
+    return model
+
+
+def versions() -> dict[str, str]:
+    """What a model was made with."""
+    return {"unrolled": unrolled.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def claim(out: Path, resume: bool, overwrite: bool) -> None:
+    """Make sure that a model may be written into `out`.
+
+    Raises:
+        OutputExistsError: something is there already.
+        StorageError: the folder can't be made or written.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out}: is a file; name a folder for the model")
+    if out.is_dir() and any(out.iterdir()) and not resume:
+        if not overwrite:
+            raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
+        if not (out / CONFIG).is_file() and not (out / DATA).is_dir():
+            raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
+        shutil.rmtree(out)
+    make_folder(out)
+
+
+def _reopened(task: Task, out: Path) -> tuple[ModelConfig | None, Any]:
+    """What an earlier run left in `out`; (None, None) if it did not get as far as its plan."""
+    if not (out / CONFIG).is_file():
+        if any((out / "checkpoints").glob("step-*")):
+            raise ModelError(f"{out / CONFIG}: missing, and without it the checkpoints can't be used")
+        return None, None
+    config = read_config(out)
+    if config.task != task.name:
+        raise ArgumentError(f"{out}: holds a model for the task {config.task!r}, not {task.name!r}")
+    return config, task.reopen(task.options(**config.options), out)
+
+
+def _settings(config: ModelConfig, given: Mapping[str, Any]) -> TrainingSettings:
+    """The run's settings, with those changed that a resumed run may change.
+
+    Raises:
+        ArgumentError: for one that it may not.
+    """
+    settings = TrainingSettings(**config.training)
+    changes = {}
+    for name, value in given.items():
+        if getattr(settings, name) == (tuple(value) if isinstance(value, list) else value):
+            continue
+        if name not in MAY_CHANGE:
+            raise ArgumentError(
+                f"--{name.replace('_', '-')}: the run was begun with {getattr(settings, name)!r}; "
+                "a resumed run keeps what it learns with, use another --out to try another value"
+            )
+        changes[name] = value
+    return settings.replace(**changes) if changes else settings
+
+
+def _finish(
+    model: Model, material: Any, result: FitResult, settings: TrainingSettings, out: Path, progress: Progress
+) -> None:
+    """Fit what comes after training, and write the model."""
+    config = model.config
+    config.training = settings.model_dump()
+    config.result = {
+        "reason": result.reason,
+        "interrupted": result.interrupted,
+        "step": result.step,
+        "epoch": result.epoch,
+        "seconds": result.seconds,
+        "skipped": result.skipped,
+        "best_step": result.best_step,
+        "dev": result.best,
+        "parameters": model.parameters,
+        "threads": torch.get_num_threads(),
+    }
+    if not result.interrupted:
+        model.task.finish(model, material, progress)
+    assert model.folder is not None  # set by train
+    model.save(out)
+    write_card(model, out)
+
+
+def _as_paths(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    return (Path(paths),) if isinstance(paths, (str, Path)) else tuple(Path(p) for p in paths)

@@ -1,0 +1,269 @@
+"""A text in progress: what was typed so far, the model's state after it, and what may come next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unrolled.data import Tokenizer
+from unrolled.decoding import (
+    FINISHED,
+    BytePrefix,
+    PhraseRule,
+    SamplingOptions,
+    Stepper,
+    Suggestion,
+    choose,
+    complete,
+    row_generators,
+    sample,
+)
+from unrolled.errors import ArgumentError
+from unrolled.layers import StreamState
+from unrolled.networks import SyncedNetwork
+
+if TYPE_CHECKING:
+    from unrolled.tasks.model import Model
+
+#: tokens read in one go, so that a long prompt takes bounded memory
+CHUNK = 1024
+BEAM = 4
+MAX_TOKENS = {"char": 32, "byte": 32, "bpe": 12}
+
+
+class TextSession:
+    """A stream of text through a causal model. Pushing in pieces, or whole, leads to the same state.
+
+    A session holds no history: a state of fixed size, and for BPE the last few characters whose tokens what follows
+    may still change.
+
+    Args:
+        model: a `generate` model.
+        stepper: another model to ask than the model's own network (say, one with a writer's cache mixed in).
+
+    >>> session = model.stream()                        # doctest: +SKIP
+    >>> session.push("Thank you for yo").suggestion().text       # doctest: +SKIP
+    'ur help'
+    """
+
+    def __init__(self, model: Model, stepper: Stepper[Any] | None = None) -> None:
+        self._model = model
+        self._tokenizer: Tokenizer = model.encoders
+        self._stepper: Any = stepper or model.network
+        self.reset()
+
+    def reset(self) -> TextSession:
+        """Begin again, with nothing typed."""
+        self._state = self._stepper.start(1)
+        self._logits: Tensor | None = None
+        self._pending, self._position = "", 0
+        self._read([self._start_token()])
+        self._position = 0
+        return self
+
+    def push(self, text: str) -> TextSession:
+        """Read more text. Characters that the model has never seen count as its unknown character."""
+        ids, self._pending = self._tokenizer.encode_prefix(self._pending + text)
+        self._read(ids.tolist())
+        return self
+
+    def fork(self) -> TextSession:
+        """A second session that goes on from here; what is pushed to one does not reach the other."""
+        twin = object.__new__(TextSession)
+        twin.__dict__ = dict(self.__dict__)
+        return twin
+
+    def suggest(
+        self,
+        n: int = 3,
+        *,
+        max_words: int | None = None,
+        beam_size: int = BEAM,
+        max_tokens: int | None = None,
+        min_log_prob: float | None = None,
+    ) -> list[Suggestion]:
+        """The most probable continuations up to a phrase, n of each number of words, best score first.
+
+        Args:
+            n: how many of each length.
+            max_words: words in a suggestion, at most.
+            beam_size: hypotheses kept by the search.
+            max_tokens: tokens in a suggestion, at most.
+            min_log_prob: give up on hypotheses below this, nats.
+        """
+        rule, healing = phrase_tools(self._model, max_words or self._model.fitted.get("max_words", 5))
+        # Inside a pending word the prefix binds the search; a pending space or mark alone binds it as well.
+        return complete(
+            self._stepper,
+            self._state,
+            self._known_logits(),
+            rule=rule,
+            max_tokens=max_tokens or MAX_TOKENS[self._tokenizer.kind],
+            beam_size=beam_size,
+            n_best=n,
+            min_log_prob=-30.0 if min_log_prob is None else min_log_prob,
+            healing=healing if self._pending else None,
+            prefix=self._pending.encode("utf-8", "replace"),
+        )
+
+    def suggestion(self, threshold: float | None = None, **options: Any) -> Suggestion | None:
+        """The one suggestion worth showing: the longest whose score reaches the threshold, or None.
+
+        Args:
+            threshold: nats per token; by default the one fitted on development data for the chosen coverage.
+            options: as for `suggest`.
+        """
+        limit = self._model.fitted.get("threshold") if threshold is None else threshold
+        if limit is None:
+            raise ArgumentError("threshold: none was fitted for this model; name one, in nats per token")
+        # a score is the mean over at most max_tokens + 1 tokens: below this sum no suggestion can reach the limit
+        tokens = options.get("max_tokens") or MAX_TOKENS[self._tokenizer.kind]
+        options.setdefault("min_log_prob", min(limit * (tokens + 1), -1e-9))
+        return choose(self.suggest(**options), limit)
+
+    def generate(
+        self,
+        max_tokens: int = 400,
+        *,
+        options: SamplingOptions | None = None,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[str]:
+        """Write on from here, in pieces as they come; the session itself stays where it is.
+
+        Args:
+            max_tokens: tokens at most.
+            options: temperature and the like.
+            seed: of this text.
+            stop: strings that end the text; the one found is not part of it.
+        """
+        return self.generate_many(1, max_tokens, options=options, seed=seed, stop=stop)[0]
+
+    def generate_many(
+        self,
+        n: int,
+        max_tokens: int = 400,
+        *,
+        options: SamplingOptions | None = None,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> list[Iterator[str]]:
+        """n texts, each an iterator of pieces; text k is the same whatever n is."""
+        if max_tokens < 0:
+            raise ArgumentError(f"max_tokens: expected 0 or more, found {max_tokens}")
+        if n < 1:
+            raise ArgumentError(f"n: expected at least 1 sample, found {n}")
+        if any(not s for s in stop):
+            raise ArgumentError("stop: an empty string would end every text at once")
+        settled = self._settled()
+        return [
+            settled._one(max_tokens, options or SamplingOptions(), generator, tuple(stop))
+            for generator in row_generators(seed, n)
+        ]
+
+    @property
+    def state(self) -> StreamState:
+        """The stream so far, to be saved; bound to this model."""
+        extra = {"pending": self._pending}
+        return StreamState((self._state, self._logits), self._position, self._model.fingerprint, extra)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one file."""
+        self.state.save(path)
+
+    def load(self, path: str | Path) -> TextSession:
+        """Go on from a state that `save` wrote.
+
+        Raises:
+            StateError: it belongs to another model, or is no saved state.
+        """
+        saved = StreamState.load(path, self._model.fingerprint)
+        self._state, self._logits = saved.tensors
+        self._position, self._pending = saved.position, str(saved.extra.get("pending", ""))
+        return self
+
+    def _settled(self) -> TextSession:
+        """A fork that has read everything, pending characters included, as its tokeniser would at the end of a text."""
+        twin = self.fork()
+        twin._read(self._tokenizer.encode(self._pending).tolist())
+        twin._pending = ""
+        return twin
+
+    def _one(
+        self, max_tokens: int, options: SamplingOptions, generator: torch.Generator, stop: tuple[str, ...]
+    ) -> Iterator[str]:
+        tokenizer, decoder = self._tokenizer, self._tokenizer.decoder()
+        never = () if tokenizer.unknown_id is None else (tokenizer.unknown_id,)
+        shaped = SamplingOptions(**{**vars(options), "forbidden": (*options.forbidden, *never)})
+
+        def is_over(tokens: Tensor) -> Tensor:
+            return tokens == tokenizer.end_id
+
+        drawn = sample(
+            self._stepper, self._state, self._known_logits(), max_tokens=max_tokens, options=shaped,
+            stop=is_over, generator=[generator],
+        )  # fmt: skip
+        longest = max(map(len, stop), default=1)
+        held = ""
+        for tokens in drawn:
+            token = int(tokens[0])
+            if token in (FINISHED, tokenizer.end_id):
+                break
+            held += decoder.feed(token)
+            found = min((held.find(s) for s in stop if s in held), default=-1)
+            if found >= 0:
+                yield held[:found]
+                return
+            # the end of what is held might be the beginning of a stop string
+            safe = len(held) - longest + 1
+            if safe > 0:
+                yield held[:safe]
+                held = held[safe:]
+        rest = held + decoder.flush()
+        if rest:
+            yield rest
+
+    def _read(self, ids: list[int]) -> None:
+        self._position += len(ids)
+        if len(ids) > 4 and isinstance(self._stepper, SyncedNetwork):
+            with torch.no_grad():
+                for start in range(0, len(ids), CHUNK):
+                    h, self._state = self._stepper.features(
+                        torch.tensor(ids[start : start + CHUNK]).unsqueeze(1), self._state
+                    )
+                self._logits = self._stepper.output(h[-1])
+            return
+        for token in ids:
+            self._logits, self._state = self._stepper.step(torch.tensor([token]), self._state)
+
+    def _known_logits(self) -> Tensor:
+        if self._logits is None:
+            raise ArgumentError("session: nothing has been read yet")
+        return self._logits
+
+    def _start_token(self) -> int:
+        """What a text begins after: the end of another, if the model has seen such ends, else a new line."""
+        if self._model.config.data.get("documents", 1) > 1:
+            return self._tokenizer.end_id
+        newline = self._tokenizer.encode("\n").tolist()
+        known = len(newline) == 1 and newline[0] != self._tokenizer.unknown_id
+        return newline[0] if known else self._tokenizer.end_id
+
+
+def phrase_tools(model: Model, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:
+    """The tables that completion needs for a model's vocabulary, made once and kept on the tokeniser's side."""
+    tokenizer: Tokenizer = model.encoders
+    cache = _TOOLS.setdefault(tokenizer.fingerprint, {})
+    if max_words not in cache:
+        pieces = [tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary_size)]
+        forbidden = () if tokenizer.unknown_id is None else (tokenizer.unknown_id,)
+        rule = PhraseRule(pieces, max_words=max_words, forbidden=forbidden, end_ids=(tokenizer.end_id,))
+        cache[max_words] = (rule, BytePrefix(pieces) if tokenizer.kind == "bpe" else None)
+    return cache[max_words]
+
+
+_TOOLS: dict[str, dict[int, tuple[PhraseRule, BytePrefix | None]]] = {}
