@@ -252,8 +252,8 @@ def check_encoding(encoding: str, errors: str) -> None:
         ArgumentError: names the option and what it may be.
     """
     try:
-        b"".decode(encoding)
-        codecs.lookup(encoding)
+        # Refuses codecs from bytes to bytes too, such as hex.
+        " ".encode(encoding)
     except (LookupError, ValueError) as error:
         raise ArgumentError(f"--encoding {encoding!r}: no such text encoding; try utf-8, cp1252 or utf-16") from error
     if errors not in ("strict", "replace"):

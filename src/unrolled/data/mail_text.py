@@ -34,6 +34,8 @@ _ATTRIBUTION = re.compile(
     )\s*:\s*$""",
     re.VERBOSE | re.IGNORECASE,
 )
+# A year, a time or a date in figures: "On Monday 5 people wrote:" has none.
+_DATED = re.compile(r"\b(19|20)\d\d\b|\d[:/.-]\d")
 _ATTRIBUTION_START = re.compile(r"^\s*(On|Am|Le|El|Il|Op|Em|Den|W dniu)\s.*\d")
 # Below one of these, everything is somebody else's.
 _CUT = re.compile(
@@ -138,7 +140,7 @@ def _attribution(lines: list[str], at: int) -> int:
             return 0
         # The bound keeps the patterns' backtracking small, whatever a message holds.
         joined = " ".join(parts)
-        if len(joined) <= 400 and _ATTRIBUTION.match(joined):
+        if len(joined) <= 400 and _DATED.search(joined) and _ATTRIBUTION.match(joined):
             return length
     return 0
 
