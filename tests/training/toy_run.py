@@ -1,4 +1,4 @@
-"""A small but real run: a character model of torch.nn.LSTM with dropout on a fixed text, also as a program to be killed."""
+"""A small but real run: a character model of torch.nn.LSTM with dropout; also a program, to be killed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Training, in the textbook's six steps (`loop.py`), for any task: it knows a `Learner` that scores batches and the
-`Batches` that it scores, and takes care of the rest: optimiser, schedule, clipping, averaging, criteria, checkpoints and
+`Batches` that it scores, and takes care of the rest: optimiser, schedule, clipping, averaging, criteria, checkpoints,
 progress. A run can be killed at any moment and resumed to the same losses.
 """
 

@@ -104,7 +104,7 @@ class ExponentialAverage(NoAveraging):
 class TailAverage(NoAveraging):
     """The mean of the weights since the loss on the development data stopped falling.
 
-    Averaging begins when an evaluation is worse than the best of those at least `patience` evaluations before it.
+    Averaging begins when an evaluation is worse than the best of those before it, the last `patience` left out.
 
     Source: NT-ASGD, Merity, Keskar & Socher 2018, arXiv 1708.02182, algorithm 1.
     """
