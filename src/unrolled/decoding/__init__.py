@@ -4,11 +4,12 @@ Every decoder takes a ``Stepper``, a model that reads one token a step; this roo
 """
 
 from unrolled.decoding.beam import Beam, Constraint, Hypothesis, LengthPenalty, beam_search
-from unrolled.decoding.completion import Suggestion, choose, complete, complete_batch
+from unrolled.decoding.completion import complete, complete_batch
 from unrolled.decoding.contract import Stepper, read
 from unrolled.decoding.phrases import PhraseRule
 from unrolled.decoding.prefix import BytePrefix
 from unrolled.decoding.sampling import FINISHED, SamplingOptions, draw, row_generators, sample
+from unrolled.decoding.suggestions import Suggestion, choose
 
 __all__ = [
     "FINISHED",

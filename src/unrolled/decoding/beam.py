@@ -87,7 +87,7 @@ def beam_search(
     and take no place in the beam. Of the others, the ``beam_size`` with the highest log-probability live on. A row is
     over when nothing alive could still enter its n best, which is decided by an exact bound, so that stopping early
     never changes a result; all rows go on until the last is over. With a beam as wide as the number of all prefixes
-    this is exhaustive search. Ties go to the better-ranked parent, then to the lower token id.
+    this is exhaustive search.
 
     Args:
         stepper: the model.
@@ -161,7 +161,7 @@ class Beam:
             The new beam, K' = min(beam_size, K·V), and its parents as rows of the flattened (B·K) batch, (B·K',).
         """
         batch, live, vocabulary_size = joint.shape
-        log_probs, cells = _best(joint.flatten(1), min(beam_size, live * vocabulary_size))
+        log_probs, cells = joint.flatten(1).topk(min(beam_size, live * vocabulary_size), dim=-1)
         parents = cells.div(vocabulary_size, rounding_mode="floor")
         extended = (cells - parents * vocabulary_size).unsqueeze(-1)
         prefixes = self.tokens.gather(1, parents.unsqueeze(-1).expand(-1, -1, self.tokens.shape[2]))
@@ -178,19 +178,6 @@ def constrained(joint: Tensor, allowed: Tensor | None) -> Tensor:
     return joint.masked_fill(~allowed, NEVER)
 
 
-def _best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of each row (B, N), best first, equal ones by their place.
-
-    ``topk`` alone promises no order among equals, so with any tie a stable sort does it again. Ties among −inf are left
-    as they are: nothing is read from empty places.
-    """
-    top, places = values.topk(min(count + 1, values.shape[1]), dim=-1)
-    tied = (top[:, 1:] == top[:, :-1]) & (top[:, 1:] > NEVER)
-    if bool(tied.any()):
-        top, places = values.sort(dim=-1, descending=True, stable=True)
-    return top[:, :count], places[:, :count]
-
-
 class _Pool:
     """The finished hypotheses of every row, the n best of them."""
 
@@ -201,7 +188,7 @@ class _Pool:
     def add_finished(self, prefixes: Tensor, log_probs: Tensor, ends: Tensor, length: int) -> None:
         """Prefixes (B, K, t) and the log-probability (B, K, E) of each finished by each end token."""
         count = min(self.n_best, log_probs.shape[1] * log_probs.shape[2])
-        best, cells = _best(log_probs.flatten(1), count)
+        best, cells = log_probs.flatten(1).topk(count, dim=-1)
         for row, (values, places) in enumerate(zip(best.tolist(), cells.tolist(), strict=True)):
             for value, place in zip(values, places, strict=True):
                 if value == NEVER or not self._enters(row, value / self.penalty.divisor(length)):

@@ -13,11 +13,7 @@ Dimension letters: B rows, K live hypotheses a row, V vocabulary, E tokens that 
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,27 +23,8 @@ from unrolled.decoding.contract import S, Stepper, check_logits, check_range
 from unrolled.decoding.filters import NEVER
 from unrolled.decoding.phrases import START_MODE, PhraseRule
 from unrolled.decoding.prefix import BytePrefix
+from unrolled.decoding.suggestions import Candidates, Suggestion
 from unrolled.errors import ArgumentError, ShapeError
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A continuation of the text typed.
-
-    Args:
-        text: what to insert after the text typed.
-        log_prob: log-probability that the text goes on with exactly these words, nats.
-        score: log_prob divided by the number of tokens that it covers, the one that shows the end of the last word
-            included: nats per token.
-        tokens: the most probable tokens that spell it, from the state given on (so with the prefix, if there was one).
-        words: number of words in ``text``; the completed rest of a word is one.
-    """
-
-    text: str
-    log_prob: float
-    score: float
-    tokens: tuple[int, ...]
-    words: int
 
 
 def complete(
@@ -116,19 +93,20 @@ def complete_batch(
     if len(rule.pieces) != stepper.vocabulary_size:
         raise ArgumentError(f"rule: made for {len(rule.pieces)} tokens, the model has {stepper.vocabulary_size}")
     start = _Start(rule, healing, _checked_prefixes(rule, healing, prefixes, logits.shape[0]))
-    found = _Found(rule, start.prefixes, n_best)
+    found = Candidates(rule, start.prefixes, n_best)
 
     # The search itself stays on the CPU, where its small steps are cheapest; the model stays where it is.
     device, logits = logits.device, logits.cpu()
     beam = Beam.begin(logits)
-    modes = torch.full(beam.log_probs.shape, START_MODE)
+    modes = torch.full((len(logits),), START_MODE)  # (B·K,)
+    separates = rule.separates.to(logits.dtype)
     for length in range(max_tokens + 1):
         joint = beam.extensions(logits)
         masks = start.masks(beam.tokens)
         if length:
-            over = joint.index_select(2, rule.boundary_tokens).logsumexp(-1)
-            waiting = ~rule.word_open[modes] if masks is None else ~rule.word_open[modes] | masks[2]
-            found.note_words(beam.tokens, over.masked_fill(waiting, NEVER))
+            over = (logits.softmax(-1) @ separates).log() + rule.open_word.index_select(0, modes)
+            over = over.view(beam.log_probs.shape) + beam.log_probs
+            found.note_words(beam.tokens, modes, over if masks is None else over.masked_fill(masks[2], NEVER))
         if length == max_tokens:
             break
         if masks is not None:
@@ -136,23 +114,24 @@ def complete_batch(
             joint = constrained(joint, masks[0])
         if len(rule.end_tokens):
             ends = joint.index_select(2, rule.end_tokens)
-            found.note_ends(beam.tokens, ends.masked_fill(rule.end_blocked[modes], NEVER), 2 * beam_size)
-        beam, rows = beam.extend(joint.masked_fill(rule.blocked[modes], NEVER), beam_size)
-        modes = rule.next_mode[modes.flatten()[rows], beam.tokens[..., -1].flatten()].view(beam.log_probs.shape)
-        alive = (beam.log_probs >= min_log_prob + start.log_prob) & (beam.log_probs > NEVER)
-        if not bool(alive.any()):
+            found.note_ends(
+                beam.tokens,
+                modes,
+                ends.masked_fill(rule.end_blocked.index_select(0, modes).view(ends.shape), NEVER),
+                beam_size,
+            )
+        joint = joint.masked_fill(rule.blocked.index_select(0, modes).view(joint.shape), NEVER)
+        beam, rows = beam.extend(joint, beam_size)
+        newest = beam.tokens[..., -1].flatten()
+        modes = rule.next_mode.index_select(0, modes.index_select(0, rows) * stepper.vocabulary_size + newest)
+        if min_log_prob > NEVER:
+            beam = Beam(beam.log_probs.masked_fill(beam.log_probs < min_log_prob + start.log_prob, NEVER), beam.tokens)
+        if not bool((beam.log_probs[:, :1] > NEVER).any()):
             break
-        beam = Beam(beam.log_probs.masked_fill(~alive, NEVER), beam.tokens)
         ahead = stepper.select(state, rows.to(device))
-        logits, state = stepper.step(beam.tokens[..., -1].flatten().to(device), ahead)
+        logits, state = stepper.step(newest.to(device), ahead)
         logits = logits.cpu()
     return found.suggestions(start.log_prob, min_log_prob)
-
-
-def choose(suggestions: Iterable[Suggestion], threshold: float) -> Suggestion | None:
-    """The suggestion with the most words among those whose score reaches the threshold (nats per token), or None."""
-    good = [suggestion for suggestion in suggestions if suggestion.score >= threshold]
-    return max(good, key=lambda suggestion: (suggestion.words, suggestion.score), default=None)
 
 
 def _checked_prefixes(
@@ -195,92 +174,3 @@ class _Start:
         """Adds what covers a prefix with the next token, from joint (B, K, V)."""
         covering = joint.masked_fill(~masks[1], NEVER).flatten(1).logsumexp(-1, keepdim=True)
         self.log_prob = torch.logaddexp(self.log_prob, covering)
-
-
-class _Event(NamedTuple):
-    """One way in which a suggestion can come true: nats, tokens covered, the tokens that spell it."""
-
-    log_prob: float
-    covered: int
-    tokens: tuple[int, ...]
-
-
-@dataclass
-class _Found:
-    """Every end of a word or phrase that the search passed, turned into text only when it is over."""
-
-    rule: PhraseRule
-    prefixes: Sequence[bytes]
-    n_best: int
-    _words: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    _ends: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._end_ids: list[int] = self.rule.end_tokens.tolist()
-
-    def note_words(self, tokens: Tensor, log_probs: Tensor) -> None:
-        """Hypotheses (B, K, t) whose last word is over with log-probability (B, K)."""
-        self._words.append((tokens, log_probs))
-
-    def note_ends(self, tokens: Tensor, log_probs: Tensor, count: int) -> None:
-        """Hypotheses (B, K, t) and the log-probability (B, K, E) of each being ended by each end token."""
-        best, cells = log_probs.flatten(1).topk(min(count, log_probs[0].numel()) if len(log_probs) else 0, dim=-1)
-        self._ends.append((tokens, best, cells))
-
-    def suggestions(self, start: Tensor, min_log_prob: float) -> list[list[Suggestion]]:
-        """What was noted, as suggestions whose log_prob is conditional on the start's, (B, 1)."""
-        offsets: list[float] = start.flatten().tolist()
-        return [self._ranked(self._events(row, offset, min_log_prob)) for row, offset in enumerate(offsets)]
-
-    def _events(self, row: int, offset: float, min_log_prob: float) -> dict[str, list[_Event]]:
-        """By the text to show. Different tokens that spell the same text are different events."""
-        events: dict[str, list[_Event]] = {}
-
-        def add(tokens: list[int], end: int | None, value: float) -> None:
-            log_prob = value - offset
-            if log_prob == NEVER or math.isnan(log_prob) or log_prob < min_log_prob:
-                return
-            text = self._shown(tokens, end, self.prefixes[row])
-            if text is not None:
-                spelling = tokens if end is None or not self.rule.end_kept[end] else [*tokens, self._end_ids[end]]
-                events.setdefault(text, []).append(_Event(log_prob, len(tokens) + 1, tuple(spelling)))
-
-        for tokens, log_probs in self._words:
-            for hypothesis, value in zip(tokens[row].tolist(), log_probs[row].tolist(), strict=True):
-                add(hypothesis, None, value)
-        for tokens, log_probs, cells in self._ends:
-            hypotheses = tokens[row].tolist()
-            for value, cell in zip(log_probs[row].tolist(), cells[row].tolist(), strict=True):
-                parent, end = divmod(cell, len(self._end_ids))
-                add(hypotheses[parent], end, value)
-        return events
-
-    def _shown(self, tokens: list[int], end: int | None, prefix: bytes) -> str | None:
-        """The text to show, or None where there is nothing to show or it is noted elsewhere."""
-        spelled = b"".join(self.rule.pieces[token] for token in tokens)
-        kept = b"" if end is None else self.rule.end_kept[end]
-        try:
-            text = (spelled + kept)[len(prefix) :].decode().rstrip()
-        except UnicodeDecodeError:
-            return None  # ends inside a character
-        # A line break after a whole word: already counted among what shows that the word is over.
-        repeated = end is not None and not kept.strip() and self.rule.ends_in_word(text)
-        return None if repeated or not self.rule.count_words(text) else text
-
-    def _ranked(self, events: dict[str, list[_Event]]) -> list[Suggestion]:
-        """Best score first, n_best of each number of words."""
-        suggestions = []
-        for text, ways in events.items():
-            likeliest = max(ways)
-            # Events exclude each other, so their probabilities add up.
-            log_prob = likeliest.log_prob + math.log(sum(math.exp(way.log_prob - likeliest.log_prob) for way in ways))
-            words = self.rule.count_words(text)
-            suggestions.append(Suggestion(text, log_prob, log_prob / likeliest.covered, likeliest.tokens, words))
-        suggestions.sort(key=lambda suggestion: (-suggestion.score, suggestion.text))
-        kept: Counter[int] = Counter()
-        best = []
-        for suggestion in suggestions:
-            kept[suggestion.words] += 1
-            if kept[suggestion.words] <= self.n_best:
-                best.append(suggestion)
-        return best

@@ -51,6 +51,7 @@ class PhraseRule:
         check_ids("forbidden", tuple(forbidden), len(pieces))
         check_ids("end_ids", tuple(end_ids), len(pieces))
         self.pieces, self.max_words = tuple(pieces), max_words
+        self._known: dict[str, bool] = {}
         self._sentence_ends, self._joiners = frozenset(sentence_ends), frozenset(joiners)
         texts = [_text(piece) for piece in pieces]
         kept = [self.before_end(text) for text in texts]
@@ -75,11 +76,12 @@ class PhraseRule:
         self.end_tokens = torch.from_numpy(end_tokens)  # (E,)
         self.end_blocked = torch.from_numpy((~fits | (new_words == 0))[:, end_tokens])  # (M, E)
         self.blocked = torch.from_numpy(~grows)  # (M, V)
-        self.next_mode = torch.from_numpy(np.where(grows, 2 * new_words + closes, START_MODE))  # (M, V)
-        self.word_open = torch.from_numpy(inside[:, 0].copy())  # (M,)
+        self.next_mode = torch.from_numpy(np.where(grows, 2 * new_words + closes, START_MODE).ravel())  # (M·V,)
+        # Added to the log-probability that a word is over: nothing where one is open, else −inf.
+        self.open_word = torch.from_numpy(np.where(inside[:, 0], 0.0, -np.inf))  # (M,)
         separates = np.array([bool(text) for text in texts], dtype=bool) & ~begins
         separates[list(end_ids)] = True
-        self.boundary_tokens = torch.from_numpy(np.flatnonzero(separates))
+        self.separates = torch.from_numpy(separates)  # (V,)
 
     @classmethod
     def from_text(
@@ -97,11 +99,11 @@ class PhraseRule:
 
     def in_word(self, character: str) -> bool:
         """Whether the character belongs to words; lone surrogates stand for bytes of a cut character, and do."""
-        return (
-            character in self._joiners
-            or unicodedata.category(character)[0] in "LMN"
-            or "\ud800" <= character < "\ue000"
-        )
+        known = self._known.get(character)
+        if known is None:
+            letter = unicodedata.category(character)[0] in "LMN" or "\ud800" <= character < "\ue000"
+            known = self._known[character] = letter or character in self._joiners
+        return known
 
     def count_words(self, text: str) -> int:
         """How many runs of word characters the text has."""
