@@ -88,7 +88,9 @@ def test_what_is_in_the_cache_is_used_if_it_is_right(tmp_path: Path, site: Path)
     # No mirror now, and nothing listens at its address.
     assert right(get("toy", cache=tmp_path / "cache"))
     (folder / "one.txt").write_bytes(ONE[:-1] + b"!")
-    with pytest.raises(StorageError, match=r"one\.txt: can't be fetched \(ConnectionError\); without a network .*mirror"):
+    with pytest.raises(
+        StorageError, match=r"one\.txt: can't be fetched \(ConnectionError\); without a network .*mirror"
+    ):
         get("toy", cache=tmp_path / "cache")
     assert right(get("toy", mirror=site.parent, cache=tmp_path / "cache"))
 

@@ -163,7 +163,9 @@ def test_invalid_utf8_says_where(raw: bytes, byte: int, line: int, size: int) ->
     if raw.startswith(b"\xef") and size < 3:
         pytest.skip("a chunk never cuts the byte-order mark: a file's first chunk is 1 MiB or all of it")
     chunks = [raw[at : at + size] for at in range(0, len(raw), size)]
-    with pytest.raises(EncodingError, match=rf"^mail\.txt:{line}: not valid UTF-8 at byte {byte} .*--encoding.*--errors"):
+    with pytest.raises(
+        EncodingError, match=rf"^mail\.txt:{line}: not valid UTF-8 at byte {byte} .*--encoding.*--errors"
+    ):
         list(decode(chunks, "mail.txt"))
     assert "".join(decode(chunks, "mail.txt", errors="replace")) == raw.decode("utf-8-sig", "replace")
 
@@ -214,9 +216,14 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_file_written_aside_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "x"
     target.write_bytes(b"old")
-    with pytest.raises(RuntimeError), written_aside(target) as stream:
-        stream.write(b"half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with written_aside(target) as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert target.read_bytes() == b"old"
     with written_aside(target) as stream:
         stream.write(b"new")
@@ -230,6 +237,9 @@ def test_a_file_written_aside_appears_whole_or_not_at_all(tmp_path: Path) -> Non
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     os.symlink("/dev/full", tmp_path / ".x.partial")
-    with pytest.raises(StorageError, match="x: can't be written: No space left"), written_aside(tmp_path / "x") as stream:
+    with (
+        pytest.raises(StorageError, match="x: can't be written: No space left"),
+        written_aside(tmp_path / "x") as stream,
+    ):
         stream.write(b"0" * 100_000)
     assert os.listdir(tmp_path) == []

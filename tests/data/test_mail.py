@@ -30,10 +30,16 @@ TYPED = {
         "On Mon, Jan 5, 2004, Ann wrote:\n> Lunch?\nYes.\n> At 1?\nAt 2.\n",
         "Yes.\nAt 2.",
     ),
-    "attribution over two lines": ("Yes.\n\nOn Mon, Jan 5, 2004 at 10:00 AM Ann Example\n<a@b.c> wrote:\n> L?\n", "Yes."),
+    "attribution over two lines": (
+        "Yes.\n\nOn Mon, Jan 5, 2004 at 10:00 AM Ann Example\n<a@b.c> wrote:\n> L?\n",
+        "Yes.",
+    ),
     "quotation without marks": ("Yes.\n\nOn Mon, Jan 5, 2004, Ann wrote:\n\nLunch?\nAt 1?\n", "Yes."),
     "no date, no attribution": ("On Monday 5 people wrote:\nhello.", "On Monday 5 people wrote:\nhello."),
-    "not an attribution": ("On Monday I saw 3 plays that Shaw\nwrote. Good.", "On Monday I saw 3 plays that Shaw\nwrote. Good."),
+    "not an attribution": (
+        "On Monday I saw 3 plays that Shaw\nwrote. Good.",
+        "On Monday I saw 3 plays that Shaw\nwrote. Good.",
+    ),
     "German": ("Ja.\n\nAm 05.01.2004 um 10:00 schrieb Ann:\n> Essen?\n", "Ja."),
     "French": ("Oui.\n\nLe 5 janv. 2004 à 10:00, Ann a écrit :\n> Midi ?\n", "Oui."),
     "Spanish": ("Sí.\n\nEl lun, 5 ene 2004, Ann escribió:\n> ¿Comer?\n", "Sí."),
@@ -43,7 +49,10 @@ TYPED = {
     "Ursprüngliche Nachricht": ("Ja.\n\n-----Ursprüngliche Nachricht-----\nVon: Ann\nEssen?\n", "Ja."),
     "Message d'origine": ("Oui.\n-----Message d'origine-----\nDe : Ann\n", "Oui."),
     "forwarded, Gmail": ("FYI\n\n---------- Forwarded message ---------\nFrom: Ann\nHi\n", "FYI"),
-    "forwarded, Notes": ("FYI\n---------------------- Forwarded by Bob/HOU on 01/05/2004 10:00 AM ----------------\nHi", "FYI"),
+    "forwarded, Notes": (
+        "FYI\n---------------------- Forwarded by Bob/HOU on 01/05/2004 10:00 AM ----------------\nHi",
+        "FYI",
+    ),
     "forwarded, Apple": ("FYI\n\nBegin forwarded message:\n\nFrom: Ann\n", "FYI"),
     "block of headers": (
         "Yes.\n\n________________________________\nFrom: Ann <a@b.c>\nSent: Monday\nTo: Bob\nSubject: Lunch\n\nLunch?",

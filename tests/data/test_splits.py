@@ -78,3 +78,9 @@ def test_bad_input() -> None:
         split_pieces(lambda: pieces_of("x", 1))
     with pytest.raises(ArgumentError, match="dev_share: must be between 0 and 1, found 1"):
         split_pieces(lambda: pieces_of("xyz", 1), dev_share=1)
+
+
+def test_the_cut_of_tinyshakespeare(test_data: Path) -> None:
+    # The counts that nanoGPT's data/shakespeare_char/prepare.py prints.
+    split = split_pieces(lambda: read_documents(test_data / "tinyshakespeare" / "input.txt"))
+    assert (split.train_characters, split.dev_characters) == (1_003_854, 111_540)

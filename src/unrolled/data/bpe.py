@@ -84,10 +84,6 @@ class BPETokenizer(Tokenizer):
         encodings = self._model.encode_batch_fast(list(_segments(text)), add_special_tokens=False)
         return np.array([n + 1 for encoding in encodings for n in encoding.ids], dtype=np.int32)
 
-    def token_bytes(self, token: int) -> bytes:
-        (token,) = self._checked([token]).tolist()
-        return self._bytes[token]
-
     def encode_prefix(self, text: str) -> tuple[Ids, str]:
         start = self.safe_boundary(text)
         words = self._model.pre_tokenizer.pre_tokenize_str(text[start:])
@@ -109,7 +105,7 @@ class BPETokenizer(Tokenizer):
         return 0
 
     @cached_property
-    def _bytes(self) -> list[bytes]:
+    def bytes_of_tokens(self) -> list[bytes]:
         return [b"", *(bytes(_SYMBOLS[symbol] for symbol in token) for token in self._vocabulary)]
 
     def _settings(self) -> dict[str, Any]:

@@ -46,12 +46,12 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> Ids:
         """The ids of `text`, shape (T,), int32; no end-of-document token is added."""
 
+    @property
     @abstractmethod
-    def token_bytes(self, token: int) -> bytes:
-        """The UTF-8 bytes that a token stands for (BPE tokens may be parts of a character); empty for `end_id`.
+    def bytes_of_tokens(self) -> list[bytes]:
+        """The UTF-8 bytes that each token stands for (BPE tokens may be parts of a character); none for `end_id`.
 
-        Raises:
-            ArgumentError: there is no such id.
+        In the order of the ids, for a search among tokens by their bytes; not to be changed.
         """
 
     @abstractmethod
@@ -64,7 +64,18 @@ class Tokenizer(ABC):
         Raises:
             ArgumentError: an id outside the vocabulary.
         """
-        return b"".join(map(self.token_bytes, self._checked(ids).tolist())).decode("utf-8", "replace")
+        table = self.bytes_of_tokens
+        return b"".join([table[token] for token in self._checked(ids).tolist()]).decode("utf-8", "replace")
+
+    def token_bytes(self, token: int) -> bytes:
+        """One token's entry of `bytes_of_tokens`.
+
+        Raises:
+            ArgumentError: there is no such id.
+        """
+        if not 0 <= token < self.vocabulary_size:
+            raise ArgumentError(f"ids: {token} is not in the vocabulary of {self.vocabulary_size} tokens")
+        return self.bytes_of_tokens[token]
 
     def token_text(self, token: int) -> str:
         """One token alone as text: ``decode([token])``."""
@@ -176,9 +187,9 @@ class CharTokenizer(Tokenizer):
         array = self._checked(ids)
         return self._codes[array[array != self.end_id]].tobytes().decode(_UTF32)
 
-    def token_bytes(self, token: int) -> bytes:
-        (token,) = self._checked([token]).tolist()
-        return b"" if token == self.end_id else chr(self._codes[token]).encode("utf-8")
+    @cached_property
+    def bytes_of_tokens(self) -> list[bytes]:  # type: ignore[override]
+        return [b"", b"\xef\xbf\xbd", *(character.encode("utf-8") for character in self.characters)]
 
     def _settings(self) -> dict[str, Any]:
         return {"characters": self.characters}
@@ -201,9 +212,9 @@ class ByteTokenizer(Tokenizer):
         array = self._checked(ids)
         return (array[array != self.end_id] - 1).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
-    def token_bytes(self, token: int) -> bytes:
-        (token,) = self._checked([token]).tolist()
-        return b"" if token == self.end_id else bytes([token - 1])
+    @cached_property
+    def bytes_of_tokens(self) -> list[bytes]:  # type: ignore[override]
+        return [b"", *(bytes([byte]) for byte in range(256))]
 
     def _settings(self) -> dict[str, Any]:
         return {}

@@ -5,7 +5,7 @@ T time, B batch (lanes), N tokens. A corpus of N tokens holds P = N - 1 predicti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,7 +103,7 @@ class Windows:
         """All that is needed to go on exactly here, with the sizes that it holds for."""
         return {"epoch": self._epoch, "position": self._position, **self._identity()}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
