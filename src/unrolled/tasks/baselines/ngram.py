@@ -297,7 +297,7 @@ def _checked(tokens: npt.ArrayLike, vocabulary_size: int) -> Integers:
 
 def _rank(keys: Integers) -> tuple[Integers, Integers, Integers]:
     """(N,) keys → the different ones ascending (U,), the place of each among them (N,), an example of each (U,)."""
-    order = np.argsort(keys)
+    order = np.argsort(keys, kind="stable")
     ascending = keys[order]
     first = np.concatenate(([True], ascending[1:] != ascending[:-1]))
     places = np.empty(len(keys), dtype=np.int64)
