@@ -115,7 +115,7 @@ def _epochs(
 
 
 def _dropout(epochs: float) -> float:
-    for most, dropout in ((2, 0.0), (6, 0.1), (10, 0.25), (18, 0.4)):
+    for most, dropout in ((2, 0.0), (6, 0.1), (10, 0.25), (25, 0.4)):
         if epochs <= most:
             return dropout
     return 0.5

@@ -32,7 +32,10 @@ class LossReport(NamedTuple):
 class Learner(Protocol):
     """A network and the way to score it. Made by a task."""
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """The network; its parameters that require a gradient are trained."""
+        ...
 
     def loss(self, batch: Any, carried: Any) -> LossReport:
         """Forward pass and loss. `carried` is what the last call returned, or None when the state starts anew."""
