@@ -1,0 +1,164 @@
+"""Random problems for a cell: a short ragged batch, parameters, states, and a loss that sees every result.
+
+Letters: T time, B batch, I input, H hidden, P width of h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from unrolled.cells import Cell, State
+from unrolled.scan import Masks, ScanResult, bptt, scan, unfold
+from unrolled.testing.compare import tolerance
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of `scan`, and the weights of a loss Σ w ⊙ output + Σ w ⊙ final states.
+
+    Attributes:
+        cell, x, state, params, lengths, reverse, truncate, masks: as `scan` takes them.
+        weights: of the loss, (T, B, P) and one shaped as each final state.
+    """
+
+    cell: Cell
+    x: Tensor
+    state: State
+    params: dict[str, Tensor]
+    weights: tuple[Tensor, ...]
+    lengths: Tensor | None = None
+    reverse: bool = False
+    truncate: int | None = None
+    masks: Masks | None = None
+
+    def named(self) -> dict[str, Tensor]:
+        """Every tensor that a gradient may be asked for, by the name it has in messages."""
+        states = {f"state {name}": s for name, s in zip(self.cell.state_names, self.state, strict=True)}
+        return {"x": self.x, **states, **self.params}
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Sample:
+        """The same problem over other tensors, in the order of `named`."""
+        rest = list(tensors)
+        x, rest = rest[0], rest[1:]
+        state, rest = tuple(rest[: len(self.state)]), rest[len(self.state) :]
+        return replace(self, x=x, state=state, params=dict(zip(self.params, rest, strict=True)))
+
+    def leaves(self) -> Sample:
+        """The same problem over fresh leaves that want a gradient."""
+        return self.with_tensors([t.detach().clone().requires_grad_() for t in self.named().values()])
+
+    def to(self, dtype: torch.dtype) -> Sample:
+        """The same problem in another floating dtype."""
+        masks = self.masks
+        if masks is not None and masks.recurrent is not None:
+            masks = replace(masks, recurrent=masks.recurrent.to(dtype))
+        cast = self.with_tensors([t.to(dtype) for t in self.named().values()])
+        return replace(cast, weights=tuple(w.to(dtype) for w in self.weights), masks=masks)
+
+    def scan(self) -> ScanResult:
+        """Run it by the definition."""
+        return scan(self.cell, self.x, self.state, self.params, **self._options())
+
+    def loss(self, result: ScanResult) -> Tensor:
+        """The loss: a weighted sum of outputs and final states."""
+        return sum(
+            ((w * t).sum() for w, t in zip(self.weights, (result.output, *result.state), strict=True)),
+            self.x.new_zeros(()),
+        )
+
+    def results(self, result: ScanResult) -> dict[str, Tensor]:
+        """Outputs and final states by name."""
+        finals = {f"final state {name}": s for name, s in zip(self.cell.state_names, result.state, strict=True)}
+        return {"output": result.output, **finals}
+
+    def by_autograd(self) -> dict[str, Tensor]:
+        """Results and gradients (`dx`, `dstate h`, `dweight_hh`, …) by autograd through `scan`."""
+        leaves = self.leaves()
+        result = leaves.scan()
+        named = leaves.named()
+        found = torch.autograd.grad(self.loss(result), list(named.values()), allow_unused=True)
+        gradients = {
+            f"d{name}": torch.zeros_like(t) if d is None else d
+            for (name, t), d in zip(named.items(), found, strict=True)
+        }
+        return {k: v.detach() for k, v in self.results(result).items()} | gradients
+
+    def by_bptt(self) -> dict[str, Tensor]:
+        """The same by `unfold` and `bptt`, that is by the cell's own `step_backward`."""
+        with torch.no_grad():
+            result, tape = unfold(self.cell, self.x, self.state, self.params, **self._options())
+            gradients = bptt(self.cell, tape, self.params, self.weights[0], self.weights[1:])
+        dstate = {f"dstate {n}": d for n, d in zip(self.cell.state_names, gradients.dstate, strict=True)}
+        dparams = {f"d{name}": d for name, d in gradients.dparams.items()}
+        return {**self.results(result), "dx": gradients.dx, **dstate, **dparams}
+
+    def _options(self) -> dict:
+        return {"lengths": self.lengths, "reverse": self.reverse, "truncate": self.truncate, "masks": self.masks}
+
+
+def draw(
+    cell: Cell,
+    *,
+    time: int = 4,
+    batch: int = 3,
+    input_size: int = 2,
+    hidden_size: int = 5,
+    bias: bool = True,
+    lengths: Sequence[int] | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Sample:
+    """A random problem, the same for the same arguments whatever the caller's own seed."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    shapes = cell.parameter_shapes(input_size, hidden_size, bias)
+    sizes = cell.state_sizes(hidden_size)
+    # weights of about 1/√n keep gates away from saturation, where every gradient would be near 0 and prove little
+    params = {
+        name: normal(*shape) * 0.9 / max(shape[-1], 1) ** (0.5 * (len(shape) > 1)) for name, shape in shapes.items()
+    }
+    sample = Sample(
+        cell,
+        normal(time, batch, input_size),
+        tuple(normal(batch, size) * 0.7 for size in sizes),
+        params,
+        (normal(time, batch, sizes[0]), *(normal(batch, size) for size in sizes)),
+        None if lengths is None else torch.tensor(lengths),
+    )
+    return sample if dtype == torch.float64 else sample.to(dtype)
+
+
+def scenarios(make: Callable[..., Sample]) -> Iterator[tuple[str, Sample]]:
+    """Problems that between them use everything a scan offers, by name; `make` is `draw` with a cell and sizes."""
+    ragged = (4, 0, 2)
+    yield "plain", make()
+    yield "without bias", make(bias=False, seed=1)
+    yield "ragged", make(lengths=ragged, seed=2)
+    yield "ragged, reversed", replace(make(lengths=ragged, seed=3), reverse=True)
+    yield "truncated", replace(make(time=5, seed=4), truncate=2)
+    sample = make(lengths=ragged, seed=5)
+    generator = torch.Generator().manual_seed(6)
+    kept = tuple(torch.rand(4, *s.shape, generator=generator) < 0.4 for s in sample.state)
+    yield "zoneout", replace(sample, masks=Masks(zoneout=kept))
+    if sample.cell.accepts_mask:
+        mask = torch.rand(sample.state[0].shape, generator=generator, dtype=torch.float64).round() * 2
+        yield "recurrent mask", replace(sample, masks=Masks(recurrent=mask))
+        expected = tuple(0.3 for _ in sample.state)
+        yield "mask and zoneout", replace(sample, masks=Masks(mask, expected), reverse=True)
+
+
+def tolerances(sample: Sample, reference: dict[str, Tensor], dtype: torch.dtype) -> dict[str, float]:
+    """For each named result of a sample, how far from its float64 `reference` one in `dtype` may be."""
+    if dtype == torch.float64:
+        plain = sample.to(torch.float32).by_autograd()
+        # the witness is of another dtype, and a tensor of one number may be nearly exact in it by luck
+        return {name: tolerance(value, plain[name], dtype, factor=64, ulps=32) for name, value in reference.items()}
+    plain = sample.to(dtype).by_autograd()
+    return {name: tolerance(value, plain[name], dtype) for name, value in reference.items()}
