@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cells import Cell, Params, State, Trace
-from unrolled.errors import ArgumentError, ShapeError
+from unrolled.errors import ArgumentError, DTypeError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -273,8 +273,10 @@ def valid_steps(lengths: Tensor, time: int, batch: int) -> Tensor:
     """(T, B) bool, true where a sequence still runs.
 
     Raises:
-        ShapeError, ArgumentError: for lengths that are not (B,) integers from 0 to T.
+        DTypeError, ShapeError, ArgumentError: for lengths that are not a tensor of (B,) integers from 0 to T.
     """
+    if not isinstance(lengths, Tensor):
+        raise DTypeError(f"lengths: expected a tensor of integers, found {type(lengths).__name__}; use torch.tensor(…)")
     if tuple(lengths.shape) != (batch,):
         raise ShapeError("lengths", f"(B={batch},)", lengths.shape)
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:

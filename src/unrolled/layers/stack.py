@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from unrolled.cells import Cell, Params, State, Trace
+from unrolled.cells import Cell, State, Trace
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import Call, Choice, Direction, choose, run, step
 from unrolled.kernels.dispatch import check_engine_name
@@ -125,7 +125,8 @@ class Recurrent(nn.Module):
 
     def parameter_blocks(self) -> list[dict[str, nn.Parameter]]:
         """The parameters by the cell's own names, one dictionary a layer and direction: l0, l0_reverse, l1, …"""
-        return [{name: self.get_parameter(full) for name, full in names.items()} for names in self._names]
+        # by attribute, so that torch.func.functional_call and parametrizations can put other tensors in their place
+        return [{name: getattr(self, full) for name, full in names.items()} for names in self._names]
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
@@ -174,6 +175,7 @@ class Recurrent(nn.Module):
                 raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
             # torch packs in sorted order but takes and gives states in the caller's, and so do we
             padded, lengths = pad_packed_sequence(x)
+            check_input(padded, self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
             output, final = self._run(padded, state, lengths, batched=True, time_first=True)
             return pack_like(x, output), final
         check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
@@ -238,11 +240,11 @@ class Recurrent(nn.Module):
         """The initial states of each layer and direction, from what the caller gave, what is learned, or zeros."""
         count, batch = self.num_layers * self.num_directions, x.shape[1]
         if state is None and self.learn_initial_state:
-            learned = [self.get_parameter(f"initial_{n}").expand(-1, batch, -1) for n in self.cell.state_names]
+            learned = [getattr(self, f"initial_{n}").expand(-1, batch, -1) for n in self.cell.state_names]
             return list(zip(*(s.unbind(0) for s in learned), strict=True))
         if state is None:
             return [self.cell.initial_state(batch, self.hidden_size, x) for _ in range(count)]
-        given = tuple(state) if len(self.cell.state_names) > 1 else (state,)
+        given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
         check_state(given, self.cell, self.hidden_size, count, x, batched)
         return list(zip(*(s.unbind(0) for s in given), strict=True))
 
@@ -273,14 +275,15 @@ class Recurrent(nn.Module):
             return y.squeeze(0), _unbatch(final, lambda s: s.squeeze(1))
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
+        blocks = self.parameter_blocks()
+        check_input(x.unsqueeze(0), self.input_size, blocks[0]["weight_ih"], False)
         with torch.no_grad():
             if any(self.zoneout):
                 output, final = self._run(x.unsqueeze(0), state, None, True, True)
                 return output.squeeze(0), final
             states = self._states(state, x.unsqueeze(0), True)
-            finals = []
-            for names, previous in zip(self._names, states, strict=True):
-                params: Params = {name: self._parameters[full] for name, full in names.items()}  # type: ignore[misc]
+            finals: list[State] = []
+            for params, previous in zip(blocks, states, strict=True):
                 new = step(self.cell, x, previous, params, self._engine)
                 finals.append(new)
                 x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
@@ -341,7 +344,7 @@ def _blank(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _unbatch(state: LayerState, change: Any) -> LayerState:
-    """`change` applied to each tensor of a state, whatever its form."""
-    if state is None:
-        return None
-    return change(state) if isinstance(state, Tensor) else tuple(change(s) for s in state)
+    """`change` applied to each tensor of a state; what is no tensor stays, for `check_state` to refuse."""
+    if isinstance(state, (tuple, list)):
+        return tuple(_unbatch(s, change) for s in state)
+    return change(state) if isinstance(state, Tensor) else state
