@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import mailbox
 import random
+import time
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -98,6 +99,10 @@ HTML = {
     "<blockquote>a poem</blockquote>": "a poem",
     "<pre>a\n  b</pre>": "a\nb",
     "<p>unclosed <b>bold": "unclosed bold",
+    "a<!-- <b>no</b> -->b<!DOCTYPE html>c<?xml x?>d": "abcd",
+    "a<![if !mso]>b<![endif]><![foo[x]]><![ >c": "abc",
+    "1 < 2 <3 <b>bold</b> <a": "1 < 2 <3 bold <a",
+    "a<!-- never closed": "a",
     "": "",
 }
 
@@ -105,6 +110,30 @@ HTML = {
 @pytest.mark.parametrize("html", HTML)
 def test_html_to_text(html: str) -> None:
     assert html_to_text(html) == HTML[html]
+
+
+@pytest.mark.parametrize("part", ["<a", "<!--", "<!", "<![", "<", "<a ", "x='", "&", "<script>", "</", "<p>", "<td ><"])
+def test_hostile_html_takes_no_time(part: str) -> None:
+    for html in (part * 100_000, "<a " + part * 100_000 + ">"):
+        start = time.process_time()
+        html_to_text(html)
+        assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("line", ["Thanks%s x", "Sent from my %s!", "On 1/1 %s", "--%s", "From:%s", ">%s", "%s-"])
+def test_hostile_lines_take_no_time(line: str) -> None:
+    start = time.process_time()
+    for filler in (" ", "-", " wrote", "a "):
+        typed_text(line.replace("%s", filler * 100_000))
+        typed_text((line.replace("%s", filler) + "\n") * 10_000)
+    assert time.process_time() - start < 5
+
+
+def test_html_of_any_kind_is_read() -> None:
+    choose = random.Random(0)
+    parts = ["<", "!", "[", ">", "-", "--", "a", "]", "div", " ", "=", "'", '"', "&", "#", "/", "?", "br", "\n", "if"]
+    for _ in range(3000):
+        html_to_text("".join(choose.choices(parts, k=25)))
 
 
 def test_html_only_mail() -> None:

@@ -86,6 +86,8 @@ _CLOSING = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _SIGNATURE_LINES, _SIGNATURE_WIDTH = 8, 60
+# A longer line is nobody's mark of a quotation or signature.
+_LONGEST_MARK = 400
 
 
 def typed_text(body: str) -> str:
@@ -106,14 +108,19 @@ def typed_text(body: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n").rstrip()
 
 
+def _matches(pattern: re.Pattern[str], line: str) -> bool:
+    # The bound keeps the patterns' backtracking small, whatever a message holds.
+    return len(line) <= _LONGEST_MARK and pattern.match(line) is not None
+
+
 def _without_quotes(lines: list[str]) -> list[str]:
     kept: list[str] = []
     at = 0
     while at < len(lines):
         line = lines[at]
-        if _CUT.match(line) or _starts_block(lines, at):
+        if _matches(_CUT, line) or _starts_block(lines, at):
             # The rule that Outlook draws above its block.
-            while kept and (not kept[-1].strip() or _RULE.match(kept[-1])):
+            while kept and (not kept[-1].strip() or _matches(_RULE, kept[-1])):
                 kept.pop()
             break
         if _QUOTED.match(line):
@@ -138,9 +145,8 @@ def _attribution(lines: list[str], at: int) -> int:
         parts = lines[at : at + length]
         if not parts[-1].strip():
             return 0
-        # The bound keeps the patterns' backtracking small, whatever a message holds.
         joined = " ".join(parts)
-        if len(joined) <= 400 and _DATED.search(joined) and _ATTRIBUTION.match(joined):
+        if _matches(_ATTRIBUTION, joined) and _DATED.search(joined):
             return length
     return 0
 
@@ -162,10 +168,10 @@ def _without_signature(lines: list[str]) -> list[str]:
         if line in ("-- ", "--"):
             lines = lines[:at]
             break
-    lines = [line for line in lines if not _DEVICE.match(line)]
+    lines = [line for line in lines if not _matches(_DEVICE, line)]
     # The last closing counts: an earlier "Thanks," is part of the letter.
     for at in range(len(lines) - 1, -1, -1):
-        if _CLOSING.match(lines[at]):
+        if _matches(_CLOSING, lines[at]):
             below = [line for line in lines[at + 1 :] if line.strip()]
             return lines[: at + 1] if _like_signature(below) else lines
     return lines
@@ -187,9 +193,26 @@ def html_to_text(html: str) -> str:
         the text; paragraphs are separated by one blank line.
     """
     parser = _TextOfHtml()
-    parser.feed(html[:_LONGEST_HTML])
+    parser.feed(_tags_only(html[:_LONGEST_HTML]))
     parser.close()
     return parser.text()
+
+
+def _tags_only(html: str) -> str:
+    """Take out of broken HTML what the standard library's parser raises on, or takes quadratic time for.
+
+    These are comments and declarations, a ``<`` whose tag never ends, and tags of absurd length; one pass each.
+    """
+    parts: list[str] = []
+    at = 0
+    while (start := html.find("<!--", at)) >= 0:
+        parts.append(html[at:start])
+        end = html.find("-->", start + 4)
+        # A comment that never ends swallows the rest, as in a browser.
+        at = len(html) if end < 0 else end + 3
+    parts.append(html[at:])
+    html = re.sub(r"<(?=[^<>]*(?:<|\Z))", "&lt;", "".join(parts))
+    return re.sub(r"<[!?][^<>]*>|<[^<>]{4096,}>", "", html)
 
 
 class _TextOfHtml(HTMLParser):

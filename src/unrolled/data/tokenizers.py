@@ -188,7 +188,7 @@ class CharTokenizer(Tokenizer):
         return self._codes[array[array != self.end_id]].tobytes().decode(_UTF32)
 
     @cached_property
-    def bytes_of_tokens(self) -> list[bytes]:  # type: ignore[override]
+    def bytes_of_tokens(self) -> list[bytes]:
         return [b"", b"\xef\xbf\xbd", *(character.encode("utf-8") for character in self.characters)]
 
     def _settings(self) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class ByteTokenizer(Tokenizer):
         return (array[array != self.end_id] - 1).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
     @cached_property
-    def bytes_of_tokens(self) -> list[bytes]:  # type: ignore[override]
+    def bytes_of_tokens(self) -> list[bytes]:
         return [b"", *(bytes([byte]) for byte in range(256))]
 
     def _settings(self) -> dict[str, Any]:
