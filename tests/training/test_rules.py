@@ -374,7 +374,7 @@ def test_a_metric_that_is_not_measured_is_named_with_those_that_are(tmp_path: Pa
         ({"ema_decay": 1.0}, "--ema-decay: 1.0"),
         ({"seed": -1}, "--seed: -1"),
         ({"optimiser": "lion"}, "--optimiser: 'lion' is not possible: input should be 'sgd', 'adam' or 'adamw'"),
-        ({"learning_rate": 1}, "learning_rate: no such training option; there are optimiser, lr,"),
+        ({"learning_rate": 1}, "learning_rate: no such option; there are optimiser, lr,"),
         ({"nesterov": True}, "--nesterov needs --optimiser sgd"),
         ({"momentum": 0.9}, "--momentum belongs to --optimiser sgd"),
         ({"schedule": "cosine"}, "--schedule cosine needs an end"),

@@ -5,15 +5,22 @@ a memory-mapped file, and the windows in which truncated BPTT reads it. Everythi
 memory.
 """
 
-from .bpe import BPETokenizer
-from .catalogue import cache_folder, find, get
-from .documents import Piece, read_documents
-from .files import Source, find_sources
-from .published import CATALOGUE, DataSet, RemoteFile
-from .splits import Split, split_pieces
-from .tokenfile import TokenFile, encode_corpus
-from .tokenizers import ByteTokenizer, CharTokenizer, StreamDecoder, Tokenizer, fit_tokenizer, load_tokenizer
-from .windows import IGNORED, Batch, Windows, evaluation_windows
+from unrolled.data.bpe import BPETokenizer
+from unrolled.data.catalogue import cache_folder, find, get
+from unrolled.data.documents import Piece, read_documents
+from unrolled.data.files import Source, find_sources
+from unrolled.data.published import CATALOGUE, DataSet, RemoteFile
+from unrolled.data.splits import Split, split_pieces
+from unrolled.data.tokenfile import TokenFile, encode_corpus
+from unrolled.data.tokenizers import (
+    ByteTokenizer,
+    CharTokenizer,
+    StreamDecoder,
+    Tokenizer,
+    fit_tokenizer,
+    load_tokenizer,
+)
+from unrolled.data.windows import IGNORED, Batch, Windows, evaluation_windows
 
 __all__ = [
     "CATALOGUE",

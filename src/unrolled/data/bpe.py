@@ -12,8 +12,8 @@ import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from ..errors import ArgumentError
-from .tokenizers import Ids, Tokenizer
+from unrolled.data.tokenizers import Ids, Tokenizer
+from unrolled.errors import ArgumentError
 
 SMALLEST_VOCABULARY = 257
 """256 bytes and the end of a document."""

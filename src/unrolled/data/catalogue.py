@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError, DataError, StorageError
-from .published import CATALOGUE, DataSet, RemoteFile
-from .storage import written_aside
+from unrolled.data.published import CATALOGUE, DataSet, RemoteFile
+from unrolled.errors import ArgumentError, DataError, StorageError
+from unrolled.storage import written_aside
 
 if TYPE_CHECKING:
     import pooch

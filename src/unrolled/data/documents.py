@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ArgumentError, DataError, EncodingError
-from .files import Source, check_encoding, decode, find_sources, text_lines
-from .mail import read_mbox, read_message, starts_like_mbox, starts_like_message
+from unrolled.data.files import Source, check_encoding, decode, find_sources, text_lines
+from unrolled.data.mail import read_mbox, read_message, starts_like_mbox, starts_like_message
+from unrolled.errors import ArgumentError, DataError, EncodingError
 
 PIECE = 1 << 20
 """Characters in a piece, at most."""

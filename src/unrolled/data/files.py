@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from ..errors import ArgumentError, DataError, EncodingError, StorageError
+from unrolled.errors import ArgumentError, DataError, EncodingError, StorageError
 
 CHUNK = 1 << 20
 """Bytes read at a time."""

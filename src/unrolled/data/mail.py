@@ -17,9 +17,9 @@ from email import policy
 from email.message import EmailMessage
 from typing import cast
 
-from ..errors import DataError
-from .files import Source, require_text
-from .mail_text import html_to_text, typed_text
+from unrolled.data.files import Source, require_text
+from unrolled.data.mail_text import html_to_text, typed_text
+from unrolled.errors import DataError
 
 LONGEST_MESSAGE = 32 << 20
 """Bytes of one message that are looked at; what follows (attachments: text comes first) is skipped."""

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ..errors import ArgumentError, DataError
-from .documents import Piece
+from unrolled.data.documents import Piece
+from unrolled.errors import ArgumentError, DataError
 
 FEWEST_DOCUMENTS = 50
 """With fewer documents than this the corpus is cut at one place instead of sorted by document."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, StorageError
-from .documents import Piece
-from .storage import written_aside
-from .tokenizers import Tokenizer
+from unrolled.data.documents import Piece
+from unrolled.data.tokenizers import Tokenizer
+from unrolled.errors import DataError, StorageError
+from unrolled.storage import written_aside
 
 VERSION = 1
 _MAGIC = b"unrolled-tokens\n"

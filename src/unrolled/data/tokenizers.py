@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, ModelError, StorageError
-from .storage import written_aside
+from unrolled.errors import ArgumentError, ModelError, StorageError
+from unrolled.storage import written_aside
 
 FORMAT, VERSION = "unrolled.tokenizer", 1
 _LARGEST_FILE = 64 << 20
@@ -258,7 +258,7 @@ def fit_tokenizer(
             raise ArgumentError(f"vocabulary_size: a byte tokenizer always has 257 tokens, found {vocabulary_size}")
         return ByteTokenizer()
     if kind == "bpe":
-        from .bpe import fit_bpe
+        from unrolled.data.bpe import fit_bpe
 
         return fit_bpe(pieces, 8192 if vocabulary_size is None else vocabulary_size)
     if vocabulary_size is not None and vocabulary_size < 3:
@@ -309,7 +309,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         if kind == "byte":
             return ByteTokenizer(**_fields(payload))
         if kind == "bpe":
-            from .bpe import BPETokenizer
+            from unrolled.data.bpe import BPETokenizer
 
             return BPETokenizer(**_fields(payload, vocabulary=list, merges=list))
     except ArgumentError as error:

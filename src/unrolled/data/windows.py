@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, DataError, StateError
-from .tokenfile import TokenFile
+from unrolled.data.tokenfile import TokenFile
+from unrolled.errors import ArgumentError, DataError, StateError
 
 IGNORED = -100
 """The target of padding: torch's `cross_entropy` leaves it out."""

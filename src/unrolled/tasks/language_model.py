@@ -108,9 +108,10 @@ class LanguageModelLearner:
 
     def loss(self, batch: Batch, carried: Any) -> LossReport:
         """Forward through one window, from the state that the last one left."""
+        device = device_of(self.network)
         state = None if carried is None else _cut(carried)
-        logits, state = self.network(batch.inputs, state)
-        mean, total, count = self._loss(logits, batch.targets)
+        logits, state = self.network(batch.inputs.to(device), state)
+        mean, total, count = self._loss(logits, batch.targets.to(device))
         return LossReport(mean, total, count, _cut(state))
 
     def evaluate(self) -> dict[str, float]:
@@ -135,7 +136,7 @@ def score(
     """The sum of −ln p over a text, in nats, and how many tokens were predicted: each but the first, exactly once."""
     loss, total, count = CrossEntropy(), 0.0, 0
     for batch, logits in _logits(network, tokens, lanes, window):
-        _, nats, counted = loss(logits, batch.targets)
+        _, nats, counted = loss(logits, batch.targets.to(logits.device))
         total, count = total + float(nats), count + counted
     return total, count
 
@@ -144,11 +145,17 @@ def _logits(
     network: nn.Module, tokens: TokenFile | NDArray[Any], lanes: int, window: int
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     state: Any = None
+    device = device_of(network)
     with torch.no_grad():
         # lanes after the first read some text uncounted, so that none is judged without context
         for batch in evaluation_windows(tokens, lanes, window, warmup=128):
-            logits, state = network(batch.inputs, state)
+            logits, state = network(batch.inputs.to(device), state)
             yield batch, logits
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights are."""
+    return next(network.parameters()).device
 
 
 def _cut(state: Any) -> Any:

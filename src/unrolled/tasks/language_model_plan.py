@@ -18,9 +18,9 @@ from unrolled.training import TrainingSettings
 if TYPE_CHECKING:
     from unrolled.tasks.generate import GenerateOptions
 
-#: tokens a second that a stack of 2 × 256 LSTM units trains on two cores; only orders of magnitude matter here
-NOMINAL_SPEED = 25_000
-NOMINAL_WEIGHTS = 2 * 256 * 256 * 8
+#: tokens a second that a layer of 512 LSTM units trains on two cores; only orders of magnitude matter here
+NOMINAL_SPEED = 18_000
+NOMINAL_WEIGHTS = 512 * 512 * 8 * 0.6
 
 
 class Size(NamedTuple):
@@ -31,9 +31,9 @@ class Size(NamedTuple):
     num_layers: int
 
 
-SIZES = (Size(0, 256, 2), Size(12, 384, 2), Size(30, 512, 2))
-#: units where there is little text to learn from
-SMALL_CORPUS, SMALL_SIZE = 50_000, Size(0, 128, 1)
+SIZES = (Size(0, 512, 1), Size(30, 512, 2))
+#: stacks for little text to learn from: below so many tokens
+SMALL = ((50_000, Size(0, 128, 1)), (300_000, Size(0, 256, 1)))
 
 
 def plan_language_model(
@@ -50,7 +50,8 @@ def plan_language_model(
     reasons = []
     has_end = any(training.get(k) is not None for k in ("steps", "epochs", "minutes"))
     minutes = float(training.get("minutes") or 0)
-    size = SMALL_SIZE if tokens < SMALL_CORPUS else max(s for s in SIZES if s.minutes <= minutes)
+    fitting = [small for below, small in SMALL if tokens < below]
+    size = fitting[0] if fitting else max(s for s in SIZES if s.minutes <= minutes)
     hidden, layers = options.hidden_size or size.hidden_size, options.num_layers or size.num_layers
     is_bpe = tokenizer.kind == "bpe"
     tied = is_bpe if options.tied is None else options.tied
@@ -107,7 +108,7 @@ def _epochs(
     if training.get("steps"):
         found.append(int(training["steps"]) * tokens_a_step / tokens)
     if training.get("minutes"):
-        cost = (hidden * hidden * 8 * layers) / NOMINAL_WEIGHTS
+        cost = hidden * hidden * 8 * (layers - 0.4) / NOMINAL_WEIGHTS
         found.append(float(training["minutes"]) * 60 * NOMINAL_SPEED / cost / tokens)
     if has_end:
         return min(found)

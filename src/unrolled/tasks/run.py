@@ -107,6 +107,7 @@ def train(
     encoders = task.encoders(material)
     network = task.build(config.network, encoders)
     task.initialise(network, material)
+    network.to(chosen_device(settings.device))
     model = Model(task, config, encoders, network, out)
     result = fit(
         task.learner(model, material, settings),
@@ -120,6 +121,23 @@ def train(
     network.eval()
     _finish(model, material, result, settings, out, progress)
     return model
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is a GPU if there is one.
+
+    Raises:
+        ArgumentError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ArgumentError(f"--device: {name!r} can't be used here: {str(error).splitlines()[0]}") from error
+    log.info("training on %s", device)
+    return device
 
 
 def versions() -> dict[str, str]:

@@ -54,6 +54,7 @@ class TextSession:
         self._model = model
         self._tokenizer: Tokenizer = model.encoders
         self._stepper: Any = stepper or model.network
+        self._device = next(model.network.parameters()).device
         self.reset()
 
     def reset(self) -> TextSession:
@@ -233,12 +234,12 @@ class TextSession:
             with torch.no_grad():
                 for start in range(0, len(ids), CHUNK):
                     h, self._state = self._stepper.features(
-                        torch.tensor(ids[start : start + CHUNK]).unsqueeze(1), self._state
+                        torch.tensor(ids[start : start + CHUNK], device=self._device).unsqueeze(1), self._state
                     )
                 self._logits = self._stepper.output(h[-1])
             return
         for token in ids:
-            self._logits, self._state = self._stepper.step(torch.tensor([token]), self._state)
+            self._logits, self._state = self._stepper.step(torch.tensor([token], device=self._device), self._state)
 
     def _known_logits(self) -> Tensor:
         if self._logits is None:

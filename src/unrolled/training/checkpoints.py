@@ -24,7 +24,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from unrolled.errors import CheckpointError
-from unrolled.training.files import make_folder, storage_error, sync_folder, write_durably
+from unrolled.storage import make_folder, storage_error, sync_folder
+from unrolled.training.files import write_durably
 from unrolled.training.packing import pack, unpack
 
 FORMAT = "unrolled-checkpoint"

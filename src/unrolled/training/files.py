@@ -9,37 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from unrolled.errors import StorageError
-
-_FULL = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file size limit is reached",
-}
-
-
-def storage_error(error: OSError, path: Path, doing: str) -> StorageError:
-    """The error to raise when the system refused to do something with a path.
-
-    Args:
-        error: what the system said.
-        path: the file or folder.
-        doing: what was being done, as in "writing the checkpoint".
-    """
-    cause = _FULL.get(error.errno or 0) or error.strerror or str(error)
-    return StorageError(f"{path}: {cause} while {doing}")
-
-
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents.
-
-    Raises:
-        StorageError: that is not allowed, or something else is in the way.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, path, "creating the folder") from error
+from unrolled.storage import storage_error
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -53,17 +23,6 @@ def write_durably(path: Path, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the disk has a folder's list of names. Windows can't do that, and does not need it for a rename."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.errors import MissingDependencyError
-from unrolled.training.files import make_folder, read_metrics, storage_error
+from unrolled.storage import make_folder, storage_error
+from unrolled.training.files import read_metrics
 
 
 def plot_run(folder: str | Path) -> list[Path]:

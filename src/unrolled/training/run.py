@@ -18,11 +18,12 @@ from typing import Any
 import torch
 
 from unrolled.errors import CheckpointError, DivergenceError, OutputExistsError
+from unrolled.storage import make_folder
 from unrolled.training.averaging import make_averaging
 from unrolled.training.checkpoints import Checkpoints
 from unrolled.training.contract import Batches, Learner
 from unrolled.training.criteria import Best, Progress, first_met, fraction_used, make_criteria, metric_value
-from unrolled.training.files import Journal, make_folder
+from unrolled.training.files import Journal
 from unrolled.training.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
 from unrolled.training.optimisers import make_optimiser, trainable_parameters
 from unrolled.training.progress import Reporter, Snapshot

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from unrolled.errors import ArgumentError
+from unrolled.settings import Settings
 from unrolled.training.criteria import Until
 
 Positive = Annotated[float, Field(gt=0)]
@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Interval = Annotated[int, Field(ge=0)]
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Settings):
     """How to train. Units are in the field's comment; every `*_every` is in steps, and 0 means never.
 
     >>> TrainingSettings(lr=0.002, steps=100).lr
@@ -28,8 +28,6 @@ class TrainingSettings(BaseModel):
     Raises:
         ArgumentError: an option is unknown, out of range or excludes another; names it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     optimiser: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: Positive = 2e-3
@@ -75,15 +73,11 @@ class TrainingSettings(BaseModel):
     keep_every: Interval = 0
     log_every: Count = 10
 
+    # "auto" is a GPU if there is one
+    device: str = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     # Ask torch for deterministic algorithms; it warns where an operation has none.
     deterministic: bool = True
-
-    def __init__(self, **options: Any) -> None:
-        try:
-            super().__init__(**options)
-        except ValidationError as error:
-            raise ArgumentError(_one_line(error)) from None
 
     def replace(self, **changes: Any) -> TrainingSettings:
         """The same settings with some changed, validated again."""
@@ -115,17 +109,3 @@ class TrainingSettings(BaseModel):
                 if used:
                     raise ValueError(f"{option} looks at evaluations, and --evaluate-every 0 turns them off")
         return self
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first problem that pydantic found, as one line that begins with the option."""
-    problem = error.errors(include_url=False)[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
-        return message
-    name = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        known = ", ".join(TrainingSettings.model_fields)
-        return f"{name}: no such training option; there are {known}"
-    option = f"--{name.replace('_', '-')}"
-    return f"{option}: {problem['input']!r} is not possible: {message[:1].lower()}{message[1:]}"
