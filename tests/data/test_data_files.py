@@ -230,7 +230,7 @@ def test_a_file_written_aside_appears_whole_or_not_at_all(tmp_path: Path) -> Non
         assert target.read_bytes() == b"old"
     assert target.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["x"]
-    with pytest.raises(StorageError, match="can't be written: No such file"), written_aside(tmp_path / "no" / "x"):
+    with pytest.raises(StorageError, match="No such file"), written_aside(tmp_path / "no" / "x"):
         pass
 
 
@@ -238,7 +238,7 @@ def test_a_file_written_aside_appears_whole_or_not_at_all(tmp_path: Path) -> Non
 def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     os.symlink("/dev/full", tmp_path / ".x.partial")
     with (
-        pytest.raises(StorageError, match="x: can't be written: No space left"),
+        pytest.raises(StorageError, match="x: the disk is full while writing"),
         written_aside(tmp_path / "x") as stream,
     ):
         stream.write(b"0" * 100_000)

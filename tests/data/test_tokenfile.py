@@ -159,7 +159,7 @@ def test_nothing_is_left_of_a_corpus_that_fails(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no text"):
         encode_corpus([], CHAR, tmp_path / "t")
     assert os.listdir(tmp_path) == []
-    with pytest.raises(StorageError, match="can't be written"):
+    with pytest.raises(StorageError, match="while writing it"):
         encode_corpus(document("ab"), CHAR, tmp_path / "no" / "t")
     with pytest.raises(StorageError, match="can't be read"):
         TokenFile.open(tmp_path / "t", CHAR)
