@@ -151,6 +151,26 @@ class Task(ABC):
             ModelError, StorageError: naming the file.
         """
 
+    def save_extras(self, model: Model, folder: Path) -> None:
+        """Write into a model's folder what belongs to it beside encoders and weights: baselines, `model.cache`."""
+        return
+
+    def load_cache(self, folder: Path, encoders: Any) -> Any:
+        """The `cache` of a model that was adapted to somebody, or None.
+
+        Raises:
+            ModelError, StorageError: naming the file.
+        """
+        return None
+
+    def personalise(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
+        """A copy of the model, adapted to whoever wrote these files.
+
+        Raises:
+            ArgumentError: if the task has no such adaptation.
+        """
+        raise ArgumentError(f"the task {self.name!r} can't be adapted to a person")
+
     @abstractmethod
     def build(self, network: Mapping[str, Any], encoders: Any) -> nn.Module:
         """The untrained network.

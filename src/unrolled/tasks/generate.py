@@ -185,6 +185,32 @@ class Generate(Task):
         """tokenizer.json."""
         return load_tokenizer(folder / "tokenizer.json")
 
+    def save_extras(self, model: Model, folder: Path) -> None:
+        """The n-gram beside which the model is judged, and the cache of a model that was adapted to a writer."""
+        if model.folder is not None and model.folder != folder and (model.folder / BASELINE).is_file():
+            write_whole(folder / BASELINE, save_arrays(load_baseline(model.folder).to_arrays()))
+        if model.cache is not None:
+            model.cache.save(folder)
+
+    def load_cache(self, folder: Path, encoders: Tokenizer) -> Any:
+        """A writer's n-gram."""
+        from unrolled.tasks.personal import Cache
+
+        return Cache.load(folder, encoders.vocabulary_size)
+
+    def personalise(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
+        """Adapt the model to a writer; options are `unrolled.tasks.personal.PersonalOptions`."""
+        from unrolled.tasks.personal import personalise
+
+        return personalise(model, paths, progress, **options)
+
+    def _score(self, model: Model, text: TokenFile) -> tuple[float, int]:
+        """−Σ ln p over a text, nats, and how many tokens that is."""
+        if model.cache is None:
+            return score(model.network, text)
+        log_probs = model.cache.log_probabilities(model.network, text)
+        return -float(log_probs.sum()), len(log_probs)
+
     def build(self, network: Mapping[str, Any], encoders: Tokenizer) -> SyncedNetwork:
         """Embedding, recurrent stack, output."""
         return language_model(network, encoders)
@@ -243,7 +269,7 @@ class Generate(Task):
             if len(text) < 2:
                 raise DataError(f"the text has {len(text)} token; at least 2 are needed to predict any", str(paths[0]))
             progress("scoring the text", 0, None)
-            nats, count = score(model.network, text)
+            nats, count = self._score(model, text)
             ids = text.tokens
             baseline = load_baseline(model.folder) if model.folder else None
             metrics = text_metrics(nats, count, text, tokenizer)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional as F
 
-from unrolled.data import Batch, TokenFile, Tokenizer, evaluation_windows
+from unrolled.data import IGNORED, Batch, TokenFile, Tokenizer, evaluation_windows
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import GRU, LSTM, RNN, CrossEntropy, Embedding, LinearOutput, Recurrent
 from unrolled.networks import SyncedNetwork
@@ -139,6 +140,21 @@ def score(
         _, nats, counted = loss(logits, batch.targets.to(logits.device))
         total, count = total + float(nats), count + counted
     return total, count
+
+
+def token_log_probabilities(
+    network: nn.Module, tokens: TokenFile | NDArray[Any], *, lanes: int = 32, window: int = 256
+) -> NDArray[np.float64]:
+    """ln p of each token of a text but the first, (N − 1,) nats, in order; what `score` sums."""
+    found: list[NDArray[np.float64]] = []
+    counted: list[NDArray[np.bool_]] = []
+    for batch, logits in _logits(network, tokens, lanes, window):
+        targets = batch.targets.to(logits.device)
+        nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
+        found.append(-nats.view(targets.shape).double().cpu().numpy())
+        counted.append((targets != IGNORED).cpu().numpy())
+    # one lane after the other, each in the order of time, is the order of the text
+    return np.concatenate(found).T[np.concatenate(counted).T]
 
 
 def _logits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -63,12 +64,20 @@ class Model:
         encoders: what turns inputs into tensors and back.
         network: the network.
         folder: where it was loaded from, if it was.
+        cache: what the task mixes into the network's predictions, e.g. one writer's n-gram; has a `fingerprint`.
     """
 
     def __init__(
-        self, task: Task, config: ModelConfig, encoders: Any, network: nn.Module, folder: Path | None = None
+        self,
+        task: Task,
+        config: ModelConfig,
+        encoders: Any,
+        network: nn.Module,
+        folder: Path | None = None,
+        cache: Any = None,
     ) -> None:
         self.task, self.config, self.encoders, self.network, self.folder = task, config, encoders, network, folder
+        self.cache = cache
 
     @property
     def fitted(self) -> dict[str, Any]:
@@ -77,8 +86,9 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the weights, which binds saved states of streams to this model."""
-        return fingerprint(self.network)
+        """A hash of the weights (and of the cache), which binds saved states of streams to this model."""
+        own = fingerprint(self.network)
+        return own if self.cache is None else hashlib.sha256((own + self.cache.fingerprint).encode()).hexdigest()
 
     @property
     def parameters(self) -> int:
@@ -110,6 +120,29 @@ class Model:
         self.network.eval()
         return self.task.stream(self)
 
+    def personalise(
+        self, paths: str | Path | Iterable[str | Path], progress: Progress = silent, **options: Any
+    ) -> Model:
+        """A copy of the model, adapted to whoever wrote these files; save it to keep it.
+
+        Args:
+            paths: files and folders of theirs.
+            progress: told how far it has come.
+            options: the task's, e.g. `method` and `minutes`; of `generate`: `unrolled.tasks.personal.PersonalOptions`.
+
+        Raises:
+            ArgumentError: for a task that has no such adaptation, or an option out of range.
+        """
+        chosen = (Path(paths),) if isinstance(paths, (str, Path)) else tuple(Path(p) for p in paths)
+        if not chosen:
+            raise ArgumentError("paths: personalise needs at least one file or folder")
+        self.network.eval()
+        return self.task.personalise(self, chosen, progress, **options)
+
+    def adapted(self, *, network: nn.Module, cache: Any) -> Model:
+        """A model with another network and cache, and everything else a copy of this one's."""
+        return Model(self.task, self.config.model_copy(deep=True), self.encoders, network, self.folder, cache)
+
     def save(self, folder: str | Path) -> None:
         """Write the model; every file is whole at every moment, and config.json comes last.
 
@@ -119,6 +152,7 @@ class Model:
         folder = Path(folder)
         make_folder(folder)
         self.task.save_encoders(self.encoders, folder)
+        self.task.save_extras(self, folder)
         write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt", "task": self.task.name}))
         write_config(folder, self.config)
         self.folder = folder
@@ -180,7 +214,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
         raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
     restore(network, tensors, str(path))
     network.to(device).eval()
-    return Model(task, config, encoders, network, folder)
+    return Model(task, config, encoders, network, folder, task.load_cache(folder, encoders))
 
 
 def read_config(folder: Path) -> ModelConfig:

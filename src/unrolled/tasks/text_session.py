@@ -25,13 +25,20 @@ from unrolled.decoding import (
 from unrolled.errors import ArgumentError
 from unrolled.layers import StreamState
 from unrolled.networks import SyncedNetwork
+from unrolled.tasks.baselines import CachedStepper, NGramStepper
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 #: tokens read in one go, so that a long prompt takes bounded memory
 CHUNK = 1024
+#: up to so many are read by single steps
+FEW = 4
 BEAM = 4
+#: hypotheses less probable than this are given up, nats: a suggestion that is right once in 20,000 times is of no use
+LEAST_LOG_PROB = -10.0
+#: a word longer than this is taken as ended, characters
+LONGEST_WORD = 64
 MAX_TOKENS = {"char": 32, "byte": 32, "bpe": 12}
 
 
@@ -43,7 +50,7 @@ class TextSession:
 
     Args:
         model: a `generate` model.
-        stepper: another model to ask than the model's own network (say, one with a writer's cache mixed in).
+        stepper: another model to ask than the model's own network, e.g. an n-gram over the same tokens.
 
     >>> session = model.stream()                        # doctest: +SKIP
     >>> session.push("Thank you for yo").suggestion().text       # doctest: +SKIP
@@ -53,7 +60,8 @@ class TextSession:
     def __init__(self, model: Model, stepper: Stepper[Any] | None = None) -> None:
         self._model = model
         self._tokenizer: Tokenizer = model.encoders
-        self._stepper: Any = stepper or model.network
+        own = model.network if model.cache is None else model.cache.stepper(model.network)
+        self._stepper: Any = own if stepper is None else stepper
         self._device = next(model.network.parameters()).device
         self.reset()
 
@@ -95,18 +103,27 @@ class TextSession:
             beam_size: hypotheses kept by the search.
             max_tokens: tokens in a suggestion, at most.
             min_log_prob: give up on hypotheses below this, nats.
+
+        Raises:
+            ArgumentError: an option out of range.
         """
-        rule, healing = phrase_tools(self._model, max_words or self._model.fitted.get("max_words", 5))
-        # Inside a pending word the prefix binds the search; a pending space or mark alone binds it as well.
+        fitted = self._model.fitted.get("max_words", 5)
+        rule, healing = phrase_tools(self._model, fitted if max_words is None else max_words)
+        # Inside a pending word the prefix binds the search; a pending space or mark alone binds it as well. But a
+        # phrase can't begin with what ends one, and a run of letters of any length is no word to be completed.
+        if rule.before_end(self._pending) is not None or len(self._pending) > LONGEST_WORD:
+            return self._settled().suggest(
+                n, max_words=max_words, beam_size=beam_size, max_tokens=max_tokens, min_log_prob=min_log_prob
+            )
         return complete(
             self._stepper,
             self._state,
             self._known_logits(),
             rule=rule,
-            max_tokens=max_tokens or MAX_TOKENS[self._tokenizer.kind],
+            max_tokens=MAX_TOKENS[self._tokenizer.kind] if max_tokens is None else max_tokens,
             beam_size=beam_size,
             n_best=n,
-            min_log_prob=-30.0 if min_log_prob is None else min_log_prob,
+            min_log_prob=LEAST_LOG_PROB if min_log_prob is None else min_log_prob,
             healing=healing if self._pending else None,
             prefix=self._pending.encode("utf-8", "replace"),
         )
@@ -123,7 +140,7 @@ class TextSession:
             raise ArgumentError("threshold: none was fitted for this model; name one, in nats per token")
         # a score is the mean over at most max_tokens + 1 tokens: below this sum no suggestion can reach the limit
         tokens = options.get("max_tokens") or MAX_TOKENS[self._tokenizer.kind]
-        options.setdefault("min_log_prob", min(limit * (tokens + 1), -1e-9))
+        options.setdefault("min_log_prob", max(LEAST_LOG_PROB, min(limit * (tokens + 1), -1e-9)))
         return choose(self.suggest(**options), limit)
 
     def generate(
@@ -230,16 +247,8 @@ class TextSession:
 
     def _read(self, ids: list[int]) -> None:
         self._position += len(ids)
-        if len(ids) > 4 and isinstance(self._stepper, SyncedNetwork):
-            with torch.no_grad():
-                for start in range(0, len(ids), CHUNK):
-                    h, self._state = self._stepper.features(
-                        torch.tensor(ids[start : start + CHUNK], device=self._device).unsqueeze(1), self._state
-                    )
-                self._logits = self._stepper.output(h[-1])
-            return
-        for token in ids:
-            self._logits, self._state = self._stepper.step(torch.tensor([token], device=self._device), self._state)
+        if ids:
+            self._logits, self._state = _read_on(self._stepper, ids, self._state, self._device)
 
     def _known_logits(self) -> Tensor:
         if self._logits is None:
@@ -253,6 +262,30 @@ class TextSession:
         newline = self._tokenizer.encode("\n").tolist()
         known = len(newline) == 1 and newline[0] != self._tokenizer.unknown_id
         return newline[0] if known else self._tokenizer.end_id
+
+
+def _read_on(stepper: Any, ids: list[int], state: Any, device: torch.device) -> tuple[Tensor, Any]:
+    """The logits (1, V) after some more tokens, at least one, and the state there; long runs without single steps."""
+    if len(ids) > FEW and isinstance(stepper, SyncedNetwork):
+        with torch.no_grad():
+            for start in range(0, len(ids), CHUNK):
+                inputs = torch.tensor(ids[start : start + CHUNK], device=device).unsqueeze(1)
+                h, state = stepper.features(inputs, state)
+            return stepper.output(h[-1]), state
+    if len(ids) > FEW and isinstance(stepper, CachedStepper):
+        logits, inner = _read_on(stepper.stepper, ids, state[0], device)
+        history = _remembered(state[1], ids)
+        return stepper.mixed(logits, history), (inner, history)
+    if len(ids) > FEW and isinstance(stepper, NGramStepper):
+        state, ids = _remembered(state, ids[:-1]), ids[-1:]
+    for token in ids:
+        logits, state = stepper.step(torch.tensor([token], device=device), state)
+    return logits, state
+
+
+def _remembered(history: Tensor, ids: list[int]) -> Tensor:
+    """An n-gram's state, the last tokens (1, n − 1), after some more."""
+    return torch.cat((history, torch.tensor([ids], device=history.device)), dim=1)[:, -history.shape[1] :]
 
 
 def phrase_tools(model: Model, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:
