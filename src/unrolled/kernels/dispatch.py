@@ -23,6 +23,7 @@ from unrolled.errors import ArgumentError, EngineError
 from unrolled.kernels.aten import AtenEngine
 from unrolled.kernels.autograd import run_engine, run_scan
 from unrolled.kernels.contract import Call, Engine, Result
+from unrolled.kernels.native import NativeEngine
 
 log = logging.getLogger("unrolled.kernels")
 
@@ -45,7 +46,7 @@ class Choice:
 @functools.cache
 def engines() -> dict[str, Engine]:
     """The engines of this process by name, fastest first; the scan is none of them, since it is the definition."""
-    return {engine.name: engine for engine in (AtenEngine(),)}
+    return {engine.name: engine for engine in (NativeEngine(), AtenEngine())}
 
 
 def check_engine_name(name: str, argument: str = "engine") -> str:
@@ -145,11 +146,12 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
     """
     asked, by = preference(own)
     with torch.no_grad():
-        for name, engine in engines().items():
-            if asked in ("auto", name) and engine.unavailable() is None:
-                result = engine.step(cell, x, state, params)
-                if result is not None:
-                    return result
-                if asked == name:
-                    raise EngineError(f"engine {asked!r} was {by}, but has no single step for {cell}")
+        for name in engines() if asked == "auto" else [asked] if asked != "scan" else []:
+            engine = engines().get(name)
+            lacks = f"engine {name!r} is not part of this build" if engine is None else engine.unavailable()
+            result = None if engine is None or lacks is not None else engine.step(cell, x, state, params)
+            if result is not None:
+                return result
+            if asked == name:
+                raise EngineError(f"engine {asked!r} was {by}, but {lacks or f'has no single step for {cell}'}")
         return cell.step(cell.project_input(x, params), state, params)

@@ -1,0 +1,215 @@
+#include "driver.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "threads.hpp"
+
+#if defined(UNROLLED_X86)
+#include <xmmintrin.h>
+#endif
+
+namespace unrolled {
+
+namespace {
+
+/// Fewer multiply-adds than this are over before a second thread has begun.
+constexpr double kWorthAThread = 2.5e5;
+/// Weights beyond this no longer fit beside anything else in one core's cache, so that even a single step gains from
+/// a second core. Measured: docs/log.md.
+constexpr Index kStepBytesOfOneThread = Index{3} << 19;
+
+/// Flushes denormal numbers to zero while it lives, in this thread: a vanishing gradient would else cost a hundred
+/// times what a plain number does.
+class FlushDenormals {
+public:
+#if defined(UNROLLED_X86)
+    FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040U); }
+    ~FlushDenormals() { _mm_setcsr(saved_); }
+
+private:
+    unsigned saved_;
+#elif defined(UNROLLED_ARM)
+    FlushDenormals() {
+        asm volatile("mrs %0, fpcr" : "=r"(saved_));
+        asm volatile("msr fpcr, %0" ::"r"(saved_ | (std::uint64_t{1} << 24)));
+    }
+    ~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(saved_)); }
+
+private:
+    std::uint64_t saved_;
+#endif
+};
+
+/// Runs job(part, scratch) for every part.
+template <class F>
+void deal(Index threads, Index parts, F&& job) {
+    parallel(threads, parts, [&](Index part) {
+        const FlushDenormals flush;
+        Scratch& scratch = Scratch::of_thread();
+        scratch.reset();
+        job(part, scratch);
+    });
+}
+
+/// How many shares a direction's sequences are cut into.
+Index shares(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
+    const double work = static_cast<double>(plan.offset[plan.steps]) * static_cast<double>(spec.gates() * spec.hidden) *
+                        static_cast<double>(spec.input + spec.output);
+    if (work < kWorthAThread) return 1;
+    return std::max<Index>(1, std::min(threads / directions, plan.batch));
+}
+
+double work_of(const Spec& spec, Index rows) {
+    return static_cast<double>(rows) * static_cast<double>(spec.gates() * spec.hidden) *
+           static_cast<double>(spec.input + spec.output);
+}
+
+}  // namespace
+
+template <class S>
+Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters)
+    : fingerprint_(fingerprint(spec, parameters)),
+      spec_(spec),
+      kernels_(kernels_of<S>(variant())),
+      gates_(kernels_.gates_size(spec) * static_cast<Index>(sizeof(S))) {
+    kernels_.pack_gates(spec, parameters, gates_.template as<S>());
+    if (spec.is_projected()) {
+        projection_ = std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
+        kernels_.pack_transposed(parameters.weight_hr, spec.output, spec.hidden, projection_->template as<S>());
+    }
+    if (spec.peephole) {
+        const auto bytes = static_cast<std::size_t>((spec.gates() - 1) * spec.hidden) * sizeof(S);
+        peephole_ = std::make_unique<Buffer>(static_cast<Index>(bytes));
+        std::memcpy(peephole_->template as<S>(), parameters.weight_peephole, bytes);
+    }
+}
+
+template <class S>
+std::uint64_t Packed<S>::fingerprint(const Spec& spec, const Parameters<S>& p) {
+    constexpr Index kSamples = 12;
+    const Index rows = spec.gates() * spec.hidden;
+    const std::pair<const S*, Index> tensors[] = {
+        {p.weight_ih, rows * spec.input}, {p.weight_hh, rows * spec.output}, {p.bias_ih, rows}, {p.bias_hh, rows},
+        {p.weight_hr, spec.output * spec.hidden}, {p.weight_peephole, rows - spec.hidden}};
+    std::uint64_t mixed = 0;
+    for (const auto& [data, count] : tensors) {
+        if (data == nullptr || count == 0) continue;
+        for (Index i = 0; i < kSamples; ++i) {
+            std::uint64_t bits = 0;
+            std::memcpy(&bits, data + (count - 1) * i / (kSamples - 1), sizeof(S));
+            mixed = (mixed ^ bits) * 0x9e3779b97f4a7c15U + 1;
+        }
+    }
+    return mixed;
+}
+
+template <class S>
+Index Packed<S>::bytes() const {
+    return gates_.size() + (projection_ ? projection_->size() : 0) + (peephole_ ? peephole_->size() : 0);
+}
+
+Plan::Plan(Index time, Index batch, const std::int64_t* lengths) : row_(batch), length_(batch, time) {
+    std::iota(row_.begin(), row_.end(), Index{0});
+    if (lengths != nullptr) {
+        std::stable_sort(row_.begin(), row_.end(), [&](Index a, Index b) { return lengths[a] > lengths[b]; });
+        for (Index j = 0; j < batch; ++j) length_[j] = lengths[row_[j]];
+    }
+    const Index steps = batch ? length_.front() : 0;
+    running_.resize(steps + 1);
+    offset_.resize(steps + 1);
+    Index running = batch, all = 0;
+    for (Index s = 0; s <= steps; ++s) {
+        while (running > 0 && length_[running - 1] <= s) --running;
+        running_[s] = running;
+        offset_[s] = all;
+        all += running;
+    }
+    schedule_ = {time, batch, steps, row_.data(), length_.data(), running_.data(), offset_.data()};
+}
+
+template <class S>
+void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index threads) {
+    const Index parts = shares(threads, call.directions, call.spec, call.schedule);
+    deal(parts == 1 && work_of(call.spec, call.schedule.offset[call.schedule.steps]) < kWorthAThread ? 1 : threads,
+         parts * call.directions, [&](Index task, Scratch& scratch) {
+             kernels.forward(call, task / parts, task % parts, parts, scratch);
+         });
+}
+
+template <class S>
+void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
+    const Spec& spec = call.spec;
+    const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
+    const Index bytes = spec.gates() * spec.hidden * (spec.input + spec.output) * static_cast<Index>(sizeof(S));
+    const bool alone = two_stages || threads <= 1 ||
+                       (bytes <= kStepBytesOfOneThread && work_of(spec, call.batch) < 8 * kWorthAThread);
+    if (alone) {
+        const FlushDenormals flush;
+        Scratch& scratch = Scratch::of_thread();
+        scratch.reset();
+        return kernels.step(call, 0, 1, scratch);
+    }
+    deal(threads, threads, [&](Index part, Scratch& scratch) { kernels.step(call, part, threads, scratch); });
+}
+
+template <class S>
+void run_backward(Backward<S>& call, Index threads) {
+    const Kernels<S>& kernels = kernels_of<S>(variant());
+    const Spec& spec = call.spec;
+    const Index H = spec.hidden, G = spec.gates();
+    const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
+    const auto pack = [&](const S* matrix, Index rows, Index columns) {
+        auto buffer = std::make_unique<Buffer>(kernels.columns_size(rows, columns) * static_cast<Index>(sizeof(S)));
+        kernels.pack_columns(matrix, rows, columns, buffer->template as<S>());
+        return buffer;
+    };
+    std::vector<std::unique_ptr<Buffer>> packed;
+    const auto keep = [&](std::unique_ptr<Buffer> buffer) {
+        packed.push_back(std::move(buffer));
+        return static_cast<const S*>(packed.back()->template as<S>());
+    };
+    for (Index i = 0; i < call.directions; ++i) {
+        BackwardDirection<S>& d = call.direction[i];
+        d.hidden_packed = keep(pack(d.parameters.weight_hh, (resets_before ? 2 : G) * H, spec.output));
+        if (resets_before) d.candidate_packed = keep(pack(d.parameters.weight_hh + 2 * H * H, H, H));
+        if (spec.is_projected()) d.projection_packed = keep(pack(d.parameters.weight_hr, spec.output, H));
+        if (call.dx != nullptr && spec.kind == Kind::gru) {
+            // the kernels keep GRU's gates as n, r, z
+            const Index block = H * spec.input;
+            const Buffer turned(3 * block * static_cast<Index>(sizeof(S)));
+            const S* weight = d.parameters.weight_ih;
+            std::memcpy(turned.as<S>(), weight + 2 * block, static_cast<std::size_t>(block) * sizeof(S));
+            std::memcpy(turned.as<S>() + block, weight, static_cast<std::size_t>(2 * block) * sizeof(S));
+            d.input_packed = keep(pack(turned.as<S>(), 3 * H, spec.input));
+        } else if (call.dx != nullptr) {
+            d.input_packed = keep(pack(d.parameters.weight_ih, G * H, spec.input));
+        }
+    }
+    const Index all = call.schedule.offset[call.schedule.steps];
+    if (work_of(spec, all) < kWorthAThread) threads = 1;
+    const Index parts = shares(threads, call.directions, spec, call.schedule);
+    deal(threads, parts * call.directions, [&](Index task, Scratch& scratch) {
+        kernels.bptt(call, task / parts, task % parts, parts, scratch);
+    });
+    deal(threads, threads, [&](Index part, Scratch& scratch) {
+        for (Index i = 0; i < call.directions; ++i) {
+            kernels.weight_gradient(call, i, part, threads, scratch);
+            scratch.reset();
+        }
+        if (call.dx != nullptr) kernels.input_gradient(call, part, threads, scratch);
+    });
+}
+
+template class Packed<float>;
+template class Packed<double>;
+template void run_forward(const Forward<float>&, const Kernels<float>&, Index);
+template void run_forward(const Forward<double>&, const Kernels<double>&, Index);
+template void run_backward(Backward<float>&, Index);
+template void run_backward(Backward<double>&, Index);
+template void run_step(const Step<float>&, const Kernels<float>&, Index);
+template void run_step(const Step<double>&, const Kernels<double>&, Index);
+
+}  // namespace unrolled

@@ -1,0 +1,215 @@
+// What the engine is asked: plain structs that the portable driver fills and each instruction set's kernels read.
+//
+// Letters: T time, B batch, I input, H hidden, P width of h (the projection, else H), G gates, M = Σ lengths, the valid
+// steps of all sequences. S is float or double. No pointer here owns anything; unless said otherwise two pointers of
+// one struct never alias. Strides count elements, and the last dimension of every array is contiguous.
+#pragma once
+
+#include <cstdint>
+
+namespace unrolled {
+
+using Index = std::int64_t;
+
+enum class Kind : int { rnn = 0, lstm = 1, gru = 2 };
+enum class Nonlinearity : int { tanh = 0, relu = 1, sigmoid = 2 };
+
+/// A cell and its sizes: src/unrolled/cells says what each option means.
+struct Spec {
+    Kind kind = Kind::lstm;
+    Nonlinearity nonlinearity = Nonlinearity::tanh;
+    bool coupled = false;
+    bool peephole = false;
+    bool reset_after = true;
+    Index input = 0, hidden = 0, output = 0;
+
+    /// G, the blocks of H rows in weight_ih.
+    Index gates() const { return kind == Kind::rnn ? 1 : (kind == Kind::lstm && !coupled ? 4 : 3); }
+    /// Blocks of H scalars that training keeps of each step besides h and c.
+    Index saved_gates() const { return kind == Kind::rnn ? 0 : (kind == Kind::lstm ? gates() : 4); }
+    /// Blocks of H scalars in a row of dgates: those of weight_ih, and GRU's n once more as W_hh sees it.
+    Index dgates() const { return kind == Kind::gru ? 4 : gates(); }
+    bool has_cell_state() const { return kind == Kind::lstm; }
+    bool is_projected() const { return output != hidden; }
+};
+
+/// The parameters of one direction as torch lays them out, row-major and contiguous; absent ones are null.
+template <class S>
+struct Parameters {
+    const S* weight_ih = nullptr;        // (G·H, I)
+    const S* weight_hh = nullptr;        // (G·H, P)
+    const S* bias_ih = nullptr;          // (G·H,)
+    const S* bias_hh = nullptr;          // (G·H,)
+    const S* weight_hr = nullptr;        // (P, H)
+    const S* weight_peephole = nullptr;  // ((G−1)·H,)
+};
+
+/// The order of work. Sequences are sorted by length, longest first; j counts them, s counts the steps taken, and
+/// those still running at step s are the first running[s]. The pair (s, j) has the number m = offset[s] + j.
+struct Schedule {
+    Index time = 0, batch = 0;
+    Index steps = 0;                 // the longest length
+    const Index* row = nullptr;      // (B,) the sequence at place j
+    const Index* length = nullptr;   // (B,) its length
+    const Index* running = nullptr;  // (steps + 1,), the last of them 0
+    const Index* offset = nullptr;   // (steps + 1,), the last of them M
+
+    /// The t of step s of the sequence at place j: a reversed direction starts at the sequence's own end.
+    Index when(Index s, Index j, bool reverse) const { return reverse ? length[j] - 1 - s : s; }
+};
+
+/// The random regularisers of one direction; see `Masks` in scan.py.
+template <class S>
+struct Regularisers {
+    const S* recurrent = nullptr;             // (B, P), or null
+    const std::uint8_t* keep_h = nullptr;     // (T, B, P) of 0 and 1, or null
+    const std::uint8_t* keep_c = nullptr;     // (T, B, H) of 0 and 1, or null
+    S rate_h = 0, rate_c = 0;                 // the probabilities where they are mixed in evaluation, else 0
+    bool any_zoneout() const { return keep_h || keep_c || rate_h != S(0) || rate_c != S(0); }
+};
+
+/// One direction of a forward pass.
+template <class S>
+struct ForwardDirection {
+    bool reverse = false;
+    const S* gates_packed = nullptr;       // by pack_gates
+    const S* projection_packed = nullptr;  // by pack_rows of weight_hr, or null
+    const S* peephole = nullptr;           // ((G−1)·H,), or null
+    const S* h_0 = nullptr;                // (B, P)
+    const S* c_0 = nullptr;                // (B, H), or null
+    S* h_n = nullptr;                      // (B, P)
+    S* c_n = nullptr;                      // (B, H), or null
+    Index column = 0;                      // where its P columns begin in a row of out
+    S* saved_gates = nullptr;              // (M, saved_gates, H) for training, or null
+    S* saved_cells = nullptr;              // (M, H) for training, or null
+    Regularisers<S> masks;
+};
+
+/// A forward pass of one layer.
+template <class S>
+struct Forward {
+    Spec spec;
+    Schedule schedule;
+    const S* x = nullptr;  // (T, B, I)
+    Index x_time = 0, x_batch = 0;
+    S* out = nullptr;  // (T, B, D·P); every element is written
+    Index out_time = 0, out_batch = 0;
+    Index directions = 1;
+    ForwardDirection<S> direction[2];
+};
+
+/// One step of one direction; all arrays contiguous. The results may not alias the inputs.
+template <class S>
+struct Step {
+    Spec spec;
+    Index batch = 0;
+    const S* gates_packed = nullptr;
+    const S* projection_packed = nullptr;
+    const S* peephole = nullptr;
+    const S* x = nullptr;    // (B, I)
+    const S* h_0 = nullptr;  // (B, P)
+    const S* c_0 = nullptr;  // (B, H), or null
+    S* h_n = nullptr;        // (B, P)
+    S* c_n = nullptr;        // (B, H), or null
+};
+
+/// One direction of a backward pass.
+template <class S>
+struct BackwardDirection {
+    bool reverse = false;
+    Parameters<S> parameters;
+    const S* hidden_packed = nullptr;      // by pack_columns of weight_hh; of its r and z alone where GRU resets before
+    const S* candidate_packed = nullptr;   // by pack_columns of W_hn, where GRU resets before, or null
+    const S* input_packed = nullptr;       // by pack_columns of weight_ih, GRU's gates in the order n, r, z
+    const S* projection_packed = nullptr;  // by pack_columns of weight_hr, or null
+    const S* h_0 = nullptr;                // (B, P)
+    const S* c_0 = nullptr;                // (B, H), or null
+    const S* saved_gates = nullptr;        // as the forward pass left them
+    const S* saved_cells = nullptr;
+    const S* dh_n = nullptr;  // (B, P)
+    const S* dc_n = nullptr;  // (B, H), or null
+    Index column = 0;
+    // (M, dgates, H) scratch: LSTM in the order of its gates, GRU as n, r, z and, for W_hn, dn ⊙ r with the reset after
+    // the product, else r ⊙ h, the vector that W_hn was applied to
+    S* dgates = nullptr;
+    S* dh = nullptr;      // (M, P) scratch, with projection only: what arrives at h
+    S* dh_0 = nullptr;    // (B, P); scratch on the way, then the gradient of h_0
+    S* dc_0 = nullptr;    // (B, H) or null, likewise
+    S* dweight_ih = nullptr;
+    S* dweight_hh = nullptr;
+    S* dbias_ih = nullptr;
+    S* dbias_hh = nullptr;
+    S* dweight_hr = nullptr;
+    S* dweight_peephole = nullptr;
+    Regularisers<S> masks;
+};
+
+/// A backward pass of one layer.
+template <class S>
+struct Backward {
+    Spec spec;
+    Schedule schedule;
+    const S* x = nullptr;
+    Index x_time = 0, x_batch = 0;
+    const S* out = nullptr;  // what the forward pass returned
+    Index out_time = 0, out_batch = 0;
+    const S* dout = nullptr;  // (T, B, D·P)
+    Index dout_time = 0, dout_batch = 0;
+    S* dx = nullptr;  // (T, B, I), or null where it is not wanted; every element is written
+    Index dx_time = 0, dx_batch = 0;
+    Index directions = 1;
+    BackwardDirection<S> direction[2];
+};
+
+/// Aligned memory of one thread, kept between calls; what `take` gives is valid until the next `reset`.
+class Scratch {
+public:
+    Scratch() = default;
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch();
+    void reset();
+    void* take(Index bytes);
+
+    /// This thread's own.
+    static Scratch& of_thread();
+
+private:
+    struct Block {
+        Block* next;
+        Index size, used;
+    };
+    Block* blocks_ = nullptr;
+};
+
+/// The kernels of one instruction set for one scalar type. A `part` of `parts` is what one thread does of a job; parts
+/// touch disjoint memory, and no result depends on how many there are.
+template <class S>
+struct Kernels {
+    Index (*gates_size)(const Spec&);  // in scalars
+    void (*pack_gates)(const Spec&, const Parameters<S>&, S* packed);
+    Index (*columns_size)(Index rows, Index columns);
+    void (*pack_columns)(const S* matrix, Index rows, Index columns, S* packed);
+    void (*pack_transposed)(const S* matrix, Index rows, Index columns, S* packed);
+    void (*forward)(const Forward<S>&, Index direction, Index part, Index parts, Scratch&);
+    void (*step)(const Step<S>&, Index part, Index parts, Scratch&);
+    void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
+    void (*input_gradient)(const Backward<S>&, Index part, Index parts, Scratch&);
+    void (*weight_gradient)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
+};
+
+/// One instruction set.
+struct Variant {
+    const char* name;
+    Kernels<float> f32;
+    Kernels<double> f64;
+};
+
+template <class S>
+const Kernels<S>& kernels_of(const Variant& variant);
+template <>
+inline const Kernels<float>& kernels_of<float>(const Variant& variant) { return variant.f32; }
+template <>
+inline const Kernels<double>& kernels_of<double>(const Variant& variant) { return variant.f64; }
+
+}  // namespace unrolled

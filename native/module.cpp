@@ -1,0 +1,223 @@
+// The binding: integers, sizes and addresses in, nothing out but what is written there. It checks nothing: its one
+// caller, src/unrolled/kernels/native.py, does, and keeps every tensor alive during a call. The GIL is released.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include "driver.hpp"
+#include "threads.hpp"
+
+namespace nb = nanobind;
+
+namespace unrolled {
+namespace {
+
+using Address = std::uintptr_t;
+/// An array (T, B, ·): its address, and the strides of T and B in elements.
+using Strided = std::array<std::int64_t, 3>;
+
+template <class S>
+S* at(std::int64_t address) { return reinterpret_cast<S*>(static_cast<Address>(address)); }
+
+/// Addresses of weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole; 0 where there is none.
+using ParameterAddresses = std::array<std::int64_t, 6>;
+
+template <class S>
+Parameters<S> parameters_at(const ParameterAddresses& a) {
+    return {at<const S>(a[0]), at<const S>(a[1]), at<const S>(a[2]), at<const S>(a[3]), at<const S>(a[4]), at<const S>(a[5])};
+}
+
+/// recurrent, keep_h, keep_c as addresses, then the two probabilities of evaluation.
+struct Masks {
+    std::array<std::int64_t, 3> addresses{};
+    double rate_h = 0, rate_c = 0;
+    template <class S>
+    Regularisers<S> as() const {
+        return {at<const S>(addresses[0]), at<const std::uint8_t>(addresses[1]), at<const std::uint8_t>(addresses[2]),
+                static_cast<S>(rate_h), static_cast<S>(rate_c)};
+    }
+};
+
+/// Packed weights of either scalar type.
+class AnyPacked {
+public:
+    AnyPacked(const Spec& spec, bool is_double, const ParameterAddresses& addresses) {
+        const nb::gil_scoped_release free;
+        if (is_double) {
+            held_.emplace<Packed<double>>(spec, parameters_at<double>(addresses));
+        } else {
+            held_.emplace<Packed<float>>(spec, parameters_at<float>(addresses));
+        }
+    }
+    template <class S>
+    const Packed<S>& as() const { return std::get<Packed<S>>(held_); }
+    bool is_double() const { return std::holds_alternative<Packed<double>>(held_); }
+    bool matches(const ParameterAddresses& addresses) const {
+        return is_double() ? as<double>().matches(parameters_at<double>(addresses))
+                           : as<float>().matches(parameters_at<float>(addresses));
+    }
+    Index bytes() const { return is_double() ? as<double>().bytes() : as<float>().bytes(); }
+
+private:
+    std::variant<std::monostate, Packed<float>, Packed<double>> held_;
+};
+
+/// One direction of a forward pass: h_0, c_0, h_n, c_n, saved_gates, saved_cells.
+struct ForwardArgs {
+    const AnyPacked* packed;
+    bool reverse;
+    std::array<std::int64_t, 6> addresses;
+    Masks masks;
+};
+
+template <class S>
+void forward(const std::vector<const ForwardArgs*>& directions, Index time, Index batch, const std::int64_t* lengths,
+             const Strided& x, const Strided& out, Index threads) {
+    const Plan plan(time, batch, lengths);
+    Forward<S> call;
+    call.spec = directions[0]->packed->as<S>().spec();
+    call.schedule = plan.schedule();
+    call.x = at<const S>(x[0]), call.x_time = x[1], call.x_batch = x[2];
+    call.out = at<S>(out[0]), call.out_time = out[1], call.out_batch = out[2];
+    call.directions = static_cast<Index>(directions.size());
+    for (std::size_t i = 0; i < directions.size(); ++i) {
+        const ForwardArgs& from = *directions[i];
+        const Packed<S>& packed = from.packed->as<S>();
+        ForwardDirection<S>& to = call.direction[i];
+        to.reverse = from.reverse;
+        to.gates_packed = packed.gates();
+        to.projection_packed = packed.projection();
+        to.peephole = packed.peephole();
+        to.h_0 = at<const S>(from.addresses[0]), to.c_0 = at<const S>(from.addresses[1]);
+        to.h_n = at<S>(from.addresses[2]), to.c_n = at<S>(from.addresses[3]);
+        to.saved_gates = at<S>(from.addresses[4]), to.saved_cells = at<S>(from.addresses[5]);
+        to.column = static_cast<Index>(i) * call.spec.output;
+        to.masks = from.masks.as<S>();
+    }
+    run_forward(call, directions[0]->packed->as<S>().kernels(), threads);
+}
+
+/// One direction of a backward pass: h_0, c_0, saved_gates, saved_cells, dh_n, dc_n, dgates, dh, dh_0, dc_0.
+struct BackwardArgs {
+    bool reverse;
+    ParameterAddresses parameters, gradients;
+    std::array<std::int64_t, 10> addresses;
+    Masks masks;
+};
+
+template <class S>
+void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directions, Index time, Index batch,
+              const std::int64_t* lengths, const Strided& x, const Strided& out, const Strided& dout, const Strided& dx,
+              Index threads) {
+    const Plan plan(time, batch, lengths);
+    Backward<S> call;
+    call.spec = spec;
+    call.schedule = plan.schedule();
+    call.x = at<const S>(x[0]), call.x_time = x[1], call.x_batch = x[2];
+    call.out = at<const S>(out[0]), call.out_time = out[1], call.out_batch = out[2];
+    call.dout = at<const S>(dout[0]), call.dout_time = dout[1], call.dout_batch = dout[2];
+    call.dx = at<S>(dx[0]), call.dx_time = dx[1], call.dx_batch = dx[2];
+    call.directions = static_cast<Index>(directions.size());
+    for (std::size_t i = 0; i < directions.size(); ++i) {
+        const BackwardArgs& from = *directions[i];
+        BackwardDirection<S>& to = call.direction[i];
+        to.reverse = from.reverse;
+        to.parameters = parameters_at<S>(from.parameters);
+        const auto& a = from.addresses;
+        to.h_0 = at<const S>(a[0]), to.c_0 = at<const S>(a[1]);
+        to.saved_gates = at<const S>(a[2]), to.saved_cells = at<const S>(a[3]);
+        to.dh_n = at<const S>(a[4]), to.dc_n = at<const S>(a[5]);
+        to.dgates = at<S>(a[6]), to.dh = at<S>(a[7]), to.dh_0 = at<S>(a[8]), to.dc_0 = at<S>(a[9]);
+        const auto& g = from.gradients;
+        to.dweight_ih = at<S>(g[0]), to.dweight_hh = at<S>(g[1]), to.dbias_ih = at<S>(g[2]), to.dbias_hh = at<S>(g[3]);
+        to.dweight_hr = at<S>(g[4]), to.dweight_peephole = at<S>(g[5]);
+        to.column = static_cast<Index>(i) * spec.output;
+        to.masks = from.masks.as<S>();
+    }
+    run_backward(call, threads);
+}
+
+template <class S>
+void step(const AnyPacked& any, Index batch, std::int64_t x, std::int64_t h_0, std::int64_t c_0, std::int64_t h_n,
+          std::int64_t c_n, Index threads) {
+    const Packed<S>& packed = any.as<S>();
+    Step<S> call;
+    call.spec = packed.spec();
+    call.batch = batch;
+    call.gates_packed = packed.gates();
+    call.projection_packed = packed.projection();
+    call.peephole = packed.peephole();
+    call.x = at<const S>(x), call.h_0 = at<const S>(h_0), call.c_0 = at<const S>(c_0);
+    call.h_n = at<S>(h_n), call.c_n = at<S>(c_n);
+    run_step(call, packed.kernels(), threads);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "The native engine: see native/ in the sources. Called by unrolled.kernels.native alone.";
+
+    nb::class_<Spec>(m, "Spec").def(
+        "__init__",
+        [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole, bool reset_after, Index input, Index hidden, Index output) {
+            new (self) Spec{static_cast<Kind>(kind), static_cast<Nonlinearity>(nonlinearity), coupled, peephole, reset_after, input, hidden, output};
+        });
+    nb::class_<Masks>(m, "Masks").def("__init__", [](Masks* self, std::array<std::int64_t, 3> addresses, double rate_h, double rate_c) {
+        new (self) Masks{addresses, rate_h, rate_c};
+    });
+    nb::class_<AnyPacked>(m, "Packed")
+        .def(nb::init<const Spec&, bool, const ParameterAddresses&>())
+        .def("matches", &AnyPacked::matches)
+        .def_prop_ro("bytes", &AnyPacked::bytes);
+    nb::class_<ForwardArgs>(m, "ForwardDirection")
+        .def("__init__",
+             [](ForwardArgs* self, const AnyPacked& packed, bool reverse, std::array<std::int64_t, 6> addresses, const Masks& masks) {
+                 new (self) ForwardArgs{&packed, reverse, addresses, masks};
+             },
+             nb::keep_alive<1, 2>());
+    nb::class_<BackwardArgs>(m, "BackwardDirection")
+        .def("__init__", [](BackwardArgs* self, bool reverse, ParameterAddresses parameters, ParameterAddresses gradients,
+                            std::array<std::int64_t, 10> addresses, const Masks& masks) {
+            new (self) BackwardArgs{reverse, parameters, gradients, addresses, masks};
+        });
+
+    m.def("forward", [](const std::vector<const ForwardArgs*>& directions, Index time, Index batch, std::int64_t lengths,
+                        Strided x, Strided out, Index threads) {
+        const nb::gil_scoped_release free;
+        const auto* valid = at<const std::int64_t>(lengths);
+        if (directions[0]->packed->is_double()) return forward<double>(directions, time, batch, valid, x, out, threads);
+        return forward<float>(directions, time, batch, valid, x, out, threads);
+    });
+    m.def("backward", [](const Spec& spec, bool is_double, const std::vector<const BackwardArgs*>& directions, Index time,
+                         Index batch, std::int64_t lengths, Strided x, Strided out, Strided dout, Strided dx, Index threads) {
+        const nb::gil_scoped_release free;
+        const auto* valid = at<const std::int64_t>(lengths);
+        if (is_double) return backward<double>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
+        return backward<float>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
+    });
+    m.def("step", [](const AnyPacked& packed, Index batch, std::int64_t x, std::int64_t h_0, std::int64_t c_0,
+                     std::int64_t h_n, std::int64_t c_n, Index threads) {
+        const nb::gil_scoped_release free;
+        if (packed.is_double()) return step<double>(packed, batch, x, h_0, c_0, h_n, c_n, threads);
+        return step<float>(packed, batch, x, h_0, c_0, h_n, c_n, threads);
+    });
+    m.def("variants", [] {
+        std::vector<std::string> names;
+        for (const Variant* v : variants()) names.emplace_back(v->name);
+        return names;
+    });
+    m.def("variant", [] { return std::string(variant().name); });
+    m.def("use_variant", &use_variant);
+    m.def("why_single", [] {
+        const char* reason = why_single();
+        return std::string(reason == nullptr ? "" : reason);
+    });
+}
+
+}  // namespace unrolled

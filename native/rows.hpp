@@ -1,0 +1,84 @@
+// One sequence at one step: where everything that a step reads and writes of it lies.
+#pragma once
+
+#include "activations.hpp"
+#include "engine.hpp"
+
+namespace unrolled::UNROLLED_ISA {
+
+/// Forward. Pointers lead to the sequence's own row; P or H scalars wide as the cell's contract says.
+template <class S>
+struct Row {
+    const S* x;
+    const S* start;   // x's share of all sums, computed beforehand, or null
+    const S* h_in;    // h as it enters the products: masked under recurrent dropout
+    const S* h_prev;  // h as it was
+    const S* c_prev;
+    S* h;
+    S* c;         // may alias c_prev
+    S* h_masked;  // h ⊙ mask for the next step, or null
+    S* inner;     // what a second stage reads: LSTM o ⊙ tanh(c) before projection, GRU r ⊙ h before the product
+    S* z;         // GRU with two stages
+    S* gates;     // what training keeps, or null
+    const S* mask;
+    const std::uint8_t* keep_h;
+    const std::uint8_t* keep_c;
+};
+
+/// What is the same for all rows.
+template <class S>
+struct CellArgs {
+    Spec spec;
+    const S* peephole = nullptr;
+    S rate_h = 0, rate_c = 0;
+};
+
+/// Whole blocks of `lanes` units but for the last.
+template <class S>
+UNROLLED_INLINE Index width_at(Index unit, Index hidden) {
+    return hidden - unit < kLanes<S> ? hidden - unit : kLanes<S>;
+}
+
+/// 0 and 1 bytes as 0.0 and 1.0.
+template <class S>
+UNROLLED_INLINE Vec<S> load_flags(const std::uint8_t* from, Index width) {
+    Vec<S> v = {};
+    for (Index i = 0; i < width; ++i) v[i] = static_cast<S>(from[i]);
+    return v;
+}
+
+/// Zoneout: the old value where it is kept, or the mixture in evaluation.
+template <class S>
+UNROLLED_INLINE Vec<S> zoned(const std::uint8_t* keep, S rate, const S* old, Index unit, Index width, Vec<S> value) {
+    if (keep != nullptr) return load_flags<S>(keep + unit, width) != S(0) ? load(old + unit, width) : value;
+    if (rate != S(0)) return rate * load(old + unit, width) + (S(1) - rate) * value;
+    return value;
+}
+
+/// Takes a proposed h: zoneout, the output, and the masked copy that the next step's products read.
+template <class S>
+UNROLLED_INLINE void settle_h(const Row<S>& row, const CellArgs<S>& cell, Index unit, Index width, Vec<S> value) {
+    value = zoned(row.keep_h, cell.rate_h, row.h_prev, unit, width, value);
+    store(row.h + unit, value, width);
+    if (row.h_masked != nullptr) store(row.h_masked + unit, value * load(row.mask + unit, width), width);
+}
+
+template <class S>
+UNROLLED_INLINE Vec<S> apply(Nonlinearity f, Vec<S> x) {
+    switch (f) {
+        case Nonlinearity::relu: return relu<S>(x);
+        case Nonlinearity::sigmoid: return sigmoid<S>(x);
+        default: return tanh<S>(x);
+    }
+}
+
+/// Where the rows of one vector of packed weights or bias come from: `row` of the parameter, `unit` of the cell.
+struct Place {
+    Index row, unit;
+};
+struct BiasPlace {
+    Index row, unit;
+    bool of_input, of_hidden;
+};
+
+}  // namespace unrolled::UNROLLED_ISA

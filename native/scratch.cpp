@@ -1,0 +1,55 @@
+#include <algorithm>
+#include <new>
+
+#include "engine.hpp"
+
+namespace unrolled {
+
+namespace {
+constexpr std::align_val_t kAlignment{64};
+constexpr Index kHeader = 64;
+constexpr Index kSmallest = Index{1} << 16;
+}  // namespace
+
+Scratch::~Scratch() {
+    while (blocks_ != nullptr) {
+        Block* next = blocks_->next;
+        ::operator delete(blocks_, kAlignment);
+        blocks_ = next;
+    }
+}
+
+void Scratch::reset() {
+    // several blocks mean that the last call outgrew them: the next one gets a single block of their sum
+    if (blocks_ != nullptr && blocks_->next != nullptr) {
+        Index total = 0;
+        while (blocks_ != nullptr) {
+            Block* next = blocks_->next;
+            total += blocks_->size;
+            ::operator delete(blocks_, kAlignment);
+            blocks_ = next;
+        }
+        take(total - kHeader);
+    }
+    if (blocks_ != nullptr) blocks_->used = kHeader;
+}
+
+void* Scratch::take(Index bytes) {
+    bytes = (bytes + kHeader - 1) / kHeader * kHeader;
+    if (blocks_ == nullptr || blocks_->used + bytes > blocks_->size) {
+        const Index size = std::max(bytes + kHeader, kSmallest);
+        auto* block = static_cast<Block*>(::operator new(static_cast<std::size_t>(size), kAlignment));
+        *block = Block{blocks_, size, kHeader};
+        blocks_ = block;
+    }
+    void* found = reinterpret_cast<char*>(blocks_) + blocks_->used;
+    blocks_->used += bytes;
+    return found;
+}
+
+Scratch& Scratch::of_thread() {
+    static thread_local Scratch scratch;
+    return scratch;
+}
+
+}  // namespace unrolled

@@ -1,0 +1,124 @@
+#include "threads.hpp"
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <dlfcn.h>
+#include <pthread.h>
+#define UNROLLED_DL 1
+#endif
+#if defined(__linux__)
+#include <link.h>
+
+#include <string>
+#include <vector>
+#endif
+
+namespace unrolled {
+
+namespace {
+
+std::atomic<bool> was_forked{false};
+
+/// The few entries of an OpenMP runtime that are used. GOMP_parallel is GNU's, and LLVM's and Intel's have it too.
+struct Runtime {
+    void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+    int (*thread)() = nullptr;
+    int (*threads)() = nullptr;
+    int (*in_parallel)() = nullptr;
+    bool found() const { return parallel && thread && threads && in_parallel; }
+};
+
+#ifdef UNROLLED_DL
+template <class F>
+void look_up(void* library, const char* name, F& function) {
+    function = reinterpret_cast<F>(dlsym(library, name));
+}
+
+Runtime runtime_in(void* library) {
+    Runtime r;
+    look_up(library, "GOMP_parallel", r.parallel);
+    look_up(library, "omp_get_thread_num", r.thread);
+    look_up(library, "omp_get_num_threads", r.threads);
+    look_up(library, "omp_in_parallel", r.in_parallel);
+    return r;
+}
+#endif
+
+Runtime find_runtime() {
+    Runtime r;
+#if defined(__linux__)
+    // the library that is loaded already, whatever it is called in this build of torch; never a second one
+    std::vector<std::string> paths;
+    const auto visit = [](dl_phdr_info* info, std::size_t, void* found) -> int {
+        const std::string path = info->dlpi_name == nullptr ? "" : info->dlpi_name;
+        const std::string base = path.substr(path.rfind('/') + 1);
+        for (const char* name : {"libgomp", "libiomp5", "libomp"})
+            if (base.rfind(name, 0) == 0) static_cast<std::vector<std::string>*>(found)->push_back(path);
+        return 0;
+    };
+    dl_iterate_phdr(visit, &paths);
+    for (const std::string& path : paths) {
+        void* library = r.found() ? nullptr : dlopen(path.c_str(), RTLD_NOLOAD | RTLD_LAZY);
+        if (library != nullptr) r = runtime_in(library);
+    }
+#elif defined(__APPLE__)
+    r = runtime_in(RTLD_DEFAULT);
+#endif
+#ifdef UNROLLED_DL
+    pthread_atfork(nullptr, nullptr, [] { was_forked.store(true); });
+#endif
+    return r;
+}
+
+const Runtime& runtime() {
+    static const Runtime r = find_runtime();
+    return r;
+}
+
+/// One job and the first exception any of its parts threw, which must not leave a parallel region.
+struct Region {
+    const Runtime& omp;
+    Index parts;
+    void (*job)(void*, Index);
+    void* data;
+    std::mutex guard;
+    std::exception_ptr failure;
+
+    void work(Index first, Index stride) {
+        try {
+            for (Index part = first; part < parts; part += stride) job(data, part);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(guard);
+            if (!failure) failure = std::current_exception();
+        }
+    }
+};
+
+}  // namespace
+
+const char* why_single() {
+    if (was_forked.load()) return "this process was forked from one that uses threads";
+    if (!runtime().found()) return "torch's OpenMP runtime was not found";
+    return nullptr;
+}
+
+void parallel(Index threads, Index parts, void (*job)(void*, Index), void* data) {
+    if (threads > parts) threads = parts;
+    if (threads <= 1 || why_single() != nullptr || runtime().in_parallel()) {
+        for (Index part = 0; part < parts; ++part) job(data, part);
+        return;
+    }
+    Region region{runtime(), parts, job, data, {}, nullptr};
+    const auto enter = [](void* self) {
+        auto* r = static_cast<Region*>(self);
+        // fewer threads than asked for may come; the parts are then dealt round
+        r->work(r->omp.thread(), r->omp.threads());
+    };
+    region.omp.parallel(enter, &region, static_cast<unsigned>(threads), 0);
+    if (region.failure) std::rethrow_exception(region.failure);
+}
+
+}  // namespace unrolled

@@ -1,0 +1,136 @@
+// The tile: a few rows times one panel of packed weights, all sums held in registers.
+//
+//     out[p][r][n] = start[r] + Σ_k first.rows[r][k] · W₁[p][k] + Σ_k second.rows[r][k] · W₂[p][k]
+//
+// A row's sums are added in the order of k, one fused multiply-add after the other, whatever the height of the tile:
+// so a result has the same bits in any batch, beside any neighbours and on any number of threads.
+#pragma once
+
+#include "vec.hpp"
+
+namespace unrolled::UNROLLED_ISA {
+
+/// Tallest tile: rows × 4 vectors of sums must fit the registers (32 on AVX-512 and NEON, 16 before).
+#if UNROLLED_REGISTERS >= 32
+inline constexpr Index kTallest = 6;
+#else
+inline constexpr Index kTallest = 3;
+#endif
+
+/// Which sums the weights of one k feed. `weights` vectors a k; they feed sums 0, 1, …, the last one `first_last` in
+/// the input's half and `second_last` in the recurrent half; `sums` in all. Only GRU tells the halves apart: its n
+/// keeps W x and W h separate, since r multiplies the latter alone.
+struct FourSums {
+    static constexpr int weights = 4, sums = 4, first_last = 3, second_last = 3;
+};
+struct ThreeSums {
+    static constexpr int weights = 3, sums = 3, first_last = 2, second_last = 2;
+};
+struct TwoSums {
+    static constexpr int weights = 2, sums = 2, first_last = 1, second_last = 1;
+};
+struct SplitSums {
+    static constexpr int weights = 3, sums = 4, first_last = 2, second_last = 3;
+};
+
+/// One half of a product. rows: `depth` scalars each, any address; weights: [depth][weights][lanes], aligned;
+/// `panel_stride` leads to the same place in the next panel.
+template <class S>
+struct Segment {
+    const S* rows[kTallest];
+    const S* weights = nullptr;
+    Index depth = 0;
+    Index panel_stride = 0;
+};
+
+/// What a tile works on. start: [sums][lanes] a row, or all null for zeros; may alias nothing that is written.
+template <class S>
+struct TileArgs {
+    const S* start[kTallest];
+    Index start_stride = 0;
+    Segment<S> first, second;
+};
+
+/// Rows cut into tiles of nearly equal height: 32 = 6+6+5+5+5+5.
+struct Cut {
+    Index tiles, base, extra;
+    explicit Cut(Index rows) : tiles((rows + kTallest - 1) / kTallest), base(tiles ? rows / tiles : 0), extra(tiles ? rows % tiles : 0) {}
+    Index height(Index tile) const { return base + (tile < extra ? 1 : 0); }
+    Index begin(Index tile) const { return tile * base + (tile < extra ? tile : extra); }
+};
+
+template <class S, int R, int P, int Weights, int Sums, int Last>
+UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S>& segment) {
+    const S* rows[R];
+    for (int r = 0; r < R; ++r) rows[r] = segment.rows[r];
+    const S* weights = segment.weights;
+    const Index stride = segment.panel_stride;
+    const Index depth = segment.depth;
+#pragma GCC unroll 2
+    for (Index k = 0; k < depth; ++k) {
+        Vec<S> w[P][Weights];
+#pragma GCC unroll 2
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int g = 0; g < Weights; ++g)
+                w[p][g] = load(weights + p * stride + (k * Weights + g) * kLanes<S>);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r) {
+            const Vec<S> a = splat<S>(rows[r][k]);
+#pragma GCC unroll 2
+            for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+                for (int g = 0; g < Weights; ++g) {
+                    Vec<S>& sum = sums[p][r][g == Weights - 1 ? Last : g];
+                    sum = sum + a * w[p][g];
+                }
+        }
+    }
+}
+
+/// The tile itself, R rows by P panels. out: [P][R][sums][lanes], aligned, aliases nothing.
+template <class S, class Sums, int R, int P>
+__attribute__((noinline)) void tile(const TileArgs<S>& args, S* out) {
+    constexpr int N = Sums::sums;
+    Vec<S> sums[P][R][N];
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+            for (int n = 0; n < N; ++n)
+                sums[p][r][n] = args.start[r] == nullptr
+                                    ? Vec<S>{}
+                                    : load(args.start[r] + p * args.start_stride + n * kLanes<S>);
+    accumulate<S, R, P, Sums::weights, N, Sums::first_last>(sums, args.first);
+    accumulate<S, R, P, Sums::weights, N, Sums::second_last>(sums, args.second);
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+            for (int n = 0; n < N; ++n) store(out + ((p * R + r) * N + n) * kLanes<S>, sums[p][r][n]);
+}
+
+/// Room for the sums of any tile.
+template <class S>
+inline constexpr Index kTileRoom = kTallest * 4 * kLanes<S> * 2;
+
+/// A tile of `height` rows and one panel; a single row may take two panels, to keep more sums in flight.
+template <class S, class Sums>
+UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S>& args, S* out) {
+    if (height == 1 && panels == 2) return tile<S, Sums, 1, 2>(args, out);
+    switch (height) {
+        case 1: return tile<S, Sums, 1, 1>(args, out);
+        case 2: return tile<S, Sums, 2, 1>(args, out);
+        case 3: return tile<S, Sums, 3, 1>(args, out);
+#if UNROLLED_REGISTERS >= 32
+        case 4: return tile<S, Sums, 4, 1>(args, out);
+        case 5: return tile<S, Sums, 5, 1>(args, out);
+        case 6: return tile<S, Sums, 6, 1>(args, out);
+#endif
+        default: __builtin_unreachable();
+    }
+}
+
+}  // namespace unrolled::UNROLLED_ISA

@@ -1,0 +1,82 @@
+// Vectors: one register of scalars, by the vector extensions that GCC and Clang share.
+//
+// This header is compiled once for each instruction set (UNROLLED_ISA names it, UNROLLED_VECTOR_BYTES is the width of
+// its registers). Everything in it lives in a namespace of that name and is inlined, so that no function compiled for
+// a wider set can be linked into a narrower one.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifndef UNROLLED_ISA
+#error "UNROLLED_ISA and UNROLLED_VECTOR_BYTES are set by CMakeLists.txt"
+#endif
+
+#define UNROLLED_INLINE inline __attribute__((always_inline))
+
+namespace unrolled::UNROLLED_ISA {
+
+using Index = std::int64_t;
+
+template <class S>
+struct VectorOf;
+
+template <>
+struct VectorOf<float> {
+    typedef float Values __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+    typedef std::int32_t Bits __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+    typedef float Unaligned __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(4), may_alias));
+};
+
+template <>
+struct VectorOf<double> {
+    typedef double Values __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+    typedef std::int64_t Bits __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+    typedef double Unaligned __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(8), may_alias));
+};
+
+/// A register of S, and the integers of the same width that comparisons yield.
+template <class S>
+using Vec = typename VectorOf<S>::Values;
+template <class S>
+using Bits = typename VectorOf<S>::Bits;
+
+/// How many S a register holds.
+template <class S>
+inline constexpr Index kLanes = UNROLLED_VECTOR_BYTES / sizeof(S);
+
+template <class S>
+UNROLLED_INLINE Vec<S> splat(S value) {
+    // x − 0 is x to the bit, −0 and NaN included, so this is a plain broadcast
+    return value - Vec<S>{};
+}
+
+template <class S>
+UNROLLED_INLINE Vec<S> load(const S* from) {
+    return *reinterpret_cast<const typename VectorOf<S>::Unaligned*>(from);
+}
+
+template <class S>
+UNROLLED_INLINE void store(S* to, Vec<S> v) {
+    *reinterpret_cast<typename VectorOf<S>::Unaligned*>(to) = v;
+}
+
+/// The first `n` lanes from memory, zero in the others; reads nothing beyond them.
+template <class S>
+UNROLLED_INLINE Vec<S> load(const S* from, Index n) {
+    if (n >= kLanes<S>) return load(from);
+    alignas(UNROLLED_VECTOR_BYTES) S lanes[kLanes<S>] = {};
+    std::memcpy(lanes, from, static_cast<std::size_t>(n) * sizeof(S));
+    return load(lanes);
+}
+
+/// The first `n` lanes to memory; writes nothing beyond them.
+template <class S>
+UNROLLED_INLINE void store(S* to, Vec<S> v, Index n) {
+    if (n >= kLanes<S>) return store(to, v);
+    alignas(UNROLLED_VECTOR_BYTES) S lanes[kLanes<S>];
+    store(lanes, v);
+    std::memcpy(to, lanes, static_cast<std::size_t>(n) * sizeof(S));
+}
+
+}  // namespace unrolled::UNROLLED_ISA

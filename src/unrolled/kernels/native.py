@@ -1,0 +1,439 @@
+"""The native engine: our C++ kernels (native/ in the sources) behind the contract. See docs/engine.md.
+
+The compiled module `unrolled._native` takes addresses and sizes and checks nothing, so everything is checked here:
+what it can't take is refused with a reason, never handed on. It may be absent, where the package was installed
+without a C++ compiler; the engine then says so, and the dispatcher takes another.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
+from unrolled.errors import ArgumentError
+from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved
+from unrolled.scan import Masks
+
+_KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
+_NONLINEARITIES = {"tanh": 0, "relu": 1, "sigmoid": 2}
+#: the order in which the compiled module takes a direction's parameters
+_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
+_DTYPES = (torch.float32, torch.float64)
+
+
+@functools.cache
+def _load() -> tuple[ModuleType | None, str]:
+    """The compiled module, or None and why it is absent."""
+    try:
+        from unrolled import _native
+    except ImportError as error:
+        return None, f"the native engine was not built when unrolled was installed ({error})"
+    try:
+        _native.variant()
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
+    return _native, ""
+
+
+def cpu_variants() -> list[str]:
+    """The instruction sets that this build and machine have in common, narrowest first; empty if it was not built."""
+    module, _ = _load()
+    return [] if module is None else list(module.variants())
+
+
+def cpu_variant() -> str | None:
+    """The instruction set in use: the widest, or what the variable UNROLLED_CPU or `use_cpu_variant` asked for."""
+    module, _ = _load()
+    return None if module is None else str(module.variant())
+
+
+def use_cpu_variant(name: str) -> None:
+    """Use another instruction set from now on; for tests and measurements.
+
+    Raises:
+        ArgumentError: naming those that there are.
+    """
+    module, reason = _load()
+    if module is None:
+        raise ArgumentError(f"cpu variant {name!r}: {reason}")
+    if not module.use_variant(name):
+        raise ArgumentError(f"cpu variant: expected one of {', '.join(cpu_variants())}, found {name!r}")
+    _packed_weights.clear()
+
+
+def single_thread_reason() -> str | None:
+    """Why the engine keeps to the calling thread whatever `torch.get_num_threads` says, or None."""
+    module, reason = _load()
+    return reason if module is None else (str(module.why_single()) or None)
+
+
+def _spec(cell: Cell, input_size: int, hidden_size: int) -> Any:
+    """The compiled module's description of a cell and its sizes."""
+    module, _ = _load()
+    assert module is not None  # callers have asked `unavailable`
+    return module.Spec(
+        _KINDS[cell.name],
+        _NONLINEARITIES[cell.nonlinearity] if isinstance(cell, RNNCell) else 0,
+        isinstance(cell, LSTMCell) and cell.coupled,
+        isinstance(cell, LSTMCell) and cell.peephole,
+        not isinstance(cell, GRUCell) or cell.reset_after,
+        input_size,
+        hidden_size,
+        cell.state_sizes(hidden_size)[0],
+    )
+
+
+def _lacks(cell: Cell) -> str | None:
+    """What of this cell the engine lacks, or None."""
+    if type(cell) not in (RNNCell, LSTMCell, GRUCell):
+        return f"the native engine has no kernel for {cell}"
+    if cell.layer_norm:  # type: ignore[attr-defined]
+        return "the native engine has no layer norm"
+    return None
+
+
+def _unfit(name: str, tensor: Tensor, dtype: torch.dtype) -> str | None:
+    """Why the engine can't read a tensor, or None."""
+    if type(tensor) is not Tensor and type(tensor) is not Parameter:
+        return f"{name} is a {type(tensor).__name__}, and the native engine reads plain tensors"
+    if tensor.dtype is not dtype:
+        return f"{name} is {tensor.dtype} where x is {dtype}"
+    if tensor.device.type != "cpu":
+        return f"{name} is on {tensor.device}, and the native engine runs on the CPU"
+    if tensor.layout is not torch.strided or tensor.is_neg():
+        return f"{name} has a layout that the native engine can't read"
+    return None
+
+
+def _misshapen(cell: Cell, x: Tensor, directions: Sequence[Direction], hidden: int) -> str | None:
+    """Which tensor does not have the shape the contract gives it, or None."""
+    sizes = cell.state_sizes(hidden)
+    for direction in directions:
+        params = direction.params
+        expected = cell.parameter_shapes(x.shape[-1], hidden, "bias_ih" in params)
+        for name, shape in expected.items():
+            if name not in params or params[name].shape != shape:
+                return f"{name} does not have the shape {shape}"
+        for name, tensor, size in zip(cell.state_names, direction.state, sizes, strict=True):
+            if tensor.shape != (x.shape[-2], size):
+                return f"state {name} does not have the shape {(x.shape[-2], size)}"
+    return None
+
+
+class _PackedEntry(NamedTuple):
+    """Packed weights, and what they were packed from."""
+
+    cell: Cell
+    refs: tuple[weakref.ref[Tensor], ...]
+    versions: tuple[int, ...]
+    addresses: tuple[int, ...]
+    packed: Any
+
+    def fits(self, cell: Cell, params: Params) -> bool:
+        """Whether those are still the same tensors with the same contents.
+
+        torch counts the writes to a tensor, but for those through `.data`; for these, a sample of every tensor's
+        elements is compared.
+        """
+        if self.cell != cell or len(params) != len(self.refs):
+            return False
+        for ref, version, tensor in zip(self.refs, self.versions, params.values(), strict=True):
+            if ref() is not tensor or tensor._version != version:
+                return False
+        return bool(self.packed.matches(_addresses(params)))
+
+
+#: packed weights by the identity of their weight_ih, dropped when that tensor dies
+_packed_weights: dict[int, _PackedEntry] = {}
+_packing = threading.Lock()
+
+
+def _addresses(tensors: Params) -> tuple[int, ...]:
+    """The addresses of parameters in the compiled module's order, 0 for those that are absent."""
+    return tuple(tensors[name].data_ptr() if name in tensors else 0 for name in _PARAMETERS)
+
+
+def _pack(cell: Cell, params: Params) -> Any:
+    """A packed copy of one direction's parameters."""
+    module, _ = _load()
+    assert module is not None
+    weight = params["weight_ih"]
+    spec = _spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates)
+    solid = {name: tensor.detach().contiguous() for name, tensor in params.items()}
+    return module.Packed(spec, weight.dtype is torch.float64, _addresses(solid))
+
+
+def _cached(cell: Cell, params: Params) -> Any:
+    """As `_pack`, but made once for the same parameters until one of them changes."""
+    weight = params["weight_ih"]
+    key = id(weight)
+    entry = _packed_weights.get(key)
+    if entry is not None and entry.fits(cell, params):
+        return entry.packed
+    packed = _pack(cell, params)
+    if all(t.is_contiguous() and not t.is_inference() for t in params.values()):
+        with _packing:
+            refs = tuple(
+                weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values()
+            )
+            _packed_weights[key] = _PackedEntry(
+                cell, refs, tuple(t._version for t in params.values()), _addresses(params), packed
+            )
+    return packed
+
+
+def _forget(key: int, _: weakref.ref[Tensor]) -> None:
+    _packed_weights.pop(key, None)
+
+
+def _strided(tensor: Tensor) -> tuple[int, int, int]:
+    """Address and strides of a (T, B, ·) tensor."""
+    return tensor.data_ptr(), tensor.stride(0), tensor.stride(1)
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """A tensor whose last dimension is contiguous: itself, if it can be."""
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] <= 1 else tensor.contiguous()
+
+
+class _Regularisers(NamedTuple):
+    """A direction's masks as the compiled module takes them, and the tensors they point into."""
+
+    native: Any
+    held: tuple[Tensor, ...]
+
+
+def _regularisers(masks: Masks | None) -> _Regularisers:
+    module, _ = _load()
+    assert module is not None
+    addresses, rates, held = [0, 0, 0], [0.0, 0.0], []
+    if masks is not None:
+        flags = masks.zoneout or ()
+        for place, mask in enumerate((masks.recurrent, *flags)):
+            if isinstance(mask, Tensor):
+                held.append(mask.contiguous())
+                addresses[place] = held[-1].data_ptr()
+            elif mask is not None:
+                rates[place - 1] = float(mask)
+    return _Regularisers(module.Masks(tuple(addresses), *rates), tuple(held))
+
+
+class NativeEngine(Engine):
+    """Our C++ kernels: float32 and float64 on the CPU."""
+
+    name: ClassVar[str] = "native"
+
+    def unavailable(self) -> str | None:
+        """That it was not built, if so."""
+        module, reason = _load()
+        return None if module is not None else reason
+
+    def refuses(self, call: Call) -> str | None:
+        """Cells with layer norm, dtypes but float32 and float64, devices but the CPU, and truncation."""
+        lack = _lacks(call.cell)
+        if lack is not None:
+            return lack
+        if call.truncate is not None:
+            return "the native engine does not truncate BPTT"
+        if call.needs_grad and isinstance(call.cell, LSTMCell) and (call.cell.peephole or call.cell.proj_size):
+            return "the native engine has no gradients for peepholes and projections"
+        if torch.compiler.is_compiling():
+            return "the native engine can't be traced by torch.compile"
+        dtype = call.x.dtype
+        if dtype not in _DTYPES:
+            return f"x is {dtype}, and the native engine computes in float32 and float64"
+        tensors = call.tensors
+        for index, tensor in enumerate(tensors):
+            unfit = _unfit("x" if index == 0 else "a state or parameter", tensor, dtype)
+            if unfit is not None:
+                return unfit
+        if call.is_masked:
+            unfit = self._refuses_masks(call)
+            if unfit is not None:
+                return unfit
+        return _misshapen(call.cell, call.x, call.directions, call.hidden_size)
+
+    @staticmethod
+    def _refuses_masks(call: Call) -> str | None:
+        batch, hidden = call.x.shape[1], call.hidden_size
+        sizes = call.cell.state_sizes(hidden)
+        for direction in call.directions:
+            masks = direction.masks or Masks()
+            if masks.recurrent is not None:
+                unfit = _unfit("the recurrent mask", masks.recurrent, call.x.dtype)
+                if unfit is not None or masks.recurrent.shape != (batch, sizes[0]):
+                    return unfit or f"the recurrent mask does not have the shape {(batch, sizes[0])}"
+            for keep, size in zip(masks.zoneout or (), sizes, strict=False):
+                if isinstance(keep, Tensor):
+                    unfit = _unfit("a zoneout mask", keep, torch.bool)
+                    if unfit is not None or keep.shape != (call.x.shape[0], batch, size):
+                        return unfit or f"a zoneout mask does not have the shape {(call.x.shape[0], batch, size)}"
+                elif keep and call.needs_grad and isinstance(call.cell, RNNCell):
+                    return "the native engine does not keep what a gradient through mixed zoneout of an RNN needs"
+        return None
+
+    def infer(self, call: Call) -> Result:
+        """Run all directions; weights are packed once until they change."""
+        packed = [_cached(call.cell, d.params) for d in call.directions]
+        return self._forward(call, packed, training=False)[0]
+
+    def forward(self, call: Call) -> tuple[Result, Saved]:
+        """As `infer`, keeping gates, cell states and the output itself. Weights are packed anew."""
+        packed = [_pack(call.cell, d.params) for d in call.directions]
+        result, kept = self._forward(call, packed, training=True)
+        return result, Saved((result.output, *kept))
+
+    @staticmethod
+    def _forward(call: Call, packed: list[Any], training: bool) -> tuple[Result, list[Tensor]]:
+        module, _ = _load()
+        assert module is not None
+        cell, x = call.cell, _readable(call.x)
+        time, batch, hidden = x.shape[0], x.shape[1], call.hidden_size
+        width, has_cell_state = call.output_size * len(call.directions), len(cell.state_names) == 2
+        if call.batch_first:
+            output = x.new_empty((batch, time, width)).transpose(0, 1)
+        else:
+            output = x.new_empty((time, batch, width))
+        lengths = None if call.lengths is None else call.lengths.to("cpu", torch.int64).contiguous()
+        steps = time * batch if lengths is None else int(lengths.sum())
+        kept: list[Tensor] = []
+        states: list[State] = []
+        directions, held = [], []
+        for direction, weights in zip(call.directions, packed, strict=True):
+            initial = [s.contiguous() for s in direction.state]
+            final = tuple(torch.empty_like(s) for s in initial)
+            masks = _regularisers(direction.masks)
+            saved = [0, 0]
+            if training and cell.name != "rnn":
+                gates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))
+                kept.append(gates)
+                saved[0] = gates.data_ptr()
+            if training and has_cell_state:
+                kept.append(x.new_empty((steps, hidden)))
+                saved[1] = kept[-1].data_ptr()
+            addresses = (
+                initial[0].data_ptr(),
+                initial[1].data_ptr() if has_cell_state else 0,
+                final[0].data_ptr(),
+                final[1].data_ptr() if has_cell_state else 0,
+                *saved,
+            )
+            directions.append(module.ForwardDirection(weights, direction.reverse, addresses, masks.native))
+            states.append(final)
+            held.append((initial, masks))
+        module.forward(
+            directions,
+            time,
+            batch,
+            0 if lengths is None else lengths.data_ptr(),
+            _strided(x),
+            _strided(output),
+            torch.get_num_threads(),
+        )
+        return Result(output, tuple(states)), kept
+
+    def backward(
+        self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
+    ) -> Gradients:
+        """BPTT by hand; the weights' gradients are one product over all steps."""
+        module, _ = _load()
+        assert module is not None
+        cell, x, doutput = call.cell, _readable(call.x), _readable(doutput)
+        time, batch, hidden, width = x.shape[0], x.shape[1], call.hidden_size, call.output_size
+        has_cell_state = len(cell.state_names) == 2
+        output, *rest = saved.tensors
+        kept = iter(rest)
+        lengths = None if call.lengths is None else call.lengths.to("cpu", torch.int64).contiguous()
+        steps = time * batch if lengths is None else int(lengths.sum())
+        wanted = iter(needed)
+        dx = torch.empty_like(x) if next(wanted) else None
+        found: list[Tensor | None] = [dx]
+        directions, held = [], []
+        for direction, dfinal in zip(call.directions, dstates, strict=True):
+            initial = [s.contiguous() for s in direction.state]
+            darriving = [d.contiguous() for d in dfinal]
+            gates = next(kept) if cell.name != "rnn" else None
+            cells = next(kept) if has_cell_state else None
+            dgates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))
+            dh = x.new_empty((steps, width)) if width != hidden else None
+            dinitial = [torch.empty_like(s) for s in initial]
+            params = {name: p.contiguous() for name, p in direction.params.items()}
+            found += [d if need else None for d, need in zip(dinitial, wanted, strict=False)]
+            gradients = {name: torch.empty_like(p) for name, p in params.items() if next(wanted)}
+            found += [gradients.get(name) for name in params]
+            masks = _regularisers(direction.masks)
+            arrays = (
+                initial[0],
+                initial[1] if has_cell_state else None,
+                gates,
+                cells,
+                darriving[0],
+                darriving[1] if has_cell_state else None,
+                dgates,
+                dh,
+                dinitial[0],
+                dinitial[1] if has_cell_state else None,
+            )
+            directions.append(
+                module.BackwardDirection(
+                    direction.reverse,
+                    _addresses(params),
+                    _addresses(gradients),
+                    tuple(0 if a is None else a.data_ptr() for a in arrays),
+                    masks.native,
+                )
+            )
+            held.append((arrays, params, gradients, masks))
+        module.backward(
+            _spec(cell, x.shape[2], hidden),
+            x.dtype is torch.float64,
+            directions,
+            time,
+            batch,
+            0 if lengths is None else lengths.data_ptr(),
+            _strided(x),
+            _strided(output),
+            _strided(doutput),
+            (0, 0, 0) if dx is None else _strided(dx),
+            torch.get_num_threads(),
+        )
+        return Gradients(tuple(found))
+
+    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+        """One step with no detour: no graph, no schedule, nothing allocated but the new states."""
+        if _lacks(cell) is not None:
+            return None
+        dtype = x.dtype
+        if dtype not in _DTYPES:
+            return None
+        for tensor in (x, *state, *params.values()):
+            if _unfit("", tensor, dtype) is not None:
+                return None
+        if _misshapen(cell, x, (Direction(params, state),), params["weight_ih"].shape[0] // cell.num_gates):
+            return None
+        module, _ = _load()
+        assert module is not None
+        packed = _cached(cell, params)
+        x, old = x.contiguous(), [s.contiguous() for s in state]
+        new = tuple(torch.empty_like(s) for s in old)
+        has_cell_state = len(old) == 2
+        module.step(
+            packed,
+            x.shape[0],
+            x.data_ptr(),
+            old[0].data_ptr(),
+            old[1].data_ptr() if has_cell_state else 0,
+            new[0].data_ptr(),
+            new[1].data_ptr() if has_cell_state else 0,
+            torch.get_num_threads(),
+        )
+        return new
