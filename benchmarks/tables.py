@@ -1,0 +1,138 @@
+"""Put the numbers of `results/*.json`, and the map of the code, into README.md between their markers.
+
+    python benchmarks/tables.py           rewrites README.md
+    python benchmarks/tables.py --check   exits with 1 if it would change
+
+So no number in the README is typed by hand, and the map can't drift from the code; a test runs the check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def result(name: str) -> dict[str, Any] | None:
+    """A result file, or None if it was not made yet."""
+    path = RESULTS / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def results_table() -> str:
+    """One row a measurement, with its file."""
+    rows = ["| what | measured | beside it | file |", "|---|---|---|---|"]
+    for minutes in ("3", "60"):
+        name = f"tinyshakespeare-{minutes}min.json"
+        found = result(name)
+        if found is None:
+            continue
+        published = ", ".join(f"{k}: {v}" for k, v in found["published"].items() if minutes in ("60",) or "CPU" in k)
+        rows.append(
+            f"| tinyshakespeare, last 10 %, after {minutes} minutes on {found['machine']['threads']} "
+            f"thread{'s' * (found['machine']['threads'] != 1)} ({found['parameters'] / 1e6:.2f} M parameters) "
+            f"| **{found['result']['nats_per_character']:.3f}** nats/char "
+            f"| {found['baseline']['model'].split(',')[0]}: {found['baseline']['nats_per_character']:.3f}; {published} "
+            f"| [{name}](benchmarks/results/{name}) |"
+        )
+    for kind in ("char", "bpe"):
+        name = f"aeslc-{kind}.json"
+        found = result(name)
+        if found is None:
+            continue
+        ours, other = found["metrics"], found["baseline"]
+        rows += [
+            f"| e-mail (AESLC test), {kind} tokens, {found['minutes']:g} minutes: nats/char "
+            f"| **{ours['nats_per_character']:.3f}** | n-gram: {other['nats_per_character']:.3f} "
+            f"| [{name}](benchmarks/results/{name}) |",
+            *_completion_rows(ours["completion"], other["completion"], name),
+        ]
+    rows += _memory_rows() + _sigkill_rows()
+    return "\n".join(rows)
+
+
+def _completion_rows(ours: dict[str, Any], other: dict[str, Any], name: str) -> list[str]:
+    link = f"[{name}](benchmarks/results/{name})"
+
+    def exact(found: dict[str, Any]) -> str:
+        lengths = found["exact_match"]
+        known = [n for n in sorted(lengths, key=int) if lengths[n] is not None]
+        return ", ".join(f"{n}: {100 * lengths[n]:.1f} %" for n in known[:5])
+
+    return [
+        f"| … the next words guessed exactly, by number of words | {exact(ours)} | n-gram {exact(other)} | {link} |",
+        f"| … keystrokes saved | **{100 * ours['keystrokes_saved']:.1f} %** "
+        f"| n-gram: {100 * other['keystrokes_saved']:.1f} % | {link} |",
+        f"| … time for a suggestion on one core, p50 / p90 "
+        f"| {1000 * ours['p50_seconds']:.1f} / **{1000 * ours['p90_seconds']:.1f} ms** | | {link} |",
+    ]
+
+
+def _memory_rows() -> list[str]:
+    found = result("memory.json")
+    if found is None:
+        return []
+    peaks = ", ".join(f"{row['corpus_mb']:,.0f} MB: {row['peak_mb']:.0f} MB" for row in found["rows"])
+    return [
+        f"| peak memory of a training run, by size of the text | {peaks} | | [memory.json](benchmarks/results/memory.json) |"
+    ]
+
+
+def _sigkill_rows() -> list[str]:
+    found = result("sigkill.json")
+    if found is None:
+        return []
+    same = "identical" if found["losses_identical"] and found["weights_identical"] else "DIFFERENT"
+    return [
+        f"| killed with SIGKILL {len(found['kills'])} times and resumed: losses and weights "
+        f"| **{same}** | the run never interrupted | [sigkill.json](benchmarks/results/sigkill.json) |"
+    ]
+
+
+def code_map() -> str:
+    """The rooms of the package with the first sentence of their docstrings."""
+    package = ROOT / "src" / "unrolled"
+    lines = ["```", "src/unrolled/"]
+    entries = sorted([p for p in package.iterdir() if (p / "__init__.py").is_file()] + list(package.glob("*.py")))
+    for entry in entries:
+        if entry.name.startswith("__"):
+            continue
+        source = entry / "__init__.py" if entry.is_dir() else entry
+        doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+        first = re.split(r"(?<=[.:;])\s", " ".join(doc.split()), maxsplit=1)[0].rstrip(".:;")
+        lines.append(f"  {entry.name + ('/' if entry.is_dir() else ''):14}{first}")
+    return "\n".join([*lines, "```"])
+
+
+def updated(readme: str) -> str:
+    """The README with both parts replaced."""
+    for name, content in (("results", results_table()), ("map", code_map())):
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", flags=re.DOTALL)
+        if not pattern.search(readme):
+            raise SystemExit(f"README.md: the markers for {name!r} are missing")
+        readme = pattern.sub(lambda m, content=content: f"{m[1]}{content}\n{m[2]}", readme)
+    return readme
+
+
+def main() -> None:
+    """Rewrite, or check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = updated(before)
+    if args.check:
+        sys.exit(0 if before == after else "README.md is out of date: run python benchmarks/tables.py")
+    path.write_text(after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
