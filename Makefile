@@ -1,0 +1,51 @@
+# `make` alone says what there is. Everything happens in .venv, made with the Python named here.
+PYTHON ?= python3
+# of training, in `make demo`
+DEMO_MINUTES ?= 3
+# an index that has torch without CUDA saves some gigabytes: TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+# a copy of tinyshakespeare; without it `make bench` fetches one
+BENCH_TEXT ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# the package is installed in place: only what its build reads makes it necessary to install again
+BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench docs clean
+
+help:  ## this list
+	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## make .venv and install the package in it, with everything for development
+
+$(STAMP): $(BUILT_FROM)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(STAMP)  ## watch a network learn to write, and type with it (DEMO_MINUTES=3)
+	@$(BIN)/unrolled demo --minutes $(DEMO_MINUTES) --out demo
+
+test: lint  ## what every change must pass: lint, types, tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## train on tinyshakespeare for 3 minutes, into benchmarks/results (BENCH_TEXT=its input.txt)
+	@text="$(BENCH_TEXT)"; test -n "$$text" || text="$$($(BIN)/unrolled data get tinyshakespeare)/input.txt"; \
+	$(BIN)/python benchmarks/tinyshakespeare.py --data "$$text" --minutes 3
+
+docs: $(STAMP)  ## write docs/cli.md anew from the help pages
+	$(BIN)/python -m unrolled.cli.reference > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
+
+clean:  ## remove .venv, builds, caches and the demo
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""What goes to the terminal: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+_BETWEEN = 0.1  # seconds
+
+
+class ProgressLine:
+    """A line on standard error that tells what is being done, and is gone afterwards. Silent unless on a terminal.
+
+    Args:
+        stream: standard error by default.
+        quiet: say nothing.
+    """
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._silent = quiet or not self._stream.isatty()
+        self._shown, self._sentence, self._last = False, "", 0.0
+
+    def __call__(self, sentence: str, done: int, of: int | None) -> None:
+        """As `unrolled.tasks.base.Progress`."""
+        now = time.monotonic()
+        if self._silent or (sentence == self._sentence and now - self._last < _BETWEEN):
+            return
+        self._sentence, self._last, self._shown = sentence, now, True
+        count = "" if not done else f" {done:,}" if not of else f" {done / of:.0%}"
+        self._stream.write(f"\r\x1b[K{sentence} …{count}")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the line away, before something else is printed."""
+        if self._shown:
+            self._shown = False
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def before(self, reporter: Any) -> Any:
+        """The reporter, taking this line away before it says anything."""
+        return _ClearingFirst(self, reporter)
+
+
+class _ClearingFirst:
+    def __init__(self, line: ProgressLine, reporter: Any) -> None:
+        self._line, self._reporter = line, reporter
+
+    def __getattr__(self, name: str) -> Any:
+        self._line.clear()
+        return getattr(self._reporter, name)
+
+
+@contextmanager
+def progress_line(quiet: bool = False) -> Iterator[ProgressLine]:
+    """A `ProgressLine` that is gone at the end, also after an error."""
+    line = ProgressLine(quiet=quiet)
+    try:
+        yield line
+    finally:
+        line.clear()
+
+
+def print_json(value: object) -> None:
+    """One JSON object on one line. A number that is not finite becomes null, as JSON has none."""
+    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    return value
+
+
+def printable(text: str) -> str:
+    r"""A model's text for a terminal: what could move the cursor or change colours becomes �.
+
+    >>> printable("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def show(text: str, end: str = "\n") -> None:
+    """A model's text on standard output: as it is into a pipe or file, made harmless on a terminal."""
+    safe = printable(text) if sys.stdout.isatty() else text
+    try:
+        sys.stdout.write(safe + end)
+    except UnicodeEncodeError:
+        # a terminal or pipe that is not UTF-8 shows what it can
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write((safe + end).encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,92 @@
+"""`unrolled data`: the standard data sets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unrolled.cli.arguments import AsJson
+from unrolled.cli.console import print_json, progress_line
+from unrolled.cli.layout import CONTEXT, Command, new_group
+
+HELP = """
+  unrolled data list
+  unrolled data get tinyshakespeare
+  unrolled train generate "$(unrolled data get tinyshakespeare)" --out shakespeare
+
+Standard data sets from where they are published, checked against their checksums. Their licences are their own.
+"""
+
+data_app = new_group(HELP)
+
+
+@data_app.command("list", cls=Command, context_settings=CONTEXT, short_help="names, sizes and licences")
+def list_sets(as_json: AsJson = False) -> None:
+    """
+      unrolled data list
+      unrolled data list --json | jq -r .name
+
+    The data sets that `get` knows: name, size, what it is, licence. With --json one object a line, checksums included.
+    """
+    from unrolled.data.published import CATALOGUE
+
+    width = max(map(len, CATALOGUE))
+    for name, found in CATALOGUE.items():
+        if as_json:
+            files = [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in found.files]
+            about = {"description": found.description, "licence": found.licence, "address": found.address}
+            print_json({"name": name, "size": found.size, **about, "files": files})
+        else:
+            print(f"{name:<{width}}  {size(found.size):>8}  {found.description}")
+            print(f"{'':<{width}}  {'':>8}  licence: {found.licence}")
+
+
+@data_app.command("get", cls=Command, context_settings=CONTEXT, short_help="fetch one and print where it is")
+def get_set(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="as `unrolled data list` says")],
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL|DIR", help="take it from here; also UNROLLED_MIRROR", show_default=False),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="keep it here; also UNROLLED_CACHE", show_default=False),
+    ] = None,
+) -> None:
+    """
+      unrolled data get tinyshakespeare
+      unrolled data get ptb --mirror https://my.mirror/sets --cache ~/sets
+      ls "$(unrolled data get sst2 --mirror /media/stick)"
+
+    Fetch a data set, unless it is there already, and print its folder. Every file is checked against its checksum,
+    wherever it comes from. Licence, size and checksums go to standard error.
+    """
+    from unrolled.data import catalogue
+
+    found = catalogue.find(name)
+    print(f"{name}: {found.description}; {size(found.size)}; licence: {found.licence}", file=sys.stderr)
+    with progress_line() as line:
+        folder = catalogue.get(
+            name,
+            mirror=mirror,
+            cache=cache,
+            progress=lambda file, done, of: line(f"fetching {file}", done, of or None),
+        )
+    for file in found.files:
+        print(f"  {file.name}: {file.size:,} bytes, sha256 {file.sha256}", file=sys.stderr)
+    print(folder)
+
+
+def size(count: int) -> str:
+    """Bytes for people.
+
+    >>> size(180), size(1115394)
+    ('180 B', '1.1 MB')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} B"

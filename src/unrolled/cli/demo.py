@@ -1,0 +1,232 @@
+"""`unrolled demo`: watch a network learn to write, then type with it. What `make demo` runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unrolled.cli.arguments import Threads, use_threads
+from unrolled.cli.console import ProgressLine, printable, progress_line
+from unrolled.cli.failures import INTERRUPTED
+from unrolled.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from unrolled.tasks import Model
+    from unrolled.training import Snapshot
+
+#: every so many topics, one is held out
+HELD_OUT = 10
+#: shares of the time at which a sample is shown, besides the first and the last; learning is fastest at the start
+SHOWN_AT = (0.0, 0.04, 0.12, 0.3, 0.6)
+LINES = 7
+
+#: half-typed text of the kind that the Python documentation is made of
+TYPED = (
+    "If the object does no",
+    "a list of st",
+    'The "try" state',
+    "is evaluated before the func",
+    "Changed in vers",
+    'raises a "TypeErr',
+)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="the demo's own folder, replaced each time")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="of training, at most", envvar="DEMO_MINUTES")] = 3.0,
+    threads: Threads = None,
+) -> int:
+    """
+      unrolled demo
+      unrolled demo --minutes 1 --out /tmp/demo
+
+    Train on the language reference that every Python carries, show what the network writes on its way from noise to
+    prose, hold its loss against an n-gram's, complete some half-typed phrases, and say what to type next.
+    """
+    use_threads(threads)
+    import torch
+
+    from unrolled.tasks import train
+
+    train_text, dev_text = write_text(out)
+    print("Unrolled: a recurrent network learns to write.\n")
+    print(
+        f"Text     the language reference that comes with Python: {_characters(train_text)} characters to learn from,"
+    )
+    print(f"         {_characters(dev_text)} characters of other topics held out to judge by")
+    print(f"Machine  {torch.get_num_threads()} threads, no network connection; at most {minutes:g} minutes of training")
+    print("Stop     Ctrl-C, whenever you have seen enough\n")
+    model_folder = out / "model"
+    with progress_line() as line:
+        watch = Watch(minutes * 60)
+        model = train(
+            "generate",
+            train_text,
+            model_folder,
+            dev=dev_text,
+            overwrite=True,
+            options={"prompt": "The "},
+            reporter=line.before(watch),
+            progress=line,
+            minutes=minutes,
+        )
+        if model.config.result["interrupted"]:
+            line.clear()
+            print(f"\nStopped. The model so far is in {model_folder}; to go on:")
+            print(f"  unrolled train generate {train_text} --dev {dev_text} --out {model_folder} --resume")
+            return INTERRUPTED
+        judge(model, dev_text, line)
+        complete(model)
+    farewell(model_folder, dev_text)
+    return 0
+
+
+def write_text(out: Path) -> tuple[Path, Path]:
+    """The language reference as two files: what to learn from, and every tenth topic to judge by.
+
+    Topics quote each other at length. A paragraph is kept where it is met first, so that nothing which is judged has
+    been learned by heart.
+
+    Raises:
+        ArgumentError: this Python was installed without `pydoc_data`.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise ArgumentError("demo: this Python carries no pydoc_data; train on a text of your own instead") from error
+    from unrolled.storage import make_folder, write_whole
+
+    folder = out / "text"
+    make_folder(folder)
+    seen: set[str] = set()
+    parts: tuple[list[str], list[str]] = ([], [])
+    # the held-out topics come first, so that they stay whole
+    order = sorted(enumerate(sorted(topics)), key=lambda item: item[0] % HELD_OUT != 0)
+    for number, name in order:
+        paragraphs = [p for p in topics[name].split("\n\n") if p.strip() and p.strip() not in seen]
+        seen.update(p.strip() for p in paragraphs)
+        if paragraphs:
+            parts[number % HELD_OUT == 0].append("\n\n".join(paragraphs).strip("\n") + "\n")
+    paths = folder / "train.txt", folder / "dev.txt"
+    for path, texts in zip(paths, parts, strict=True):
+        write_whole(path, "\n\n".join(texts).encode())
+    return paths
+
+
+class Watch:
+    """A reporter that shows the way from noise to prose at a few moments, and a live line in between on a terminal.
+
+    Args:
+        seconds: of training.
+        stream: standard output by default.
+    """
+
+    def __init__(self, seconds: float, stream: Any = None) -> None:
+        self._seconds, self._stream = seconds, sys.stdout if stream is None else stream
+        self._line = ProgressLine()
+        self._due = list(SHOWN_AT)
+        self._now = 0.0
+        self._dev: float | None = None
+        self._last: tuple[int, str] | None = None
+
+    def started(self, text: str) -> None:
+        """Nothing to say."""
+
+    def stepped(self, now: Snapshot) -> None:
+        """The live line."""
+        from unrolled.training.progress import duration
+
+        self._now = now.seconds
+        left = duration(max(0.0, self._seconds - now.seconds))
+        speed = f"{now.items_per_second:,.0f} characters a second"
+        self._line(f"step {now.step} · loss {now.loss:.3f} · {speed} · {left} left", 0, None)
+
+    def logged(self, record: Mapping[str, Any]) -> None:
+        """Remember the development loss: samples are shown beside it."""
+        if record["split"] == "dev":
+            self._dev = record["loss"]
+
+    def sampled(self, step: int, text: str) -> None:
+        """Show the sample if its moment has come."""
+        self._last = (step, text)
+        if self._due and self._now >= self._due[0] * self._seconds:
+            while self._due and self._now >= self._due[0] * self._seconds:
+                self._due.pop(0)
+            self._show()
+
+    def saved(self, step: int, path: Path) -> None:
+        """Nothing to say."""
+
+    def notice(self, text: str) -> None:
+        """What the user should know."""
+        self._line.clear()
+        print(f"warning: {text}", file=sys.stderr)
+
+    def finished(self, text: str) -> None:
+        """The last sample, if it has not been shown."""
+        if self._last is not None:
+            self._show()
+
+    def close(self) -> None:
+        """Take the live line away."""
+        self._line.clear()
+
+    def _show(self) -> None:
+        assert self._last is not None
+        (step, text), self._last = self._last, None
+        self._line.clear()
+        loss = "" if self._dev is None else f" · loss {self._dev:.3f} nats per character on the held-out text"
+        print(f"── step {step}{loss} · {self._now:.0f} s", file=self._stream)
+        for line in printable(text).split("\n")[:LINES]:
+            print(f"   {line}".rstrip(), file=self._stream)
+        print(file=self._stream, flush=True)
+
+
+def judge(model: Model, dev_text: Path, line: ProgressLine) -> None:
+    """The model's loss on the held-out text, beside the n-gram's."""
+    found = model.evaluate(dev_text, progress=line, completion=False)
+    line.clear()
+    own, other = found.metrics["nats_per_character"], found.baseline["nats_per_character"]
+    print("Loss on the held-out text, in nats per character; lower is better:")
+    print(f"  {own:.3f}  this network, {model.parameters:,} parameters")
+    print(f"  {other:.3f}  {found.baseline['model']}, counted on the same text")
+    if own >= other:
+        print("  The n-gram is still ahead: this network has had too little time. Give it more with --minutes.")
+    print()
+
+
+def complete(model: Model) -> None:
+    """What the network makes of half-typed text: its best guess for each, whether it would show it or not."""
+    print("Completing what somebody types; what the network adds stands in [ ]:")
+    for found in model.predictions(TYPED):
+        shown = found.shown
+        best = shown or next(iter(found.suggestions), None)
+        added = f"[{printable(best.text)}]" if best is not None else "[]"
+        # below the fitted threshold it would keep quiet while you type
+        unsure = "" if shown is not None or best is None else "   (not sure enough to show it while you type)"
+        print(f"  {found.typed}{added}{unsure}")
+    print()
+
+
+def farewell(model: Path, dev_text: Path) -> None:
+    """What to type next."""
+    command = "unrolled"
+    if Path(sys.prefix, "bin", command).is_file() and sys.prefix != sys.base_prefix:
+        home = Path(sys.prefix)
+        command = f"{home.name if home.parent == Path.cwd() else home}/bin/unrolled"
+    print("Next:")
+    for words, meaning in (
+        (f"predict {model}", "type with it: grey text is a suggestion, Tab accepts it"),
+        (f'predict {model} --prompt "The "', "let it write"),
+        (f"evaluate {model} {dev_text}", "all its metrics, completion too"),
+        ("train generate YOUR-TEXT --out my-model", "teach one on your own text or mail"),
+    ):
+        print(f"  {command} {words}\n      {meaning}")
+
+
+def _characters(path: Path) -> str:
+    return f"{len(path.read_text('utf-8')):,}"

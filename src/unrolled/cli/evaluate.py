@@ -1,0 +1,96 @@
+"""`unrolled evaluate`: a model's metrics beside its baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unrolled.cli.arguments import AsJson, ModelFolder, Personal, Threads, adapted, use_threads
+from unrolled.cli.console import print_json, progress_line
+
+if TYPE_CHECKING:
+    from unrolled.tasks import Evaluation
+
+Given = "As in training"
+
+
+def evaluate(
+    model: ModelFolder,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders to evaluate on")],
+    as_json: AsJson = False,
+    completion: Annotated[
+        bool, typer.Option("--completion/--no-completion", help="try completion too, which takes longest")
+    ] = True,
+    positions: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="at how many places completion is tried", show_default=False),
+    ] = None,
+    personal: Personal = None,
+    threads: Threads = None,
+    encoding: Annotated[str, typer.Option(rich_help_panel=Given, help="of text files", show_default=False)] = "",
+    errors: Annotated[
+        str, typer.Option(rich_help_panel=Given, help="strict or replace: bytes that are no text", show_default=False)
+    ] = "",
+    format: Annotated[str, typer.Option(rich_help_panel=Given, help="of the files", show_default=False)] = "",
+    text_key: Annotated[
+        str, typer.Option(rich_help_panel=Given, help="where a line of JSONL has its text", show_default=False)
+    ] = "",
+) -> None:
+    """
+      unrolled evaluate my-model held-out.txt
+      unrolled evaluate my-model held-out.txt --json | jq .metrics.loss
+      unrolled evaluate my-mail mail.mbox --personal sent.mbox --positions 5000
+
+    The standard metrics of the model's task on some data, beside those of a baseline on the same data. With --json
+    one object: task, data, metrics, baseline, seconds.
+    """
+    use_threads(threads)
+    from unrolled.tasks import load
+
+    given = {"positions": positions, "encoding": encoding, "errors": errors, "format": format, "text_key": text_key}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "")}
+    if not completion:
+        options["completion"] = False
+    with progress_line() as line:
+        found = adapted(load(model), personal, line).evaluate(*paths, progress=line, **options)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        print_table(found)
+
+
+def print_table(found: Evaluation) -> None:
+    """Metrics beside the baseline's, one a line; lists are left to --json."""
+    rows = [("", "model", str(found.baseline.get("model", "baseline")) if found.baseline else "")]
+    beside = dict(flat(found.baseline))
+    rows += [(name, shown(value), shown(beside.get(name, ""))) for name, value in flat(found.metrics)]
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    for name, own, other in rows:
+        print(f"{name:<{widths[0]}}  {own:>{widths[1]}}  {other:>{widths[2]}}".rstrip())
+    print(f"\n{', '.join(found.data)} · {found.seconds:.1f} s · all of it with --json")
+
+
+def flat(metrics: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested metrics as lines, the inner ones indented under their group's name by a slash."""
+    for name, value in metrics.items():
+        path = f"{inside}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{path} / ")
+        elif not isinstance(value, (list, tuple)):
+            yield path, value
+
+
+def shown(value: Any) -> str:
+    """A number for people.
+
+    >>> shown(1.23456), shown(12345), shown(None)
+    ('1.235', '12,345', '–')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,70 @@
+"""How a help page is laid out: examples first, then usage, then the options in their groups."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+#: of a help page on a terminal, and in docs/cli.md
+WIDTH = 100
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+
+
+class _ExamplesFirst:
+    """Mixed into typer's classes: the docstring, which begins with examples, stands above the usage line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if options.get("help"):
+            # click's mark for a paragraph whose lines are kept as they are
+            options["help"] = "\b\n" + inspect.cleandoc(options["help"])
+        super().__init__(*args, **options)
+
+    def format_help(self: Any, ctx: Any, formatter: Any) -> None:
+        self.format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+        self.format_options(ctx, formatter)
+
+    def format_options(self: Any, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                usual = "Arguments" if param.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(param, "rich_help_panel", None) or usual, []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records, col_max=34)
+        if isinstance(self, TyperGroup):
+            self.format_commands(ctx, formatter)
+
+
+class Command(_ExamplesFirst, TyperCommand):
+    """One command."""
+
+
+class Group(_ExamplesFirst, TyperGroup):
+    """A command with commands under it."""
+
+
+def new_group(help_text: str, cls: type[Group] = Group) -> typer.Typer:
+    """A `typer.Typer` that lays its help pages out as above."""
+    return typer.Typer(
+        help=help_text,
+        cls=cls,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT,
+    )
+
+
+def lone_command(function: Any, name: str, help_text: str | None = None) -> Any:
+    """A click command made of one function, outside of any group."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command, help=help_text, context_settings=CONTEXT)(function)
+    return typer.main.get_command(app)

@@ -1,0 +1,148 @@
+"""`unrolled train TASK`: a command for each task, made of its declaration."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unrolled.cli.arguments import Threads, use_threads
+from unrolled.cli.console import progress_line
+from unrolled.cli.failures import INTERRUPTED
+from unrolled.cli.layout import Group, lone_command
+from unrolled.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from unrolled.tasks import Model, Task
+
+#: what most people want to set, shown before the rest
+FIRST = ("steps", "epochs", "minutes", "until", "seed")
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders to learn from")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="the folder for the model", show_default=False)]
+Dev = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="development data, to choose by; may be repeated", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with the run in DIR, or begin one if there is none")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the model in DIR")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but warnings")]
+
+
+class TaskGroup(Group):
+    """Finds the tasks only when it is asked for them, as that imports everything they are made of."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all tasks."""
+        from unrolled.tasks import task_names
+
+        return task_names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of one task.
+
+        Raises:
+            ArgumentError: there is none of that name.
+        """
+        from unrolled.tasks import task_named
+
+        return task_command(task_named(cmd_name))
+
+
+def task_command(task: Task) -> Any:
+    """A click command whose options are the task's own and those of training."""
+    from unrolled.cli.options import accepting, parameters
+    from unrolled.training import TrainingSettings
+
+    def command(
+        paths: Paths,
+        out: Out,
+        dev: Dev = None,
+        resume: Resume = False,
+        overwrite: Overwrite = False,
+        quiet: Quiet = False,
+        threads: Threads = None,
+        **given: Any,
+    ) -> int:
+        use_threads(threads)
+        own = {name: value for name, value in given.items() if name in task.options.model_fields}
+        training = {name: value for name, value in given.items() if name not in own}
+        return run(
+            task, paths, out, dev or [], resume=resume, overwrite=overwrite, quiet=quiet, own=own, training=training
+        )
+
+    extra = [
+        *parameters(TrainingSettings, "Training", first=FIRST, sure=False),
+        *parameters(task.options, f"The task {task.name}"),
+    ]
+    return lone_command(accepting(command, extra), task.name, task_help(task))
+
+
+def task_help(task: Task) -> str:
+    """Examples, then what the task does."""
+    begin = f"unrolled train {task.name} DATA… --out my-model"
+    return f"""
+  {begin}
+  {begin} --minutes 10
+  {begin} --dev HELD-OUT --until loss=1.5 --steps 20000
+  {begin} --resume                  go on after Ctrl-C, a crash or a power cut
+
+{task.summary[:1].upper()}{task.summary[1:]}. Network, batches and schedule are chosen by how much data there is and
+how long it may train; options overrule that. DIR is a model at the end, and holds metrics.jsonl, samples.md, card.md
+and plots/ besides.
+"""
+
+
+def run(
+    task: Task,
+    paths: list[Path],
+    out: Path,
+    dev: list[Path],
+    *,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    own: dict[str, Any],
+    training: dict[str, Any],
+) -> int:
+    """Train, draw the plots, and say what to do next. Returns the exit code."""
+    from unrolled.tasks import train
+    from unrolled.training import make_reporter
+
+    with progress_line(quiet) as line:
+        model = train(
+            task,
+            paths,
+            out,
+            dev=dev,
+            resume=resume,
+            overwrite=overwrite,
+            options=own,
+            reporter=line.before(make_reporter(quiet)),
+            progress=line,
+            **training,
+        )
+    draw(out)
+    if model.config.result["interrupted"]:
+        print(f"unrolled: all is saved; go on with the same command and --resume (--out {out})", file=sys.stderr)
+        return INTERRUPTED
+    if not quiet:
+        print(next_commands(model, out))
+    return 0
+
+
+def draw(out: Path) -> None:
+    """The run's plots, if matplotlib is there."""
+    from unrolled.training import plot_run
+
+    try:
+        plot_run(out)
+    except MissingDependencyError as error:
+        print(f"unrolled: no plots: {error}", file=sys.stderr)
+
+
+def next_commands(model: Model, out: Path) -> str:
+    """What to type after training."""
+    return f"next: unrolled predict {out}\n      unrolled evaluate {out} DATA"
