@@ -159,23 +159,27 @@ class Model:
 
 
 def own_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The network's tensors, a shared one under its first name only."""
+    """The network's tensors on the CPU, a shared one under its first name only."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in _distinct_tensors(network).items()}
+
+
+def _distinct_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     seen: set[int] = set()
     kept = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            kept[name] = tensor.detach().cpu().contiguous()
+            kept[name] = tensor
     return kept
 
 
-def restore(network: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
-    """Put saved tensors into a network.
+def check_fit(network: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
+    """See that saved tensors have the names and shapes of a network's.
 
     Raises:
-        ModelError: if names or shapes differ.
+        ModelError: if they don't.
     """
-    own = own_tensors(network)
+    own = _distinct_tensors(network)
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or extra:
         raise ModelError(f"{where}: tensors don't fit the network: missing {missing[:3]}, unexpected {extra[:3]}")
@@ -183,7 +187,6 @@ def restore(network: nn.Module, tensors: Mapping[str, torch.Tensor], where: str)
         if tensor.shape != tensors[name].shape:
             shapes = f"expected {tuple(tensor.shape)}, found {tuple(tensors[name].shape)}"
             raise ModelError(f"{where}: {name} doesn't fit the network: {shapes}")
-    network.load_state_dict(dict(tensors), strict=False)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -207,12 +210,15 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
             raise ModelError(f"{folder}: training has not come to an end yet; go on with unrolled train … --resume")
         raise ModelError(f"{path}: missing; restore it from a copy of the model")
     encoders = task.load_encoders(folder)
-    network = task.build(config.network, encoders)
     try:
         tensors = load_tensors(path.read_bytes())
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
-    restore(network, tensors, str(path))
+    # sizes in a stranger's config.json may be anything: no memory is taken before the weights are seen to be so large
+    with torch.device("meta"):
+        check_fit(task.build(config.network, encoders), tensors, str(path))
+    network = task.build(config.network, encoders)
+    network.load_state_dict(tensors, strict=False)
     network.to(device).eval()
     return Model(task, config, encoders, network, folder, task.load_cache(folder, encoders))
 

@@ -13,7 +13,8 @@ import torch
 
 import unrolled
 from unrolled.errors import ArgumentError, ModelError, OutputExistsError
-from unrolled.storage import make_folder
+from unrolled.settings import Settings
+from unrolled.storage import make_folder, storage_error
 from unrolled.tasks.base import DATA, Progress, Sources, Task, silent
 from unrolled.tasks.card import write_card
 from unrolled.tasks.catalog import task_named
@@ -79,29 +80,20 @@ def train(
     chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
     TrainingSettings(**given)
     sources = Sources(_as_paths(paths), _as_paths(dev))
-    claim(out, resume, overwrite)
-
-    config, material = _reopened(task, out) if resume else (None, None)
+    aside = claim(out, resume, overwrite)
+    config, material = _reopened(task, out, chosen) if resume else (None, None)
     if config is None:
-        make_folder(out / DATA)
-        material = task.prepare(sources, chosen, out, progress)
-        plan = task.plan(material, chosen, given)
-        for reason in plan.reasons:
-            log.info("%s", reason)
-        config = ModelConfig(
-            task=task.name,
-            options=chosen.model_dump(exclude_unset=True),
-            network=plan.network,
-            training=plan.training.model_dump(),
-            batching=plan.batching,
-            data=task.describe(material),
-            versions={
-                "unrolled": unrolled.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-        )
-        write_config(out, config)
+        try:
+            config, material = _begun(task, sources, chosen, given, out, progress)
+        except BaseException:
+            # data that can't be read leave everything as it was, an older model above all
+            if not resume:
+                shutil.rmtree(out, ignore_errors=True)
+                if aside is not None:
+                    aside.rename(out)
+            raise
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
     settings = _settings(config, given)
     seed_everything(settings.seed)
     encoders = task.encoders(material)
@@ -145,8 +137,11 @@ def versions() -> dict[str, str]:
     return {"unrolled": unrolled.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def claim(out: Path, resume: bool, overwrite: bool) -> None:
-    """Make sure that a model may be written into `out`.
+def claim(out: Path, resume: bool, overwrite: bool) -> Path | None:
+    """Make sure that a model may be written into `out`, and make that folder.
+
+    Returns:
+        Where the model that is to be overwritten was moved to, if there was one.
 
     Raises:
         OutputExistsError: something is there already.
@@ -159,12 +154,47 @@ def claim(out: Path, resume: bool, overwrite: bool) -> None:
             raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
         if not (out / CONFIG).is_file() and not (out / DATA).is_dir():
             raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
-        shutil.rmtree(out)
+        aside = out.with_name(f".{out.name}.overwritten")
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            out.rename(aside)
+        except OSError as error:
+            raise storage_error(error, out, "moving the older model out of the way") from error
+        make_folder(out)
+        return aside
     make_folder(out)
+    return None
 
 
-def _reopened(task: Task, out: Path) -> tuple[ModelConfig | None, Any]:
-    """What an earlier run left in `out`; (None, None) if it did not get as far as its plan."""
+def _begun(
+    task: Task, sources: Sources, chosen: Any, given: Mapping[str, Any], out: Path, progress: Progress
+) -> tuple[ModelConfig, Any]:
+    """Prepare the data and the plan of a new run, and write config.json."""
+    make_folder(out / DATA)
+    material = task.prepare(sources, chosen, out, progress)
+    plan = task.plan(material, chosen, given)
+    for reason in plan.reasons:
+        log.info("%s", reason)
+    config = ModelConfig(
+        task=task.name,
+        options=chosen.model_dump(exclude_unset=True),
+        network=plan.network,
+        training=plan.training.model_dump(),
+        batching=plan.batching,
+        data=task.describe(material),
+        versions=versions(),
+    )
+    write_config(out, config)
+    return config, material
+
+
+def _reopened(task: Task, out: Path, chosen: Settings) -> tuple[ModelConfig | None, Any]:
+    """What an earlier run left in `out`; (None, None) if it did not get as far as its plan.
+
+    Raises:
+        ArgumentError: it is of another task, or was begun with other options.
+        ModelError: it is not whole.
+    """
     if not (out / CONFIG).is_file():
         if any((out / "checkpoints").glob("step-*")):
             raise ModelError(f"{out / CONFIG}: missing, and without it the checkpoints can't be used")
@@ -172,7 +202,11 @@ def _reopened(task: Task, out: Path) -> tuple[ModelConfig | None, Any]:
     config = read_config(out)
     if config.task != task.name:
         raise ArgumentError(f"{out}: holds a model for the task {config.task!r}, not {task.name!r}")
-    return config, task.reopen(task.options(**config.options), out)
+    begun = task.options(**config.options)
+    for name in chosen.model_fields_set:
+        if getattr(begun, name) != getattr(chosen, name):
+            raise ArgumentError(_unchangeable(name, getattr(begun, name)))
+    return config, task.reopen(begun, out)
 
 
 def _settings(config: ModelConfig, given: Mapping[str, Any]) -> TrainingSettings:
@@ -187,12 +221,16 @@ def _settings(config: ModelConfig, given: Mapping[str, Any]) -> TrainingSettings
         if getattr(settings, name) == (tuple(value) if isinstance(value, list) else value):
             continue
         if name not in MAY_CHANGE:
-            raise ArgumentError(
-                f"--{name.replace('_', '-')}: the run was begun with {getattr(settings, name)!r}; "
-                "a resumed run keeps what it learns with, use another --out to try another value"
-            )
+            raise ArgumentError(_unchangeable(name, getattr(settings, name)))
         changes[name] = value
     return settings.replace(**changes) if changes else settings
+
+
+def _unchangeable(name: str, value: Any) -> str:
+    return (
+        f"--{name.replace('_', '-')}: the run was begun with {value!r}; "
+        "a resumed run keeps what it learns with, use another --out to try another value"
+    )
 
 
 def _finish(
@@ -215,7 +253,6 @@ def _finish(
     }
     if not result.interrupted:
         model.task.finish(model, material, progress)
-    assert model.folder is not None  # set by train
     model.save(out)
     write_card(model, out)
 

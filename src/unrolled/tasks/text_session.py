@@ -170,7 +170,7 @@ class TextSession:
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> list[Iterator[str]]:
-        """n texts, each an iterator of pieces; text k is the same whatever n is."""
+        """n texts, each an iterator of pieces; text k is the one that `generate` writes with `seed + k`."""
         if max_tokens < 0:
             raise ArgumentError(f"max_tokens: expected 0 or more, found {max_tokens}")
         if n < 1:
@@ -180,7 +180,7 @@ class TextSession:
         settled = self._settled()
         return [
             settled._one(max_tokens, options or SamplingOptions(), generator, tuple(stop))
-            for generator in row_generators(seed, n)
+            for generator in (row_generators(seed + k, 1)[0] for k in range(n))
         ]
 
     @property
