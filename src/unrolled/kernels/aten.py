@@ -94,15 +94,17 @@ def _run(call: Call) -> Result:
     initial = [torch.stack([d.state[k] for d in call.directions]) for k in range(len(call.cell.state_names))]
     bias, bidirectional = "bias_ih" in call.directions[0].params, len(call.directions) == 2
     operator = getattr(_VF, str(_operator(call.cell)))
+    # to torch "train" is whether there will be a backward pass, which cuDNN refuses without
+    train = torch.is_grad_enabled()
     if call.lengths is None:
         hx: Any = initial if len(initial) == 2 else initial[0]
-        output, *final = operator(call.x, hx, flat, bias, 1, 0.0, False, bidirectional, False)
+        output, *final = operator(call.x, hx, flat, bias, 1, 0.0, train, bidirectional, False)
     else:
         packed = pack_padded_sequence(call.x, call.lengths.cpu(), enforce_sorted=False)
         order, inverse = cast(Tensor, packed.sorted_indices), cast(Tensor, packed.unsorted_indices)
         initial = [s.index_select(1, order) for s in initial]
         hx = initial if len(initial) == 2 else initial[0]
-        data, *final = operator(packed.data, packed.batch_sizes, hx, flat, bias, 1, 0.0, False, bidirectional)
+        data, *final = operator(packed.data, packed.batch_sizes, hx, flat, bias, 1, 0.0, train, bidirectional)
         ragged = PackedSequence(data, packed.batch_sizes, order, inverse)
         output = pad_packed_sequence(ragged, total_length=call.x.shape[0])[0]
         final = [s.index_select(1, inverse) for s in final]

@@ -31,6 +31,8 @@ def check_options(
         raise ArgumentError(f"zoneout: expected one number or {len(cell.state_names)}, found {len(zoneouts)}")
     if rates["recurrent_dropout"] and not cell.accepts_mask:
         raise ArgumentError(f"recurrent_dropout: the step of cell {cell.name!r} takes no mask")
+    if truncate is not None and (not isinstance(truncate, int) or isinstance(truncate, bool)):
+        raise ArgumentError(f"truncate: expected at least 1 step, a whole number, found {truncate!r}")
     if truncate is not None and truncate < 1:
         raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
 

@@ -35,6 +35,8 @@ class Embedding(nn.Module):
         for name, rate in (("dropout", dropout), ("word_dropout", word_dropout)):
             if not 0 <= rate < 1:
                 raise ArgumentError(f"{name}: expected a probability from 0 to below 1, found {rate}")
+        if padding is not None and not 0 <= padding < vocabulary_size:
+            raise ArgumentError(f"padding: expected a token from 0 to below V={vocabulary_size}, found {padding}")
         self.vocabulary_size, self.output_size = vocabulary_size, size
         self.dropout, self.word_dropout, self.padding = dropout, word_dropout, padding
         # scaled so that a vector's entries have variance 1/I, as a tied output layer wants them
@@ -48,6 +50,7 @@ class Embedding(nn.Module):
 
         Raises:
             DTypeError: for tokens that are not integers.
+            ArgumentError: for a token outside the vocabulary (on a GPU, CUDA's own error, since looking would wait).
         """
         if tokens.dtype not in (torch.int64, torch.int32):
             raise DTypeError(f"tokens: expected int64, found {tokens.dtype}")
@@ -55,7 +58,11 @@ class Embedding(nn.Module):
         if self.training and self.word_dropout:
             rows = torch.empty(self.vocabulary_size, 1, dtype=weight.dtype, device=weight.device)
             weight = weight * rows.bernoulli_(1 - self.word_dropout).div_(1 - self.word_dropout)
-        vectors = nn.functional.embedding(tokens, weight, self.padding)
+        try:
+            vectors = nn.functional.embedding(tokens, weight, self.padding)
+        except IndexError:
+            wrong = int(tokens[(tokens < 0) | (tokens >= self.vocabulary_size)][0])
+            raise ArgumentError(f"tokens: expected 0 to below V={self.vocabulary_size}, found {wrong}") from None
         if self.training and self.dropout:
             mask = torch.empty(vectors.shape[1:], dtype=vectors.dtype, device=vectors.device)
             vectors = vectors * mask.bernoulli_(1 - self.dropout).div_(1 - self.dropout)

@@ -62,7 +62,8 @@ class StreamState:
             "form": json.dumps(form),
             "extra": json.dumps(self.extra),
         }
-        write_whole(path, save({k: v.detach().cpu().contiguous() for k, v in flat.items()}, header))
+        # cloned, since safetensors refuses tensors that share memory, as the parts of a state may
+        write_whole(path, save({k: v.detach().cpu().clone().contiguous() for k, v in flat.items()}, header))
 
     @classmethod
     def load(cls, path: str | Path, model: str) -> StreamState:
@@ -93,7 +94,7 @@ class StreamState:
                 raise StateError(f"{path}: written by a later version (format {version}); update unrolled")
             tensors = _rebuild(json.loads(header["form"]), flat)
             extra = json.loads(header["extra"])
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise StateError(f"{path}: the header of the saved state is damaged: {error}") from error
         if header.get("model") != model:
             raise StateError(
@@ -119,6 +120,8 @@ def _rebuild(form: Any, flat: dict[str, Tensor]) -> Any:
         return None
     if isinstance(form, str):
         return flat[form]
+    if not isinstance(form, list):
+        raise TypeError(f"expected a list of tensors, found {type(form).__name__}")
     return tuple(_rebuild(f, flat) for f in form)
 
 
