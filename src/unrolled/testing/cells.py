@@ -32,7 +32,7 @@ from unrolled.testing.samples import Sample, draw, scenarios, tolerances
 SIZES = (1, 7, 8, 9, 17, 33)
 
 
-def check_cell(cell: Cell, *, input_size: int = 2, hidden_size: int = 5, skip: Collection[str] = ()) -> list[str]:
+def check_cell(cell: Cell, *, input_size: int = 2, hidden_size: int = 4, skip: Collection[str] = ()) -> list[str]:
     """Check everything that a cell promises, in float64 on the CPU unless the check is of something else.
 
     >>> from unrolled.cells import RNNCell
@@ -54,7 +54,7 @@ def check_cell(cell: Cell, *, input_size: int = 2, hidden_size: int = 5, skip: C
     return run_checks(cell_checks(cell, input_size=input_size, hidden_size=hidden_size), skip)
 
 
-def cell_checks(cell: Cell, *, input_size: int = 2, hidden_size: int = 5) -> Iterator[Check]:
+def cell_checks(cell: Cell, *, input_size: int = 2, hidden_size: int = 4) -> Iterator[Check]:
     """The checks that apply to a cell, each by its name; parameters as `check_cell`'s."""
     bodies: list[tuple[str, Callable[..., None]]] = [("contract", _contract), ("gradcheck", _gradcheck)]
     if cell.is_traced:

@@ -145,8 +145,8 @@ def require_close(name: str, found: Tensor | None, expected: Tensor, allowed: fl
     if largest > allowed:
         where = tuple(int(i) for i in (gap == gap.max()).nonzero()[0])
         raise ConformanceError(
-            f"largest deviation {largest:.3g} at {where} (found {float(found[where]):.6g}, expected "
-            f"{float(expected[where]):.6g}), allowed {allowed:.3g}",
+            f"largest deviation {largest:.3g} at {where} (found {float(found.detach()[where]):.6g}, expected "
+            f"{float(expected.detach()[where]):.6g}), allowed {allowed:.3g}",
             name,
             largest,
         )

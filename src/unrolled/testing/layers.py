@@ -330,7 +330,7 @@ def _autocast(make: Callable[..., Problem]) -> None:
         output, final = case.layer(case.x)
     require(output.dtype == torch.bfloat16, f"expected torch.bfloat16, found {output.dtype}", "output")
     require(all(s.dtype == torch.bfloat16 for s in tensors_of(final)), "expected torch.bfloat16", "final state")
-    scale = float(expected.abs().max())
+    scale = float(expected.detach().abs().max())
     require_close("output", output.float(), expected, 16 * torch.finfo(torch.bfloat16).eps * scale)
     output.float().sum().backward()
     for name, parameter in case.layer.named_parameters():

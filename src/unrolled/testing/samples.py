@@ -106,7 +106,7 @@ def draw(
     time: int = 4,
     batch: int = 3,
     input_size: int = 2,
-    hidden_size: int = 5,
+    hidden_size: int = 4,
     bias: bool = True,
     lengths: Sequence[int] | None = None,
     seed: int = 0,
