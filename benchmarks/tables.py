@@ -81,7 +81,8 @@ def _memory_rows() -> list[str]:
         return []
     peaks = ", ".join(f"{row['corpus_mb']:,.0f} MB: {row['peak_mb']:.0f} MB" for row in found["rows"])
     return [
-        f"| peak memory of a training run, by size of the text | {peaks} | | [memory.json](benchmarks/results/memory.json) |"
+        f"| peak memory of a training run, by size of the text | {peaks} | "
+        "| [memory.json](benchmarks/results/memory.json) |"
     ]
 
 
