@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 
 _CHUNK = 1 << 20
 """Tokens evaluated at once; bounds memory, changes no result."""
+
+_REMEMBERED = 32 << 20
+"""Bytes of distributions that a stepper remembers."""
 
 _FALLBACK = (0.5, 1.0, 1.5)
 """Discounts where a text is too small or too regular for estimates (KenLM's choice for the same case)."""
@@ -261,6 +265,8 @@ class NGramStepper:
     def __init__(self, ngram: NGram) -> None:
         self.ngram = ngram
         self.vocabulary_size = ngram.vocabulary_size
+        # the searches at successive places of a text ask for mostly the same contexts
+        self._after = lru_cache(max(64, _REMEMBERED // (8 * ngram.vocabulary_size)))(self._row)
 
     def start(self, batch_size: int) -> Tensor:
         """The state before the first token."""
@@ -277,10 +283,13 @@ class NGramStepper:
 
     def predict(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """For each row of a state: p of the next token (B, V) float64, longest known context (B,), its total (B,)."""
-        rows = [self.ngram._after(row) for row in state.cpu().numpy()]
+        rows = [self._after(tuple(row)) for row in state.tolist()]
         probabilities = np.stack([row[0] for row in rows]) if rows else np.empty((0, self.vocabulary_size))
         lengths, totals = (torch.tensor([row[part] for row in rows], dtype=torch.int64) for part in (1, 2))
         return torch.from_numpy(probabilities), lengths, totals
+
+    def _row(self, context: tuple[int, ...]) -> tuple[Floats, int, int]:
+        return self.ngram._after(np.array(context, dtype=np.int64))
 
 
 def _checked(tokens: npt.ArrayLike, vocabulary_size: int) -> Integers:
