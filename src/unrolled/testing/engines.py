@@ -200,8 +200,8 @@ def _compare(engine: Engine, problem: Problem, dtype: torch.dtype, what: str) ->
     expected = high.everything(run_scan)
     witness = low if dtype != torch.float64 else low.to(torch.float32)
     plain = witness.everything(run_scan)
-    # float32 bears witness for float64, where a tensor of one number may be nearly exact by luck
-    factor, ulps = (8, 4) if dtype != torch.float64 else (64, 32)
+    # a tensor of one number may be nearly exact by luck, and float32 bears witness for float64 only by proportion
+    factor, ulps = (8, 16) if dtype != torch.float64 else (64, 32)
     allowed = {name: tolerance(value, plain[name], dtype, factor, ulps) for name, value in expected.items()}
     try:
         require_all_close(low.everything(partial(run_engine, engine)), expected, allowed)
