@@ -58,7 +58,7 @@ class RNNCell(GatedCell):
         return (h,), record
 
     def step_backward(self, trace: Trace, dstate: State, params: Params) -> StepGradients:
-        """da = dh ⊙ φ'(a);  dh_{t-1} = W_hhᵀ da;  dW_hh += da h_{t-1}ᵀ."""
+        """da = dh ⊙ φ'(a);  dh_{t-1} = W_hhᵀ da;  dW_hh += da h_{t-1}ᵀ: docs/derivations/rnn.md, eq. 2-4."""
         (dh,) = dstate
         dpreactivation = dh * activation(self.nonlinearity).derivative(trace["h"])
         dh_prev, dparams = self.recur_backward(dpreactivation, trace, params)
