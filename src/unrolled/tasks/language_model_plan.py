@@ -32,6 +32,8 @@ class Size(NamedTuple):
 
 
 SIZES = (Size(0, 512, 1), Size(30, 512, 2))
+#: steps of truncated BPTT
+SHORT, LONG = 64, 96
 #: stacks for little text to learn from: below so many tokens
 SMALL = ((50_000, Size(0, 128, 1)), (300_000, Size(0, 256, 1)))
 
@@ -58,8 +60,10 @@ def plan_language_model(
     embedding = options.embedding_size or (min(hidden, 256) if is_bpe else min(hidden, 64))
     reasons.append(f"{layers} × {hidden} {options.cell} units for {tokens:,} tokens")
 
-    batch, window = options.batch_size or _lanes(tokens), options.window or (64 if is_bpe else 96)
-    epochs = _epochs(training, tokens, hidden, layers, batch * window, has_end)
+    batch = options.batch_size or _lanes(tokens)
+    epochs = _epochs(training, tokens, hidden, layers, batch * SHORT, has_end)
+    # a run that sees its text only a few times needs many updates more than it needs long memory
+    window = options.window or (SHORT if is_bpe or epochs <= 6 else LONG)
     dropout = _dropout(epochs) if options.dropout is None else options.dropout
     reasons.append(f"dropout {dropout:g}, as each token will be seen about {epochs:.0f} times")
     network = LanguageModelSettings(
