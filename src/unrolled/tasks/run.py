@@ -78,7 +78,7 @@ def train(
     given = {k: v for k, v in training.items() if v is not None}
     # a wrong option is refused before anything is read or written
     chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
-    TrainingSettings(**given)
+    chosen_device(TrainingSettings(**given).device)
     sources = Sources(_as_paths(paths), _as_paths(dev))
     aside = claim(out, resume, overwrite)
     config, material = _reopened(task, out, chosen) if resume else (None, None)

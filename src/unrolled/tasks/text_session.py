@@ -77,6 +77,9 @@ class TextSession:
 
     def push(self, text: str) -> TextSession:
         """Read more text. Characters that the model has never seen count as its unknown character."""
+        if self._tokenizer.kind == "bpe":
+            # half a surrogate pair is no character, and reads as it does for `encode`
+            text = text.encode("utf-8", "replace").decode("utf-8")
         ids, self._pending = self._tokenizer.encode_prefix(self._pending + text)
         self._read(ids.tolist())
         return self

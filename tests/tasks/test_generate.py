@@ -1,0 +1,423 @@
+"""`generate` from files to predictions, and everything that may be wrong with either."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from unrolled.data import evaluation_windows
+from unrolled.errors import (
+    ArgumentError,
+    DataError,
+    DivergenceError,
+    EncodingError,
+    ModelError,
+    OutputExistsError,
+    StorageError,
+)
+from unrolled.tasks import Model, load, train
+from unrolled.tasks.baselines import NGram
+from unrolled.tasks.language_model import score, token_log_probabilities
+from unrolled.tasks.predictions import Completion, GeneratedText
+
+from .conftest import FAST, TINY, make_text
+
+KINDS = ["char", "byte", "bpe"]
+Trained = Callable[[str], Model]
+
+
+def metrics(folder: Path, split: str = "train") -> dict[int, float]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if line["split"] == split}
+
+
+def learn(path: Path, out: Path, *, options: dict[str, Any] | None = None, **given: Any) -> Model:
+    dev = given.pop("dev", ())
+    chosen = {"tokens": "char", **TINY, **(options or {})}
+    return train("generate", path, out, dev=dev, options=chosen, **{**FAST, "steps": 3, **given})
+
+
+# From files to predictions
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns_what_it_is_shown(trained: Trained, kind: str, corpus: Path) -> None:
+    model = trained(kind)
+    found = model.evaluate(corpus / "dev.txt", positions=40)
+    said = json.loads(json.dumps(found.as_json()))
+    assert (said["task"], said["data"]) == ("generate", [str(corpus / "dev.txt")])
+    # six sentences in random order: ln 6 nats a sentence of about 35 characters, and ln 2 for what is between
+    least = (math.log(6) + math.log(2)) / 36
+    assert least * 0.8 < said["metrics"]["nats_per_character"] < 0.45
+    assert 0 < said["baseline"]["nats_per_character"] < 0.6
+    assert said["metrics"]["completion"]["keystrokes_saved"] > 0.1
+    assert said["baseline"]["completion"]["places"] == 40
+    assert said["seconds"] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_the_network_itself(trained: Trained, kind: str, tmp_path: Path) -> None:
+    model = trained(kind)
+    text = make_text(8, 5)
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    ids = torch.from_numpy(model.encoders.encode(text).astype(np.int64))
+    with torch.no_grad():
+        logits, _ = model.network(ids[:-1].unsqueeze(1))
+    nats = float(F.cross_entropy(logits.squeeze(1).double(), ids[1:], reduction="sum"))
+    characters = len(text) - (kind == "char")
+    found = model.evaluate(tmp_path / "text.txt", completion=False)
+    assert found.metrics["nats_per_character"] == pytest.approx(nats / characters, rel=1e-5)
+    assert found.metrics["bits_per_character"] == pytest.approx(nats / characters / math.log(2), rel=1e-5)
+    assert found.metrics["perplexity"] == pytest.approx(math.exp(nats / (len(ids) - 1)), rel=1e-5)
+    assert found.metrics["tokens"] == len(ids) - 1
+    assert "completion" not in found.metrics
+    assert "completion" not in found.baseline
+
+
+def test_the_baseline_is_the_ngram_of_the_training_text(trained: Trained, corpus: Path) -> None:
+    model = trained("char")
+    encode, size = model.encoders.encode, model.encoders.vocabulary_size
+    ngram = NGram.fit(encode((corpus / "train.txt").read_text("utf-8")), 6, size)
+    ids = encode((corpus / "dev.txt").read_text("utf-8"))
+    expected = -ngram.log_probabilities(ids)[1:].mean()
+    found = model.evaluate(corpus / "dev.txt", completion=False).baseline
+    assert found["loss"] == pytest.approx(expected, rel=1e-9)
+    assert found["model"] == "6-gram, modified Kneser-Ney"
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 32])
+def test_log_probabilities_are_in_the_order_of_the_text(trained: Trained, lanes: int) -> None:
+    model = trained("char")
+    ids = model.encoders.encode(make_text(20, 9))
+    found = token_log_probabilities(model.network, ids, lanes=lanes, window=16)
+    assert found.shape == (len(ids) - 1,)
+    assert -found.sum() == pytest.approx(score(model.network, ids, lanes=lanes, window=16)[0], rel=1e-5)
+    whole = token_log_probabilities(model.network, ids, lanes=1, window=1000)
+    # lanes begin in the middle of the text, after a warm-up, so nearly the same
+    assert np.abs(found - whole).mean() < (1e-6 if lanes == 1 else 0.05)
+    assert len(list(evaluation_windows(ids, lanes, 16, warmup=128))) > 1
+
+
+def test_unknown_characters_are_counted(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Thank 日本 you.", encoding="utf-8")
+    assert trained("char").evaluate(tmp_path / "text.txt", completion=False).metrics["unknown_characters"] == 2
+    assert "unknown_characters" not in trained("byte").evaluate(tmp_path / "text.txt", completion=False).metrics
+
+
+def test_predictions_print_well_and_are_json(trained: Trained) -> None:
+    model = trained("char")
+    completion = model.predict("Please let me know if you have any quest")
+    assert isinstance(completion, Completion)
+    assert str(completion).startswith("Please let me know if you have any questions")
+    assert completion.threshold == model.fitted["threshold"]
+    assert json.loads(json.dumps(completion.as_json()))["shown"] == completion.shown.text  # type: ignore[union-attr]
+    hidden = model.predict("Please", threshold=0.0)
+    assert hidden.shown is None
+    assert str(hidden) == "Please"
+    one, two = model.predict(["Thank", "Where is the"], n=1, max_words=2)
+    assert {s.words for s in one.suggestions} == {1, 2}
+    assert two.typed == "Where is the"
+
+
+def test_written_texts_can_be_had_again_by_their_seed(trained: Trained) -> None:
+    model = trained("char")
+    two = model.predict("I will ", generate=True, samples=2, seed=3, max_tokens=20, temperature=1.2)
+    assert [type(text) for text in two] == [GeneratedText] * 2
+    assert [text.seed for text in two] == [3, 4]
+    again = model.predict("I will ", generate=True, seed=two[1].seed, max_tokens=20, temperature=1.2)
+    assert again == two[1]
+    assert str(again) == "I will " + again.text
+    assert json.loads(json.dumps(again.as_json())) == {"prompt": "I will ", "text": again.text, "seed": 4}
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"samples": 0}, {"max_tokens": -1}, {"seed": -1}]
+)
+def test_generation_out_of_range_is_refused(trained: Trained, options: dict[str, float]) -> None:
+    with pytest.raises(ArgumentError):
+        trained("char").predict("I", generate=True, **options)
+
+
+def test_what_is_no_text_is_refused(trained: Trained) -> None:
+    with pytest.raises(ArgumentError, match="reads text, found int"):
+        trained("char").predict(7)
+
+
+def test_the_folder_holds_what_it_should(trained: Trained) -> None:
+    folder = trained("char").folder
+    assert folder is not None
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.jsonl", "card.md", "checkpoints"} <= names
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["format"], config["version"], config["task"]) == ("unrolled.model", 1, "generate")
+    assert set(metrics(folder)) == set(range(1, 121))
+
+
+def test_a_model_saved_elsewhere_is_the_same(trained: Trained, corpus: Path, tmp_path: Path) -> None:
+    model = trained("char")
+    expected = model.evaluate(corpus / "dev.txt", completion=False)
+    model.save(tmp_path / "copy")
+    copy = load(tmp_path / "copy")
+    found = copy.evaluate(corpus / "dev.txt", completion=False)
+    assert (found.metrics, found.baseline) == (expected.metrics, expected.baseline)
+    assert copy.fingerprint == model.fingerprint
+
+
+# The course of training
+
+
+def test_overfits_a_tiny_batch(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog")
+    options = {"batch_size": 1, "window": 50}
+    learn(tmp_path / "text.txt", tmp_path / "m", dev=tmp_path / "text.txt", options=options, steps=150)
+    losses = metrics(tmp_path / "m")
+    assert losses[1] > 2.5
+    assert losses[150] < 0.02
+
+
+def test_the_first_ten_steps_are_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("pack my box with five dozen liquor jugs. " * 20)
+    learn(tmp_path / "text.txt", tmp_path / "m", dev=tmp_path / "text.txt", steps=10, lr=0.01, schedule="constant")
+    golden = [3.1005, 3.0703, 3.0508, 3.0037, 3.0851, 2.9834, 2.8712, 2.7763, 2.6686, 2.6429]
+    assert list(metrics(tmp_path / "m").values()) == pytest.approx(golden, rel=2e-3)
+
+
+def test_same_seed_same_result(tmp_path: Path, corpus: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        learn(corpus / "train.txt", tmp_path / name, seed=seed, options={"dropout": 0.2})
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b") != metrics(tmp_path / "c")
+    assert load(tmp_path / "a").fitted == load(tmp_path / "b").fitted
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, corpus: Path) -> None:
+    given: dict[str, Any] = {"schedule": "constant", "save_every": 2, "options": {"dropout": 0.2}}
+    learn(corpus / "train.txt", tmp_path / "whole", steps=8, **given)
+    learn(corpus / "train.txt", tmp_path / "parts", steps=4, **given)
+    learn(corpus / "train.txt", tmp_path / "parts", steps=8, resume=True, **given)
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_resumed_run_keeps_its_options(tmp_path: Path, corpus: Path) -> None:
+    learn(corpus / "train.txt", tmp_path / "m")
+    with pytest.raises(ArgumentError, match=r"--hidden-size: the run was begun with 48"):
+        learn(corpus / "train.txt", tmp_path / "m", options={"hidden_size": 64}, resume=True)
+    with pytest.raises(ArgumentError, match=r"--lr: the run was begun with 0.02"):
+        learn(corpus / "train.txt", tmp_path / "m", lr=0.5, resume=True)
+
+
+def test_a_learning_rate_that_diverges_is_named(tmp_path: Path, corpus: Path) -> None:
+    with pytest.raises(DivergenceError, match="lr"):
+        learn(corpus / "train.txt", tmp_path / "m", lr=1e30, steps=60, clip_norm=1e30, warmup_steps=0)
+    with pytest.raises(ModelError, match="has not come to an end"):
+        load(tmp_path / "m")
+
+
+# What may be wrong with the data
+
+
+@pytest.mark.parametrize(
+    "content, error, says",
+    [
+        (b"", DataError, "empty"),
+        (b"a", DataError, "too few|at least 2"),
+        (b"ab", DataError, "at least 2"),
+        (b"abc \xff def" * 20, EncodingError, "byte"),
+        (b"\x00\x01\x02" * 200, DataError, "binary"),
+    ],
+)
+def test_text_that_is_none_or_too_little(tmp_path: Path, content: bytes, error: type[Exception], says: str) -> None:
+    (tmp_path / "text.txt").write_bytes(content)
+    with pytest.raises(error, match=says) as caught:
+        learn(tmp_path / "text.txt", tmp_path / "m")
+    assert "\n" not in str(caught.value)
+    # so that the next try is not refused
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("text", ["ab", "abcabc"])
+def test_a_corpus_shorter_than_a_window_is_enough(tmp_path: Path, text: str) -> None:
+    (tmp_path / "text.txt").write_text(text)
+    model = learn(tmp_path / "text.txt", tmp_path / "m", dev=tmp_path / "text.txt")
+    assert model.fitted["threshold"] is None
+    loaded = load(tmp_path / "m")
+    assert loaded.predict("a").shown is None
+    found = loaded.evaluate(tmp_path / "text.txt", positions=10)
+    json.dumps(found.as_json())
+    assert found.metrics["tokens"] == len(text) - 1
+    assert found.metrics["completion"]["keystrokes_saved"] is None
+
+
+def test_evaluation_of_one_token_is_refused(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("a")
+    with pytest.raises(DataError, match="at least 2"):
+        trained("char").evaluate(tmp_path / "one.txt")
+    with pytest.raises(StorageError, match="missing"):
+        trained("char").evaluate(tmp_path / "missing.txt")
+    with pytest.raises(ArgumentError, match="at least one file"):
+        trained("char").evaluate()
+
+
+@pytest.mark.parametrize(
+    "options, names",
+    [
+        ({"coverage": 0.0}, "--coverage"),
+        ({"coverage": 1.5}, "--coverage"),
+        ({"tokens": "words"}, "--tokens"),
+        ({"hidden_size": 0}, "--hidden-size"),
+        ({"dropout": 1.0}, "--dropout"),
+        ({"window": 0}, "--window"),
+        ({"max_words": 0}, "--max-words"),
+        ({"holdout": 1.0}, "--holdout"),
+        ({"hiden_size": 3}, "hiden_size"),
+        ({"vocabulary_size": 2}, "--vocabulary-size"),
+    ],
+)
+def test_options_out_of_range_leave_nothing_behind(
+    tmp_path: Path, corpus: Path, options: dict[str, Any], names: str
+) -> None:
+    with pytest.raises(ArgumentError, match=names):
+        learn(corpus / "train.txt", tmp_path / "m", options=options)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("given", [{"lr": -1.0}, {"steps": 0}, {"minutes": 0}, {"seed": -1}, {"device": "toaster"}])
+def test_training_settings_out_of_range(tmp_path: Path, corpus: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=f"--{next(iter(given))}"):
+        learn(corpus / "train.txt", tmp_path / "m", **given)
+    assert not (tmp_path / "m").exists()
+
+
+# What may be wrong with the model's folder
+
+
+def test_an_existing_folder_is_not_overwritten_unasked(trained: Trained, corpus: Path, tmp_path: Path) -> None:
+    source = trained("char").folder
+    assert source is not None
+    shutil.copytree(source, tmp_path / "m")
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+    with pytest.raises(OutputExistsError, match="--resume to go on, --overwrite to replace"):
+        learn(corpus / "train.txt", tmp_path / "m")
+    with pytest.raises(ArgumentError, match="exclude each other"):
+        learn(corpus / "train.txt", tmp_path / "m", resume=True, overwrite=True)
+    with pytest.raises(StorageError):
+        learn(tmp_path / "missing.txt", tmp_path / "m", overwrite=True)
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    learn(corpus / "train.txt", tmp_path / "m", overwrite=True)
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() != before
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_what_is_no_model_is_never_overwritten(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("…")
+    with pytest.raises(OutputExistsError, match="holds no model"):
+        learn(corpus / "train.txt", tmp_path / "thesis", overwrite=True)
+    with pytest.raises(OutputExistsError, match="is a file"):
+        learn(corpus / "train.txt", tmp_path / "thesis" / "chapter1.tex", overwrite=True)
+    assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "…"
+
+
+@pytest.fixture
+def copied(trained: Trained, tmp_path: Path) -> Path:
+    """A model's folder that may be damaged."""
+    source = trained("char").folder
+    assert source is not None
+    shutil.copytree(source, tmp_path / "m")
+    return tmp_path / "m"
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def set_network(path: Path, **changes: Any) -> None:
+    edit(path, network=json.loads(path.read_text())["network"] | changes)
+
+
+def drop_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    del tensors["output.bias"]
+    save_file(tensors, path)
+
+
+def reshape_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    save_file(tensors | {"output.bias": tensors["output.bias"][:-1].clone()}, path)
+
+
+@pytest.mark.parametrize(
+    "name, damage, says",
+    [
+        ("config.json", Path.unlink, "not a model folder"),
+        ("config.json", cut, "config.json: corrupt, not JSON"),
+        ("config.json", lambda path: path.write_bytes(b"\xff\xfe"), "config.json: corrupt, not JSON"),
+        ("config.json", lambda path: path.write_text("[]"), "not a model of unrolled"),
+        ("config.json", lambda path: path.write_text("[" * 100_000), "config.json: corrupt"),
+        ("config.json", lambda path: edit(path, format="other"), "not a model of unrolled"),
+        ("config.json", lambda path: edit(path, version=99), "later release .*upgrade"),
+        ("config.json", lambda path: edit(path, surprise=1), "surprise|corrupt"),
+        ("config.json", lambda path: edit(path, task="dance"), "dance.*is the package"),
+        ("config.json", lambda path: edit(path, network={}), "network: "),
+        ("config.json", lambda path: set_network(path, hidden_size=10**6), "don't fit|doesn't fit|network"),
+        ("config.json", lambda path: set_network(path, hidden_size=-3), "network"),
+        ("config.json", lambda path: set_network(path, cell="transformer"), "network"),
+        ("config.json", lambda path: set_network(path, vocabulary_size=7), "network: made for 7 tokens"),
+        ("model.safetensors", Path.unlink, "model.safetensors: missing"),
+        ("model.safetensors", cut, "model.safetensors: corrupt or cut short"),
+        ("model.safetensors", lambda path: path.write_bytes(b""), "model.safetensors: corrupt or cut short"),
+        ("model.safetensors", lambda path: path.write_bytes(b"\x80\x04cos\nsystem\n."), "model.safetensors: corrupt"),
+        ("model.safetensors", drop_tensor, r"model.safetensors: .*missing \['output.bias'\]"),
+        ("model.safetensors", reshape_tensor, "model.safetensors: output.bias"),
+        ("tokenizer.json", Path.unlink, "tokenizer.json"),
+        ("tokenizer.json", cut, "tokenizer.json: corrupt"),
+        ("tokenizer.json", lambda path: edit(path, version=99), "tokenizer.json: .*later"),
+        ("tokenizer.json", lambda path: edit(path, characters="aa"), "tokenizer.json"),
+        ("tokenizer.json", lambda path: edit(path, characters="abc"), "network: made for"),
+    ],
+)
+def test_damaged_folders_are_named(copied: Path, name: str, damage: Callable[[Path], Any], says: str) -> None:
+    damage(copied / name)
+    with pytest.raises((ModelError, StorageError), match=says) as caught:
+        load(copied)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_baseline_is_named_where_it_is_needed(copied: Path, corpus: Path) -> None:
+    cut(copied / "baseline.safetensors")
+    model = load(copied)
+    assert model.predict("Thank").suggestions
+    with pytest.raises(ModelError, match=r"baseline\.safetensors: corrupt or cut short"):
+        model.evaluate(corpus / "dev.txt", completion=False)
+    (copied / "baseline.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"baseline\.safetensors: missing"):
+        model.evaluate(corpus / "dev.txt", completion=False)
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no such model folder"):
+        load(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("name", ["train.tokens", "dev.tokens"])
+def test_resuming_without_its_data_is_refused(copied: Path, corpus: Path, name: str) -> None:
+    cut(copied / "data" / name)
+    with pytest.raises((ModelError, DataError), match=name):
+        train("generate", corpus / "train.txt", copied, resume=True)
