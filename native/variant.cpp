@@ -1,7 +1,7 @@
 // All kernels for one instruction set and one scalar type; CMakeLists.txt compiles this file once for each.
 #include "backward.hpp"
 #include "forward.hpp"
-#include "products.hpp"
+#include "products_lstm.hpp"
 #include "step.hpp"
 
 namespace unrolled::UNROLLED_ISA {
@@ -27,7 +27,7 @@ const Kernels<Scalar> UNROLLED_TABLE = {
         bptt_pass<Scalar>(b, b.direction[direction], part, parts, scratch);
     },
     input_gradient<Scalar>,
-    weight_gradient<Scalar>,
+    weight_gradients<Scalar>,
 };
 
 }  // namespace unrolled::UNROLLED_ISA

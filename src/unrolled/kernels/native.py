@@ -8,6 +8,7 @@ without a C++ compiler; the engine then says so, and the dispatcher takes anothe
 from __future__ import annotations
 
 import functools
+import importlib
 import threading
 import weakref
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ _DTYPES = (torch.float32, torch.float64)
 def _load() -> tuple[ModuleType | None, str]:
     """The compiled module, or None and why it is absent."""
     try:
-        from unrolled import _native
+        _native = importlib.import_module("unrolled._native")
     except ImportError as error:
         return None, f"the native engine was not built when unrolled was installed ({error})"
     try:
@@ -244,8 +245,6 @@ class NativeEngine(Engine):
             return lack
         if call.truncate is not None:
             return "the native engine does not truncate BPTT"
-        if call.needs_grad and isinstance(call.cell, LSTMCell) and (call.cell.peephole or call.cell.proj_size):
-            return "the native engine has no gradients for peepholes and projections"
         if torch.compiler.is_compiling():
             return "the native engine can't be traced by torch.compile"
         dtype = call.x.dtype
