@@ -67,7 +67,6 @@ def get_set(
     from unrolled.data import catalogue
 
     found = catalogue.find(name)
-    print(f"{name}: {found.description}; {size(found.size)}; licence: {found.licence}", file=sys.stderr)
     with progress_line() as line:
         folder = catalogue.get(
             name,
@@ -75,6 +74,7 @@ def get_set(
             cache=cache,
             progress=lambda file, done, of: line(f"fetching {file}", done, of or None),
         )
+    print(f"{name}: {found.description}; {size(found.size)}; licence: {found.licence}", file=sys.stderr)
     for file in found.files:
         print(f"  {file.name}: {file.size:,} bytes, sha256 {file.sha256}", file=sys.stderr)
     print(folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 from unrolled.cli.arguments import AsJson
 from unrolled.cli.console import print_json
+from unrolled.errors import EngineError
 
 #: required by the package itself
 CORE = "core"
@@ -96,7 +97,7 @@ def described(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     width = max(len(cell["cell"]) for cell in found["cells"])
     yield (
         "which engine serves which cell, and why",
-        [f"{cell['cell']:<{width}}  {cell['engine']:<7} {cell['reason']}" for cell in found["cells"]],
+        [f"{cell['cell']:<{width}}  {cell['engine'] or 'none':<7} {cell['reason']}" for cell in found["cells"]],
     )
     variables = [f"{name}={value}" for name, value in found["variables"].items()]
     yield "variables", variables or ["none of UNROLLED_ENGINE, UNROLLED_CACHE, UNROLLED_MIRROR, UNROLLED_DEBUG is set"]
@@ -145,8 +146,13 @@ def cells() -> list[dict[str, Any]]:
 
     found = []
     for cell in variants(proj_size=16):
-        choice = Recurrent(cell, 32, 64).eval().engine
-        found.append({"cell": spelled(cell), "engine": choice.name, "reason": choice.reason})
+        try:
+            choice = Recurrent(cell, 32, 64).eval().engine
+            name, reason = choice.name, choice.reason
+        except EngineError as error:
+            # UNROLLED_ENGINE insists on one that can't
+            name, reason = None, str(error)
+        found.append({"cell": spelled(cell), "engine": name, "reason": reason})
     return found
 
 

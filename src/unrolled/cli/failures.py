@@ -46,14 +46,23 @@ def exit_code(run: Callable[[], object], wants_traceback: Callable[[], bool]) ->
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # whoever read has enough; Python would complain once more when it closes standard output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE
+        return _reader_left()
+    except SystemExit as end:
+        # typer's own way to end when the reader went away
+        if isinstance(end.__context__, BrokenPipeError):
+            return _reader_left()
+        raise
     except Exception as error:
         if wants_traceback():
             traceback.print_exc()
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _say(f"a defect of ours, please report it: {said} (more with unrolled --traceback …)", DEFECT)
+
+
+def _reader_left() -> int:
+    # Python would complain once more when it closes standard output
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return PIPE
 
 
 def debugging() -> bool:
