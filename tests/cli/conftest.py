@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from unrolled.tasks import completion
+
 from .running import Result, unrolled
 
 SENTENCES = ("Thank you for your help with the report.", "Please find the agenda attached.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_places() -> Iterator[None]:
+    """Thresholds from fewer places than in earnest: these models are sure of themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(completion, "FIT_PLACES", 60)
+        yield
 
 
 @pytest.fixture(scope="session")

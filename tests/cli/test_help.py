@@ -20,7 +20,18 @@ PAGES = dict(pages())
 
 
 def test_every_command_is_there() -> None:
-    wanted = {"train", "train generate", "evaluate", "predict", "data", "data list", "data get", "doctor", "demo"}
+    wanted = {
+        "train",
+        "train generate",
+        "evaluate",
+        "predict",
+        "personalise",
+        "data",
+        "data list",
+        "data get",
+        "doctor",
+        "demo",
+    }
     assert PAGES.keys() == {"unrolled"} | {f"unrolled {name}" for name in wanted}
 
 

@@ -15,6 +15,7 @@ from unrolled.cli.doctor import doctor
 from unrolled.cli.evaluate import evaluate
 from unrolled.cli.failures import debugging, exit_code
 from unrolled.cli.layout import CONTEXT, Command, Group, new_group
+from unrolled.cli.personalise import personalise
 from unrolled.cli.predict import predict
 from unrolled.cli.train import TaskGroup
 
@@ -27,7 +28,7 @@ ROOT_HELP = """
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
 
-ORDER = ("train", "evaluate", "predict", "data", "doctor", "demo")
+ORDER = ("train", "evaluate", "predict", "personalise", "data", "doctor", "demo")
 
 TRAIN_HELP = """
   unrolled train generate books/ --out my-model --minutes 10
@@ -52,6 +53,7 @@ app.add_typer(new_group(TRAIN_HELP, TaskGroup), name="train", short_help="train 
 for _command, _help in (
     (evaluate, "the metrics of a model on some data, beside a baseline's"),
     (predict, "predictions from arguments, a file, standard input, or as you type"),
+    (personalise, "adapt a model to one writer"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="the standard data sets: list them, get one")

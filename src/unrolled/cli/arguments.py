@@ -19,7 +19,7 @@ Threads = Annotated[
 ]
 Personal = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="a writer's own texts or mail, to adapt to; may be repeated", show_default=False),
+    typer.Option(metavar="PATH", help="texts or mail of one writer, to adapt to; takes minutes", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -39,16 +39,10 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def adapted(model: Model, personal: list[Path] | None, progress: Any) -> Any:
+def adapted(model: Model, personal: list[Path] | None, progress: Any) -> Model:
     """The model, adapted to a writer if their texts are given.
 
     Raises:
         ArgumentError: the model's task has no such adaptation.
     """
-    if not personal:
-        return model
-    progress("adapting to the writer", 0, None)
-    personalise = getattr(model, "personalise", None)
-    if personalise is None:
-        raise ArgumentError(f"--personal: models of the task {model.task.name!r} can't be adapted to a writer")
-    return personalise(personal)
+    return model.personalise(personal, progress=progress) if personal else model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import Threads, use_threads
+from unrolled.cli.arguments import Personal, Threads, adapted, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.cli.failures import INTERRUPTED
 from unrolled.cli.layout import Group, lone_command
@@ -64,13 +64,23 @@ def task_command(task: Task) -> Any:
         overwrite: Overwrite = False,
         quiet: Quiet = False,
         threads: Threads = None,
+        personal: Personal = None,
         **given: Any,
     ) -> int:
         use_threads(threads)
         own = {name: value for name, value in given.items() if name in task.options.model_fields}
         training = {name: value for name, value in given.items() if name not in own}
         return run(
-            task, paths, out, dev or [], resume=resume, overwrite=overwrite, quiet=quiet, own=own, training=training
+            task,
+            paths,
+            out,
+            dev or [],
+            resume=resume,
+            overwrite=overwrite,
+            quiet=quiet,
+            personal=personal,
+            own=own,
+            training=training,
         )
 
     extra = [
@@ -104,6 +114,7 @@ def run(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    personal: list[Path] | None,
     own: dict[str, Any],
     training: dict[str, Any],
 ) -> int:
@@ -124,6 +135,8 @@ def run(
             progress=line,
             **training,
         )
+        if personal and not model.config.result["interrupted"]:
+            adapted(model, personal, line).save(out)
     draw(out)
     if model.config.result["interrupted"]:
         print(f"unrolled: all is saved; go on with the same command and --resume (--out {out})", file=sys.stderr)

@@ -1,0 +1,64 @@
+"""`unrolled personalise`: adapt a model to one writer, and keep the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unrolled.cli.arguments import ModelFolder, Threads, use_threads
+from unrolled.cli.console import progress_line
+from unrolled.errors import ArgumentError
+
+Given = "As in training"
+
+
+def personalise(
+    model: ModelFolder,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="the writer's own texts or mail")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="the folder for the adapted model", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the model in DIR")] = False,
+    method: Annotated[
+        str | None, typer.Option(help="cache (seconds), finetune (minutes) or both", show_default=False)
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="of training on, at most", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="of everything random", show_default=False)] = None,
+    threads: Threads = None,
+    encoding: Annotated[
+        str | None, typer.Option(rich_help_panel=Given, help="of text files", show_default=False)
+    ] = None,
+    errors: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=Given, help="strict or replace: bytes that are no text", show_default=False),
+    ] = None,
+    format: Annotated[str | None, typer.Option(rich_help_panel=Given, help="of the files", show_default=False)] = None,
+    text_key: Annotated[
+        str | None, typer.Option(rich_help_panel=Given, help="where a line of JSONL has its text", show_default=False)
+    ] = None,
+) -> None:
+    """
+      unrolled personalise english-mail my-sent.mbox --out my-mail
+      unrolled personalise english-mail my-sent.mbox --out my-mail --method cache
+
+    Adapt a model to whoever wrote these texts, and write the result into another folder; the model itself stays as
+    it is. Part of the texts is held back to find out how far to go.
+    """
+    use_threads(threads)
+    from unrolled.tasks import load
+    from unrolled.tasks.run import claim
+
+    if out.resolve() == model.resolve():
+        raise ArgumentError(f"--out: {out} is the model itself; name another folder")
+    given = {"method": method, "minutes": minutes, "seed": seed, "encoding": encoding, "errors": errors}
+    given |= {"format": format, "text_key": text_key}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    with progress_line() as line:
+        loaded = load(model)
+        if not overwrite:
+            claim(out, resume=False, overwrite=False)
+        adapted = loaded.personalise(paths, progress=line, **options)
+        # what is replaced goes only when there is something to take its place
+        claim(out, resume=False, overwrite=overwrite)
+        adapted.save(out)
+    print(f"next: unrolled predict {out}")
