@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: characters read before a stretch, typed in it, and known after it; more is cut only where a document ends
 CONTEXT, TYPED, AHEAD = 200, 30, 200
 #: places at which a threshold is fitted, and the fewest from which one can be
-FIT_PLACES, FEWEST_PLACES = 300, 20
+FIT_PLACES, FEWEST_PLACES = 500, 20
 #: points of the coverage–accuracy curve
 CURVE_POINTS = 20
 

@@ -48,9 +48,9 @@ FINETUNING_RATE = 0.15
 
 
 class PersonalOptions(Settings):
-    """How to adapt. The defaults are what did best on e-mail (docs/personal.md)."""
+    """How to adapt. The cache brings most for its time (docs/personal.md)."""
 
-    method: Literal["cache", "finetune", "both"] = "both"
+    method: Literal["cache", "finetune", "both"] = "cache"
     # of training the network on, at most
     minutes: Annotated[float, Field(gt=0)] = 3.0
     epochs: Annotated[float, Field(gt=0)] = 20.0
@@ -151,39 +151,44 @@ def personalise(model: Model, paths: tuple[Path, ...], progress: Progress, **opt
     """
     chosen = PersonalOptions(**{name: value for name, value in options.items() if value is not None})
     with _encoded(model, paths, chosen, progress) as (train, held):
-        ids = np.asarray(held.tokens, dtype=np.int64)
         network = model.network
         if chosen.method != "cache":
-            network = finetuned(model, train, held, chosen, progress)
+            network = finetuned(model, train, held, chosen, progress).eval()
         cache = model.cache
         if chosen.method != "finetune":
-            progress("fitting the n-gram of the writer", 0, None)
-            cache = fitted_cache(network, model.encoders, np.asarray(train.tokens, dtype=np.int64), ids)
-        network.eval()
+            progress("weighing an n-gram of the writer", 0, None)
+            cache = fitted_cache(network, model.encoders, train, held)
         adapted = model.adapted(network=network, cache=cache)
         adapted.config.fitted["personal"] = {
             "method": chosen.method,
             "tokens": len(train) + len(held),
             "documents": train.documents + held.documents,
         }
-        fitted = fit_threshold(adapted, ids, adapted.config.options.get("coverage", 0.3), progress)
+        fitted = fit_threshold(adapted, held.tokens, adapted.config.options.get("coverage", 0.3), progress)
         if fitted["threshold"] is not None:
             adapted.fitted.update(fitted)
+        if chosen.method != "finetune":
+            # only now: an n-gram that has read the text held back would be too sure of itself there
+            whole = np.concatenate((_ids(train), _ids(held)))
+            adapted.cache = Cache(NGram.fit(whole, cache.ngram.order, cache.ngram.vocabulary_size), cache.weights)
     return adapted
 
 
-def fitted_cache(network: nn.Module, tokenizer: Tokenizer, train: NDArray[np.int64], held: NDArray[np.int64]) -> Cache:
-    """An n-gram of a writer's text, with weights fitted on a part of it that the n-gram has not seen.
+def fitted_cache(network: nn.Module, tokenizer: Tokenizer, train: TokenFile, held: TokenFile) -> Cache:
+    """An n-gram of a writer's text, with weights fitted on text that the n-gram has not seen.
 
     Args:
         network: that it is mixed into; if it was trained on the writer's text, then not on `held`.
         tokenizer: of the ids.
-        train: (N,) ids that are counted.
-        held: (M,) ids, M ≥ 2, that λ is fitted on; afterwards they are counted too.
+        train: what is counted.
+        held: what λ is fitted on, at least two tokens.
     """
-    order, size = ORDER[tokenizer.kind], tokenizer.vocabulary_size
-    weights = fit_weights(token_log_probabilities(network, held), NGram.fit(train, order, size), held[1:])
-    return Cache(NGram.fit(np.concatenate((train, held)), order, size), weights)
+    ngram = NGram.fit(_ids(train), ORDER[tokenizer.kind], tokenizer.vocabulary_size)
+    return Cache(ngram, fit_weights(token_log_probabilities(network, held), ngram, _ids(held)[1:]))
+
+
+def _ids(tokens: TokenFile) -> NDArray[np.int64]:
+    return np.asarray(tokens.tokens, dtype=np.int64)
 
 
 def finetuned(
