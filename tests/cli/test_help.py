@@ -32,7 +32,7 @@ def test_every_command_is_there() -> None:
         "doctor",
         "demo",
     }
-    assert PAGES.keys() == {"unrolled"} | {f"unrolled {name}" for name in wanted}
+    assert PAGES.keys() >= {"unrolled"} | {f"unrolled {name}" for name in wanted}
 
 
 @pytest.mark.parametrize("name", PAGES)
