@@ -145,6 +145,11 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
         EngineError: if the engine that is forced has no single step for this cell.
     """
     asked, by = preference(own)
+    if asked in ("auto", "native"):
+        # makes no graph whatever the mode, and is too short to pay for a context manager
+        result = engines()["native"].step(cell, x, state, params)
+        if result is not None:
+            return result
     with torch.no_grad():
         for name in engines() if asked == "auto" else [asked] if asked != "scan" else []:
             engine = engines().get(name)

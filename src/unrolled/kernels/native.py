@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import threading
 import weakref
 from collections.abc import Sequence
 from types import ModuleType
@@ -21,7 +20,7 @@ from torch.nn import Parameter
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
 from unrolled.errors import ArgumentError
-from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved
+from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
 from unrolled.scan import Masks
 
 _KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
@@ -115,19 +114,38 @@ def _unfit(name: str, tensor: Tensor, dtype: torch.dtype) -> str | None:
     return None
 
 
-def _misshapen(cell: Cell, x: Tensor, directions: Sequence[Direction], hidden: int) -> str | None:
+def _misshapen(call: Call) -> str | None:
     """Which tensor does not have the shape the contract gives it, or None."""
-    sizes = cell.state_sizes(hidden)
-    for direction in directions:
-        params = direction.params
-        expected = cell.parameter_shapes(x.shape[-1], hidden, "bias_ih" in params)
-        for name, shape in expected.items():
-            if name not in params or params[name].shape != shape:
-                return f"{name} does not have the shape {shape}"
-        for name, tensor, size in zip(cell.state_names, direction.state, sizes, strict=True):
-            if tensor.shape != (x.shape[-2], size):
-                return f"state {name} does not have the shape {(x.shape[-2], size)}"
+    sizes, batch = call.cell.state_sizes(call.hidden_size), call.x.shape[1]
+    for direction in call.directions:
+        wrong = _misshapen_parameters(call.cell, call.x, direction.params)
+        if wrong is not None:
+            return wrong
+        for name, tensor, size in zip(call.cell.state_names, direction.state, sizes, strict=True):
+            if tensor.shape != (batch, size):
+                return f"state {name} does not have the shape {(batch, size)}"
     return None
+
+
+def _misshapen_parameters(cell: Cell, x: Tensor, params: Params) -> str | None:
+    hidden = params["weight_ih"].shape[0] // cell.num_gates
+    for name, shape in cell.parameter_shapes(x.shape[-1], hidden, "bias_ih" in params).items():
+        if name not in params or params[name].shape != shape:
+            return f"{name} does not have the shape {shape}"
+    return None
+
+
+def _is_plain(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int]) -> bool:
+    """Whether the compiled module can read a tensor as it lies."""
+    return (
+        type(tensor) is Tensor
+        and tensor.dtype is dtype
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.shape == shape
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+    )
 
 
 class _PackedEntry(NamedTuple):
@@ -136,8 +154,12 @@ class _PackedEntry(NamedTuple):
     cell: Cell
     refs: tuple[weakref.ref[Tensor], ...]
     versions: tuple[int, ...]
-    addresses: tuple[int, ...]
     packed: Any
+    dtype: torch.dtype
+    input_size: int
+    state_sizes: tuple[int, ...]
+    #: the compiled module's step
+    step: Any
 
     def fits(self, cell: Cell, params: Params) -> bool:
         """Whether those are still the same tensors with the same contents.
@@ -145,7 +167,7 @@ class _PackedEntry(NamedTuple):
         torch counts the writes to a tensor, but for those through `.data`; for these, a sample of every tensor's
         elements is compared.
         """
-        if self.cell != cell or len(params) != len(self.refs):
+        if (self.cell is not cell and self.cell != cell) or len(params) != len(self.refs):
             return False
         for ref, version, tensor in zip(self.refs, self.versions, params.values(), strict=True):
             if ref() is not tensor or tensor._version != version:
@@ -155,7 +177,6 @@ class _PackedEntry(NamedTuple):
 
 #: packed weights by the identity of their weight_ih, dropped when that tensor dies
 _packed_weights: dict[int, _PackedEntry] = {}
-_packing = threading.Lock()
 
 
 def _addresses(tensors: Params) -> tuple[int, ...]:
@@ -173,23 +194,33 @@ def _pack(cell: Cell, params: Params) -> Any:
     return module.Packed(spec, weight.dtype is torch.float64, _addresses(solid))
 
 
-def _cached(cell: Cell, params: Params) -> Any:
-    """As `_pack`, but made once for the same parameters until one of them changes."""
+def _cached(cell: Cell, params: Params) -> _PackedEntry:
+    """A packed copy made once for the same parameters, until one of them changes."""
     weight = params["weight_ih"]
     key = id(weight)
     entry = _packed_weights.get(key)
     if entry is not None and entry.fits(cell, params):
-        return entry.packed
+        return entry
+    module, _ = _load()
+    assert module is not None
+    # inference tensors count no versions, so that what is packed from them can't be trusted a second time
+    lasting = all(t.is_contiguous() and not t.is_inference() for t in params.values())
+    versions = tuple(t._version for t in params.values()) if lasting else ()
     packed = _pack(cell, params)
-    if all(t.is_contiguous() and not t.is_inference() for t in params.values()):
-        with _packing:
-            refs = tuple(
-                weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values()
-            )
-            _packed_weights[key] = _PackedEntry(
-                cell, refs, tuple(t._version for t in params.values()), _addresses(params), packed
-            )
-    return packed
+    refs = tuple(weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values())
+    entry = _PackedEntry(
+        cell,
+        refs,
+        versions,
+        packed,
+        weight.dtype,
+        weight.shape[1],
+        cell.state_sizes(weight.shape[0] // cell.num_gates),
+        module.step,
+    )
+    if lasting:
+        _packed_weights[key] = entry
+    return entry
 
 
 def _forget(key: int, _: weakref.ref[Tensor]) -> None:
@@ -259,7 +290,7 @@ class NativeEngine(Engine):
             unfit = self._refuses_masks(call)
             if unfit is not None:
                 return unfit
-        return _misshapen(call.cell, call.x, call.directions, call.hidden_size)
+        return _misshapen(call)
 
     @staticmethod
     def _refuses_masks(call: Call) -> str | None:
@@ -282,7 +313,7 @@ class NativeEngine(Engine):
 
     def infer(self, call: Call) -> Result:
         """Run all directions; weights are packed once until they change."""
-        packed = [_cached(call.cell, d.params) for d in call.directions]
+        packed = [_cached(call.cell, d.params).packed for d in call.directions]
         return self._forward(call, packed, training=False)[0]
 
     def forward(self, call: Call) -> tuple[Result, Saved]:
@@ -409,30 +440,49 @@ class NativeEngine(Engine):
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
         """One step with no detour: no graph, no schedule, nothing allocated but the new states."""
-        if _lacks(cell) is not None:
-            return None
-        dtype = x.dtype
-        if dtype not in _DTYPES:
-            return None
-        for tensor in (x, *state, *params.values()):
-            if _unfit("", tensor, dtype) is not None:
+        entry = _packed_weights.get(id(params["weight_ih"]))
+        if entry is None or not entry.fits(cell, params):
+            entry = self._step_entry(cell, x, params)
+            if entry is None:
                 return None
-        if _misshapen(cell, x, (Direction(params, state),), params["weight_ih"].shape[0] // cell.num_gates):
+        dtype, batch = entry.dtype, x.shape[0]
+        if not _is_plain(x, dtype, (batch, entry.input_size)):
+            if _unfit("x", x, dtype) is not None or x.shape != (batch, entry.input_size):
+                return None
+            x = x.contiguous()
+        for tensor, size in zip(state, entry.state_sizes, strict=True):
+            if not _is_plain(tensor, dtype, (batch, size)):
+                if _unfit("state", tensor, dtype) is not None or tensor.shape != (batch, size):
+                    return None
+                state = tuple(s.contiguous() for s in state)
+        if torch._C._functorch.peek_interpreter_stack() is not None:
             return None
-        module, _ = _load()
-        assert module is not None
-        packed = _cached(cell, params)
-        x, old = x.contiguous(), [s.contiguous() for s in state]
-        new = tuple(torch.empty_like(s) for s in old)
-        has_cell_state = len(old) == 2
-        module.step(
-            packed,
-            x.shape[0],
-            x.data_ptr(),
-            old[0].data_ptr(),
-            old[1].data_ptr() if has_cell_state else 0,
-            new[0].data_ptr(),
-            new[1].data_ptr() if has_cell_state else 0,
-            torch.get_num_threads(),
-        )
-        return new
+        if len(state) == 2:
+            h, c = state
+            h_n, c_n = torch.empty_like(h), torch.empty_like(c)
+            entry.step(
+                entry.packed,
+                batch,
+                x.data_ptr(),
+                h.data_ptr(),
+                c.data_ptr(),
+                h_n.data_ptr(),
+                c_n.data_ptr(),
+                torch.get_num_threads(),
+            )
+            return h_n, c_n
+        (h,) = state
+        h_n = torch.empty_like(h)
+        entry.step(entry.packed, batch, x.data_ptr(), h.data_ptr(), 0, h_n.data_ptr(), 0, torch.get_num_threads())
+        return (h_n,)
+
+    def _step_entry(self, cell: Cell, x: Tensor, params: Params) -> _PackedEntry | None:
+        """Packed weights for steps, or None if the engine can't serve this cell with these parameters."""
+        dtype = x.dtype
+        if self.unavailable() is not None or _lacks(cell) is not None or dtype not in _DTYPES:
+            return None
+        if any(_unfit(name, p, dtype) is not None for name, p in params.items()):
+            return None
+        if _misshapen_parameters(cell, x, params) is not None:
+            return None
+        return _cached(cell, params)
