@@ -153,7 +153,8 @@ class Model:
         make_folder(folder)
         self.task.save_encoders(self.encoders, folder)
         self.task.save_extras(self, folder)
-        write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt", "task": self.task.name}))
+        # one key only: safetensors writes several in a random order, and equal models are to be equal files
+        write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt"}))
         write_config(folder, self.config)
         self.folder = folder
 
