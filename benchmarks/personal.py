@@ -69,7 +69,7 @@ def study(base: Model, folder: Path, owner: str, method: str, minutes: float, po
     seconds = time.perf_counter() - started
     metrics = model.evaluate(folder / f"{owner}-new.jsonl", positions=positions).metrics
     completion = metrics["completion"]
-    kept = ("coverage", "accuracy", "keystrokes_saved", "p90_seconds", "exact_match", "area")
+    kept = ("coverage", "accuracy", "keystrokes_saved", "exact_match", "area")
     row = {"owner": owner, "method": method, "seconds": seconds, "nats_per_character": metrics["nats_per_character"]}
     return row | {"characters": metrics["characters"], **{name: completion[name] for name in kept}}
 
