@@ -14,11 +14,11 @@ STAMP := $(VENV)/.installed
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench docs clean
+.PHONY: help install demo test lint bench benchlayers benchtext docs clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## make .venv and install the package in it, with everything for development
 
@@ -38,7 +38,13 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## train on tinyshakespeare for 3 minutes, into benchmarks/results (BENCH_TEXT=its input.txt)
+bench: benchlayers benchtext  ## both that follow, into benchmarks/results
+
+benchlayers: $(STAMP)  ## our layers against torch, JAX, ONNX Runtime and OpenVINO, in about 10 minutes
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[bench]"
+	$(BIN)/unrolled bench layers --json benchmarks/results/ --plot benchmarks/results/
+
+benchtext: $(STAMP)  ## train on tinyshakespeare for 3 minutes (BENCH_TEXT=its input.txt)
 	@text="$(BENCH_TEXT)"; test -n "$$text" || text="$$($(BIN)/unrolled data get tinyshakespeare)/input.txt"; \
 	$(BIN)/python benchmarks/tinyshakespeare.py --data "$$text" --minutes 3
 

@@ -29,16 +29,37 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": BELOW_TASKS,
     "inspection": {*CORE, "data", "decoding", "tasks"},
     "export": {*CORE, "data", "decoding", "tasks"},
+    "bench": {"layers", "kernels"},
     "testing": {*BELOW_TASKS, "tasks"},
     "serving": {"tasks", "inspection", "export"},
-    "cli": {"tasks", "inspection", "export", "serving", "data", "training", "decoding"},
+    "cli": {"tasks", "inspection", "export", "serving", "data", "training", "decoding", "bench"},
 }
 #: the one file of the command that looks under the floor: which engine serves which layer, and why
 EXCEPTIONS = {"cli/doctor.py": {"cells", "kernels", "layers"}}
 #: library → the only places that may import it at all; a path is a room or a file
-LEAVES = {"matplotlib": ("inspection/plot.py", "training/plots.py"), "pooch": ("data",), "typer": ("cli",)}
+LEAVES = {
+    "matplotlib": ("inspection/plot.py", "training/plots.py", "bench/plot.py"),
+    "pooch": ("data",),
+    "typer": ("cli",),
+    "jax": ("bench/peers/jax_scan.py",),
+    "onnx": ("bench/peers/onnx_graph.py",),
+    "onnxruntime": ("bench/peers/onnx_runtime.py",),
+    "openvino": ("bench/peers/open_vino.py",),
+}
 #: what only runs may import, never the mere `import unrolled`
-HEAVY = ("matplotlib", "pooch", "typer", "rich", "prompt_toolkit", "pydantic", "tokenizers", "datasets", "PIL")
+HEAVY = (
+    "matplotlib",
+    "pooch",
+    "typer",
+    "rich",
+    "prompt_toolkit",
+    "pydantic",
+    "tokenizers",
+    "datasets",
+    "PIL",
+    "jax",
+    "onnx",
+)
 
 
 def imports(path: Path) -> Iterator[tuple[int, str, bool]]:

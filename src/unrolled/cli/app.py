@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unrolled.cli.bench import bench_app
 from unrolled.cli.data import data_app
 from unrolled.cli.demo import demo
 from unrolled.cli.doctor import doctor
@@ -28,7 +29,7 @@ ROOT_HELP = """
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
 
-ORDER = ("train", "evaluate", "predict", "personalise", "data", "doctor", "demo")
+ORDER = ("train", "evaluate", "predict", "personalise", "data", "bench", "doctor", "demo")
 
 TRAIN_HELP = """
   unrolled train generate books/ --out my-model --minutes 10
@@ -57,6 +58,7 @@ for _command, _help in (
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="the standard data sets: list them, get one")
+app.add_typer(bench_app, name="bench", short_help="our layers against those of other libraries, on this machine")
 for _command, _help in (
     (doctor, "what is installed, which engine serves which layer, and why"),
     (demo, "watch a network learn to write, in a few minutes"),

@@ -1,0 +1,112 @@
+"""What is measured: cells × shapes × modes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unrolled.errors import ArgumentError
+
+CELLS = ("lstm", "gru", "rnn")
+#: a whole sequence without and with its gradient; one time step of B streams; a batch half of which is padding
+MODES = ("inference", "training", "step", "ragged")
+#: B, H
+SHAPES = ((1, 128), (1, 512), (16, 128), (64, 128), (64, 256), (64, 512), (32, 1024))
+TIME = 100
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: a layer of I = H in float32.
+
+    Attributes:
+        cell: one of CELLS.
+        mode: one of MODES.
+        time: T; 1 for a step.
+        batch: B.
+        hidden: H, and I.
+    """
+
+    cell: str
+    mode: str
+    time: int
+    batch: int
+    hidden: int
+
+    @property
+    def gates(self) -> int:
+        """G, the gates of the cell."""
+        return GATES[self.cell]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many steps each sequence has, longest first: T, or in a ragged batch evenly from T/B to T.
+
+        >>> Case("gru", "ragged", 100, 4, 8).lengths, Case("gru", "ragged", 100, 1, 8).lengths
+        ((100, 75, 50, 25), (50,))
+        """
+        if self.mode != "ragged":
+            return (self.time,) * self.batch
+        if self.batch == 1:
+            return (-(-self.time // 2),)
+        return tuple(-(-self.time * k // self.batch) for k in range(self.batch, 0, -1))
+
+    @property
+    def steps(self) -> int:
+        """Steps in all sequences together, padding not counted."""
+        return sum(self.lengths)
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.mode} {self.batch}x{self.hidden}"
+
+
+def grid(
+    cells: Sequence[str] = CELLS,
+    modes: Sequence[str] = MODES,
+    shapes: Sequence[tuple[int, int]] = SHAPES,
+    time: int = TIME,
+) -> list[Case]:
+    """All cases, cell by cell and mode by mode."""
+    return [
+        Case(cell, mode, 1 if mode == "step" else time, batch, hidden)
+        for cell in cells
+        for mode in modes
+        for batch, hidden in shapes
+    ]
+
+
+def names(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:
+    """A list with commas, each one of `known`; in the order given, without repetitions.
+
+    >>> names("gru,lstm,gru", CELLS, "--cell")
+    ('gru', 'lstm')
+
+    Raises:
+        ArgumentError: naming the option and what there is.
+    """
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in found:
+        if name not in known:
+            raise ArgumentError(f"{option}: expected some of {', '.join(known)}, found {name!r}")
+    if not found:
+        raise ArgumentError(f"{option}: expected some of {', '.join(known)}, found nothing")
+    return found
+
+
+def shapes(text: str, option: str = "--shapes") -> tuple[tuple[int, int], ...]:
+    """A list of BxH with commas.
+
+    >>> shapes("1x128,64x256")
+    ((1, 128), (64, 256))
+
+    Raises:
+        ArgumentError: naming the option and the part that is no shape.
+    """
+    found = []
+    for part in text.split(","):
+        sizes = part.strip().lower().split("x")
+        if len(sizes) != 2 or not all(s.isascii() and s.isdigit() and int(s) >= 1 for s in sizes):
+            raise ArgumentError(f"{option}: expected BxH with commas, as in 1x128,64x256, found {part.strip()!r}")
+        found.append((int(sizes[0]), int(sizes[1])))
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,213 @@
+"""The walk over the grid: make a problem, hold every answer to the truth, time what is right, write what was found."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from unrolled.bench import timing
+from unrolled.bench.ceiling import Ceiling
+from unrolled.bench.goals import goals, headline, regimes
+from unrolled.bench.grid import Case, grid
+from unrolled.bench.machine import load_average, machine, usable_cores, versions
+from unrolled.bench.peers import PEERS, Ours, Peer, Way
+from unrolled.bench.problem import Problem, make, mistake, truth
+from unrolled.errors import ArgumentError, DataError
+from unrolled.storage import storage_error, write_whole
+
+OURS = Ours.name
+#: told what is being done, how much of it is done, and of how much
+Progress = Callable[[str, int, "int | None"], None]
+#: what must be the same for rows of an earlier run to stand beside new ones
+_SAME = ("machine", "versions", "threads", "plan")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and how thoroughly.
+
+    Attributes:
+        cases: the rows.
+        peers: names of `PEERS`; those that are not installed are named in the results.
+        seconds: for the rounds of one row; preparing it comes on top.
+        repeats: the most rounds of a row.
+        threads: of every contender.
+        command: as it was typed.
+        path: where the results are kept, rewritten after each row; None for nowhere.
+        resume: keep the rows that `path` has already.
+    """
+
+    cases: Sequence[Case] = tuple(grid())
+    peers: Sequence[str] = tuple(PEERS)
+    seconds: float = 2.5
+    repeats: int = 200
+    threads: int = 1
+    command: str = ""
+    path: Path | None = None
+    resume: bool = False
+
+
+def measure_layers(plan: Plan, progress: Progress = lambda sentence, done, of: None) -> dict[str, Any]:
+    """Measure every case of a plan.
+
+    Returns:
+        What `--json` writes: machine, versions, date, command, threads, load average, ceiling and rows.
+
+    Raises:
+        ArgumentError: no peer is left, or `resume` meets results of another machine, version or plan.
+        DataError, StorageError: results that can't be read or written.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        return _measure_layers(plan, progress)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure_layers(plan: Plan, progress: Progress) -> dict[str, Any]:
+    missing = {name: reason for name in plan.peers if (reason := PEERS[name].available()) is not None}
+    peers = [PEERS[name] for name in plan.peers if name not in missing]
+    if not peers:
+        raise ArgumentError("--peers: " + "; ".join(f"{name} is {reason}" for name, reason in missing.items()))
+    found: dict[str, Any] = {
+        "machine": machine(),
+        "versions": versions(peers),
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "command": plan.command,
+        "threads": plan.threads,
+        "plan": {"peers": [p.name for p in peers], "seconds": plan.seconds, "repeats": plan.repeats},
+        "missing": missing,
+        "notes": {},
+        "load_average": {"before": load_average(), "after": None},
+    }
+    kept = _kept(plan, found)
+    progress("measuring the machine's ceiling", 0, None)
+    ceiling = Ceiling(plan.threads, usable_cores(), peers=peers)
+    rows: list[dict[str, Any]] = []
+    for index, case in enumerate(plan.cases):
+        progress(f"measuring {case}", index, len(plan.cases))
+        row = kept.get(case)
+        rows.append(measure(case, peers, plan, ceiling) if row is None else row)
+        found["notes"] = {p.name: note for p in peers if (note := p.note(plan.threads)) is not None}
+        found["load_average"]["after"] = load_average()
+        found |= {"ceiling": ceiling.as_json(), "rows": rows}
+        if plan.path is not None:
+            write_whole(plan.path, (json.dumps(found, ensure_ascii=False, indent=1) + "\n").encode())
+    return found
+
+
+def measure(
+    case: Case, peers: Sequence[Peer], plan: Plan, ceiling: Ceiling, ours: Peer | None = None
+) -> dict[str, Any]:
+    """One row: equality first, then time."""
+    problem = make(case)
+    true = truth(problem)
+    errors: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    ways: dict[tuple[str, str], Way] = {}
+    for peer in [Ours() if ours is None else ours, *peers]:
+        refusal = peer.refuses(case)
+        if refusal is not None:
+            skipped[peer.name] = refusal
+            continue
+        right, wrong = _right_ways(peer, problem, true, plan.threads)
+        ways |= {(peer.name, way.name): way for way in right}
+        errors |= wrong
+    seconds: dict[tuple[str, str], list[float]] = {}
+    # without ours there is nothing to compare
+    if any(name == OURS for name, _ in ways):
+        names = {" ".join(key): key for key in ways}
+        timed = timing.interleaved({n: ways[k].run for n, k in names.items()}, plan.seconds, plan.repeats)
+        seconds = {names[name]: values for name, values in timed.items()}
+    return _row(case, seconds, ceiling.least_seconds(case)) | {"skipped": skipped, "errors": errors}
+
+
+def _right_ways(
+    peer: Peer, problem: Problem, true: Mapping[str, torch.Tensor], threads: int
+) -> tuple[list[Way], dict[str, str]]:
+    """A peer's ways whose answer is right, and what is wrong with the others."""
+    right: list[Way] = []
+    wrong: dict[str, str] = {}
+    try:
+        for way in peer.prepare(problem, threads):
+            found = mistake(way.answer(way.run()), dict(true), problem.lengths)
+            if found is None:
+                right.append(way)
+            else:
+                wrong[f"{peer.name} {way.name}"] = found
+    # whatever a library raises is a finding about that library, and the row says it
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [""])[0]
+        wrong[peer.name] = f"{type(error).__name__}: {said}"
+        right = []
+    return right, wrong
+
+
+def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: float) -> dict[str, Any]:
+    """The numbers of a row, from seconds per contender and round; of several ways of a peer the fastest counts."""
+    fastest: dict[str, tuple[str | None, list[float]]] = {}
+    for (name, way), values in seconds.items():
+        if name not in fastest or median(values) < median(fastest[name][1]):
+            fastest[name] = (way, values)
+    engine, ours = fastest.pop(OURS, (None, []))
+    ratios = {name: _round(timing.ratio(values, ours)) for name, (_, values) in fastest.items()}
+    best = min(ratios, key=lambda name: ratios[name]) if ratios else None
+    goal, wanted = headline(case), goals(case)
+    got = ratios | ({} if best is None else {"best": ratios[best]})
+    return {
+        "cell": case.cell,
+        "mode": case.mode,
+        "T": case.time,
+        "B": case.batch,
+        "I": case.hidden,
+        "H": case.hidden,
+        "engine": engine,
+        "ours_ms": _round(1e3 * median(ours)) if ours else None,
+        "ours_min_ms": _round(1e3 * min(ours)) if ours else None,
+        "rounds": len(ours),
+        "peers": {name: _round(1e3 * median(values)) for name, (_, values) in fastest.items()},
+        "peers_min": {name: _round(1e3 * min(values)) for name, (_, values) in fastest.items()},
+        "ways": {name: by for name, (by, _) in fastest.items()},
+        "ratios": ratios,
+        "best_peer": best,
+        "ratio_best": None if best is None else ratios[best],
+        "share_of_ceiling": _round(least / median(ours)) if ours else None,
+        "goal": goal.ratio,
+        "goal_against": goal.against,
+        "goals": wanted,
+        "regimes": regimes(case),
+        # None where the peer that a goal is against was not measured
+        "reached": all(got[name] >= value for name, value in wanted.items()) if wanted.keys() <= got.keys() else None,
+    }
+
+
+def _kept(plan: Plan, header: Mapping[str, Any]) -> dict[Case, dict[str, Any]]:
+    """The rows of an earlier run that need not be measured again."""
+    if plan.path is None or not plan.resume:
+        return {}
+    try:
+        earlier = json.loads(plan.path.read_text(encoding="utf-8"))
+        rows = {Case(r["cell"], r["mode"], r["T"], r["B"], r["H"]): r for r in earlier["rows"] if not r["errors"]}
+        different = [name for name in _SAME if earlier[name] != header[name]]
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise storage_error(error, plan.path, "reading the earlier results") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("these are no results of this command; give another --json", plan.path) from error
+    if different:
+        raise ArgumentError(f"--resume: {plan.path} was measured with another {', '.join(different)}; start anew")
+    return rows
+
+
+def _round(value: float) -> float:
+    """To four significant digits."""
+    return float(f"{value:.4g}")

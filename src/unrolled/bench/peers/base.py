@@ -1,0 +1,69 @@
+"""What a contender must be able to do."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, NamedTuple
+
+from unrolled.bench.grid import Case
+from unrolled.bench.problem import Answer, Problem
+
+
+class Way(NamedTuple):
+    """One way of solving a problem with a library; where there are several, the fastest counts.
+
+    Attributes:
+        name: as the results name it.
+        run: solves the problem once, with everything that a user pays each time; this is timed.
+        answer: what `run` returned, as torch tensors by name.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    answer: Callable[[Any], Answer]
+
+
+class Peer(ABC):
+    """A library to measure against.
+
+    Attributes:
+        name: as `--peers` and the results spell it.
+        packages: the distributions that it needs, as pip spells them, the measured one first.
+    """
+
+    name: ClassVar[str]
+    packages: ClassVar[Sequence[str]] = ()
+
+    def available(self) -> str | None:
+        """Why it can't be measured in this process, with the command that helps, or None."""
+        missing = [package for package in self.packages if importlib.util.find_spec(package) is None]
+        return f"not installed: pip install {' '.join(missing)}" if missing else None
+
+    def version(self) -> str | None:
+        """The version that is measured."""
+        try:
+            return version(self.packages[0])
+        except PackageNotFoundError:
+            return None
+
+    def refuses(self, case: Case) -> str | None:
+        """What the library lacks for a case, or None."""
+        return None
+
+    def note(self, threads: int) -> str | None:
+        """What a reader must know of how it is run, such as a number of threads that could not be set."""
+        return None
+
+    def product(self, size: int, threads: int) -> Callable[[], Any] | None:
+        """A float32 product of two square matrices by this library, to learn what the machine can do; or None."""
+        return None
+
+    @abstractmethod
+    def prepare(self, problem: Problem, threads: int) -> list[Way]:
+        """Build the layer with a problem's weights.
+
+        Any exception means that it can't be measured in that row; the row says so in the exception's words.
+        """

@@ -1,0 +1,49 @@
+"""OpenVINO on the CPU, from the same ONNX model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unrolled.bench.grid import Case
+from unrolled.bench.peers.base import Peer, Way
+from unrolled.bench.peers.onnx_graph import onnx_answer, onnx_inputs, onnx_model
+from unrolled.bench.problem import Problem
+
+
+class OpenVino(Peer):
+    """A compiled model tuned for latency, in float32, with its inputs shared rather than copied."""
+
+    name = "openvino"
+    packages = ("openvino", "onnx")
+
+    def refuses(self, case: Case) -> str | None:
+        """Training."""
+        return "OpenVINO only infers" if case.mode == "training" else None
+
+    def prepare(self, problem: Problem, threads: int) -> list[Way]:
+        """Compiles the model."""
+        import numpy
+        import openvino
+
+        core = openvino.Core()
+        options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            # else it would compute in bfloat16 where the processor can
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = core.compile_model(core.read_model(onnx_model(problem)), "CPU", options)
+        request = compiled.create_infer_request()
+        inputs = {name: numpy.ascontiguousarray(array) for name, array in onnx_inputs(problem).items()}
+        for name, array in inputs.items():
+            request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+
+        def run() -> Any:
+            request.infer()
+            # what the tensors share must live as long as the request
+            return inputs
+
+        def answer(_: Any) -> Any:
+            return onnx_answer(problem, [request.get_output_tensor(k).data for k in range(len(compiled.outputs))])
+
+        return [Way("request", run, answer)]

@@ -1,0 +1,128 @@
+"""The numbers of a case, the truth in float64, and how far an answer may be from it.
+
+Letters: T time, B batch, I input, H hidden, G gates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from unrolled.bench.grid import Case
+
+#: what a contender computed, by name: `output`, `h_n`, `c_n`, and from training `dx` and a gradient per parameter
+Answer = dict[str, Tensor]
+
+#: largest distance from float64, as a share of the tensor's largest entry. Plain float32 stays within 2e-6 and 2e-5
+#: on this grid; what is wrong is off by 1e-2 at least
+TOLERANCE, GRADIENT_TOLERANCE = 3e-5, 3e-4
+
+_LAYERS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every contender is given.
+
+    Attributes:
+        case: the row.
+        weights: `weight_ih` (G·H, I), `weight_hh` (G·H, H), `bias_ih` and `bias_hh` (G·H,), torch's gate order.
+        x: (T, B, I); of a step (B, I).
+        state: h, or (h, c), each (B, H): where a step starts. Sequences start at zero.
+        doutput: (T, B, H), what training's backward pass begins with.
+        lengths: (B,) int64, longest first; None if all are T.
+    """
+
+    case: Case
+    weights: dict[str, Tensor]
+    x: Tensor
+    state: tuple[Tensor, ...]
+    doutput: Tensor
+    lengths: Tensor | None
+
+    @property
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights by the names of a layer's first."""
+        return {f"{name}_l0": tensor for name, tensor in self.weights.items()}
+
+
+def make(case: Case, seed: int = 0) -> Problem:
+    """The numbers of a case: weights as torch.nn draws them, inputs from the normal distribution."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden, rows = case.hidden, case.gates * case.hidden
+    shapes = {"weight_ih": (rows, hidden), "weight_hh": (rows, hidden), "bias_ih": (rows,), "bias_hh": (rows,)}
+    bound = hidden**-0.5
+    weights = {name: (torch.rand(s, generator=generator) * 2 - 1) * bound for name, s in shapes.items()}
+    shape = (case.time, case.batch, hidden)
+    x = torch.randn(shape[1:] if case.mode == "step" else shape, generator=generator)
+    count = 2 if case.cell == "lstm" else 1
+    state = tuple(torch.randn(case.batch, hidden, generator=generator) / 2 for _ in range(count))
+    lengths = torch.tensor(case.lengths) if case.mode == "ragged" else None
+    return Problem(case, weights, x, state, torch.randn(shape, generator=generator), lengths)
+
+
+def torch_layer(problem: Problem, dtype: torch.dtype = torch.float32) -> Any:
+    """torch.nn's layer with the weights of a problem."""
+    layer = _LAYERS[problem.case.cell](problem.case.hidden, problem.case.hidden, dtype=dtype)
+    layer.load_state_dict(problem.state_dict)
+    return layer
+
+
+def truth(problem: Problem) -> Answer:
+    """The answer in float64, by torch.nn."""
+    case, layer = problem.case, torch_layer(problem, torch.float64)
+    x = problem.x.double()
+    if case.mode == "training":
+        x.requires_grad_()
+        output, final = layer(x)
+        output.backward(problem.doutput.double())
+        return named(output, final) | gradients(layer, x)
+    with torch.no_grad():
+        if case.mode == "step":
+            start = tuple(s.double().unsqueeze(0) for s in problem.state)
+            output, final = layer(x.unsqueeze(0), start if len(start) > 1 else start[0])
+            return named(output[0], final)
+        if problem.lengths is None:
+            return named(*layer(x))
+        output, final = layer(pack_padded_sequence(x, problem.lengths))
+        return named(pad_packed_sequence(output, total_length=case.time)[0], final)
+
+
+def named(output: Tensor, final: Any) -> Answer:
+    """Output and final state, as torch.nn and our layers return them, by name."""
+    states = final if isinstance(final, tuple) else (final,)
+    parts = {name: s.reshape(s.shape[-2:]) for name, s in zip(("h_n", "c_n"), states, strict=False)}
+    return {name: t.detach() for name, t in {"output": output, **parts}.items()}
+
+
+def gradients(layer: nn.Module, x: Tensor) -> Answer:
+    """The gradients that a backward pass left, by name."""
+    found = {"dx": x.grad} | {f"d{name.removesuffix('_l0')}": p.grad for name, p in layer.named_parameters()}
+    return {name: g for name, g in found.items() if g is not None}
+
+
+def mistake(answer: Answer, true: Answer, lengths: Tensor | None) -> str | None:
+    """What is wrong with an answer, or None.
+
+    Outputs beyond the end of a sequence are not looked at, since libraries differ in what they put there.
+    """
+    for name, expected in true.items():
+        found = answer.get(name)
+        if found is None:
+            return f"{name} is missing"
+        if found.shape != expected.shape:
+            return f"{name} has shape {tuple(found.shape)}, not {tuple(expected.shape)}"
+        if lengths is not None and name == "output":
+            valid = torch.arange(expected.shape[0]).unsqueeze(1) < lengths
+            found, expected = found[valid], expected[valid]
+        scale = expected.abs().max().item() or 1.0
+        distance = (found.double() - expected).abs().max().item() / scale
+        allowed = GRADIENT_TOLERANCE if name.startswith("d") else TOLERANCE
+        # a comparison that NaN fails too
+        if not distance <= allowed:
+            return f"{name} is off by {distance:.1e} of its largest entry; {allowed:.0e} is allowed"
+    return None
