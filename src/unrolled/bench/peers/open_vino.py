@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from unrolled.bench.grid import Case
@@ -23,8 +24,8 @@ class OpenVino(Peer):
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
         """Compiles the model."""
         import numpy
-        import openvino
 
+        openvino = _import_quietly()
         core = openvino.Core()
         options = {
             "INFERENCE_NUM_THREADS": threads,
@@ -47,3 +48,22 @@ class OpenVino(Peer):
             return onnx_answer(problem, [request.get_output_tensor(k).data for k in range(len(compiled.outputs))])
 
         return [Way("request", run, answer)]
+
+
+def _import_quietly() -> Any:
+    """OpenVINO without its telemetry.
+
+    That would fork this process, while others' threads run, and tell a server over the network of the import; OpenVINO
+    works without it where it is absent.
+    """
+    name = "openvino_telemetry"
+    absent = name not in sys.modules
+    if absent:
+        # what Python then takes for not installed
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if absent:
+            del sys.modules[name]
+    return openvino
