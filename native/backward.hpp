@@ -12,9 +12,10 @@ namespace unrolled::UNROLLED_ISA {
 
 /// sums = rows · matrix for packed columns; finish(sums, row, unit, width) for each block of units. Rows from `product`
 /// to `n` have no product: their sums are zero.
-template <class S, class RowOf, class Finish>
+/// soon(row, unit, count) is called ahead of a tile, to prefetch what its finish will touch.
+template <class S, class RowOf, class Finish, class Soon>
 UNROLLED_INLINE void column_product(
-    const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of, Finish finish) {
+    const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of, Finish finish, Soon soon) {
     constexpr Index L = kLanes<S>;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(product);
@@ -27,18 +28,31 @@ UNROLLED_INLINE void column_product(
         args.first.depth = depth;
         for (Index t = 0; t < cut.tiles; ++t) {
             const Index height = cut.height(t), begin = cut.begin(t);
-            for (Index r = 0; r < height; ++r) args.start[r] = nullptr, args.first.rows[r] = row_of(begin + r);
+            const Index first = panel * 4 * L, some = columns - first < 4 * L * count ? columns - first : 4 * L * count;
+            for (Index r = 0; r < height; ++r) {
+                args.start[r] = nullptr;
+                args.first.rows[r] = row_of(begin + r);
+                soon(begin + r, first, some);
+            }
             run_tile<S, FourSums>(height, count, args, room);
             for (Index p = 0; p < count; ++p)
                 for (Index r = 0; r < height; ++r)
                     for (Index v = 0; v < 4; ++v) {
                         const Index unit = ((panel + p) * 4 + v) * L, width = width_at<S>(unit, columns);
-                        if (width > 0) finish(load(room + ((p * height + r) * 4 + v) * L), begin + r, unit, width);
+                        const Vec<S> sums = load(room + ((p * height + r) * 4 + v) * L);
+                        at_width<S>(width, [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(sums, begin + r, unit, lanes); });
                     }
         }
     }
     for (Index i = product; i < n; ++i)
-        for (Index unit = 0; unit < columns; unit += L) finish(Vec<S>{}, i, unit, width_at<S>(unit, columns));
+        for (Index unit = 0; unit < columns; unit += L)
+            at_width<S>(width_at<S>(unit, columns), [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(Vec<S>{}, i, unit, lanes); });
+}
+
+template <class S, class RowOf, class Finish>
+UNROLLED_INLINE void column_product(
+    const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of, Finish finish) {
+    column_product(packed, depth, columns, product, n, row_of, finish, [](Index, Index, Index) {});
 }
 
 /// One step back for rows 0 to n, of which the first `going_on` have a following step.
@@ -49,13 +63,28 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
     const Index depth = resets_before ? 2 * H : spec.gates() * H;
     const auto next = [&](Index i) { return rows[i].next; };
+    // every step's gates, cells and gradients come from beyond the cache, and the tile is time enough to fetch them
+    const auto soon = [&](Index i, Index unit, Index count) {
+        const BackRow<S>& row = rows[i];
+        expect_reads(row.dout + unit, count);
+        for (Index g = 0; g < spec.saved_gates(); ++g) expect_reads(row.gates + g * H + unit, count);
+        for (Index g = 0; g < spec.dgates(); ++g) expect_writes(row.dgates + g * H + unit, count);
+        if (spec.has_cell_state()) {
+            expect_reads(row.c_prev + unit, count);
+        } else {
+            expect_reads((spec.kind == Kind::gru ? row.h_prev : row.h) + unit, count);
+        }
+    };
     const auto each = [&](auto back) {
-        column_product<S>(d.hidden_packed, depth, P, going_on, n, next, [&](Vec<S> sums, Index i, Index unit, Index width) {
-            decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit, width);
-        });
+        column_product<S>(
+            d.hidden_packed, depth, P, going_on, n, next,
+            [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
+                decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit, width);
+            },
+            soon);
     };
     if (spec.is_projected()) {
-        column_product<S>(d.hidden_packed, depth, P, going_on, n, next, [&](Vec<S> sums, Index i, Index unit, Index width) {
+        column_product<S>(d.hidden_packed, depth, P, going_on, n, next, [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
             const Arrived<S> in = arriving(sums, rows[i], cell, unit, width);
             store(rows[i].dh + unit, in.dh, width);
             if (rows[i].carry != nullptr) store(rows[i].carry + unit, in.kept, width);
@@ -63,7 +92,7 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
         const auto through = [&](auto back) {
             column_product<S>(
                 d.projection_packed, P, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dh); },
-                [&](Vec<S> sums, Index i, Index unit, Index width) {
+                [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
                     BackRow<S> row = rows[i];
                     row.carry = nullptr;
                     decltype(back)::template step<S>({sums, Vec<S>{}}, row, cell, unit, width);
@@ -77,7 +106,7 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
     each(GruCandidateBack{});
     column_product<S>(
         d.candidate_packed, H, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dgates); },
-        [&](Vec<S> sums, Index i, Index unit, Index width) { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
+        [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
 }
 
 template <class S>
@@ -129,7 +158,7 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
     column_product<S>(
         d.hidden_packed, resets_before ? 2 * H : spec.gates() * H, P, n, n,
         [&](Index i) { return static_cast<const S*>(d.dgates + (part + i * parts) * row_size + hidden_part); },
-        [&](Vec<S> sums, Index i, Index unit, Index width) {
+        [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
             const Index row = plan.row[part + i * parts];
             if (d.masks.recurrent != nullptr) sums = sums * load(d.masks.recurrent + row * P + unit, width);
             S* dh_0 = d.dh_0 + row * P + unit;

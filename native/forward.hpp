@@ -13,6 +13,16 @@ inline constexpr Index kFewRows = kTallest > 3 ? 4 : 2;
 /// Steps × rows whose input share is computed at once: several tall tiles, and still in the cache when it is used.
 inline constexpr Index kChunkRows = 8 * kTallest;
 
+/// Asks for the lines that training will keep of some units: they were never in the cache, and a tile is time enough.
+template <class S, class Stage>
+UNROLLED_INLINE void expect_gates(const Row<S>& row, Index panel, Index panels, const Spec& spec) {
+    const Index unit = panel * Stage::blocks * kLanes<S>, count = Stage::blocks * kLanes<S> * panels;
+    const Index some = spec.hidden - unit < count ? spec.hidden - unit : count;
+    for (Index g = 0; g < spec.saved_gates(); ++g) expect_writes(row.gates + g * spec.hidden + unit, some);
+    if (row.c != nullptr) expect_writes(row.c + unit, some);
+    expect_writes(row.h + unit, some);
+}
+
 /// One stage of a step for `n` rows, its panels from `begin` to `end`.
 template <class S, class Stage>
 void run_stage(const StageWeights<S>& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end) {
@@ -38,6 +48,7 @@ void run_stage(const StageWeights<S>& w, const Row<S>* rows, Index n, const Cell
                 args.start[r] = has_start ? some[r].start + w.start_offset + panel * N * L : weights;
                 args.first.rows[r] = some[r].x;
                 args.second.rows[r] = Stage::template second<S>(some[r]);
+                if (some[r].gates != nullptr) expect_gates<S, Stage>(some[r], panel, count, cell.spec);
             }
             run_tile<S, typename Stage::Sums>(height, count, args, room);
             for (Index p = 0; p < count; ++p)

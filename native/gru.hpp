@@ -21,8 +21,14 @@ struct GruGates {
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {
+        const Index unit = panel * kLanes<S>;
+        at_width<S>(width_at<S>(unit, cell.spec.hidden), [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
+    }
+
+    template <class S>
+    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row, const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
-        const Index hidden = cell.spec.hidden, unit = panel * L, width = width_at<S>(unit, hidden);
+        const Index hidden = cell.spec.hidden;
         const Vec<S> h_prev = load(row.h_prev + unit, width);
         const Vec<S> r = sigmoid<S>(load(sums)), z = sigmoid<S>(load(sums + L));
         const Vec<S> h_n = load(sums + 3 * L);
@@ -51,8 +57,14 @@ struct GruResets {
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {
+        const Index unit = panel * kLanes<S>;
+        at_width<S>(width_at<S>(unit, cell.spec.hidden), [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
+    }
+
+    template <class S>
+    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row, const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
-        const Index hidden = cell.spec.hidden, unit = panel * L, width = width_at<S>(unit, hidden);
+        const Index hidden = cell.spec.hidden;
         const Vec<S> r = sigmoid<S>(load(sums)), z = sigmoid<S>(load(sums + L));
         store(row.inner + unit, r * load(row.h_in + unit, width), width);
         store(row.z + unit, z, width);

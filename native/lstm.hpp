@@ -24,9 +24,15 @@ struct LstmGates {
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {
+        const Index unit = panel * kLanes<S>;
+        at_width<S>(width_at<S>(unit, cell.spec.hidden), [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
+    }
+
+    template <class S>
+    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row, const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
         constexpr Index first = coupled ? -1 : 0;  // where i would stand
-        const Index hidden = cell.spec.hidden, unit = panel * L, width = width_at<S>(unit, hidden);
+        const Index hidden = cell.spec.hidden;
         const Vec<S> c_prev = load(row.c_prev + unit, width);
         Vec<S> a_f = load(sums + (first + 1) * L), a_o = load(sums + (first + 3) * L);
         if (cell.peephole != nullptr) a_f = a_f + load(cell.peephole + (first + 1) * hidden + unit, width) * c_prev;

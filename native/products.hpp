@@ -56,6 +56,7 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
                     args.start[r] = nullptr;
                     args.first.rows[r] = first[at + r];
                     args.second.rows[r] = second[at + r];
+                    expect_writes(to[at + r] + column, I - column < 4 * L ? I - column : 4 * L);
                 }
                 run_tile<S, FourSums>(height, 1, args, room);
                 for (Index r = 0; r < height; ++r)
@@ -103,6 +104,8 @@ void add_products(const Side<S>& side, const S* const* rows, const S* const* mas
             for (Index r = 0; r < height; ++r) {
                 args.start[r] = nullptr;
                 args.first.rows[r] = columns + (at + r - begin) * kChunkSteps;
+                S* to = side.to + side.row_of(at + r, hidden) * side.width + column;
+                expect_writes(to, side.width - column < 4 * L ? side.width - column : 4 * L);
             }
             run_tile<S, FourSums>(height, 1, args, room);
             for (Index r = 0; r < height; ++r) {
@@ -113,6 +116,15 @@ void add_products(const Side<S>& side, const S* const* rows, const S* const* mas
                 }
             }
         }
+    }
+}
+
+/// to += from.
+template <class S>
+UNROLLED_INLINE void add_to(S* to, const S* from, Index count) {
+    for (Index i = 0; i < count; i += kLanes<S>) {
+        const Index width = width_at<S>(i, count);
+        store(to + i, load(to + i, width) + load(from + i, width), width);
     }
 }
 
@@ -142,6 +154,7 @@ void weight_gradient(const Backward<S>& b, Index direction, Index part, Index pa
     S* columns = take<S>(scratch, (end - begin + L) * kChunkSteps);
     S* packed = take<S>(scratch, kChunkSteps * 4 * L);
     S* bias = take<S>(scratch, end - begin);
+    S* sums = take<S>(scratch, end - begin);
     std::memset(bias, 0, (end - begin) * sizeof(S));
     const S *x[kChunkSteps], *h[kChunkSteps], *reset[kChunkSteps], *masks[kChunkSteps];
     Walker walker{plan};
@@ -157,12 +170,10 @@ void weight_gradient(const Backward<S>& b, Index direction, Index part, Index pa
             masks[k] = d.masks.recurrent == nullptr ? nullptr : d.masks.recurrent + row * P;
         }
         const S* dgates = d.dgates + from * row_size;
-        for (Index c = begin; c < end; c += L) {
-            const Index width = end - c < L ? end - c : L;
-            Vec<S> sums = {};
-            for (Index k = 0; k < count; ++k) sums = sums + load(dgates + k * row_size + c, width);
-            store(bias + c - begin, load(bias + c - begin, width) + sums, width);
-        }
+        // along the rows, as they lie in memory; the transposition then finds them in the cache
+        std::memset(sums, 0, (end - begin) * sizeof(S));
+        for (Index k = 0; k < count; ++k) add_to(sums, dgates + k * row_size + begin, end - begin);
+        add_to(bias, sums, end - begin);
         // transposed, so that one gate's gradients over the steps are a row of the product
         for (Index k = 0; k < count; k += L)
             transpose_block(dgates + k * row_size + begin, row_size, count - k < L ? count - k : L, end - begin,

@@ -27,7 +27,9 @@ struct RnnGate {
         constexpr Index L = kLanes<S>;
         for (Index v = 0; v < blocks; ++v) {
             const Index unit = (panel * blocks + v) * L, width = width_at<S>(unit, cell.spec.hidden);
-            if (width > 0) settle_h(row, cell, unit, width, apply<S>(cell.spec.nonlinearity, load(sums + v * L)));
+            at_width<S>(width, [&](Index lanes) UNROLLED_INLINE_LAMBDA {
+                settle_h(row, cell, unit, lanes, apply<S>(cell.spec.nonlinearity, load(sums + v * L)));
+            });
         }
     }
 };

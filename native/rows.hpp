@@ -39,6 +39,16 @@ UNROLLED_INLINE Index width_at(Index unit, Index hidden) {
     return hidden - unit < kLanes<S> ? hidden - unit : kLanes<S>;
 }
 
+/// body(width), compiled once for a whole vector, without any tests of its lanes, and once for the last few units.
+template <class S, class Body>
+UNROLLED_INLINE void at_width(Index width, Body body) {
+    if (width == kLanes<S>) {
+        body(kLanes<S>);
+    } else if (width > 0) {
+        body(width);
+    }
+}
+
 /// 0 and 1 bytes as 0.0 and 1.0.
 template <class S>
 UNROLLED_INLINE Vec<S> load_flags(const std::uint8_t* from, Index width) {

@@ -13,6 +13,7 @@
 #endif
 
 #define UNROLLED_INLINE inline __attribute__((always_inline))
+#define UNROLLED_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace unrolled::UNROLLED_ISA {
 
@@ -77,6 +78,20 @@ UNROLLED_INLINE void store(S* to, Vec<S> v, Index n) {
     alignas(UNROLLED_VECTOR_BYTES) S lanes[kLanes<S>];
     store(lanes, v);
     std::memcpy(to, lanes, static_cast<std::size_t>(n) * sizeof(S));
+}
+
+/// Asks for `count` scalars that will be read soon; null is allowed.
+template <class S>
+UNROLLED_INLINE void expect_reads(const S* from, Index count) {
+    if (from == nullptr) return;
+    for (Index i = 0; i < count; i += static_cast<Index>(64 / sizeof(S))) __builtin_prefetch(from + i, 0, 3);
+}
+
+/// Likewise for scalars that will be written.
+template <class S>
+UNROLLED_INLINE void expect_writes(S* to, Index count) {
+    if (to == nullptr) return;
+    for (Index i = 0; i < count; i += static_cast<Index>(64 / sizeof(S))) __builtin_prefetch(to + i, 1, 3);
 }
 
 }  // namespace unrolled::UNROLLED_ISA

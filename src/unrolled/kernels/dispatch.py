@@ -147,7 +147,8 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
     asked, by = preference(own)
     if asked in ("auto", "native"):
         # makes no graph whatever the mode, and is too short to pay for a context manager
-        result = engines()["native"].step(cell, x, state, params)
+        native = engines().get("native")
+        result = native.step(cell, x, state, params) if native is not None and native.unavailable() is None else None
         if result is not None:
             return result
     with torch.no_grad():
