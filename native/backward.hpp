@@ -14,8 +14,8 @@ namespace unrolled::UNROLLED_ISA {
 /// to `n` have no product: their sums are zero.
 /// soon(row, unit, count) is called ahead of a tile, to prefetch what its finish will touch.
 template <class S, class RowOf, class Finish, class Soon>
-UNROLLED_INLINE void column_product(
-    const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of, Finish finish, Soon soon) {
+UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
+                                    Finish finish, Soon soon) {
     constexpr Index L = kLanes<S>;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(product);
@@ -40,24 +40,27 @@ UNROLLED_INLINE void column_product(
                     for (Index v = 0; v < 4; ++v) {
                         const Index unit = ((panel + p) * 4 + v) * L, width = width_at<S>(unit, columns);
                         const Vec<S> sums = load(room + ((p * height + r) * 4 + v) * L);
-                        at_width<S>(width, [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(sums, begin + r, unit, lanes); });
+                        at_width<S>(width,
+                                    [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(sums, begin + r, unit, lanes); });
                     }
         }
     }
     for (Index i = product; i < n; ++i)
         for (Index unit = 0; unit < columns; unit += L)
-            at_width<S>(width_at<S>(unit, columns), [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(Vec<S>{}, i, unit, lanes); });
+            at_width<S>(width_at<S>(unit, columns),
+                        [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(Vec<S>{}, i, unit, lanes); });
 }
 
 template <class S, class RowOf, class Finish>
-UNROLLED_INLINE void column_product(
-    const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of, Finish finish) {
+UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
+                                    Finish finish) {
     column_product(packed, depth, columns, product, n, row_of, finish, [](Index, Index, Index) {});
 }
 
 /// One step back for rows 0 to n, of which the first `going_on` have a following step.
 template <class S>
-void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n, const CellArgs<S>& cell) {
+void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n,
+               const CellArgs<S>& cell) {
     const Spec& spec = cell.spec;
     const Index H = spec.hidden, P = spec.output;
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
@@ -79,16 +82,18 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
         column_product<S>(
             d.hidden_packed, depth, P, going_on, n, next,
             [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
-                decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit, width);
+                decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit,
+                                                 width);
             },
             soon);
     };
     if (spec.is_projected()) {
-        column_product<S>(d.hidden_packed, depth, P, going_on, n, next, [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
-            const Arrived<S> in = arriving(sums, rows[i], cell, unit, width);
-            store(rows[i].dh + unit, in.dh, width);
-            if (rows[i].carry != nullptr) store(rows[i].carry + unit, in.kept, width);
-        });
+        column_product<S>(d.hidden_packed, depth, P, going_on, n, next,
+                          [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
+                              const Arrived<S> in = arriving(sums, rows[i], cell, unit, width);
+                              store(rows[i].dh + unit, in.dh, width);
+                              if (rows[i].carry != nullptr) store(rows[i].carry + unit, in.kept, width);
+                          });
         const auto through = [&](auto back) {
             column_product<S>(
                 d.projection_packed, P, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dh); },
@@ -106,7 +111,8 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
     each(GruCandidateBack{});
     column_product<S>(
         d.candidate_packed, H, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dgates); },
-        [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
+        [&](Vec<S> sums, Index i, Index unit, Index width)
+            UNROLLED_INLINE_LAMBDA { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
 }
 
 template <class S>
@@ -130,7 +136,8 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
         return b.out + plan.when(s, j, d.reverse) * b.out_time + plan.row[j] * b.out_batch + d.column;
     };
     for (Index s = plan.steps - 1; s >= 0; --s) {
-        const Index n = mine_below(plan.running[s], part, parts), going_on = mine_below(plan.running[s + 1], part, parts);
+        const Index n = mine_below(plan.running[s], part, parts),
+                    going_on = mine_below(plan.running[s + 1], part, parts);
         if (n == 0) continue;
         for (Index i = 0; i < n; ++i) {
             const Index j = part + i * parts, row = plan.row[j], t = plan.when(s, j, d.reverse), m = plan.offset[s] + j;

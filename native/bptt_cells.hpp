@@ -1,5 +1,6 @@
 // One step back through each cell, for one block of units: from the gradient arriving at h (and c) to those of the
-// gates and of c_{t−1}. Derivations: docs/derivations/{rnn,lstm,gru}.md; step_backward in src/unrolled/cells is the same.
+// gates and of c_{t−1}. Derivations: docs/derivations/{rnn,lstm,gru}.md; step_backward in src/unrolled/cells is the
+// same.
 #pragma once
 
 #include "rows.hpp"
@@ -33,7 +34,8 @@ struct Arrived {
 
 /// What arrives at h: through the next step's gates (`sums`), from the loss at this step, and past the next cell.
 template <class S>
-UNROLLED_INLINE Arrived<S> arriving(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit, Index width) {
+UNROLLED_INLINE Arrived<S> arriving(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
+                                    Index width) {
     if (row.mask != nullptr) sums = sums * load(row.mask + unit, width);
     Vec<S> dh = sums + load(row.dout + unit, width);
     if (row.extra != nullptr) dh = dh + load(row.extra + unit, width);
@@ -46,13 +48,19 @@ UNROLLED_INLINE Arrived<S> arriving(Vec<S> sums, const BackRow<S>& row, const Ce
 
 struct RnnBack {
     template <class S>
-    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit, Index width) {
+    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
+                                     Index width) {
         const Vec<S> h = load(row.h + unit, width);
         Vec<S> slope;
         switch (cell.spec.nonlinearity) {
-            case Nonlinearity::relu: slope = h > S(0) ? splat<S>(S(1)) : Vec<S>{}; break;
-            case Nonlinearity::sigmoid: slope = h * (S(1) - h); break;
-            default: slope = S(1) - h * h;
+            case Nonlinearity::relu:
+                slope = h > S(0) ? splat<S>(S(1)) : Vec<S>{};
+                break;
+            case Nonlinearity::sigmoid:
+                slope = h * (S(1) - h);
+                break;
+            default:
+                slope = S(1) - h * h;
         }
         store(row.dgates + unit, in.dh * slope, width);
         if (row.carry != nullptr) store(row.carry + unit, in.kept, width);
@@ -62,15 +70,18 @@ struct RnnBack {
 template <bool coupled>
 struct LstmBack {
     template <class S>
-    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit, Index width) {
+    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
+                                     Index width) {
         const Index H = cell.spec.hidden;
         constexpr Index first = coupled ? -1 : 0;  // where i would stand
         const S* kept = row.gates + unit;
         const Vec<S> f = load(kept + (first + 1) * H, width), g = load(kept + (first + 2) * H, width);
         const Vec<S> o = load(kept + (first + 3) * H, width);
         const Vec<S> i = [&] {
-            if constexpr (coupled) return S(1) - f;
-            else return load(kept, width);
+            if constexpr (coupled)
+                return S(1) - f;
+            else
+                return load(kept, width);
         }();
         const Vec<S> c_prev = load(row.c_prev + unit, width);
         // by the very operations of the forward pass, so that it is the same c
@@ -110,7 +121,8 @@ struct LstmBack {
 /// Writes n, r, z and n ⊙ r.
 struct GruBack {
     template <class S>
-    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit, Index width) {
+    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
+                                     Index width) {
         const Index H = cell.spec.hidden;
         const Vec<S> r = load(row.gates + unit, width), z = load(row.gates + H + unit, width);
         const Vec<S> n = load(row.gates + 2 * H + unit, width), h_n = load(row.gates + 3 * H + unit, width);
@@ -128,7 +140,8 @@ struct GruBack {
 /// With the reset before the product: n and z; r has to wait for what arrives at r ⊙ h.
 struct GruCandidateBack {
     template <class S>
-    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit, Index width) {
+    UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
+                                     Index width) {
         const Index H = cell.spec.hidden;
         const Vec<S> z = load(row.gates + H + unit, width), n = load(row.gates + 2 * H + unit, width);
         const Vec<S> h_prev = load(row.h_prev + unit, width);
@@ -141,7 +154,8 @@ struct GruCandidateBack {
 /// Then r, from `sums`, the gradient of r ⊙ h; and r ⊙ h itself for the gradient of W_hn.
 struct GruResetBack {
     template <class S>
-    UNROLLED_INLINE static void step(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit, Index width) {
+    UNROLLED_INLINE static void step(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
+                                     Index width) {
         const Index H = cell.spec.hidden;
         const Vec<S> r = load(row.gates + unit, width);
         Vec<S> h_in = load(row.h_prev + unit, width), past = sums * r;

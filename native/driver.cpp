@@ -77,7 +77,8 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters)
       gates_(kernels_.gates_size(spec) * static_cast<Index>(sizeof(S))) {
     kernels_.pack_gates(spec, parameters, gates_.template as<S>());
     if (spec.is_projected()) {
-        projection_ = std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
+        projection_ =
+            std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
         kernels_.pack_transposed(parameters.weight_hr, spec.output, spec.hidden, projection_->template as<S>());
     }
     if (spec.peephole) {
@@ -91,9 +92,12 @@ template <class S>
 std::uint64_t Packed<S>::fingerprint(const Spec& spec, const Parameters<S>& p) {
     constexpr Index kSamples = 12;
     const Index rows = spec.gates() * spec.hidden;
-    const std::pair<const S*, Index> tensors[] = {
-        {p.weight_ih, rows * spec.input}, {p.weight_hh, rows * spec.output}, {p.bias_ih, rows}, {p.bias_hh, rows},
-        {p.weight_hr, spec.output * spec.hidden}, {p.weight_peephole, rows - spec.hidden}};
+    const std::pair<const S*, Index> tensors[] = {{p.weight_ih, rows * spec.input},
+                                                  {p.weight_hh, rows * spec.output},
+                                                  {p.bias_ih, rows},
+                                                  {p.bias_hh, rows},
+                                                  {p.weight_hr, spec.output * spec.hidden},
+                                                  {p.weight_peephole, rows - spec.hidden}};
     std::uint64_t mixed = 0;
     for (const auto& [data, count] : tensors) {
         if (data == nullptr || count == 0) continue;
@@ -134,9 +138,8 @@ template <class S>
 void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index threads) {
     const Index parts = shares(threads, call.directions, call.spec, call.schedule);
     deal(parts == 1 && work_of(call.spec, call.schedule.offset[call.schedule.steps]) < kWorthAThread ? 1 : threads,
-         parts * call.directions, [&](Index task, Scratch& scratch) {
-             kernels.forward(call, task / parts, task % parts, parts, scratch);
-         });
+         parts * call.directions,
+         [&](Index task, Scratch& scratch) { kernels.forward(call, task / parts, task % parts, parts, scratch); });
 }
 
 template <class S>
@@ -144,8 +147,8 @@ void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
     const Spec& spec = call.spec;
     const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
     const Index bytes = spec.gates() * spec.hidden * (spec.input + spec.output) * static_cast<Index>(sizeof(S));
-    const bool alone = two_stages || threads <= 1 ||
-                       (bytes <= kStepBytesOfOneThread && work_of(spec, call.batch) < 8 * kWorthAThread);
+    const bool alone =
+        two_stages || threads <= 1 || (bytes <= kStepBytesOfOneThread && work_of(spec, call.batch) < 8 * kWorthAThread);
     if (alone) {
         const FlushDenormals flush;
         Scratch& scratch = Scratch::of_thread();
@@ -191,9 +194,8 @@ void run_backward(Backward<S>& call, Index threads) {
     const Index all = call.schedule.offset[call.schedule.steps];
     if (work_of(spec, all) < kWorthAThread) threads = 1;
     const Index parts = shares(threads, call.directions, spec, call.schedule);
-    deal(threads, parts * call.directions, [&](Index task, Scratch& scratch) {
-        kernels.bptt(call, task / parts, task % parts, parts, scratch);
-    });
+    deal(threads, parts * call.directions,
+         [&](Index task, Scratch& scratch) { kernels.bptt(call, task / parts, task % parts, parts, scratch); });
     deal(threads, threads, [&](Index part, Scratch& scratch) {
         for (Index i = 0; i < call.directions; ++i) {
             kernels.weight_gradient(call, i, part, threads, scratch);

@@ -14,12 +14,15 @@ namespace unrolled {
 /// Aligned memory that is not initialised.
 class Buffer {
 public:
-    explicit Buffer(Index bytes) : data_(::operator new(static_cast<std::size_t>(bytes > 0 ? bytes : 1), kAlignment)), size_(bytes) {}
+    explicit Buffer(Index bytes)
+        : data_(::operator new(static_cast<std::size_t>(bytes > 0 ? bytes : 1), kAlignment)), size_(bytes) {}
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
     ~Buffer() { ::operator delete(data_, kAlignment); }
     template <class S>
-    S* as() const { return static_cast<S*>(data_); }
+    S* as() const {
+        return static_cast<S*>(data_);
+    }
     Index size() const { return size_; }
 
 private:

@@ -61,10 +61,10 @@ struct Schedule {
 /// The random regularisers of one direction; see `Masks` in scan.py.
 template <class S>
 struct Regularisers {
-    const S* recurrent = nullptr;             // (B, P), or null
-    const std::uint8_t* keep_h = nullptr;     // (T, B, P) of 0 and 1, or null
-    const std::uint8_t* keep_c = nullptr;     // (T, B, H) of 0 and 1, or null
-    S rate_h = 0, rate_c = 0;                 // the probabilities where they are mixed in evaluation, else 0
+    const S* recurrent = nullptr;          // (B, P), or null
+    const std::uint8_t* keep_h = nullptr;  // (T, B, P) of 0 and 1, or null
+    const std::uint8_t* keep_c = nullptr;  // (T, B, H) of 0 and 1, or null
+    S rate_h = 0, rate_c = 0;              // the probabilities where they are mixed in evaluation, else 0
     bool any_zoneout() const { return keep_h || keep_c || rate_h != S(0) || rate_c != S(0); }
 };
 
@@ -132,9 +132,9 @@ struct BackwardDirection {
     // (M, dgates, H) scratch: LSTM in the order of its gates, GRU as n, r, z and, for W_hn, dn ⊙ r with the reset after
     // the product, else r ⊙ h, the vector that W_hn was applied to
     S* dgates = nullptr;
-    S* dh = nullptr;      // (M, P) scratch, with projection only: what arrives at h
-    S* dh_0 = nullptr;    // (B, P); scratch on the way, then the gradient of h_0
-    S* dc_0 = nullptr;    // (B, H) or null, likewise
+    S* dh = nullptr;    // (M, P) scratch, with projection only: what arrives at h
+    S* dh_0 = nullptr;  // (B, P); scratch on the way, then the gradient of h_0
+    S* dc_0 = nullptr;  // (B, H) or null, likewise
     S* dweight_ih = nullptr;
     S* dweight_hh = nullptr;
     S* dbias_ih = nullptr;
@@ -208,8 +208,12 @@ struct Variant {
 template <class S>
 const Kernels<S>& kernels_of(const Variant& variant);
 template <>
-inline const Kernels<float>& kernels_of<float>(const Variant& variant) { return variant.f32; }
+inline const Kernels<float>& kernels_of<float>(const Variant& variant) {
+    return variant.f32;
+}
 template <>
-inline const Kernels<double>& kernels_of<double>(const Variant& variant) { return variant.f64; }
+inline const Kernels<double>& kernels_of<double>(const Variant& variant) {
+    return variant.f64;
+}
 
 }  // namespace unrolled

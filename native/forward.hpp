@@ -96,7 +96,8 @@ void project_stage(const StageWeights<S>& w, const S* const* x, Index n, S* to, 
             for (Index r = 0; r < height; ++r) args.start[r] = weights, args.first.rows[r] = x[begin + r];
             run_tile<S, typename Stage::Sums>(height, 1, args, room);
             for (Index r = 0; r < height; ++r)
-                std::memcpy(to + (begin + r) * ld + w.start_offset + panel * N * L, room + r * N * L, N * L * sizeof(S));
+                std::memcpy(to + (begin + r) * ld + w.start_offset + panel * N * L, room + r * N * L,
+                            N * L * sizeof(S));
         }
     }
 }
@@ -112,17 +113,22 @@ struct Pass {
         Weights(const Spec& spec, const S* packed) {
             Index i = 0;
             ((of[i] = stage_weights<S, Stages>(spec), of[i].packed = packed + size, of[i].start_offset = start_size,
-              size += of[i].panels * of[i].panel_size, start_size += of[i].panels * Stages::Sums::sums * kLanes<S>, ++i),
+              size += of[i].panels * of[i].panel_size, start_size += of[i].panels * Stages::Sums::sums * kLanes<S>,
+              ++i),
              ...);
         }
     };
 
     template <class S>
-    static Index size(const Spec& spec) { return Weights<S>(spec, nullptr).size; }
+    static Index size(const Spec& spec) {
+        return Weights<S>(spec, nullptr).size;
+    }
 
     template <class S>
     static void pack(const Spec& spec, const Parameters<S>& from, S* packed) {
-        ((pack_stage<S, Stages>(spec, from, packed), packed += stage_weights<S, Stages>(spec).panels * stage_weights<S, Stages>(spec).panel_size), ...);
+        ((pack_stage<S, Stages>(spec, from, packed),
+          packed += stage_weights<S, Stages>(spec).panels * stage_weights<S, Stages>(spec).panel_size),
+         ...);
     }
 
     template <class S>
@@ -134,7 +140,8 @@ struct Pass {
 
     /// One thread's share of the units of a cell with a single stage; pairs of panels stay together.
     template <class S>
-    static void run_share(const Weights<S>& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index part, Index parts) {
+    static void run_share(const Weights<S>& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index part,
+                          Index parts) {
         static_assert(sizeof...(Stages) >= 1);
         const Index pairs = (w.of[0].panels + 1) / 2;
         const Index begin = pairs * part / parts * 2, end = pairs * (part + 1) / parts * 2;
@@ -227,7 +234,8 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
     if (is_masked)
         for (Index i = 0; i < mine; ++i) {
             const Index b = plan.row[part + i * parts];
-            for (Index k = 0; k < width; ++k) mem.masked[0][i * width + k] = d.h_0[b * width + k] * d.masks.recurrent[b * width + k];
+            for (Index k = 0; k < width; ++k)
+                mem.masked[0][i * width + k] = d.h_0[b * width + k] * d.masks.recurrent[b * width + k];
         }
 
     Index chunk_end = 0;
@@ -258,7 +266,8 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
             row.x = f.x + t * f.x_time + b * f.x_batch;
             row.start = has_starts ? mem.starts + start_row++ * weights.start_size : nullptr;
             row.h = f.out + t * f.out_time + b * f.out_batch + d.column;
-            row.h_prev = s == 0 ? d.h_0 + b * width : f.out + plan.when(s - 1, j, d.reverse) * f.out_time + b * f.out_batch + d.column;
+            row.h_prev = s == 0 ? d.h_0 + b * width
+                                : f.out + plan.when(s - 1, j, d.reverse) * f.out_time + b * f.out_batch + d.column;
             row.h_in = is_masked ? mem.masked[s % 2] + i * width : row.h_prev;
             row.h_masked = is_masked ? mem.masked[(s + 1) % 2] + i * width : nullptr;
             row.mask = is_masked ? d.masks.recurrent + b * width : nullptr;
@@ -280,8 +289,9 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
 
     for (Index j = part; j < plan.batch; j += parts) {
         const Index b = plan.row[j], length = plan.length[j];
-        const S* h = length == 0 ? d.h_0 + b * width
-                                 : f.out + plan.when(length - 1, j, d.reverse) * f.out_time + b * f.out_batch + d.column;
+        const S* h = length == 0
+                         ? d.h_0 + b * width
+                         : f.out + plan.when(length - 1, j, d.reverse) * f.out_time + b * f.out_batch + d.column;
         std::memcpy(d.h_n + b * width, h, width * sizeof(S));
         if (d.saved_cells != nullptr && length > 0)
             std::memcpy(d.c_n + b * H, d.saved_cells + (plan.offset[length - 1] + j) * H, H * sizeof(S));

@@ -11,22 +11,28 @@ struct GruGates {
     static constexpr Index blocks = 1;
     using Sums = SplitSums;
 
-    static Place weight(Index g, Index panel, Index lanes, Index hidden) { return {g * hidden + panel * lanes, panel * lanes}; }
+    static Place weight(Index g, Index panel, Index lanes, Index hidden) {
+        return {g * hidden + panel * lanes, panel * lanes};
+    }
     static BiasPlace bias(Index n, Index panel, Index lanes, Index hidden) {
         const Index gate = n < 2 ? n : 2;
         return {gate * hidden + panel * lanes, panel * lanes, n != 3, n != 2};
     }
     template <class S>
-    UNROLLED_INLINE static const S* second(const Row<S>& row) { return row.h_in; }
+    UNROLLED_INLINE static const S* second(const Row<S>& row) {
+        return row.h_in;
+    }
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {
         const Index unit = panel * kLanes<S>;
-        at_width<S>(width_at<S>(unit, cell.spec.hidden), [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
+        at_width<S>(width_at<S>(unit, cell.spec.hidden),
+                    [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
     }
 
     template <class S>
-    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row, const CellArgs<S>& cell) {
+    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row,
+                                      const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
         const Index hidden = cell.spec.hidden;
         const Vec<S> h_prev = load(row.h_prev + unit, width);
@@ -48,21 +54,27 @@ struct GruResets {
     static constexpr Index blocks = 1;
     using Sums = TwoSums;
 
-    static Place weight(Index g, Index panel, Index lanes, Index hidden) { return {g * hidden + panel * lanes, panel * lanes}; }
+    static Place weight(Index g, Index panel, Index lanes, Index hidden) {
+        return {g * hidden + panel * lanes, panel * lanes};
+    }
     static BiasPlace bias(Index n, Index panel, Index lanes, Index hidden) {
         return {n * hidden + panel * lanes, panel * lanes, true, true};
     }
     template <class S>
-    UNROLLED_INLINE static const S* second(const Row<S>& row) { return row.h_in; }
+    UNROLLED_INLINE static const S* second(const Row<S>& row) {
+        return row.h_in;
+    }
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {
         const Index unit = panel * kLanes<S>;
-        at_width<S>(width_at<S>(unit, cell.spec.hidden), [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
+        at_width<S>(width_at<S>(unit, cell.spec.hidden),
+                    [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
     }
 
     template <class S>
-    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row, const CellArgs<S>& cell) {
+    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row,
+                                      const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
         const Index hidden = cell.spec.hidden;
         const Vec<S> r = sigmoid<S>(load(sums)), z = sigmoid<S>(load(sums + L));
@@ -89,7 +101,9 @@ struct GruCandidate {
         return {2 * hidden + unit, unit, true, true};
     }
     template <class S>
-    UNROLLED_INLINE static const S* second(const Row<S>& row) { return row.inner; }
+    UNROLLED_INLINE static const S* second(const Row<S>& row) {
+        return row.inner;
+    }
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {

@@ -10,26 +10,37 @@ namespace unrolled::UNROLLED_ISA {
 template <bool coupled>
 struct LstmGates {
     static constexpr Index blocks = 1;
-    static constexpr bool reads_input = true;
-    template <bool, class A, class B> struct Pick { using type = A; };
-    template <class A, class B> struct Pick<false, A, B> { using type = B; };
+    template <bool, class A, class B>
+    struct Pick {
+        using type = A;
+    };
+    template <class A, class B>
+    struct Pick<false, A, B> {
+        using type = B;
+    };
     using Sums = typename Pick<coupled, ThreeSums, FourSums>::type;
 
-    static Place weight(Index g, Index panel, Index lanes, Index hidden) { return {g * hidden + panel * lanes, panel * lanes}; }
+    static Place weight(Index g, Index panel, Index lanes, Index hidden) {
+        return {g * hidden + panel * lanes, panel * lanes};
+    }
     static BiasPlace bias(Index n, Index panel, Index lanes, Index hidden) {
         return {n * hidden + panel * lanes, panel * lanes, true, true};
     }
     template <class S>
-    UNROLLED_INLINE static const S* second(const Row<S>& row) { return row.h_in; }
+    UNROLLED_INLINE static const S* second(const Row<S>& row) {
+        return row.h_in;
+    }
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {
         const Index unit = panel * kLanes<S>;
-        at_width<S>(width_at<S>(unit, cell.spec.hidden), [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
+        at_width<S>(width_at<S>(unit, cell.spec.hidden),
+                    [&](Index width) UNROLLED_INLINE_LAMBDA { units(sums, unit, width, row, cell); });
     }
 
     template <class S>
-    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row, const CellArgs<S>& cell) {
+    UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row,
+                                      const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
         constexpr Index first = coupled ? -1 : 0;  // where i would stand
         const Index hidden = cell.spec.hidden;

@@ -23,14 +23,17 @@ using Address = std::uintptr_t;
 using Strided = std::array<std::int64_t, 3>;
 
 template <class S>
-S* at(std::int64_t address) { return reinterpret_cast<S*>(static_cast<Address>(address)); }
+S* at(std::int64_t address) {
+    return reinterpret_cast<S*>(static_cast<Address>(address));
+}
 
 /// Addresses of weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole; 0 where there is none.
 using ParameterAddresses = std::array<std::int64_t, 6>;
 
 template <class S>
 Parameters<S> parameters_at(const ParameterAddresses& a) {
-    return {at<const S>(a[0]), at<const S>(a[1]), at<const S>(a[2]), at<const S>(a[3]), at<const S>(a[4]), at<const S>(a[5])};
+    return {at<const S>(a[0]), at<const S>(a[1]), at<const S>(a[2]),
+            at<const S>(a[3]), at<const S>(a[4]), at<const S>(a[5])};
 }
 
 /// recurrent, keep_h, keep_c as addresses, then the two probabilities of evaluation.
@@ -56,7 +59,9 @@ public:
         }
     }
     template <class S>
-    const Packed<S>& as() const { return std::get<Packed<S>>(held_); }
+    const Packed<S>& as() const {
+        return std::get<Packed<S>>(held_);
+    }
     bool is_double() const { return std::holds_alternative<Packed<double>>(held_); }
     bool matches(const ParameterAddresses& addresses) const {
         return is_double() ? as<double>().matches(parameters_at<double>(addresses))
@@ -163,44 +168,52 @@ void step(const AnyPacked& any, Index batch, std::int64_t x, std::int64_t h_0, s
 NB_MODULE(_native, m) {
     m.doc() = "The native engine: see native/ in the sources. Called by unrolled.kernels.native alone.";
 
-    nb::class_<Spec>(m, "Spec").def(
-        "__init__",
-        [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole, bool reset_after, Index input, Index hidden, Index output) {
-            new (self) Spec{static_cast<Kind>(kind), static_cast<Nonlinearity>(nonlinearity), coupled, peephole, reset_after, input, hidden, output};
-        });
-    nb::class_<Masks>(m, "Masks").def("__init__", [](Masks* self, std::array<std::int64_t, 3> addresses, double rate_h, double rate_c) {
-        new (self) Masks{addresses, rate_h, rate_c};
+    nb::class_<Spec>(m, "Spec").def("__init__", [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole,
+                                                   bool reset_after, Index input, Index hidden, Index output) {
+        new (self) Spec{static_cast<Kind>(kind),
+                        static_cast<Nonlinearity>(nonlinearity),
+                        coupled,
+                        peephole,
+                        reset_after,
+                        input,
+                        hidden,
+                        output};
     });
+    nb::class_<Masks>(m, "Masks")
+        .def("__init__", [](Masks* self, std::array<std::int64_t, 3> addresses, double rate_h, double rate_c) {
+            new (self) Masks{addresses, rate_h, rate_c};
+        });
     nb::class_<AnyPacked>(m, "Packed")
         .def(nb::init<const Spec&, bool, const ParameterAddresses&>())
         .def("matches", &AnyPacked::matches)
         .def_prop_ro("bytes", &AnyPacked::bytes);
     nb::class_<ForwardArgs>(m, "ForwardDirection")
-        .def("__init__",
-             [](ForwardArgs* self, const AnyPacked& packed, bool reverse, std::array<std::int64_t, 6> addresses, const Masks& masks) {
-                 new (self) ForwardArgs{&packed, reverse, addresses, masks};
-             },
-             nb::keep_alive<1, 2>());
+        .def(
+            "__init__",
+            [](ForwardArgs* self, const AnyPacked& packed, bool reverse, std::array<std::int64_t, 6> addresses,
+               const Masks& masks) { new (self) ForwardArgs{&packed, reverse, addresses, masks}; },
+            nb::keep_alive<1, 2>());
     nb::class_<BackwardArgs>(m, "BackwardDirection")
-        .def("__init__", [](BackwardArgs* self, bool reverse, ParameterAddresses parameters, ParameterAddresses gradients,
-                            std::array<std::int64_t, 10> addresses, const Masks& masks) {
+        .def("__init__", [](BackwardArgs* self, bool reverse, ParameterAddresses parameters,
+                            ParameterAddresses gradients, std::array<std::int64_t, 10> addresses, const Masks& masks) {
             new (self) BackwardArgs{reverse, parameters, gradients, addresses, masks};
         });
 
-    m.def("forward", [](const std::vector<const ForwardArgs*>& directions, Index time, Index batch, std::int64_t lengths,
-                        Strided x, Strided out, Index threads) {
+    m.def("forward", [](const std::vector<const ForwardArgs*>& directions, Index time, Index batch,
+                        std::int64_t lengths, Strided x, Strided out, Index threads) {
         const nb::gil_scoped_release free;
         const auto* valid = at<const std::int64_t>(lengths);
         if (directions[0]->packed->is_double()) return forward<double>(directions, time, batch, valid, x, out, threads);
         return forward<float>(directions, time, batch, valid, x, out, threads);
     });
-    m.def("backward", [](const Spec& spec, bool is_double, const std::vector<const BackwardArgs*>& directions, Index time,
-                         Index batch, std::int64_t lengths, Strided x, Strided out, Strided dout, Strided dx, Index threads) {
-        const nb::gil_scoped_release free;
-        const auto* valid = at<const std::int64_t>(lengths);
-        if (is_double) return backward<double>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
-        return backward<float>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
-    });
+    m.def("backward",
+          [](const Spec& spec, bool is_double, const std::vector<const BackwardArgs*>& directions, Index time,
+             Index batch, std::int64_t lengths, Strided x, Strided out, Strided dout, Strided dx, Index threads) {
+              const nb::gil_scoped_release free;
+              const auto* valid = at<const std::int64_t>(lengths);
+              if (is_double) return backward<double>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
+              return backward<float>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
+          });
     m.def("step", [](const AnyPacked& packed, Index batch, std::int64_t x, std::int64_t h_0, std::int64_t c_0,
                      std::int64_t h_n, std::int64_t c_n, Index threads) {
         const nb::gil_scoped_release free;

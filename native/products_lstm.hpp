@@ -12,7 +12,9 @@ struct KeptStep {
     Index hidden;
     bool coupled;
 
-    UNROLLED_INLINE Vec<S> gate(Index which, Index unit, Index width) const { return load(gates + which * hidden + unit, width); }
+    UNROLLED_INLINE Vec<S> gate(Index which, Index unit, Index width) const {
+        return load(gates + which * hidden + unit, width);
+    }
     /// The proposed c.
     UNROLLED_INLINE Vec<S> cell(Index unit, Index width) const {
         const Index first = coupled ? -1 : 0;
@@ -37,7 +39,8 @@ KeptStep<S> kept_step(const Backward<S>& b, const BackwardDirection<S>& d, Walke
 
 /// dW_hr = Σ dh ⊗ (o ⊙ tanh(c)); a part takes some of its rows.
 template <class S>
-void projection_gradient(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Scratch& scratch) {
+void projection_gradient(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts,
+                         Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     const Index H = b.spec.hidden, P = b.spec.output, begin = P * part / parts, end = P * (part + 1) / parts;
     if (begin >= end) return;
@@ -60,7 +63,8 @@ void projection_gradient(const Backward<S>& b, const BackwardDirection<S>& d, In
             }
         }
         for (Index k = 0; k < count; k += L)
-            transpose_block(d.dh + (from + k) * P + begin, P, count - k < L ? count - k : L, end - begin, columns + k, kChunkSteps);
+            transpose_block(d.dh + (from + k) * P + begin, P, count - k < L ? count - k : L, end - begin, columns + k,
+                            kChunkSteps);
         add_products<S>(side, rows, nullptr, count, H, columns, begin, end, packed);
     }
 }

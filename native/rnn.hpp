@@ -20,7 +20,9 @@ struct RnnGate {
         return {unit, unit, true, true};
     }
     template <class S>
-    UNROLLED_INLINE static const S* second(const Row<S>& row) { return row.h_in; }
+    UNROLLED_INLINE static const S* second(const Row<S>& row) {
+        return row.h_in;
+    }
 
     template <class S>
     UNROLLED_INLINE static void finish(const S* sums, Index panel, const Row<S>& row, const CellArgs<S>& cell) {

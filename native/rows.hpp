@@ -76,9 +76,12 @@ UNROLLED_INLINE void settle_h(const Row<S>& row, const CellArgs<S>& cell, Index 
 template <class S>
 UNROLLED_INLINE Vec<S> apply(Nonlinearity f, Vec<S> x) {
     switch (f) {
-        case Nonlinearity::relu: return relu<S>(x);
-        case Nonlinearity::sigmoid: return sigmoid<S>(x);
-        default: return tanh<S>(x);
+        case Nonlinearity::relu:
+            return relu<S>(x);
+        case Nonlinearity::sigmoid:
+            return sigmoid<S>(x);
+        default:
+            return tanh<S>(x);
     }
 }
 

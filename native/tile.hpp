@@ -54,7 +54,8 @@ struct TileArgs {
 /// Rows cut into tiles of nearly equal height: 32 = 6+6+5+5+5+5.
 struct Cut {
     Index tiles, base, extra;
-    explicit Cut(Index rows) : tiles((rows + kTallest - 1) / kTallest), base(tiles ? rows / tiles : 0), extra(tiles ? rows % tiles : 0) {}
+    explicit Cut(Index rows)
+        : tiles((rows + kTallest - 1) / kTallest), base(tiles ? rows / tiles : 0), extra(tiles ? rows % tiles : 0) {}
     Index height(Index tile) const { return base + (tile < extra ? 1 : 0); }
     Index begin(Index tile) const { return tile * base + (tile < extra ? tile : extra); }
 };
@@ -72,8 +73,7 @@ UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S>& se
 #pragma GCC unroll 2
         for (int p = 0; p < P; ++p)
 #pragma GCC unroll 4
-            for (int g = 0; g < Weights; ++g)
-                w[p][g] = load(weights + p * stride + (k * Weights + g) * kLanes<S>);
+            for (int g = 0; g < Weights; ++g) w[p][g] = load(weights + p * stride + (k * Weights + g) * kLanes<S>);
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
             const Vec<S> a = splat<S>(rows[r][k]);
@@ -99,9 +99,8 @@ __attribute__((noinline)) void tile(const TileArgs<S>& args, S* out) {
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
             for (int n = 0; n < N; ++n)
-                sums[p][r][n] = args.start[r] == nullptr
-                                    ? Vec<S>{}
-                                    : load(args.start[r] + p * args.start_stride + n * kLanes<S>);
+                sums[p][r][n] =
+                    args.start[r] == nullptr ? Vec<S>{} : load(args.start[r] + p * args.start_stride + n * kLanes<S>);
     accumulate<S, R, P, Sums::weights, N, Sums::first_last>(sums, args.first);
     accumulate<S, R, P, Sums::weights, N, Sums::second_last>(sums, args.second);
 #pragma GCC unroll 2
@@ -121,15 +120,22 @@ template <class S, class Sums>
 UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S>& args, S* out) {
     if (height == 1 && panels == 2) return tile<S, Sums, 1, 2>(args, out);
     switch (height) {
-        case 1: return tile<S, Sums, 1, 1>(args, out);
-        case 2: return tile<S, Sums, 2, 1>(args, out);
-        case 3: return tile<S, Sums, 3, 1>(args, out);
+        case 1:
+            return tile<S, Sums, 1, 1>(args, out);
+        case 2:
+            return tile<S, Sums, 2, 1>(args, out);
+        case 3:
+            return tile<S, Sums, 3, 1>(args, out);
 #if UNROLLED_REGISTERS >= 32
-        case 4: return tile<S, Sums, 4, 1>(args, out);
-        case 5: return tile<S, Sums, 5, 1>(args, out);
-        case 6: return tile<S, Sums, 6, 1>(args, out);
+        case 4:
+            return tile<S, Sums, 4, 1>(args, out);
+        case 5:
+            return tile<S, Sums, 5, 1>(args, out);
+        case 6:
+            return tile<S, Sums, 6, 1>(args, out);
 #endif
-        default: __builtin_unreachable();
+        default:
+            __builtin_unreachable();
     }
 }
 

@@ -97,7 +97,8 @@ struct Side {
 
     Parameters<S> parameters() const {
         const auto or_null = [](const std::vector<S>& v) { return v.empty() ? nullptr : v.data(); };
-        return {weight_ih.data(), weight_hh.data(), bias_ih.data(), bias_hh.data(), or_null(weight_hr), or_null(peephole)};
+        return {weight_ih.data(), weight_hh.data(),   bias_ih.data(),
+                bias_hh.data(),   or_null(weight_hr), or_null(peephole)};
     }
 
     Regularisers<S> masks(const Spec& spec) const {
@@ -112,7 +113,8 @@ struct Side {
 template <class S>
 void round_trip() {
     const Spec spec = draw_spec();
-    const Index T = draw(1, 12), B = draw(0, 14), D = draw(1, 2), H = spec.hidden, P = spec.output, threads = draw(1, 3);
+    const Index T = draw(1, 12), B = draw(0, 14), D = draw(1, 2), H = spec.hidden, P = spec.output,
+                threads = draw(1, 3);
     std::vector<std::int64_t> lengths;
     for (Index b = 0; b < B; ++b) lengths.push_back(draw(0, T));
     const bool is_ragged = draw(0, 1) == 1;
@@ -137,10 +139,12 @@ void round_trip() {
         Side<S>& side = *sides[static_cast<std::size_t>(i)];
         ForwardDirection<S>& f = forward.direction[i];
         f.reverse = i == 1, f.column = i * P, f.masks = side.masks(spec);
-        f.gates_packed = side.packed->gates(), f.projection_packed = side.packed->projection(), f.peephole = side.packed->peephole();
+        f.gates_packed = side.packed->gates(), f.projection_packed = side.packed->projection(),
+        f.peephole = side.packed->peephole();
         f.h_0 = side.h_0.data(), f.h_n = side.h_n.data();
         f.c_0 = has_c ? side.c_0.data() : nullptr, f.c_n = has_c ? side.c_n.data() : nullptr;
-        f.saved_gates = spec.saved_gates() ? side.gates.data() : nullptr, f.saved_cells = has_c ? side.cells.data() : nullptr;
+        f.saved_gates = spec.saved_gates() ? side.gates.data() : nullptr,
+        f.saved_cells = has_c ? side.cells.data() : nullptr;
         BackwardDirection<S>& b = backward.direction[i];
         b.reverse = f.reverse, b.column = f.column, b.masks = f.masks, b.parameters = side.parameters();
         b.h_0 = f.h_0, b.c_0 = f.c_0, b.saved_gates = side.gates.data(), b.saved_cells = side.cells.data();
@@ -167,8 +171,16 @@ void round_trip() {
     if (is_ragged || !first.mask.empty()) return;
     std::vector<S> h = first.h_0, c = first.c_0, h_n = poisoned<S>(B * P), c_n = poisoned<S>(B * H);
     for (Index t = 0; t < T; ++t) {
-        Step<S> step{spec, B, first.packed->gates(), first.packed->projection(), first.packed->peephole(),
-                     x.data() + t * B * spec.input, h.data(), has_c ? c.data() : nullptr, h_n.data(), has_c ? c_n.data() : nullptr};
+        Step<S> step{spec,
+                     B,
+                     first.packed->gates(),
+                     first.packed->projection(),
+                     first.packed->peephole(),
+                     x.data() + t * B * spec.input,
+                     h.data(),
+                     has_c ? c.data() : nullptr,
+                     h_n.data(),
+                     has_c ? c_n.data() : nullptr};
         run_step(step, first.packed->kernels(), threads);
         h.swap(h_n), c.swap(c_n);
     }

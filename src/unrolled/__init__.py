@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from unrolled.kernels import use_engine
-from unrolled.layers import GRU, LSTM, RNN, Recurrent
-
 if TYPE_CHECKING:
+    from unrolled.kernels import use_engine
+    from unrolled.layers import GRU, LSTM, RNN, Recurrent
     from unrolled.tasks import Model, load, train
 
 __version__ = "0.1.0"
 
 __all__ = ["GRU", "LSTM", "RNN", "Model", "Recurrent", "__version__", "load", "train", "use_engine"]
 
+_HOMES = {
+    "kernels": ("use_engine",),
+    "layers": ("GRU", "LSTM", "RNN", "Recurrent"),
+    "tasks": ("Model", "load", "train"),
+}
+_ROOMS = (
+    "cells",
+    "data",
+    "decoding",
+    "errors",
+    "kernels",
+    "layers",
+    "networks",
+    "scan",
+    "tasks",
+    "testing",
+    "training",
+)
+
 
 def __getattr__(name: str) -> Any:
-    # whoever only wants the layers does not wait for tokenisers and settings to be imported
-    if name in ("Model", "load", "train"):
-        from unrolled import tasks
-
-        return getattr(tasks, name)
+    if name in _ROOMS:
+        return importlib.import_module(f"unrolled.{name}")
+    # imported when first asked for: the command's help does not wait for torch, nor a layer for tokenisers
+    for room, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"unrolled.{room}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from unrolled.data import files
 from unrolled.data.files import check_encoding, decode, find_sources, text_lines
-from unrolled.storage import written_aside
 from unrolled.errors import ArgumentError, DataError, EncodingError, StorageError
+from unrolled.storage import written_aside
 
 TEXT = "Grüße\nan alle, 你好\n"
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from unrolled.cells import CELLS, GRUCell, LSTMCell
-from unrolled.kernels import Call, Direction, native
+from unrolled.kernels import Call, Direction, native, packed
 from unrolled.kernels.autograd import run_scan
 
 from .native_cases import ENGINE, flat, problem, solve
@@ -65,12 +65,12 @@ def test_packed_weights_are_packed_once_and_die_with_their_parameters() -> None:
     call = problem(GRUCell(), seed=5)
     key = id(call.directions[0].params["weight_ih"])
     ENGINE.infer(call)
-    entry = native._packed_weights[key]
+    entry = packed.packed_weights[key]
     ENGINE.infer(call)
-    assert native._packed_weights[key] is entry
+    assert packed.packed_weights[key] is entry
     del call, entry
     gc.collect()
-    assert key not in native._packed_weights
+    assert key not in packed.packed_weights
 
 
 def test_copies_and_shared_parameters() -> None:

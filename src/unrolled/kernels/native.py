@@ -7,11 +7,7 @@ without a C++ compiler; the engine then says so, and the dispatcher takes anothe
 
 from __future__ import annotations
 
-import functools
-import importlib
-import weakref
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,77 +15,26 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
-from unrolled.errors import ArgumentError
 from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
+from unrolled.kernels.packed import (
+    PackedWeights,
+    addresses,
+    cached,
+    compiled,
+    cpu_variant,
+    cpu_variants,
+    load,
+    pack,
+    packed_weights,
+    single_thread_reason,
+    spec,
+    use_cpu_variant,
+)
 from unrolled.scan import Masks
 
-_KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
-_NONLINEARITIES = {"tanh": 0, "relu": 1, "sigmoid": 2}
-#: the order in which the compiled module takes a direction's parameters
-_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
+__all__ = ["NativeEngine", "cpu_variant", "cpu_variants", "single_thread_reason", "use_cpu_variant"]
+
 _DTYPES = (torch.float32, torch.float64)
-
-
-@functools.cache
-def _load() -> tuple[ModuleType | None, str]:
-    """The compiled module, or None and why it is absent."""
-    try:
-        _native = importlib.import_module("unrolled._native")
-    except ImportError as error:
-        return None, f"the native engine was not built when unrolled was installed ({error})"
-    try:
-        _native.variant()
-    except ValueError as error:
-        raise ArgumentError(str(error)) from None
-    return _native, ""
-
-
-def cpu_variants() -> list[str]:
-    """The instruction sets that this build and machine have in common, narrowest first; empty if it was not built."""
-    module, _ = _load()
-    return [] if module is None else list(module.variants())
-
-
-def cpu_variant() -> str | None:
-    """The instruction set in use: the widest, or what the variable UNROLLED_CPU or `use_cpu_variant` asked for."""
-    module, _ = _load()
-    return None if module is None else str(module.variant())
-
-
-def use_cpu_variant(name: str) -> None:
-    """Use another instruction set from now on; for tests and measurements.
-
-    Raises:
-        ArgumentError: naming those that there are.
-    """
-    module, reason = _load()
-    if module is None:
-        raise ArgumentError(f"cpu variant {name!r}: {reason}")
-    if not module.use_variant(name):
-        raise ArgumentError(f"cpu variant: expected one of {', '.join(cpu_variants())}, found {name!r}")
-    _packed_weights.clear()
-
-
-def single_thread_reason() -> str | None:
-    """Why the engine keeps to the calling thread whatever `torch.get_num_threads` says, or None."""
-    module, reason = _load()
-    return reason if module is None else (str(module.why_single()) or None)
-
-
-def _spec(cell: Cell, input_size: int, hidden_size: int) -> Any:
-    """The compiled module's description of a cell and its sizes."""
-    module, _ = _load()
-    assert module is not None  # callers have asked `unavailable`
-    return module.Spec(
-        _KINDS[cell.name],
-        _NONLINEARITIES[cell.nonlinearity] if isinstance(cell, RNNCell) else 0,
-        isinstance(cell, LSTMCell) and cell.coupled,
-        isinstance(cell, LSTMCell) and cell.peephole,
-        not isinstance(cell, GRUCell) or cell.reset_after,
-        input_size,
-        hidden_size,
-        cell.state_sizes(hidden_size)[0],
-    )
 
 
 def _lacks(cell: Cell) -> str | None:
@@ -148,85 +93,6 @@ def _is_plain(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int]) -> boo
     )
 
 
-class _PackedEntry(NamedTuple):
-    """Packed weights, and what they were packed from."""
-
-    cell: Cell
-    refs: tuple[weakref.ref[Tensor], ...]
-    versions: tuple[int, ...]
-    packed: Any
-    dtype: torch.dtype
-    input_size: int
-    state_sizes: tuple[int, ...]
-    #: the compiled module's step
-    step: Any
-
-    def fits(self, cell: Cell, params: Params) -> bool:
-        """Whether those are still the same tensors with the same contents.
-
-        torch counts the writes to a tensor, but for those through `.data`; for these, a sample of every tensor's
-        elements is compared.
-        """
-        if (self.cell is not cell and self.cell != cell) or len(params) != len(self.refs):
-            return False
-        for ref, version, tensor in zip(self.refs, self.versions, params.values(), strict=True):
-            if ref() is not tensor or tensor._version != version:
-                return False
-        return bool(self.packed.matches(_addresses(params)))
-
-
-#: packed weights by the identity of their weight_ih, dropped when that tensor dies
-_packed_weights: dict[int, _PackedEntry] = {}
-
-
-def _addresses(tensors: Params) -> tuple[int, ...]:
-    """The addresses of parameters in the compiled module's order, 0 for those that are absent."""
-    return tuple(tensors[name].data_ptr() if name in tensors else 0 for name in _PARAMETERS)
-
-
-def _pack(cell: Cell, params: Params) -> Any:
-    """A packed copy of one direction's parameters."""
-    module, _ = _load()
-    assert module is not None
-    weight = params["weight_ih"]
-    spec = _spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates)
-    solid = {name: tensor.detach().contiguous() for name, tensor in params.items()}
-    return module.Packed(spec, weight.dtype is torch.float64, _addresses(solid))
-
-
-def _cached(cell: Cell, params: Params) -> _PackedEntry:
-    """A packed copy made once for the same parameters, until one of them changes."""
-    weight = params["weight_ih"]
-    key = id(weight)
-    entry = _packed_weights.get(key)
-    if entry is not None and entry.fits(cell, params):
-        return entry
-    module, _ = _load()
-    assert module is not None
-    # inference tensors count no versions, so that what is packed from them can't be trusted a second time
-    lasting = all(t.is_contiguous() and not t.is_inference() for t in params.values())
-    versions = tuple(t._version for t in params.values()) if lasting else ()
-    packed = _pack(cell, params)
-    refs = tuple(weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values())
-    entry = _PackedEntry(
-        cell,
-        refs,
-        versions,
-        packed,
-        weight.dtype,
-        weight.shape[1],
-        cell.state_sizes(weight.shape[0] // cell.num_gates),
-        module.step,
-    )
-    if lasting:
-        _packed_weights[key] = entry
-    return entry
-
-
-def _forget(key: int, _: weakref.ref[Tensor]) -> None:
-    _packed_weights.pop(key, None)
-
-
 def _strided(tensor: Tensor) -> tuple[int, int, int]:
     """Address and strides of a (T, B, ·) tensor."""
     return tensor.data_ptr(), tensor.stride(0), tensor.stride(1)
@@ -245,18 +111,16 @@ class _Regularisers(NamedTuple):
 
 
 def _regularisers(masks: Masks | None) -> _Regularisers:
-    module, _ = _load()
-    assert module is not None
-    addresses, rates, held = [0, 0, 0], [0.0, 0.0], []
+    mask_addresses, rates, held = [0, 0, 0], [0.0, 0.0], []
     if masks is not None:
         flags = masks.zoneout or ()
         for place, mask in enumerate((masks.recurrent, *flags)):
             if isinstance(mask, Tensor):
                 held.append(mask.contiguous())
-                addresses[place] = held[-1].data_ptr()
+                mask_addresses[place] = held[-1].data_ptr()
             elif mask is not None:
                 rates[place - 1] = float(mask)
-    return _Regularisers(module.Masks(tuple(addresses), *rates), tuple(held))
+    return _Regularisers(compiled().Masks(tuple(mask_addresses), *rates), tuple(held))
 
 
 class NativeEngine(Engine):
@@ -266,7 +130,7 @@ class NativeEngine(Engine):
 
     def unavailable(self) -> str | None:
         """That it was not built, if so."""
-        module, reason = _load()
+        module, reason = load()
         return None if module is not None else reason
 
     def refuses(self, call: Call) -> str | None:
@@ -313,19 +177,18 @@ class NativeEngine(Engine):
 
     def infer(self, call: Call) -> Result:
         """Run all directions; weights are packed once until they change."""
-        packed = [_cached(call.cell, d.params).packed for d in call.directions]
+        packed = [cached(call.cell, d.params).packed for d in call.directions]
         return self._forward(call, packed, training=False)[0]
 
     def forward(self, call: Call) -> tuple[Result, Saved]:
         """As `infer`, keeping gates, cell states and the output itself. Weights are packed anew."""
-        packed = [_pack(call.cell, d.params) for d in call.directions]
+        packed = [pack(call.cell, d.params) for d in call.directions]
         result, kept = self._forward(call, packed, training=True)
         return result, Saved((result.output, *kept))
 
     @staticmethod
     def _forward(call: Call, packed: list[Any], training: bool) -> tuple[Result, list[Tensor]]:
-        module, _ = _load()
-        assert module is not None
+        module = compiled()
         cell, x = call.cell, _readable(call.x)
         time, batch, hidden = x.shape[0], x.shape[1], call.hidden_size
         width, has_cell_state = call.output_size * len(call.directions), len(cell.state_names) == 2
@@ -350,14 +213,14 @@ class NativeEngine(Engine):
             if training and has_cell_state:
                 kept.append(x.new_empty((steps, hidden)))
                 saved[1] = kept[-1].data_ptr()
-            addresses = (
+            arrays = (
                 initial[0].data_ptr(),
                 initial[1].data_ptr() if has_cell_state else 0,
                 final[0].data_ptr(),
                 final[1].data_ptr() if has_cell_state else 0,
                 *saved,
             )
-            directions.append(module.ForwardDirection(weights, direction.reverse, addresses, masks.native))
+            directions.append(module.ForwardDirection(weights, direction.reverse, arrays, masks.native))
             states.append(final)
             held.append((initial, masks))
         module.forward(
@@ -375,8 +238,7 @@ class NativeEngine(Engine):
         self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
     ) -> Gradients:
         """BPTT by hand; the weights' gradients are one product over all steps."""
-        module, _ = _load()
-        assert module is not None
+        module = compiled()
         cell, x, doutput = call.cell, _readable(call.x), _readable(doutput)
         time, batch, hidden, width = x.shape[0], x.shape[1], call.hidden_size, call.output_size
         has_cell_state = len(cell.state_names) == 2
@@ -416,15 +278,15 @@ class NativeEngine(Engine):
             directions.append(
                 module.BackwardDirection(
                     direction.reverse,
-                    _addresses(params),
-                    _addresses(gradients),
+                    addresses(params),
+                    addresses(gradients),
                     tuple(0 if a is None else a.data_ptr() for a in arrays),
                     masks.native,
                 )
             )
             held.append((arrays, params, gradients, masks))
         module.backward(
-            _spec(cell, x.shape[2], hidden),
+            spec(cell, x.shape[2], hidden),
             x.dtype is torch.float64,
             directions,
             time,
@@ -440,7 +302,7 @@ class NativeEngine(Engine):
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
         """One step with no detour: no graph, no schedule, nothing allocated but the new states."""
-        entry = _packed_weights.get(id(params["weight_ih"]))
+        entry = packed_weights.get(id(params["weight_ih"]))
         if entry is None or not entry.fits(cell, params):
             entry = self._step_entry(cell, x, params)
             if entry is None:
@@ -476,7 +338,7 @@ class NativeEngine(Engine):
         entry.step(entry.packed, batch, x.data_ptr(), h.data_ptr(), 0, h_n.data_ptr(), 0, torch.get_num_threads())
         return (h_n,)
 
-    def _step_entry(self, cell: Cell, x: Tensor, params: Params) -> _PackedEntry | None:
+    def _step_entry(self, cell: Cell, x: Tensor, params: Params) -> PackedWeights | None:
         """Packed weights for steps, or None if the engine can't serve this cell with these parameters."""
         dtype = x.dtype
         if self.unavailable() is not None or _lacks(cell) is not None or dtype not in _DTYPES:
@@ -485,4 +347,4 @@ class NativeEngine(Engine):
             return None
         if _misshapen_parameters(cell, x, params) is not None:
             return None
-        return _cached(cell, params)
+        return cached(cell, params)
