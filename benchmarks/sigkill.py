@@ -31,7 +31,7 @@ def command(text: Path, out: Path, steps: int, *more: str) -> list[str]:
     """The command line of the run."""
     every = ["--log-every", "1", "--save-every", "7", "--evaluate-every", "15", "--sample-every", "15"]
     task = ["train", "generate", str(text), "--out", str(out), "--steps", str(steps), "--threads", "1", "--quiet"]
-    return [sys.executable, "-m", "unrolled", *task, *OPTIONS, *every, *more]
+    return [sys.executable, "-m", "unrolled.cli", *task, *OPTIONS, *every, *more]
 
 
 def losses(folder: Path) -> list[tuple[int, str, float]]:

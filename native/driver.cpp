@@ -18,7 +18,7 @@ namespace {
 /// Fewer multiply-adds than this are over before a second thread has begun.
 constexpr double kWorthAThread = 2.5e5;
 /// Weights beyond this no longer fit beside anything else in one core's cache, so that even a single step gains from
-/// a second core. Measured: docs/log.md.
+/// a second core. From the sizes of common caches (1 to 2 MiB a core), not from a measurement.
 constexpr Index kStepBytesOfOneThread = Index{3} << 19;
 
 /// Flushes denormal numbers to zero while it lives, in this thread: a vanishing gradient would else cost a hundred
