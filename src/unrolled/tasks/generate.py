@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -77,6 +76,18 @@ class GenerateOptions(Settings):
     coverage: Annotated[float, Field(gt=0, le=1)] = 0.3
     max_words: Annotated[int, Field(ge=1, le=20)] = 5
     prompt: str = "\n"
+
+
+class EvaluateOptions(Settings):
+    """How to evaluate; None reads the text as in training."""
+
+    encoding: str | None = None
+    errors: Literal["strict", "replace"] | None = None
+    format: Literal["auto", "text", "jsonl", "mbox", "eml"] | None = None
+    text_key: str | None = None
+    # whether completion is tried too, and at how many places
+    completion: bool = True
+    positions: Annotated[int, Field(ge=1)] = 1500
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,7 @@ class Generate(Task):
         progress(f"fitting the {kind} tokenizer", 0, None)
         texts = (piece.text for piece in read())
         # merges settle early: more text than this costs memory and changes nothing that matters
-        return fit_tokenizer(kind, islice(texts, MERGES_FROM >> 20) if kind == "bpe" else texts, size)
+        return fit_tokenizer(kind, first_characters(texts, MERGES_FROM) if kind == "bpe" else texts, size)
 
     def plan(self, material: Corpus, options: GenerateOptions, training: Mapping[str, Any]) -> Plan:
         """A network and a schedule by how many tokens there are, and how long they may be trained on."""
@@ -189,8 +200,13 @@ class Generate(Task):
         """The n-gram beside which the model is judged, and the cache of a model that was adapted to a writer."""
         if model.folder is not None and model.folder != folder and (model.folder / BASELINE).is_file():
             write_whole(folder / BASELINE, save_arrays(load_baseline(model.folder).to_arrays()))
+        from unrolled.tasks.personal import PERSONAL
+
         if model.cache is not None:
             model.cache.save(folder)
+        else:
+            # one of an earlier model in this folder would be mixed into predictions that it was not weighed for
+            (folder / PERSONAL).unlink(missing_ok=True)
 
     def load_cache(self, folder: Path, encoders: Tokenizer) -> Any:
         """A writer's n-gram."""
@@ -243,9 +259,10 @@ class Generate(Task):
         from unrolled.tasks.completion import fit_threshold
 
         options = GenerateOptions(**model.config.options)
+        # what a run that goes on had been adapted to, its new weights are not
+        model.fitted.clear()
         model.fitted["max_words"] = options.max_words
-        fitted = fit_threshold(model, material.dev.tokens, options.coverage, progress)
-        model.fitted.update(fitted)
+        model.fitted.update(fit_threshold(model, material.dev.tokens, options.coverage, progress))
 
     def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Nats and bits per character, perplexity, and how good completion is, beside the n-gram.
@@ -254,18 +271,23 @@ class Generate(Task):
             model: the model.
             paths: text as `train` reads it.
             progress: told how far it has come.
-            options: `encoding`, `errors`, `format`, `text_key` as in training; `completion` (False leaves it out);
-                `positions`, how many places completion is tried at.
+            options: the fields of `EvaluateOptions`.
+
+        Raises:
+            ArgumentError: an option is unknown or out of range.
+            DataError, StorageError: the text can't be read, or is too short.
         """
         from unrolled.tasks.completion import study_completion
 
         started = time.perf_counter()
-        given = GenerateOptions(**model.config.options).model_dump() | {
-            k: v for k, v in options.items() if k in ("encoding", "errors", "format", "text_key") and v is not None
+        chosen = EvaluateOptions(**options)
+        as_trained = GenerateOptions(**model.config.options)
+        reading: dict[str, Any] = {
+            name: getattr(as_trained if getattr(chosen, name) is None else chosen, name)
+            for name in ("encoding", "errors", "text_key", "format")
         }
         tokenizer: Tokenizer = model.encoders
-        keys = ("encoding", "errors", "text_key", "format")
-        with temporary_corpus(read_documents(paths, **{k: given[k] for k in keys}), tokenizer) as text:
+        with temporary_corpus(read_documents(paths, **reading), tokenizer) as text:
             if len(text) < 2:
                 raise DataError(f"the text has {len(text)} token; at least 2 are needed to predict any", str(paths[0]))
             progress("scoring the text", 0, None)
@@ -278,9 +300,8 @@ class Generate(Task):
                 counted = float(-baseline.log_probabilities(np.asarray(ids, dtype=np.int64))[1:].sum())
                 beside = {"model": f"{baseline.order}-gram, modified Kneser-Ney"}
                 beside |= text_metrics(counted, count, text, tokenizer)
-            if options.get("completion", True):
-                positions = options.get("positions") or 1500
-                own, other = study_completion(model, baseline, ids, positions, progress)
+            if chosen.completion:
+                own, other = study_completion(model, baseline, ids, chosen.positions, progress)
                 metrics["completion"] = own
                 if baseline is not None:
                     beside["completion"] = other
@@ -322,3 +343,12 @@ class Generate(Task):
     def stream(self, model: Model) -> TextSession:
         """A text in progress."""
         return TextSession(model)
+
+
+def first_characters(texts: Iterable[str], most: int) -> Iterator[str]:
+    """The beginning of a text that comes in pieces of any size, short documents above all: `most` characters of it."""
+    for text in texts:
+        if most <= 0:
+            return
+        yield text[:most]
+        most -= len(text)
