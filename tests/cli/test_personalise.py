@@ -28,6 +28,10 @@ def test_the_result_is_another_model_that_knows_the_writer(model: Path, sent: Pa
     [general] = unrolled("evaluate", model, sent, "--json", "--no-completion").json
     [own] = unrolled("evaluate", out, sent, "--json", "--no-completion").json
     assert own["metrics"]["loss"] < general["metrics"]["loss"] / 2
+    again = unrolled("personalise", model, sent, "--out", out, "--overwrite", "--threads", 1)
+    assert again.code == 0, again.err
+    # nothing of what was replaced lies about
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_folders_are_guarded(model: Path, sent: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def personalise(
     out: Annotated[Path, typer.Option(metavar="DIR", help="the folder for the adapted model", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the model in DIR")] = False,
     method: Annotated[
-        str | None, typer.Option(help="cache (seconds), finetune (minutes) or both", show_default=False)
+        str | None, typer.Option(help="cache (seconds; if not given), finetune (minutes) or both", show_default=False)
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="of training on, at most", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="of everything random", show_default=False)] = None,
@@ -39,14 +39,14 @@ def personalise(
 ) -> None:
     """
       unrolled personalise english-mail my-sent.mbox --out my-mail
-      unrolled personalise english-mail my-sent.mbox --out my-mail --method cache
+      unrolled personalise english-mail my-sent.mbox --out my-mail --method both --minutes 5
 
     Adapt a model to whoever wrote these texts, and write the result into another folder; the model itself stays as
     it is. Part of the texts is held back to find out how far to go.
     """
     use_threads(threads)
     from unrolled.tasks import load
-    from unrolled.tasks.run import claim
+    from unrolled.tasks.run import check_free, claimed
 
     if out.resolve() == model.resolve():
         raise ArgumentError(f"--out: {out} is the model itself; name another folder")
@@ -55,10 +55,9 @@ def personalise(
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with progress_line() as line:
         loaded = load(model)
-        if not overwrite:
-            claim(out, resume=False, overwrite=False)
+        check_free(out, overwrite=overwrite)
         adapted = loaded.personalise(paths, progress=line, **options)
         # what is replaced goes only when there is something to take its place
-        claim(out, resume=False, overwrite=overwrite)
-        adapted.save(out)
+        with claimed(out):
+            adapted.save(out)
     print(f"next: unrolled predict {out}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +82,16 @@ def train(
     chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
     chosen_device(TrainingSettings(**given).device)
     sources = Sources(_as_paths(paths), _as_paths(dev))
-    aside = claim(out, resume, overwrite)
-    config, material = _reopened(task, out, chosen) if resume else (None, None)
-    if config is None:
-        try:
+    check_free(out, resume, overwrite)
+    config, material = None, None
+    if resume:
+        make_folder(out)
+        config, material = _reopened(task, out, chosen)
+        if config is None:
             config, material = _begun(task, sources, chosen, given, out, progress)
-        except BaseException:
-            # data that can't be read leave everything as it was, an older model above all
-            if not resume:
-                shutil.rmtree(out, ignore_errors=True)
-                if aside is not None:
-                    aside.rename(out)
-            raise
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        with claimed(out):
+            config, material = _begun(task, sources, chosen, given, out, progress)
     settings = _settings(config, given)
     seed_everything(settings.seed)
     encoders = task.encoders(material)
@@ -137,33 +135,58 @@ def versions() -> dict[str, str]:
     return {"unrolled": unrolled.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def claim(out: Path, resume: bool, overwrite: bool) -> Path | None:
-    """Make sure that a model may be written into `out`, and make that folder.
-
-    Returns:
-        Where the model that is to be overwritten was moved to, if there was one.
+def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None:
+    """Make sure that a model may be written into `out`.
 
     Raises:
         OutputExistsError: something is there already.
-        StorageError: the folder can't be made or written.
+        StorageError: the folder can't be looked at.
     """
-    if out.exists() and not out.is_dir():
+    try:
+        is_file = out.exists() and not out.is_dir()
+        is_taken = out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        raise storage_error(error, out, "looking for an older model") from error
+    if is_file:
         raise OutputExistsError(f"{out}: is a file; name a folder for the model")
-    if out.is_dir() and any(out.iterdir()) and not resume:
+    if is_taken and not resume:
         if not overwrite:
             raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
         if not (out / CONFIG).is_file() and not (out / DATA).is_dir():
             raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
-        aside = out.with_name(f".{out.name}.overwritten")
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """An empty folder `out` to be filled; what was in it is gone when that succeeds, and back when it fails.
+
+    Raises:
+        StorageError: the folder can't be made, or what is in it not moved out of the way.
+    """
+    # absolute, since "." has no name
+    here = Path(os.path.abspath(out))
+    aside = here.with_name(f".{here.name}.overwritten")
+    is_taken = out.is_dir() and any(out.iterdir())
+    if is_taken:
         try:
-            shutil.rmtree(aside, ignore_errors=True)
-            out.rename(aside)
+            if aside.is_dir() and not (out / CONFIG).is_file():
+                # a run that was killed while it read its data left the older model there
+                shutil.rmtree(out)
+            else:
+                shutil.rmtree(aside, ignore_errors=True)
+                out.rename(aside)
         except OSError as error:
             raise storage_error(error, out, "moving the older model out of the way") from error
+    try:
         make_folder(out)
-        return aside
-    make_folder(out)
-    return None
+        yield
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        if is_taken:
+            aside.rename(out)
+        raise
+    if is_taken:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _begun(
