@@ -202,6 +202,9 @@ def finetuned(
         held: the part that says when to stop.
         options: how long, at most.
         progress: told of it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; nothing is kept.
     """
     network = copy.deepcopy(model.network)
     before = TrainingSettings(**model.config.training)
@@ -230,7 +233,9 @@ def finetuned(
     progress("training the network on the writer's text", 0, None)
     learner = LanguageModelLearner(network, held.tokens, held.characters / len(held))  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
-        fit(learner, windows, settings, folder)
+        if fit(learner, windows, settings, folder).interrupted:
+            # `fit` ends in order, but half a training is nobody's model
+            raise KeyboardInterrupt
     return network
 
 
