@@ -19,7 +19,7 @@ Threads = Annotated[
 ]
 Personal = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="texts or mail of one writer, to adapt to; takes minutes", show_default=False),
+    typer.Option(metavar="PATH", help="texts or mail of one writer, to adapt to", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 

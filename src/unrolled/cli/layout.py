@@ -18,8 +18,9 @@ class _ExamplesFirst:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if options.get("help"):
-            # click's mark for a paragraph whose lines are kept as they are
-            options["help"] = "\b\n" + inspect.cleandoc(options["help"])
+            # click's mark for a paragraph whose lines are kept as they are; the examples are indented by 2, of which
+            # `cleandoc`, which typer calls too, takes those of the first line away
+            options["help"] = "\b\n  " + inspect.cleandoc(options["help"]).lstrip()
         super().__init__(*args, **options)
 
     def format_help(self: Any, ctx: Any, formatter: Any) -> None:
@@ -63,8 +64,8 @@ def new_group(help_text: str, cls: type[Group] = Group) -> typer.Typer:
     )
 
 
-def lone_command(function: Any, name: str, help_text: str | None = None) -> Any:
+def lone_command(function: Any, name: str, help_text: str | None = None, short_help: str | None = None) -> Any:
     """A click command made of one function, outside of any group."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command, help=help_text, context_settings=CONTEXT)(function)
+    app.command(name, cls=Command, help=help_text, short_help=short_help, context_settings=CONTEXT)(function)
     return typer.main.get_command(app)

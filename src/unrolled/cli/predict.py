@@ -46,7 +46,7 @@ class Writing(BaseModel):
     repetition_penalty: float | None = Field(None, description="above 1: repeat less")
     frequency_penalty: float | None = Field(None, description="nats off for each time a token was used")
     presence_penalty: float | None = Field(None, description="nats off if a token was used")
-    no_repeat_ngram: int | None = Field(None, description="never write the same n tokens twice")
+    no_repeat_ngram: int | None = Field(None, description="do not write the same n tokens twice within 256")
     stop: list[str] | None = Field(None, description="end before this text; may be repeated")
 
 
@@ -175,13 +175,15 @@ def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:
         encoding, errors: as for `unrolled.data`.
 
     Raises:
+        ArgumentError: no such encoding, or way of handling errors.
         StorageError, DataError, EncodingError: as reading text does.
     """
-    from unrolled.data.files import decode, find_sources, text_lines
+    from unrolled.data.files import check_encoding, decode, find_sources, text_lines
 
     if path is None or str(path) == "-":
         yield from text_lines(standard_input(encoding, errors), STDIN)
         return
+    check_encoding(encoding, errors)
     for source in find_sources(path):
         yield from text_lines(decode(source.chunks(), source.name, encoding, errors), source.name)
 

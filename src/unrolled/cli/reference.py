@@ -16,10 +16,11 @@ TITLE = """# The command
 Every help page of `unrolled`, as `--help` prints it. Made by `make docs`; a test holds it to the code.
 
 Exit codes: 0 done, 1 a defect of ours, 2 something that you can put right (one line says what), 130 after Ctrl-C.
-Results go to standard output; progress and warnings that are not results go to standard error.
+Results go to standard output, everything else to standard error; what `train` and `demo` tell of the training is their
+result.
 
-Variables: `UNROLLED_ENGINE` forces an engine, `UNROLLED_CACHE` and `UNROLLED_MIRROR` say where data sets are kept and
-taken from, `UNROLLED_DEBUG=1` shows where an error arose.
+Variables: `UNROLLED_ENGINE` forces an engine, `UNROLLED_CPU` an instruction set of the native one, `UNROLLED_CACHE` and
+`UNROLLED_MIRROR` say where data sets are kept and taken from, `UNROLLED_DEBUG=1` shows where an error arose.
 """
 
 

@@ -87,7 +87,7 @@ def task_command(task: Task) -> Any:
         *parameters(TrainingSettings, "Training", first=FIRST, sure=False),
         *parameters(task.options, f"The task {task.name}"),
     ]
-    return lone_command(accepting(command, extra), task.name, task_help(task))
+    return lone_command(accepting(command, extra), task.name, task_help(task), task.summary)
 
 
 def task_help(task: Task) -> str:
@@ -119,9 +119,13 @@ def run(
     training: dict[str, Any],
 ) -> int:
     """Train, draw the plots, and say what to do next. Returns the exit code."""
+    from unrolled.data import find_sources
     from unrolled.tasks import train
     from unrolled.training import make_reporter
 
+    if personal:
+        # what is read last is missed first: training may take hours
+        find_sources(personal)
     with progress_line(quiet) as line:
         model = train(
             task,
