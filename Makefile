@@ -1,4 +1,4 @@
-# `make` alone says what there is. Everything happens in .venv, made with the Python named here.
+# `make` alone installs; `make help` says what there is. Everything happens in .venv, made with the Python named here.
 PYTHON ?= python3
 # of training, in `make demo`
 DEMO_MINUTES ?= 3
@@ -13,14 +13,15 @@ STAMP := $(VENV)/.installed
 # the package is installed in place: only what its build reads makes it necessary to install again
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
-.DEFAULT_GOAL := help
+.DEFAULT_GOAL := install
 .PHONY: help install demo test lint bench benchlayers benchtext docs clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 
-install: $(STAMP)  ## make .venv and install the package in it, with everything for development
+install: $(STAMP)  ## make .venv and install the package in it, with everything for development; what `make` alone does
+	@echo "installed in $(VENV); next: make demo, or make help"
 
 $(STAMP): $(BUILT_FROM)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
