@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 from unrolled.cli.reference import markdown
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def tables() -> ModuleType:
+    """The script that writes the README's tables; it is no part of the package."""
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_help_pages_are_up_to_date() -> None:
     assert (DOCS / "cli.md").read_text("utf-8") == markdown(), "run `make docs`"
+
+
+def test_the_map_and_the_results_in_the_readme_are_up_to_date() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme == tables().updated(readme), "run `python benchmarks/tables.py`"
