@@ -21,6 +21,18 @@ Personal = Annotated[
     list[Path] | None,
     typer.Option(metavar="PATH", help="texts or mail of one writer, to adapt to", show_default=False),
 ]
+#: of the options below, how texts are read, in the help pages
+AS_IN_TRAINING = "As in training"
+Encoding = Annotated[str | None, typer.Option(rich_help_panel=AS_IN_TRAINING, help="of text files", show_default=False)]
+Errors = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=AS_IN_TRAINING, help="strict or replace: bytes that are no text", show_default=False),
+]
+Format = Annotated[str | None, typer.Option(rich_help_panel=AS_IN_TRAINING, help="of the files", show_default=False)]
+TextKey = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=AS_IN_TRAINING, help="where a line of JSONL has its text", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 

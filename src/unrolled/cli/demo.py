@@ -77,7 +77,7 @@ def demo(
         if model.config.result["interrupted"]:
             line.clear()
             print(f"\nStopped. The model so far is in {model_folder}; to go on:")
-            print(f"  unrolled train generate {train_text} --dev {dev_text} --out {model_folder} --resume")
+            print(f"  {command()} train generate {train_text} --dev {dev_text} --out {model_folder} --resume")
             return INTERRUPTED
         judge(model, dev_text, line)
         complete(model)
@@ -214,10 +214,6 @@ def complete(model: Model) -> None:
 
 def farewell(model: Path, dev_text: Path) -> None:
     """What to type next."""
-    command = "unrolled"
-    if Path(sys.prefix, "bin", command).is_file() and sys.prefix != sys.base_prefix:
-        home = Path(sys.prefix)
-        command = f"{home.name if home.parent == Path.cwd() else home}/bin/unrolled"
     print("Next:")
     for words, meaning in (
         (f"predict {model}", "type with it: grey text is a suggestion, Tab accepts it"),
@@ -225,7 +221,16 @@ def farewell(model: Path, dev_text: Path) -> None:
         (f"evaluate {model} {dev_text}", "all its metrics, completion too"),
         ("train generate YOUR-TEXT --out my-model", "teach one on your own text or mail"),
     ):
-        print(f"  {command} {words}\n      {meaning}")
+        print(f"  {command()} {words}\n      {meaning}")
+
+
+def command() -> str:
+    """The command as it can be typed here: by its path, if it lies in an environment of its own."""
+    name = "unrolled"
+    if Path(sys.prefix, "bin", name).is_file() and sys.prefix != sys.base_prefix:
+        home = Path(sys.prefix)
+        return f"{home.name if home.parent == Path.cwd() else home}/bin/{name}"
+    return name
 
 
 def _characters(path: Path) -> str:

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import AsJson, ModelFolder, Personal, Threads, adapted, use_threads
+from unrolled.cli.arguments import (
+    AsJson,
+    Encoding,
+    Errors,
+    Format,
+    ModelFolder,
+    Personal,
+    TextKey,
+    Threads,
+    adapted,
+    use_threads,
+)
 from unrolled.cli.console import print_json, progress_line
 
 if TYPE_CHECKING:
     from unrolled.tasks import Evaluation
-
-Given = "As in training"
 
 
 def evaluate(
@@ -30,14 +39,10 @@ def evaluate(
     ] = None,
     personal: Personal = None,
     threads: Threads = None,
-    encoding: Annotated[str, typer.Option(rich_help_panel=Given, help="of text files", show_default=False)] = "",
-    errors: Annotated[
-        str, typer.Option(rich_help_panel=Given, help="strict or replace: bytes that are no text", show_default=False)
-    ] = "",
-    format: Annotated[str, typer.Option(rich_help_panel=Given, help="of the files", show_default=False)] = "",
-    text_key: Annotated[
-        str, typer.Option(rich_help_panel=Given, help="where a line of JSONL has its text", show_default=False)
-    ] = "",
+    encoding: Encoding = None,
+    errors: Errors = None,
+    format: Format = None,
+    text_key: TextKey = None,
 ) -> None:
     """
       unrolled evaluate my-model held-out.txt
@@ -51,7 +56,7 @@ def evaluate(
     from unrolled.tasks import load
 
     given = {"positions": positions, "encoding": encoding, "errors": errors, "format": format, "text_key": text_key}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "")}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not completion:
         options["completion"] = False
     with progress_line() as line:

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import ModelFolder, Threads, use_threads
+from unrolled.cli.arguments import Encoding, Errors, Format, ModelFolder, TextKey, Threads, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.errors import ArgumentError
-
-Given = "As in training"
 
 
 def personalise(
@@ -25,17 +23,10 @@ def personalise(
     minutes: Annotated[float | None, typer.Option(help="of training on, at most", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="of everything random", show_default=False)] = None,
     threads: Threads = None,
-    encoding: Annotated[
-        str | None, typer.Option(rich_help_panel=Given, help="of text files", show_default=False)
-    ] = None,
-    errors: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=Given, help="strict or replace: bytes that are no text", show_default=False),
-    ] = None,
-    format: Annotated[str | None, typer.Option(rich_help_panel=Given, help="of the files", show_default=False)] = None,
-    text_key: Annotated[
-        str | None, typer.Option(rich_help_panel=Given, help="where a line of JSONL has its text", show_default=False)
-    ] = None,
+    encoding: Encoding = None,
+    errors: Errors = None,
+    format: Format = None,
+    text_key: TextKey = None,
 ) -> None:
     """
       unrolled personalise english-mail my-sent.mbox --out my-mail
