@@ -22,19 +22,18 @@ import unrolled
 from unrolled.training import make_reporter, read_metrics
 
 
-def bodies(path: Path) -> Iterator[str]:
-    """The body of each message of a split."""
-    lines: list[str] = []
-    inside = False
+def messages(path: Path) -> Iterator[tuple[str, str]]:
+    """The mailbox and the body of each message of a split."""
+    owner, lines, inside = "", [""], False
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             if line.startswith("@file "):
-                lines, inside = [], True
+                owner, lines, inside = line[6:].split("_")[0].strip(), [], True
             elif line.startswith("@subject") and inside:
                 inside = False
                 text = "".join(lines).strip()
                 if text:
-                    yield text + "\n"
+                    yield owner, text + "\n"
             elif inside:
                 lines.append(line)
 
@@ -60,7 +59,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split in ("train", "dev", "test"):
         with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(body) + "\n" for body in bodies(args.data / f"{split}.txt.gz"))
+            file.writelines(json.dumps(body) + "\n" for _, body in messages(args.data / f"{split}.txt.gz"))
 
     model = unrolled.train(
         "generate",

@@ -10,15 +10,14 @@ messages in each of them are split by a hash into those to adapt to (75 %) and t
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from aeslc import messages
 from machine import provenance
 
 import unrolled
@@ -26,22 +25,6 @@ from unrolled.tasks import Model
 
 OWNERS = ("shackleton-s", "dasovich-j", "nemec-g", "mann-k")
 METHODS = ("none", "cache", "finetune", "both")
-
-
-def messages(path: Path) -> Iterator[tuple[str, str]]:
-    """The mailbox and the body of each message of a split."""
-    owner, lines, inside = "", [""], False
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("@file "):
-                owner, lines, inside = line[6:].split("_")[0].strip(), [], True
-            elif line.startswith("@subject") and inside:
-                inside = False
-                text = "".join(lines).strip()
-                if text:
-                    yield owner, text + "\n"
-            elif inside:
-                lines.append(line)
 
 
 def write_texts(data: Path, folder: Path) -> None:
