@@ -138,7 +138,7 @@ def _read_jsonl(source: Source, encoding: str, errors: str, text_key: str) -> It
             if text_key not in value:
                 keys = ", ".join(map(repr, list(value)[:8])) or "none"
                 raise DataError(
-                    f"no key {text_key!r} in this object (keys: {keys}); name the right one as text_key",
+                    f"no key {text_key!r} in this object (keys: {keys}); name the right one with --text-key",
                     source.name,
                     number,
                 )
