@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,12 @@ def make_text(sentences: int, seed: int) -> str:
 
 TINY = {"hidden_size": 48, "num_layers": 1, "embedding_size": 16, "batch_size": 8, "window": 24, "dropout": 0.0}
 FAST = {"lr": 0.02, "log_every": 1, "evaluate_every": 60, "sample_every": 0, "seed": 7}
+
+
+def learn(path: Path, out: Path, *, options: dict[str, Any] | None = None, **given: Any) -> Model:
+    dev = given.pop("dev", ())
+    chosen = {"tokens": "char", **TINY, **(options or {})}
+    return train("generate", path, out, dev=dev, options=chosen, **{**FAST, "steps": 3, **given})
 
 
 @pytest.fixture(scope="session", autouse=True)
