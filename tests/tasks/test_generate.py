@@ -23,7 +23,7 @@ from unrolled.errors import (
     ModelError,
     StorageError,
 )
-from unrolled.tasks import Model, load
+from unrolled.tasks import Model, load, text_scoring
 from unrolled.tasks.baselines import NGram
 from unrolled.tasks.language_model import score, token_log_probabilities
 from unrolled.tasks.predictions import Completion, GeneratedText
@@ -85,6 +85,16 @@ def test_the_baseline_is_the_ngram_of_the_training_text(trained: Trained, corpus
     found = model.evaluate(corpus / "dev.txt", completion=False).baseline
     assert found["loss"] == pytest.approx(expected, rel=1e-9)
     assert found["model"] == "6-gram, modified Kneser-Ney"
+
+
+def test_the_baseline_says_the_same_in_pieces(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = trained("char").folder
+    assert folder is not None
+    ngram, ids = text_scoring.load_baseline(folder), trained("char").encoders.encode(make_text(10, 5))
+    whole = -ngram.log_probabilities(ids)[1:].sum()
+    for chunk in (1, 3, 64, len(ids)):
+        monkeypatch.setattr(text_scoring, "CHUNK", chunk)
+        assert text_scoring.ngram_nats(ngram, ids) == pytest.approx(whole, rel=1e-12)
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 32])

@@ -35,7 +35,7 @@ from unrolled.tasks.language_model import LanguageModelLearner, language_model, 
 from unrolled.tasks.language_model_plan import plan_language_model
 from unrolled.tasks.model import Model
 from unrolled.tasks.predictions import Completion, GeneratedText
-from unrolled.tasks.text_scoring import BASELINE, load_baseline, temporary_corpus, text_metrics
+from unrolled.tasks.text_scoring import BASELINE, load_baseline, ngram_nats, temporary_corpus, text_metrics
 from unrolled.tasks.text_session import TextSession
 from unrolled.training import Batches, Learner, TrainingSettings
 
@@ -297,9 +297,8 @@ class Generate(Task):
             metrics = text_metrics(nats, count, text, tokenizer)
             beside: dict[str, Any] = {}
             if baseline is not None:
-                counted = float(-baseline.log_probabilities(np.asarray(ids, dtype=np.int64))[1:].sum())
                 beside = {"model": f"{baseline.order}-gram, modified Kneser-Ney"}
-                beside |= text_metrics(counted, count, text, tokenizer)
+                beside |= text_metrics(ngram_nats(baseline, ids), count, text, tokenizer)
             if chosen.completion:
                 own, other = study_completion(model, baseline, ids, chosen.positions, progress)
                 metrics["completion"] = own

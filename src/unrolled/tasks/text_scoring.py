@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
@@ -19,6 +20,8 @@ from unrolled.storage import storage_error
 from unrolled.tasks.baselines import NGram
 
 BASELINE = "baseline.safetensors"
+#: tokens that an n-gram scores at a time: memory does not grow with the text
+CHUNK = 1 << 20
 
 
 @contextmanager
@@ -50,6 +53,16 @@ def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer)
     if tokenizer.unknown_id is not None:
         metrics["unknown_characters"] = int(np.count_nonzero(text.tokens == tokenizer.unknown_id))
     return metrics
+
+
+def ngram_nats(ngram: NGram, tokens: NDArray[Any]) -> float:
+    """−Σ ln p of each token of a text but the first, nats, for tokens (N,) that may be a mapped file."""
+    nats = 0.0
+    for at in range(0, len(tokens), CHUNK):
+        context, part = tokens[max(0, at - ngram.order) : at], tokens[at : at + CHUNK]
+        log_probs = ngram.log_probabilities(np.asarray(part, dtype=np.int64), context)
+        nats -= float((log_probs if at else log_probs[1:]).sum())
+    return nats
 
 
 def load_baseline(folder: Path) -> NGram:
