@@ -19,7 +19,7 @@ def provenance(command: str | None = None) -> dict[str, Any]:
     """Machine, versions, date and command of a measurement."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "command": command or "python " + shlex.join([_relative(sys.argv[0]), *sys.argv[1:]]),
+        "command": command or "python " + shlex.join(map(_shortened, sys.argv)),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
         "versions": {
             "unrolled": unrolled.__version__,
@@ -30,10 +30,12 @@ def provenance(command: str | None = None) -> dict[str, Any]:
     }
 
 
-def _relative(path: str) -> str:
-    root = Path(__file__).resolve().parents[1]
-    resolved = Path(path).resolve()
-    return str(resolved.relative_to(root)) if resolved.is_relative_to(root) else resolved.name
+def _shortened(argument: str) -> str:
+    """An argument as others can use it: paths in here from the root, paths elsewhere by their last name."""
+    root, path = Path(__file__).resolve().parents[1], Path(argument)
+    if path.is_absolute():
+        return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+    return argument
 
 
 def _cpu() -> str:

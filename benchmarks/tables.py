@@ -29,17 +29,16 @@ def result(name: str) -> dict[str, Any] | None:
 def results_table() -> str:
     """One row a measurement, with its file."""
     rows = ["| what | measured | beside it | file |", "|---|---|---|---|"]
-    for minutes in ("3", "60"):
+    runs = [json.loads(p.read_text(encoding="utf-8")) for p in RESULTS.glob("tinyshakespeare-*min.json")]
+    for found in sorted(runs, key=lambda run: float(run["minutes"])):
+        minutes, threads = f"{found['minutes']:g}", found["machine"]["threads"]
         name = f"tinyshakespeare-{minutes}min.json"
-        found = result(name)
-        if found is None:
-            continue
-        published = ", ".join(f"{k}: {v}" for k, v in found["published"].items() if minutes in ("60",) or "CPU" in k)
+        beside = [f"{found['baseline']['model'].split(',')[0]}: {found['baseline']['nats_per_character']:.3f}"]
+        beside += [f"{what}: {value}" for what, value in found["published"].items()]
         rows.append(
-            f"| tinyshakespeare, last 10 %, after {minutes} minutes on {found['machine']['threads']} "
-            f"thread{'s' * (found['machine']['threads'] != 1)} ({found['parameters'] / 1e6:.2f} M parameters) "
-            f"| **{found['result']['nats_per_character']:.3f}** nats/char "
-            f"| {found['baseline']['model'].split(',')[0]}: {found['baseline']['nats_per_character']:.3f}; {published} "
+            f"| tinyshakespeare, last 10 %, after {minutes} minutes on {threads} thread{'s' * (threads != 1)} "
+            f"({found['parameters'] / 1e6:.2f} M parameters) "
+            f"| **{found['result']['nats_per_character']:.3f}** nats/char | {'; '.join(beside)} "
             f"| [{name}](benchmarks/results/{name}) |"
         )
     for kind in ("char", "bpe"):
@@ -56,6 +55,10 @@ def results_table() -> str:
         ]
     rows += _memory_rows() + _sigkill_rows()
     return "\n".join(rows)
+
+
+def _share(value: float | None) -> str:
+    return "—" if value is None else f"{100 * value:.1f} %"
 
 
 def _completion_rows(ours: dict[str, Any], other: dict[str, Any], name: str) -> list[str]:

@@ -79,7 +79,9 @@ class TokenFile:
             digest.update(self.tokens[at : at + (1 << 20)].tobytes())
             self.release()
         if digest.hexdigest() != self.fingerprint:
-            raise DataError("damaged: its content does not have its checksum; delete it and encode again", self.path)
+            raise DataError(
+                "damaged: its content does not have its checksum; encode it again (train with --overwrite)", self.path
+            )
 
     @classmethod
     def open(cls, path: str | Path, tokenizer: Tokenizer) -> TokenFile:
@@ -95,9 +97,13 @@ class TokenFile:
         path = Path(path)
         header = _read_header(path)
         if header["tokenizer_fingerprint"] != tokenizer.fingerprint:
-            raise DataError("was encoded with another tokenizer; delete it and encode the corpus again", path)
+            raise DataError(
+                "was encoded with another tokenizer; encode the corpus again (train with --overwrite)", path
+            )
         if header["vocabulary_size"] != tokenizer.vocabulary_size:
-            raise DataError("corrupt: its vocabulary is not its tokenizer's; delete it and encode again", path)
+            raise DataError(
+                "corrupt: its vocabulary is not its tokenizer's; encode it again (train with --overwrite)", path
+            )
         return cls(path, header)
 
 
@@ -182,7 +188,7 @@ def _read_header(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(raw[len(_MAGIC) :].decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise DataError("torn or corrupt header; delete it and encode the corpus again", path) from error
+        raise DataError("torn or corrupt header; encode the corpus again (train with --overwrite)", path) from error
     version = fields.get("version") if isinstance(fields, dict) else None
     if type(version) is int and version > VERSION:
         raise DataError(f"format version {version} is later than what this release reads, {VERSION}; upgrade", path)
@@ -193,8 +199,10 @@ def _read_header(path: Path) -> dict[str, Any]:
         or not all(isinstance(fields.get(name), str) for name in strings)
         or fields["dtype"] != _dtype(fields["vocabulary_size"]).name
     ):
-        raise DataError("corrupt header; delete it and encode the corpus again", path)
+        raise DataError("corrupt header; encode the corpus again (train with --overwrite)", path)
     expected = _HEADER + fields["tokens"] * _dtype(fields["vocabulary_size"]).itemsize
     if size != expected or not fields["tokens"]:
-        raise DataError(f"torn: {size} bytes instead of {expected}; delete it and encode the corpus again", path)
+        raise DataError(
+            f"torn: {size} bytes instead of {expected}; encode the corpus again (train with --overwrite)", path
+        )
     return fields

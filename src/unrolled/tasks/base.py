@@ -171,6 +171,14 @@ class Task(ABC):
         """
         raise ArgumentError(f"the task {self.name!r} can't be adapted to a person")
 
+    def check_fitted(self, fitted: Mapping[str, Any]) -> None:
+        """See that what `finish` put into a model's config.json is what this task can work with.
+
+        Raises:
+            ArgumentError: naming the value.
+        """
+        return
+
     @abstractmethod
     def build(self, network: Mapping[str, Any], encoders: Any) -> nn.Module:
         """The untrained network.

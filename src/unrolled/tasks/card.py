@@ -47,7 +47,7 @@ def write_card(model: Model, folder: Path) -> None:
         *_table({"outcome": result.get("reason", ""), "steps": result.get("step"), "epochs": result.get("epoch")}),
         f"- time: {float(result.get('seconds') or 0) / 60:.1f} minutes with {result.get('threads')} threads",
         "",
-        "Settings: " + ", ".join(f"`{k}={v}`" for k, v in config.training.items() if v not in (None, 0, "none")) + ".",
+        "Settings: " + ", ".join(f"`{k}={v}`" for k, v in config.training.items() if v is not None) + ".",
         "",
         "## Result on the development data",
         "",

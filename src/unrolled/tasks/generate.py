@@ -148,6 +148,8 @@ class Generate(Task):
         """Map the files that `prepare` wrote."""
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         train, dev = (TokenFile.open(folder / DATA / f"{name}.tokens", tokenizer) for name in ("train", "dev"))
+        for tokens in (train, dev):
+            tokens.verify()
         return Corpus(tokenizer, train, dev, load_baseline(folder))
 
     def _tokenizer(self, read: Any, options: GenerateOptions, progress: Progress) -> Tokenizer:
@@ -161,7 +163,9 @@ class Generate(Task):
                 count += len(piece.text)
             kind = "char" if count < CHARACTERS_BELOW and len(alphabet) < ALPHABET_BELOW else "bpe"
         progress(f"fitting the {kind} tokenizer", 0, None)
-        texts = (piece.text for piece in read())
+        # a document's last word and the next one's first are no neighbours
+        ending = "\n" if kind == "bpe" else ""
+        texts = (piece.text + ending * piece.ends_document for piece in read())
         # merges settle early: more text than this costs memory and changes nothing that matters
         return fit_tokenizer(kind, first_characters(texts, MERGES_FROM) if kind == "bpe" else texts, size)
 
@@ -226,6 +230,14 @@ class Generate(Task):
             return score(model.network, text)
         log_probs = model.cache.log_probabilities(model.network, text)
         return -float(log_probs.sum()), len(log_probs)
+
+    def check_fitted(self, fitted: Mapping[str, Any]) -> None:
+        """The threshold is a number or None, and the number of words is one."""
+        limit, words = fitted.get("threshold"), fitted.get("max_words", 1)
+        if not (limit is None or (isinstance(limit, (int, float)) and limit <= 0)):
+            raise ArgumentError(f"threshold: expected nats per token, at most 0, found {limit!r}")
+        if not isinstance(words, int) or words < 1:
+            raise ArgumentError(f"max_words: expected an integer of at least 1, found {words!r}")
 
     def build(self, network: Mapping[str, Any], encoders: Tokenizer) -> SyncedNetwork:
         """Embedding, recurrent stack, output."""

@@ -19,6 +19,7 @@ from unrolled.errors import ArgumentError, ModelError, StorageError
 from unrolled.layers import fingerprint
 from unrolled.storage import make_folder, storage_error, write_whole
 from unrolled.tasks.base import Evaluation, Progress, Task, silent
+from unrolled.tasks.card import write_card
 
 FORMAT = "unrolled.model"
 VERSION = 1
@@ -35,6 +36,7 @@ class ModelConfig(BaseModel):
         training: the training settings.
         batching: batch size, window and the like.
         data: what the model was trained on: fingerprint and counts.
+        sources: name, files and bytes of each path it was read from.
         fitted: what was fitted after training, e.g. thresholds.
         result: the outcome of training; empty while it goes on.
         versions: of unrolled, torch and Python, at training.
@@ -50,6 +52,7 @@ class ModelConfig(BaseModel):
     training: dict[str, Any]
     batching: dict[str, Any] = {}
     data: dict[str, Any] = {}
+    sources: dict[str, list[list[Any]]] = {}
     fitted: dict[str, Any] = {}
     result: dict[str, Any] = {}
     versions: dict[str, str] = {}
@@ -155,6 +158,7 @@ class Model:
         self.task.save_extras(self, folder)
         # one key only: safetensors writes several in a random order, and equal models are to be equal files
         write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt"}))
+        write_card(self, folder)
         write_config(folder, self.config)
         self.folder = folder
 
@@ -210,6 +214,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
         if not config.result:
             raise ModelError(f"{folder}: training has not come to an end yet; go on with unrolled train … --resume")
         raise ModelError(f"{path}: missing; restore it from a copy of the model")
+    try:
+        task.check_fitted(config.fitted)
+    except ArgumentError as error:
+        raise ModelError(f"{folder / CONFIG}: corrupt, {error}") from error
     encoders = task.load_encoders(folder)
     try:
         tensors = load_tensors(path.read_bytes())

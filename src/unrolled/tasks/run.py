@@ -18,10 +18,9 @@ from unrolled.errors import ArgumentError, ModelError, OutputExistsError
 from unrolled.settings import Settings
 from unrolled.storage import make_folder, storage_error
 from unrolled.tasks.base import DATA, Progress, Sources, Task, silent
-from unrolled.tasks.card import write_card
 from unrolled.tasks.catalog import task_named
 from unrolled.tasks.model import CONFIG, Model, ModelConfig, read_config, write_config
-from unrolled.training import FitResult, Reporter, TrainingSettings, fit, seed_everything
+from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
 
 log = logging.getLogger("unrolled.tasks")
 
@@ -87,6 +86,9 @@ def train(
     if resume:
         make_folder(out)
         config, material = _reopened(task, out, chosen)
+        if config is not None and config.sources != _described(sources):
+            warning = f"{out}: goes on with the data it was begun with; PATH and --dev as given now differ from them"
+            (reporter or QuietReporter()).notice(warning)
         if config is None:
             config, material = _begun(task, sources, chosen, given, out, progress)
     else:
@@ -205,10 +207,25 @@ def _begun(
         training=plan.training.model_dump(),
         batching=plan.batching,
         data=task.describe(material),
+        sources=_described(sources),
         versions=versions(),
     )
     write_config(out, config)
     return config, material
+
+
+def _described(sources: Sources) -> dict[str, list[list[Any]]]:
+    """Name and bytes of every file named, so that a resumed run can tell whether it is given others."""
+
+    def entries(paths: tuple[Path, ...]) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        for path in paths:
+            files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            size = sum(p.stat().st_size for p in files if p.is_file())
+            found.append([path.name, len(files), size])
+        return found
+
+    return {"train": entries(sources.train), "dev": entries(sources.dev)}
 
 
 def _reopened(task: Task, out: Path, chosen: Settings) -> tuple[ModelConfig | None, Any]:
@@ -277,7 +294,6 @@ def _finish(
     if not result.interrupted:
         model.task.finish(model, material, progress)
     model.save(out)
-    write_card(model, out)
 
 
 def _as_paths(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:

@@ -35,6 +35,8 @@ CHUNK = 1024
 #: up to so many are read by single steps
 FEW = 4
 BEAM = 4
+#: tokens that a session remembers for the penalties on repetition
+RECENT = 256
 #: hypotheses less probable than this are given up, nats: what is right once in 3,000 times is of no use, and searching
 #: for it takes most of the time (on e-mail, ExactMatch and keystrokes saved are the same as with -30)
 LEAST_LOG_PROB = -8.0
@@ -46,8 +48,8 @@ MAX_TOKENS = {"char": 32, "byte": 32, "bpe": 12}
 class TextSession:
     """A stream of text through a causal model. Pushing in pieces, or whole, leads to the same state.
 
-    A session holds no history: a state of fixed size, and for BPE the last few characters whose tokens what follows
-    may still change.
+    A session is of fixed size however long the text: a state, the last few tokens, and for BPE the last few characters
+    whose tokens what follows may still change.
 
     Args:
         model: a `generate` model.
@@ -70,9 +72,9 @@ class TextSession:
         """Begin again, with nothing typed."""
         self._state = self._stepper.start(1)
         self._logits: Tensor | None = None
-        self._pending, self._position = "", 0
+        self._pending, self._position, self._recent = "", 0, list[int]()
         self._read([self._start_token()])
-        self._position = 0
+        self._position, self._recent = 0, []
         return self
 
     def push(self, text: str) -> TextSession:
@@ -190,7 +192,7 @@ class TextSession:
     @property
     def state(self) -> StreamState:
         """The stream so far, to be saved; bound to this model."""
-        extra = {"pending": self._pending}
+        extra = {"pending": self._pending, "recent": self._recent}
         return StreamState((self._state, self._logits), self._position, self._model.fingerprint, extra)
 
     def save(self, path: str | Path) -> None:
@@ -206,6 +208,7 @@ class TextSession:
         saved = StreamState.load(path, self._model.fingerprint)
         self._state, self._logits = saved.tensors
         self._position, self._pending = saved.position, str(saved.extra.get("pending", ""))
+        self._recent = [int(token) for token in saved.extra.get("recent", [])]
         return self
 
     def _settled(self) -> TextSession:
@@ -227,6 +230,7 @@ class TextSession:
 
         drawn = sample(
             self._stepper, self._state, self._known_logits(), max_tokens=max_tokens, options=shaped,
+            history=torch.tensor([self._recent], dtype=torch.int64, device=self._device),
             stop=is_over, generator=[generator],
         )  # fmt: skip
         longest = max(map(len, stop), default=1)
@@ -251,6 +255,8 @@ class TextSession:
 
     def _read(self, ids: list[int]) -> None:
         self._position += len(ids)
+        # for the penalties on repetition, which look back this far; a new list, since forks share the old one
+        self._recent = [*self._recent, *ids[-RECENT:]][-RECENT:]
         if ids:
             self._logits, self._state = _read_on(self._stepper, ids, self._state, self._device)
 
