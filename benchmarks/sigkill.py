@@ -79,23 +79,22 @@ def main() -> None:
     draw = random.Random(args.seed)
     kills, broken = [], []
     killed = args.out / "killed"
-    for number in range(args.kills):
+    while len(kills) < args.kills:
         process = subprocess.Popen(command(text, killed, args.steps, "--resume"))
         delay = draw.uniform(0.5, 0.5 * whole)
         try:
             process.wait(delay)
-            print(f"kill {number + 1}: the run had ended before", flush=True)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.returncode == 0:
+            # it came to its end before its moment: begin anew, so that every kill hits a running process
+            shutil.rmtree(killed)
+            continue
         reached = losses(killed)[-1][0] if (killed / "metrics.jsonl").exists() and losses(killed) else 0
         broken += unreadable(killed)
         kills.append({"after_seconds": delay, "step": reached})
-        print(f"kill {number + 1} after {delay:.1f} s, at step {reached}", flush=True)
-        if process.returncode == 0:
-            # killed too often too late: begin anew, so that every kill hits a running process
-            kills.pop()
-            shutil.rmtree(killed)
+        print(f"kill {len(kills)} after {delay:.1f} s, at step {reached}", flush=True)
     subprocess.run(command(text, killed, args.steps, "--resume"), check=True)
 
     same_losses = losses(args.out / "whole") == losses(killed)

@@ -48,9 +48,10 @@ def results_table() -> str:
             continue
         ours, other = found["metrics"], found["baseline"]
         rows += [
-            f"| e-mail (AESLC test), {kind} tokens, {found['minutes']:g} minutes: nats/char "
-            f"| **{ours['nats_per_character']:.3f}** | n-gram: {other['nats_per_character']:.3f} "
-            f"| [{name}](benchmarks/results/{name}) |",
+            f"| e-mail (AESLC test), {kind} tokens, {found['outcome']['epoch']:.1f} epochs in {found['minutes']:g} minutes "
+            f"({found['parameters'] / 1e6:.2f} M parameters) "
+            f"| **{ours['nats_per_character']:.3f}** nats/char "
+            f"| {other['model'].split(',')[0]}: {other['nats_per_character']:.3f} | [{name}](benchmarks/results/{name}) |",
             *_completion_rows(ours["completion"], other["completion"], name),
         ]
     rows += _memory_rows() + _sigkill_rows()
@@ -71,8 +72,9 @@ def _completion_rows(ours: dict[str, Any], other: dict[str, Any], name: str) -> 
 
     return [
         f"| … the next words guessed exactly, by number of words | {exact(ours)} | n-gram {exact(other)} | {link} |",
-        f"| … keystrokes saved | **{100 * ours['keystrokes_saved']:.1f} %** "
-        f"| n-gram: {100 * other['keystrokes_saved']:.1f} % | {link} |",
+        f"| … keystrokes saved | **{_share(ours['keystrokes_saved'])}** (shown at {_share(ours['coverage'])} of them, "
+        f"right {_share(ours['accuracy'])} of the time) "
+        f"| n-gram: {_share(other['keystrokes_saved'])} (right {_share(other['accuracy'])}) | {link} |",
         f"| … time for a suggestion on one core, p50 / p90 "
         f"| {1000 * ours['p50_seconds']:.1f} / **{1000 * ours['p90_seconds']:.1f} ms** | | {link} |",
     ]
