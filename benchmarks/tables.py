@@ -47,11 +47,13 @@ def results_table() -> str:
         if found is None:
             continue
         ours, other = found["metrics"], found["baseline"]
+        trained = f"{found['outcome']['epoch']:.1f} epochs in {found['minutes']:g} minutes"
+        link = f"[{name}](benchmarks/results/{name})"
         rows += [
-            f"| e-mail (AESLC test), {kind} tokens, {found['outcome']['epoch']:.1f} epochs in {found['minutes']:g} minutes "
+            f"| e-mail (AESLC test), {kind} tokens, {trained} "
             f"({found['parameters'] / 1e6:.2f} M parameters) "
             f"| **{ours['nats_per_character']:.3f}** nats/char "
-            f"| {other['model'].split(',')[0]}: {other['nats_per_character']:.3f} | [{name}](benchmarks/results/{name}) |",
+            f"| {other['model'].split(',')[0]}: {other['nats_per_character']:.3f} | {link} |",
             *_completion_rows(ours["completion"], other["completion"], name),
         ]
     rows += _memory_rows() + _sigkill_rows()
