@@ -15,7 +15,7 @@ import unrolled
 SOURCE = Path(unrolled.__file__).parent
 
 CORE = ("errors", "cells", "scan", "kernels", "layers", "networks")
-BELOW_TASKS = {*CORE, "data", "decoding", "training"}
+BELOW_TASKS = {*CORE, "data", "decoding", "metrics", "training"}
 #: the ground floor, which every room may stand on
 GROUND = {"errors", "storage", "settings"}
 #: room → the rooms it may import from, besides itself
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors"},
     "data": set(),
     "decoding": set(),
+    "metrics": set(),
     "training": {*CORE, "data"},
     "tasks": BELOW_TASKS,
     "inspection": {*CORE, "data", "decoding", "tasks"},
@@ -45,6 +46,14 @@ LEAVES = {
     "onnx": ("bench/peers/onnx_graph.py",),
     "onnxruntime": ("bench/peers/onnx_runtime.py",),
     "openvino": ("bench/peers/open_vino.py",),
+    "PIL": ("data/images.py",),
+    "soundfile": ("data/sound.py",),
+    "av": ("data/video.py",),
+    "pyarrow": ("data/tables.py",),
+    "seqeval": ("metrics/entities.py",),
+    "sacrebleu": ("metrics/translation.py",),
+    "jiwer": ("metrics/speech.py",),
+    "sklearn": ("tasks/baselines",),
 }
 #: what only runs may import, never the mere `import unrolled`
 HEAVY = (
@@ -57,6 +66,13 @@ HEAVY = (
     "tokenizers",
     "datasets",
     "PIL",
+    "soundfile",
+    "av",
+    "pyarrow",
+    "seqeval",
+    "sacrebleu",
+    "jiwer",
+    "sklearn",
     "jax",
     "onnx",
 )

@@ -8,7 +8,19 @@ memory.
 from unrolled.data.bpe import BPETokenizer
 from unrolled.data.catalogue import cache_folder, find, get
 from unrolled.data.documents import Piece, read_documents
+from unrolled.data.examples import (
+    Arrays,
+    Example,
+    ExampleBatch,
+    ExampleBatches,
+    ExampleStore,
+    lengths_of,
+    padded,
+    sorted_batches,
+    split_by_key,
+)
 from unrolled.data.files import Source, find_sources
+from unrolled.data.findings import Finding, Findings
 from unrolled.data.published import CATALOGUE, DataSet, RemoteFile
 from unrolled.data.splits import Split, split_pieces
 from unrolled.data.tokenfile import TokenFile, encode_corpus
@@ -25,11 +37,18 @@ from unrolled.data.windows import IGNORED, Batch, Windows, evaluation_windows
 __all__ = [
     "CATALOGUE",
     "IGNORED",
+    "Arrays",
     "BPETokenizer",
     "Batch",
     "ByteTokenizer",
     "CharTokenizer",
     "DataSet",
+    "Example",
+    "ExampleBatch",
+    "ExampleBatches",
+    "ExampleStore",
+    "Finding",
+    "Findings",
     "Piece",
     "RemoteFile",
     "Source",
@@ -45,7 +64,11 @@ __all__ = [
     "find_sources",
     "fit_tokenizer",
     "get",
+    "lengths_of",
     "load_tokenizer",
+    "padded",
     "read_documents",
+    "sorted_batches",
+    "split_by_key",
     "split_pieces",
 ]

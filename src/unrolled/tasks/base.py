@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from torch import nn
 
+from unrolled.data import Findings
 from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
 from unrolled.training import Batches, Learner, TrainingSettings
@@ -87,6 +88,10 @@ class Evaluation:
         }
 
 
+class NoOptions(Settings):
+    """Nothing to choose."""
+
+
 class Task(ABC):
     """One use. Subclasses hold no data: what is fitted lives in the `Model`."""
 
@@ -97,6 +102,26 @@ class Task(ABC):
     shape: ClassVar[str]
     #: what a user may choose; None in a field means that the data decides
     options: ClassVar[type[Settings]]
+    #: what `evaluate` and `predict` take; the command makes options of their fields
+    evaluate_options: ClassVar[type[Settings]] = NoOptions
+    predict_options: ClassVar[type[Settings]] = NoOptions
+    #: what an input of `predict` is on the command line: a line of text, or the path of a file or folder
+    reads: ClassVar[Literal["text", "path"]] = "text"
+
+    def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> dict[str, Any]:
+        """Look for what is wrong with the data and for what ruins runs without a word: `unrolled data check`.
+
+        Args:
+            sources, options, progress: as for `prepare`.
+            findings: told of everything that is found.
+
+        Returns:
+            Counts, as JSON: what was looked at.
+
+        Raises:
+            ArgumentError: if the task has no such check.
+        """
+        raise ArgumentError(f"the task {self.name!r} has no check of its data")
 
     @abstractmethod
     def prepare(self, sources: Sources, options: Any, folder: Path, progress: Progress) -> Any:

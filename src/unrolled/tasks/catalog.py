@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from importlib.metadata import entry_points
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks.base import Task
-from unrolled.tasks.generate import Generate
 
 ENTRY_POINTS = "unrolled.tasks"
 
+#: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
+_OURS = {
+    "generate": "generate:Generate",
+}
+
 
 @functools.cache
-def _ours() -> dict[str, Task]:
-    return {task.name: task for task in (Generate(),)}
+def _our(name: str) -> Task:
+    module, _, declaration = _OURS[name].partition(":")
+    task: Task = getattr(importlib.import_module(f"unrolled.tasks.{module}"), declaration)()
+    return task
 
 
 def task_names() -> list[str]:
     """The names of all tasks, ours first."""
-    return [*_ours(), *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _ours())]
+    return [*_OURS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _OURS)]
 
 
 def task_named(name: str) -> Task:
@@ -28,8 +35,8 @@ def task_named(name: str) -> Task:
     Raises:
         ArgumentError: naming those that exist; or if an entry point yields no task.
     """
-    if name in _ours():
-        return _ours()[name]
+    if name in _OURS:
+        return _our(name)
     for point in entry_points(group=ENTRY_POINTS, name=name):
         found = point.load()
         task = found() if isinstance(found, type) else found

@@ -108,7 +108,8 @@ class Model:
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The prediction for one input, or a list of predictions for several (or for one that asks for several)."""
         self.network.eval()
-        if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+        # an array is one image, clip or series, however many rows it has
+        if isinstance(inputs, (str, Mapping)) or hasattr(inputs, "ndim") or not isinstance(inputs, Iterable):
             found = list(self.task.predict(self, [inputs], **options))
             return found[0] if len(found) == 1 else found
         return list(self.task.predict(self, inputs, **options))
