@@ -56,8 +56,20 @@ def results_table() -> str:
             f"| {other['model'].split(',')[0]}: {other['nats_per_character']:.3f} | {link} |",
             *_completion_rows(ours["completion"], other["completion"], name),
         ]
-    rows += _memory_rows() + _sigkill_rows()
+    rows += _task_rows() + _memory_rows() + _sigkill_rows()
     return "\n".join(rows)
+
+
+def _task_rows() -> list[str]:
+    """The uses, each on a published data set: what `uses.write_result` left."""
+    rows = []
+    for path in sorted(RESULTS.glob("task-*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        how = f"{found['parameters'] / 1e6:.2f} M parameters, {found['minutes']:.0f} minutes of training"
+        others = "; ".join([found["beside"], *(f"{what}: {value}" for what, value in found["published"].items())])
+        link = f"[{path.name}](benchmarks/results/{path.name})"
+        rows.append(f"| {found['title']} ({how}) | {found['measured']} | {others} | {link} |")
+    return rows
 
 
 def _share(value: float | None) -> str:
