@@ -1,10 +1,18 @@
 """The nn.Modules a network is put together from: input, hidden, output and loss layers.
 
 `recurrent` holds RNN, LSTM and GRU, drop-in for torch.nn's; `inputs`, `outputs` and `losses` what stands before and
-after them; `streaming` carries a state from one push to the next. They hold parameters and options, and leave the
-arithmetic to the kernels.
+after them; `attention` what a decoder looks up in what an encoder read; `streaming` carries a state from one push to
+the next. They hold parameters and options, and leave the arithmetic to the kernels.
 """
 
+from unrolled.layers.attention import (
+    AdditiveAttention,
+    Attention,
+    DotAttention,
+    GeneralAttention,
+    Memory,
+    make_attention,
+)
 from unrolled.layers.inputs import Embedding, Frames
 from unrolled.layers.losses import CrossEntropy
 from unrolled.layers.outputs import AdaptiveOutput, LinearOutput
@@ -17,11 +25,17 @@ __all__ = [
     "LSTM",
     "RNN",
     "AdaptiveOutput",
+    "AdditiveAttention",
+    "Attention",
     "CrossEntropy",
+    "DotAttention",
     "Embedding",
     "Frames",
+    "GeneralAttention",
     "LinearOutput",
+    "Memory",
     "Recurrent",
     "StreamState",
     "fingerprint",
+    "make_attention",
 ]
