@@ -23,6 +23,7 @@ from unrolled.data.files import Source, find_sources
 from unrolled.data.findings import Finding, Findings
 from unrolled.data.published import CATALOGUE, DataSet, RemoteFile
 from unrolled.data.splits import Split, split_pieces
+from unrolled.data.tables import Row, Table, cell_number, open_tables, read_table
 from unrolled.data.tokenfile import TokenFile, encode_corpus
 from unrolled.data.tokenizers import (
     ByteTokenizer,
@@ -51,13 +52,16 @@ __all__ = [
     "Findings",
     "Piece",
     "RemoteFile",
+    "Row",
     "Source",
     "Split",
     "StreamDecoder",
+    "Table",
     "TokenFile",
     "Tokenizer",
     "Windows",
     "cache_folder",
+    "cell_number",
     "encode_corpus",
     "evaluation_windows",
     "find",
@@ -66,8 +70,10 @@ __all__ = [
     "get",
     "lengths_of",
     "load_tokenizer",
+    "open_tables",
     "padded",
     "read_documents",
+    "read_table",
     "sorted_batches",
     "split_by_key",
     "split_pieces",

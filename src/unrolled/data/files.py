@@ -123,7 +123,7 @@ class Source:
         return raw
 
 
-def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
+def find_sources(paths: str | Path | Iterable[str | Path], *, binary: tuple[str, ...] = ()) -> list[Source]:
     """Every text file that the paths stand for, in a fixed order.
 
     A folder is walked in sorted order; hidden, empty and binary files in it are left out. A .zip stands for its
@@ -132,6 +132,7 @@ def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
 
     Args:
         paths: one path, or several.
+        binary: suffixes in lower case, such as ``.parquet``; files named so are taken though they are binary.
     Raises:
         StorageError: a path that does not exist, or can't be read.
         DataError: an empty file; a binary file; a folder or archive without any text.
@@ -149,29 +150,35 @@ def find_sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
         if not exists:
             raise StorageError(f"{path}: no such file or folder")
         if is_folder:
-            found = [source for source in _in_folder(path) if _holds_text(source.head())]
+            found = [source for source in _in_folder(path) if _is_wanted(source, binary)]
             if not found:
                 raise DataError("no text file in this folder (hidden, empty and binary files are skipped)", path)
             sources += found
         elif is_file:
-            sources += _in_file(path)
+            sources += _in_file(path, binary)
         else:
             # Text is read more than once (to fit a tokeniser, to split, to encode), which a pipe does not allow.
             raise StorageError(f"{path}: not a regular file; save it to a file first")
     return sources
 
 
-def _in_file(path: Path) -> list[Source]:
+def _is_wanted(source: Source, binary: tuple[str, ...]) -> bool:
+    head = source.head()
+    return _holds_text(head) or (bool(head) and source.inner_name.endswith(binary))
+
+
+def _in_file(path: Path, binary: tuple[str, ...]) -> list[Source]:
     source = Source(path)
     if _is_zip(path):
-        members = [member for member in _members(path) if _holds_text(member.head())]
+        members = [member for member in _members(path) if _is_wanted(member, binary)]
         if not members:
             raise DataError("no text file in this archive (hidden, empty and binary members are skipped)", path)
         return members
     head = source.head()
     if not head:
         raise DataError("the file is empty", path)
-    require_text(head, source.name)
+    if not source.inner_name.endswith(binary):
+        require_text(head, source.name)
     return [source]
 
 
