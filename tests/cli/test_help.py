@@ -11,12 +11,19 @@ import pytest
 import unrolled as package
 from unrolled.cli.options import GLOSSARY
 from unrolled.cli.reference import pages
+from unrolled.settings import Settings
 from unrolled.tasks import task_named, task_names
 from unrolled.training import TrainingSettings
 
 from .running import unrolled
 
 PAGES = dict(pages())
+
+
+def models_of(name: str) -> list[type[Settings]]:
+    """All that a task lets a user choose."""
+    task = task_named(name)
+    return [m for m in (task.options, task.evaluate_options, task.predict_options, task.writing_options) if m]
 
 
 def test_every_command_is_there() -> None:
@@ -47,13 +54,13 @@ def test_a_help_page_begins_with_an_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", task_names())
 def test_every_option_of_training_is_explained(name: str) -> None:
-    for model in (TrainingSettings, task_named(name).options):
+    for model in (TrainingSettings, *models_of(name)):
         unexplained = [n for n, field in model.model_fields.items() if not (field.description or n in GLOSSARY)]
         assert unexplained == []
 
 
 def test_the_glossary_has_no_word_too_many() -> None:
-    used = {n for name in task_names() for n in task_named(name).options.model_fields} | set(
+    used = {n for name in task_names() for model in models_of(name) for n in model.model_fields} | set(
         TrainingSettings.model_fields
     )
     assert set(GLOSSARY) <= used

@@ -13,12 +13,12 @@ from unrolled.cli.bench import bench_app
 from unrolled.cli.data import data_app
 from unrolled.cli.demo import demo
 from unrolled.cli.doctor import doctor
-from unrolled.cli.evaluate import evaluate
+from unrolled.cli.evaluate import evaluating
 from unrolled.cli.failures import debugging, exit_code
 from unrolled.cli.layout import CONTEXT, Command, Group, new_group
 from unrolled.cli.personalise import personalise
-from unrolled.cli.predict import predict
-from unrolled.cli.train import TaskGroup
+from unrolled.cli.predict import predicting
+from unrolled.cli.train import TrainGroup
 
 ROOT_HELP = """
   unrolled train generate mail.mbox --out my-mail --minutes 10
@@ -28,6 +28,9 @@ ROOT_HELP = """
 
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
+
+#: these take the options of the model that is named
+FOLLOWING = {command.name: command for command in (predicting, evaluating)}
 
 ORDER = ("train", "evaluate", "predict", "personalise", "data", "bench", "doctor", "demo")
 
@@ -48,12 +51,19 @@ class Root(Group):
         known = super().list_commands(ctx)
         return [name for name in ORDER if name in known] + [name for name in known if name not in ORDER]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is named; of those that follow a model, the one for its task."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and name in FOLLOWING:
+            command = FOLLOWING[name].for_arguments(command, rest)
+        return name, command, rest
+
 
 app = new_group(ROOT_HELP, Root)
-app.add_typer(new_group(TRAIN_HELP, TaskGroup), name="train", short_help="train a model on your own data")
+app.add_typer(new_group(TRAIN_HELP, TrainGroup), name="train", short_help="train a model on your own data")
 for _command, _help in (
-    (evaluate, "the metrics of a model on some data, beside a baseline's"),
-    (predict, "predictions from arguments, a file, standard input, or as you type"),
+    (evaluating.general(), "the metrics of a model on some data, beside a baseline's"),
+    (predicting.general(), "predictions from arguments, a file, standard input, or as you type"),
     (personalise, "adapt a model to one writer"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)

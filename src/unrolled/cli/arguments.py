@@ -1,16 +1,18 @@
-"""Arguments and options that several commands have."""
+"""Arguments, options and ways of finding commands that several commands have."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unrolled.cli.layout import Group
 from unrolled.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Model
+    from unrolled.tasks import Model, Task
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="a model's folder", show_default=False)]
 Threads = Annotated[
@@ -34,6 +36,30 @@ TextKey = Annotated[
     typer.Option(rich_help_panel=AS_IN_TRAINING, help="where a line of JSONL has its text", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+class TaskGroup(Group):
+    """A command with one for each task under it; the tasks are imported only when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all tasks."""
+        from unrolled.tasks import task_names
+
+        return task_names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of one task.
+
+        Raises:
+            ArgumentError: there is none of that name.
+        """
+        from unrolled.tasks import task_named
+
+        return self.command_of(task_named(cmd_name))
+
+    @abstractmethod
+    def command_of(self, task: Task) -> Any:
+        """The command for a task, made of its declaration."""
 
 
 def use_threads(threads: int | None) -> None:

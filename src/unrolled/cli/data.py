@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unrolled.cli.arguments import AsJson
+from unrolled.cli.check import CHECK_HELP, CheckGroup
 from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.layout import CONTEXT, Command, new_group
 
@@ -16,11 +17,14 @@ HELP = """
   unrolled data list
   unrolled data get tinyshakespeare
   unrolled train generate "$(unrolled data get tinyshakespeare)" --out shakespeare
+  unrolled data check tag my.conll                        before a run is spent on it
 
-Standard data sets from where they are published, checked against their checksums. Their licences are their own.
+Standard data sets from where they are published, checked against their checksums (their licences are their own); and
+what is wrong with data of yours.
 """
 
 data_app = new_group(HELP)
+data_app.add_typer(new_group(CHECK_HELP, CheckGroup), name="check", short_help="what is wrong with data for a task")
 
 
 @data_app.command("list", cls=Command, context_settings=CONTEXT, short_help="names, sizes and licences")

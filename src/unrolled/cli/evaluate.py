@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import (
-    AsJson,
-    Encoding,
-    Errors,
-    Format,
-    ModelFolder,
-    Personal,
-    TextKey,
-    Threads,
-    adapted,
-    use_threads,
-)
+from unrolled.cli.arguments import AsJson, ModelFolder, Personal, Threads, adapted, use_threads
 from unrolled.cli.console import print_json, progress_line
+from unrolled.cli.following import Following
+from unrolled.cli.options import parameters
 
 if TYPE_CHECKING:
     from unrolled.tasks import Evaluation
@@ -30,24 +21,15 @@ def evaluate(
     model: ModelFolder,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders to evaluate on")],
     as_json: AsJson = False,
-    completion: Annotated[
-        bool, typer.Option("--completion/--no-completion", help="try completion too, which takes longest")
-    ] = True,
-    positions: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="at how many places completion is tried", show_default=False),
-    ] = None,
     personal: Personal = None,
     threads: Threads = None,
-    encoding: Encoding = None,
-    errors: Errors = None,
-    format: Format = None,
-    text_key: TextKey = None,
+    **given: Any,
 ) -> None:
     """
       unrolled evaluate my-model held-out.txt
       unrolled evaluate my-model held-out.txt --json | jq .metrics.loss
-      unrolled evaluate my-mail mail.mbox --personal sent.mbox --positions 5000
+      unrolled evaluate my-mail mail.mbox --personal sent.mbox
+      unrolled evaluate my-model --help                       what can be asked of this model
 
     The standard metrics of the model's task on some data, beside those of a baseline on the same data. With --json
     one object: task, data, metrics, baseline, seconds.
@@ -55,16 +37,17 @@ def evaluate(
     use_threads(threads)
     from unrolled.tasks import load
 
-    given = {"positions": positions, "encoding": encoding, "errors": errors, "format": format, "text_key": text_key}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if not completion:
-        options["completion"] = False
     with progress_line() as line:
-        found = adapted(load(model), personal, line).evaluate(*paths, progress=line, **options)
+        found = adapted(load(model), personal, line).evaluate(*paths, progress=line, **given)
     if as_json:
         print_json(found.as_json())
     else:
         print_table(found)
+
+
+evaluating = Following(
+    evaluate, lambda task: parameters(task.evaluate_options, f"Of the task {task.name}", unset="as in training")
+)
 
 
 def print_table(found: Evaluation) -> None:

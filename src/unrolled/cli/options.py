@@ -78,7 +78,12 @@ GLOSSARY = {
 
 
 def parameters(
-    model: type[BaseModel], panel: str, *, first: Iterable[str] = (), sure: bool = True
+    model: type[BaseModel],
+    panel: str,
+    *,
+    first: Iterable[str] = (),
+    sure: bool = True,
+    unset: str = "chosen by the data",
 ) -> list[inspect.Parameter]:
     """An option for each field of a model, for a function's signature.
 
@@ -87,10 +92,11 @@ def parameters(
         panel: the group of options that they are shown in.
         first: names of fields that are shown in the group "Options", in this order, before the others.
         sure: whether a field's default is what will be used; if not, the help leaves it out.
+        unset: what the help says of a field whose default is None.
     """
     order = [n for n in first if n in model.model_fields]
     names = [*order, *(n for n in model.model_fields if n not in order)]
-    return [_parameter(n, model.model_fields[n], None if n in order else panel, sure) for n in names]
+    return [_parameter(n, model.model_fields[n], None if n in order else panel, sure, unset) for n in names]
 
 
 def accepting(function: Callable[..., Any], extra: list[inspect.Parameter]) -> Callable[..., Any]:
@@ -111,19 +117,19 @@ def accepting(function: Callable[..., Any], extra: list[inspect.Parameter]) -> C
         given = {k: v for k, v in values.items() if k not in mine and v is not None and v != []}
         return function(**{k: v for k, v in values.items() if k in mine}, **given)
 
-    command.__doc__ = function.__doc__
+    command.__doc__, command.__name__ = function.__doc__, function.__name__
     signature = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *extra)])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     return command
 
 
-def _parameter(name: str, field: FieldInfo, panel: str | None, sure: bool) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, panel: str | None, sure: bool, unset: str) -> inspect.Parameter:
     kind, ranges = _kind(field.annotation)
     ranges = [*_ranges(field.metadata), *ranges]
     flag = name.replace("_", "-")
     spelled = f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}"
-    notes = [r for r in [" and ".join(dict.fromkeys(ranges)), _default(field, sure)] if r]
+    notes = [r for r in [" and ".join(dict.fromkeys(ranges)), _default(field, sure, unset)] if r]
     text = field.description or GLOSSARY.get(name, "")
     help_text = f"{text} [{'; '.join(notes)}]" if notes else text
     metavar = "TEXT" if get_origin(kind) is list else None
@@ -133,12 +139,12 @@ def _parameter(name: str, field: FieldInfo, panel: str | None, sure: bool) -> in
     )
 
 
-def _default(field: FieldInfo, sure: bool) -> str:
+def _default(field: FieldInfo, sure: bool, unset: str) -> str:
     value = field.default
     if not sure:
         return ""
     if value is None:
-        return "chosen by the data"
+        return unset
     return "on" if value is True else "off" if value is False else repr(value) if value == "\n" else str(value)
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel, Field
 
 from unrolled.cli.arguments import AsJson, ModelFolder, Personal, Threads, adapted, use_threads
 from unrolled.cli.console import print_json, progress_line, show
-from unrolled.cli.options import accepting, parameters
+from unrolled.cli.following import Following
+from unrolled.cli.options import parameters
 from unrolled.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Model
+    from unrolled.tasks import Model, Task
 
 STDIN = "standard input"
 
-#: fields of `unrolled.decoding.SamplingOptions`; the rest of `Writing` belongs to the session
+#: fields of `unrolled.decoding.SamplingOptions`; the other options of writing belong to the session
 SAMPLING = (
     "temperature",
     "top_k",
@@ -33,41 +34,11 @@ SAMPLING = (
 )
 
 
-class Writing(BaseModel):
-    """Options of writing on from a prompt. Ranges are checked where they are used."""
-
-    max_tokens: int | None = Field(None, description="length, at most [400]")
-    samples: int | None = Field(None, description="how many texts [1]")
-    seed: int | None = Field(None, description="the same seed writes the same text [0]")
-    temperature: float | None = Field(None, description="below 1 more careful, above 1 wilder; 0 the likeliest [1]")
-    top_k: int | None = Field(None, description="draw from the k likeliest tokens")
-    top_p: float | None = Field(None, description="draw from the likeliest that make up this probability")
-    min_p: float | None = Field(None, description="leave out what is less likely than this share of the likeliest")
-    repetition_penalty: float | None = Field(None, description="above 1: repeat less")
-    frequency_penalty: float | None = Field(None, description="nats off for each time a token was used")
-    presence_penalty: float | None = Field(None, description="nats off if a token was used")
-    no_repeat_ngram: int | None = Field(None, description="do not write the same n tokens twice within 256")
-    stop: list[str] | None = Field(None, description="end before this text; may be repeated")
-
-
-class Suggesting(BaseModel):
-    """Options of completing an input."""
-
-    threshold: float | None = Field(None, description="nats a token below which nothing is shown [as fitted]")
-    max_words: int | None = Field(None, description="words in a suggestion, at most")
-    beam_size: int | None = Field(None, description="hypotheses kept by the search")
-    n: int | None = Field(None, description="suggestions of each length, for --json")
-
-
-def _predict(
+def predict(
     model: ModelFolder,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(metavar="INPUT", help="what to predict for", show_default=False),
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="write on from this text; - reads it from standard input"),
     ] = None,
     file: Annotated[
         Path | None,
@@ -82,21 +53,15 @@ def _predict(
 ) -> None:
     """
       unrolled predict my-model                               type; suggestions in grey, Tab accepts
-      unrolled predict my-model "Thank you for yo"            complete this
-      unrolled predict my-model < lines.txt                   complete each line; --json says more
-      unrolled predict my-model --prompt "Dear all," --temperature 0.8
+      unrolled predict my-model "Thank you for yo"            one prediction for each input
+      unrolled predict my-model < lines.txt                   for each line; --json says more
+      unrolled predict my-model clip.wav photo.png            models of sound, images or tables take files
+      unrolled predict my-model --help                        what can be asked of this model
 
     One prediction for each input, one a line: inputs are arguments, the lines of a --file, or those of standard input.
-    With none of them, on a terminal, you type and the model suggests.
+    With none of them, on a terminal, a model that suggests does so while you type.
     """
-    writing = {name: value for name, value in given.items() if name in Writing.model_fields}
-    suggesting = {name: value for name, value in given.items() if name in Suggesting.model_fields}
-    if prompt is not None and (inputs or file):
-        raise ArgumentError("--prompt: writes on from one text; leave out INPUT and --file, or leave out --prompt")
-    if prompt is None and writing:
-        raise ArgumentError(f"--{next(iter(writing)).replace('_', '-')}: belongs to --prompt, which is missing")
-    if prompt is not None and suggesting:
-        raise ArgumentError(f"--{next(iter(suggesting)).replace('_', '-')}: does not go with --prompt")
+    prompt = given.pop("prompt", None)
     if inputs and file:
         raise ArgumentError("--file: does not go with INPUT arguments")
     use_threads(threads)
@@ -104,30 +69,39 @@ def _predict(
 
     with progress_line() as line:
         loaded = adapted(load(model), personal, line)
+    writes = loaded.task.writing_options
+    writing = {name: given.pop(name) for name in tuple(given) if writes is not None and name in writes.model_fields}
+    if prompt is not None and (inputs or file):
+        raise ArgumentError("--prompt: writes on from one text; leave out INPUT and --file, or leave out --prompt")
+    if prompt is None and writing:
+        raise ArgumentError(f"--{next(iter(writing)).replace('_', '-')}: belongs to --prompt, which is missing")
+    if prompt is not None and given:
+        raise ArgumentError(f"--{next(iter(given)).replace('_', '-')}: does not go with --prompt")
     if prompt is not None:
-        write(
-            loaded,
-            "".join(standard_input(encoding, errors)).removesuffix("\n") if prompt == "-" else prompt,
-            writing,
-            as_json,
-        )
+        text = "".join(standard_input(encoding, errors)).removesuffix("\n") if prompt == "-" else prompt
+        write(loaded, text, writing, as_json)
     elif not inputs and file is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
         from unrolled.cli.interactive import type_with
 
-        type_with(loaded, suggesting)
+        type_with(loaded, given)
     else:
-        lines = inputs or read_lines(file, encoding, errors)
-        answer(loaded, lines, suggesting, as_json)
+        answer(loaded, inputs or read_lines(file, encoding, errors), given, as_json)
 
 
-predict = accepting(
-    _predict,
-    [
-        *parameters(Writing, "Writing on from --prompt", sure=False),
-        *parameters(Suggesting, "Completing", sure=False),
-    ],
-)
-predict.__name__ = "predict"
+def options_of(task: Task) -> list[inspect.Parameter]:
+    """What can be asked of a model of this task."""
+    found = parameters(task.predict_options, f"Of the task {task.name}", unset="")
+    if task.writing_options is None:
+        return found
+    prompt = typer.Option(
+        "--prompt", metavar="TEXT", help="write on from this text; - reads it from standard input", show_default=False
+    )
+    annotation = Annotated[str | None, prompt]
+    first = inspect.Parameter("prompt", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return [first, *parameters(task.writing_options, "Writing on from --prompt", unset=""), *found]
+
+
+predicting = Following(predict, options_of)
 
 
 def answer(model: Model, inputs: Iterable[str], options: dict[str, Any], as_json: bool) -> None:
@@ -136,7 +110,9 @@ def answer(model: Model, inputs: Iterable[str], options: dict[str, Any], as_json
         if as_json:
             print_json(prediction.as_json())
         else:
-            show(" ".join(str(prediction).splitlines()))
+            text = str(prediction)
+            # of a line of text, one line; of a file, as much as there is to say
+            show(" ".join(text.splitlines()) if model.task.reads == "text" else text)
 
 
 def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> None:
@@ -148,8 +124,6 @@ def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> 
     from unrolled.decoding import SamplingOptions
 
     session = model.stream()
-    if not hasattr(session, "generate_many"):
-        raise ArgumentError(f"--prompt: a model of the task {model.task.name!r} does not write")
     shaped = SamplingOptions(**{name: options[name] for name in SAMPLING if name in options})
     texts = session.push(prompt).generate_many(
         options.get("samples", 1),

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from unrolled.cli.app import app
+from unrolled.cli.app import FOLLOWING, app
 from unrolled.cli.layout import WIDTH
 
 TITLE = """# The command
@@ -23,26 +23,55 @@ Variables: `UNROLLED_ENGINE` forces an engine, `UNROLLED_CPU` an instruction set
 `UNROLLED_MIRROR` say where data sets are kept and taken from, `UNROLLED_DEBUG=1` shows where an error arose.
 """
 
+FOLLOWING_TITLE = """## What a task adds
+
+`unrolled predict MODEL --help` and `unrolled evaluate MODEL --help` show these for the task of that model.
+"""
+
 
 def pages() -> Iterator[tuple[str, str]]:
     """Each command as it is typed, and its help page."""
     yield from _pages(typer.main.get_command(app), "unrolled", None)
 
 
+def pages_of_tasks() -> Iterator[tuple[str, str]]:
+    """Each command that follows the model it is given, with a task, and the options that the task adds."""
+    from unrolled.tasks import task_named, task_names
+
+    root: Any = typer.main.get_command(app)
+    for name, command in FOLLOWING.items():
+        general = _page(root.get_command(None, name), f"unrolled {name}", None)
+        for task in task_names():
+            page = _page(command.of_task(task_named(task)), f"unrolled {name}", None)
+            known = set(general.splitlines())
+            yield f"{name}, {task}", "\n".join(line for line in page.splitlines() if line not in known)
+
+
 def _pages(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:
-    context = command.context_class(
-        command, info_name=name.split()[-1], parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
-    )
-    yield name, "\n".join(line.rstrip() for line in command.get_help(context).strip("\n").splitlines())
+    yield name, _page(command, name, parent)
     if isinstance(command, TyperGroup):
+        context = _context(command, name, parent)
         for inner in command.list_commands(context):
             yield from _pages(command.get_command(context, inner), f"{name} {inner}", context)
+
+
+def _context(command: Any, name: str, parent: Any) -> Any:
+    return command.context_class(
+        command, info_name=name.split()[-1], parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
+    )
+
+
+def _page(command: Any, name: str, parent: Any) -> str:
+    text = command.get_help(_context(command, name, parent))
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
 def markdown() -> str:
     """The whole of docs/cli.md."""
     parts = [TITLE]
     parts += [f"## {name}\n\n```text\n{page}\n```\n" for name, page in pages()]
+    parts += [FOLLOWING_TITLE]
+    parts += [f"### {name}\n\n```text\n{page.strip()}\n```\n" for name, page in pages_of_tasks() if page.strip()]
     return "\n".join(parts)
 
 

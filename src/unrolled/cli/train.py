@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import Personal, Threads, adapted, use_threads
+from unrolled.cli.arguments import Personal, TaskGroup, Threads, adapted, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.cli.failures import INTERRUPTED
-from unrolled.cli.layout import Group, lone_command
+from unrolled.cli.layout import lone_command
 from unrolled.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -31,24 +31,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the model 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but warnings")]
 
 
-class TaskGroup(Group):
-    """Finds the tasks only when it is asked for them, as that imports everything they are made of."""
+class TrainGroup(TaskGroup):
+    """A command for each task."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The names of all tasks."""
-        from unrolled.tasks import task_names
-
-        return task_names()
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of one task.
-
-        Raises:
-            ArgumentError: there is none of that name.
-        """
-        from unrolled.tasks import task_named
-
-        return task_command(task_named(cmd_name))
+    def command_of(self, task: Task) -> Any:
+        """The training of one task."""
+        return task_command(task)
 
 
 def task_command(task: Task) -> Any:

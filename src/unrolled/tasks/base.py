@@ -105,6 +105,8 @@ class Task(ABC):
     #: what `evaluate` and `predict` take; the command makes options of their fields
     evaluate_options: ClassVar[type[Settings]] = NoOptions
     predict_options: ClassVar[type[Settings]] = NoOptions
+    #: what its sessions take to write on from a prompt; None if they don't
+    writing_options: ClassVar[type[Settings] | None] = None
     #: what an input of `predict` is on the command line: a line of text, or the path of a file or folder
     reads: ClassVar[Literal["text", "path"]] = "text"
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
 from unrolled.data import (
+    Findings,
     Piece,
     TokenFile,
     Tokenizer,
@@ -31,10 +31,12 @@ from unrolled.settings import Settings
 from unrolled.storage import write_whole
 from unrolled.tasks.base import DATA, Evaluation, Plan, Progress, Sources, Task
 from unrolled.tasks.baselines import NGram
+from unrolled.tasks.generate_options import EvaluateOptions, GenerateOptions, Suggesting, Writing
 from unrolled.tasks.language_model import LanguageModelLearner, language_model, score, unigram_bias
 from unrolled.tasks.language_model_plan import plan_language_model
 from unrolled.tasks.model import Model
 from unrolled.tasks.predictions import Completion, GeneratedText
+from unrolled.tasks.text_check import check_text
 from unrolled.tasks.text_scoring import BASELINE, load_baseline, ngram_nats, temporary_corpus, text_metrics
 from unrolled.tasks.text_session import TextSession
 from unrolled.training import Batches, Learner, TrainingSettings
@@ -46,48 +48,6 @@ MERGES_FROM = 64_000_000
 #: the n-gram counts at most this many tokens
 BASELINE_FROM = 10_000_000
 BASELINE_ORDER = {"char": 6, "byte": 6, "bpe": 4}
-
-
-class GenerateOptions(Settings):
-    """What a user may choose; None lets the data decide."""
-
-    tokens: Literal["auto", "char", "byte", "bpe"] = "auto"
-    vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    hidden_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    num_layers: Annotated[int, Field(ge=1, le=64)] | None = None
-    embedding_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    input_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    recurrent_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    weight_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    tied: bool | None = None
-    layer_norm: bool = False
-    # T and B of a training window
-    window: Annotated[int, Field(ge=1)] | None = None
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    encoding: str = "utf-8"
-    errors: Literal["strict", "replace"] = "strict"
-    format: Literal["auto", "text", "jsonl", "mbox", "eml"] = "auto"
-    text_key: str = "text"
-    # share of the text that is held out where no development data is named
-    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    # share of keystrokes at which a suggestion is to be shown
-    coverage: Annotated[float, Field(gt=0, le=1)] = 0.3
-    max_words: Annotated[int, Field(ge=1, le=20)] = 5
-    prompt: str = "\n"
-
-
-class EvaluateOptions(Settings):
-    """How to evaluate; None reads the text as in training."""
-
-    encoding: str | None = None
-    errors: Literal["strict", "replace"] | None = None
-    format: Literal["auto", "text", "jsonl", "mbox", "eml"] | None = None
-    text_key: str | None = None
-    # whether completion is tried too, and at how many places
-    completion: bool = True
-    positions: Annotated[int, Field(ge=1)] = 1500
 
 
 @dataclass(frozen=True)
@@ -107,23 +67,32 @@ class Generate(Task):
     summary: ClassVar[str] = "learn to write from text or mail; write on from a prompt, complete what is typed"
     shape: ClassVar[str] = "synced many-to-many, shifted by one"
     options: ClassVar[type[Settings]] = GenerateOptions
+    evaluate_options: ClassVar[type[Settings]] = EvaluateOptions
+    predict_options: ClassVar[type[Settings]] = Suggesting
+    writing_options: ClassVar[type[Settings] | None] = Writing
+
+    def check(
+        self, sources: Sources, options: GenerateOptions, findings: Findings, progress: Progress
+    ) -> dict[str, Any]:
+        """Repeated documents, documents in both parts, characters that training never sees."""
+        dev = self._read(sources.dev, options) if sources.dev else None
+        return check_text(self._read(sources.train, options), dev, findings, progress)
+
+    def _read(self, paths: tuple[Path, ...], options: GenerateOptions) -> Iterator[Piece]:
+        return read_documents(
+            paths,
+            encoding=options.encoding,
+            errors=options.errors,
+            text_key=options.text_key,
+            format=options.format,
+        )
 
     def prepare(self, sources: Sources, options: GenerateOptions, folder: Path, progress: Progress) -> Corpus:
         """Choose a tokeniser, encode the text once into memory-mapped files, count the n-gram."""
-
-        def read(paths: tuple[Path, ...]) -> Iterator[Piece]:
-            return read_documents(
-                paths,
-                encoding=options.encoding,
-                errors=options.errors,
-                text_key=options.text_key,
-                format=options.format,
-            )
-
         if sources.dev:
-            train, dev = lambda: read(sources.train), lambda: read(sources.dev)
+            train, dev = lambda: self._read(sources.train, options), lambda: self._read(sources.dev, options)
         else:
-            split = split_pieces(lambda: read(sources.train), dev_share=options.holdout)
+            split = split_pieces(lambda: self._read(sources.train, options), dev_share=options.holdout)
             train, dev = split.train, split.dev
         tokenizer = self._tokenizer(train, options, progress)
         tokenizer.save(folder / "tokenizer.json")

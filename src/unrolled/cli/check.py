@@ -1,0 +1,69 @@
+"""`unrolled data check TASK`: what is wrong with data, before a run is spent on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unrolled.cli.arguments import AsJson, TaskGroup
+from unrolled.cli.console import print_json, progress_line, show
+from unrolled.cli.layout import lone_command
+
+if TYPE_CHECKING:
+    from unrolled.data import Finding
+    from unrolled.tasks import Task
+
+CHECK_HELP = """
+  unrolled data check tag train.conll --dev dev.conll
+  unrolled data check classify reviews.csv --json | jq -r .message
+
+Look for what can't be used in data, and for what ruins runs without a word: labels that training never sees, examples
+that are in training and development data alike, and what else is peculiar to a task. `train` looks too, and says less.
+"""
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders, as for train")]
+Dev = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="development or test data, to compare with; may be repeated", show_default=False),
+]
+
+
+class CheckGroup(TaskGroup):
+    """A command for each task."""
+
+    def command_of(self, task: Task) -> Any:
+        """The check of one task's data, with the options by which it reads."""
+        from unrolled.cli.options import accepting, parameters
+        from unrolled.data import Findings
+        from unrolled.tasks import Sources
+
+        def check(paths: Paths, dev: Dev = None, as_json: AsJson = False, **given: Any) -> int:
+            options = task.options(**given)
+            findings = Findings(strict=False)
+            with progress_line() as line:
+                counts = task.check(Sources(tuple(paths), tuple(dev or ())), options, findings, line)
+            for item in findings.items:
+                print_finding(item, as_json)
+            if not as_json:
+                looked = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+                warnings = len(findings.items) - findings.errors
+                show(f"{findings.errors} errors, {warnings} warnings ({looked})")
+            return 2 if findings.errors else 0
+
+        begin = f"unrolled data check {task.name} DATA…"
+        text = (
+            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nWhat is wrong with data for `{task.name}`: one finding a "
+        )
+        text += "line, and exit code 2 if something can't be used.\n"
+        extra = parameters(task.options, f"The task {task.name}")
+        return lone_command(accepting(check, extra), task.name, text, task.summary)
+
+
+def print_finding(item: Finding, as_json: bool) -> None:
+    """One finding on one line."""
+    if as_json:
+        print_json(item.as_json())
+    else:
+        show(str(item))

@@ -1,0 +1,41 @@
+"""`unrolled data check`: findings one a line, an exit code that scripts can use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .running import complaint, unrolled
+
+
+def lines(path: Path, *texts: str) -> Path:
+    path.write_text("".join(f'{{"text": "{text}"}}\n' for text in texts), encoding="utf-8")
+    return path
+
+
+def test_warnings_name_the_place_and_leave_the_exit_code_at_0(tmp_path: Path) -> None:
+    train = lines(tmp_path / "train.jsonl", "one", "two", "one")
+    dev = lines(tmp_path / "dev.jsonl", "two", "th---ree")
+    result = unrolled("data", "check", "generate", train, "--dev", dev)
+    assert result.code == 0, result.err
+    assert result.out.splitlines() == [
+        f"{train}:3: warning: the same document as {train}:1",
+        f"{dev}:1: warning: also in the training data ({train}:2): what is measured on it is too good",
+        "warning: the character '-' stands in it 3 times, and never in the training text",
+        "0 errors, 3 warnings (train_documents 3, train_characters 9, dev_documents 2, dev_characters 11)",
+    ]
+
+
+def test_what_can_not_be_used_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "one"}\n{"text": \n', encoding="utf-8")
+    result = unrolled("data", "check", "generate", path, "--json")
+    assert result.code == 2
+    [found] = result.json
+    assert found["severity"] == "error"
+    assert (found["path"], found["line"]) == (str(path), 2)
+    assert found["message"].startswith("not valid JSON")
+
+
+def test_a_missing_file_and_a_task_that_is_none_are_one_line(tmp_path: Path) -> None:
+    assert complaint(unrolled("data", "check", "generate", tmp_path / "no")).endswith("no such file or folder")
+    assert "there is none of that name" in complaint(unrolled("data", "check", "nothing", tmp_path))
