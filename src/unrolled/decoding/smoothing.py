@@ -1,0 +1,100 @@
+"""Labels that follow each other as those of the training data do: Viterbi over a model's label probabilities.
+
+A network that labels every step answers for each step alone. Which label follows which, and how long each lasts, is
+counted on the training data; the path that fits both best is the answer. It needs the whole sequence, so a stream goes
+without.
+
+Letters: T steps, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.errors import ArgumentError, ShapeError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """A first-order Markov chain over labels.
+
+    Attributes:
+        initial: (K,) log-probabilities of the first label, nats.
+        matrix: (K, K) log-probabilities, nats: `matrix[i, j]` of label j after label i.
+    """
+
+    initial: FloatArray
+    matrix: FloatArray
+
+    @classmethod
+    def fit(cls, sequences: Iterable[NDArray[np.integer[Any]]], classes: int, smoothing: float = 0.1) -> Transitions:
+        """Count them.
+
+        Args:
+            sequences: labels from 0 to below K; negative ones are not known, and say nothing.
+            classes: K.
+            smoothing: added to every count, so that what was never seen stays possible.
+        """
+        if classes < 1 or smoothing <= 0:
+            raise ArgumentError(f"classes, smoothing: expected above 0, found {classes}, {smoothing}")
+        first = np.full(classes, smoothing)
+        counts = np.full((classes, classes), smoothing)
+        for sequence in sequences:
+            labels = np.asarray(sequence, dtype=np.int64)
+            if len(labels) and labels[0] >= 0:
+                first[labels[0]] += 1
+            known = (labels[:-1] >= 0) & (labels[1:] >= 0)
+            np.add.at(counts, (labels[:-1][known], labels[1:][known]), 1)
+        return cls(np.log(first / first.sum()), np.log(counts / counts.sum(axis=1, keepdims=True)))
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.initial)
+
+
+def best_path(log_probs: NDArray[np.floating[Any]], transitions: Transitions, weight: float) -> NDArray[np.int64]:
+    """The labels y_1 … y_T that maximise Σ_t log p_t(y_t) + weight · (log π(y_1) + Σ_t log a(y_{t-1}, y_t)).
+
+    Args:
+        log_probs: (T, K) of the model, nats.
+        transitions: π and a.
+        weight: of the chain beside the model; 0 takes the likeliest label of each step.
+
+    Returns:
+        (T,); of equals the first label.
+
+    Raises:
+        ShapeError: log_probs is not (T, K).
+        ArgumentError: a negative weight, or log_probs with NaN.
+    """
+    if log_probs.ndim != 2 or log_probs.shape[1] != transitions.classes:
+        raise ShapeError("log_probs", f"(T, K={transitions.classes})", log_probs.shape)
+    if not weight >= 0:
+        raise ArgumentError(f"weight: expected 0 or more, found {weight}")
+    scores = np.asarray(log_probs, dtype=np.float64)
+    if np.isnan(scores).any():
+        raise ArgumentError("log_probs: not a number in them; the model's weights or its input have diverged")
+    steps = len(scores)
+    if not steps or not weight:
+        return scores.argmax(axis=1)
+    chain = weight * transitions.matrix
+    came_from = np.empty(scores.shape, dtype=np.int64)
+    best = scores[0] + weight * transitions.initial
+    everyone = np.arange(transitions.classes)
+    for t in range(1, steps):
+        ways = best[:, None] + chain
+        came_from[t] = ways.argmax(axis=0)
+        best = ways[came_from[t], everyone] + scores[t]
+    path = np.empty(steps, dtype=np.int64)
+    path[-1] = best.argmax()
+    for t in range(steps - 1, 0, -1):
+        path[t - 1] = came_from[t, path[t]]
+    return path
