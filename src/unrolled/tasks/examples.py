@@ -119,6 +119,10 @@ class ExampleTask(Task):
         """Look for more than empty, duplicated and leaked examples and labels that training never saw."""
         return
 
+    def split(self, train: list[Any], dev: list[Any], options: Any) -> tuple[list[Any], list[Any]]:
+        """What is learned from, and what is chosen by: development data that was named, or a part that is held out."""
+        return (train, dev) if dev else split_by_key(train, options.holdout)
+
     def fit_baseline(
         self, train: Sequence[Any], dev: Sequence[Any], encoders: Any, folder: Path, progress: Progress
     ) -> None:
@@ -154,8 +158,7 @@ class ExampleTask(Task):
         for part, name, paths in ((train, "train", sources.train), (dev, "dev", sources.dev)):
             if paths and not part:
                 raise DataError(f"no example to {'learn from' if name == 'train' else 'choose by'}", paths[0])
-        if not dev:
-            train, dev = split_by_key(train, options.holdout)
+        train, dev = self.split(train, dev, options)
         encoders = self.fit(train, options, progress)
         self.save_encoders(encoders, folder)
         stores = []
