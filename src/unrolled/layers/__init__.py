@@ -1,8 +1,8 @@
 """The nn.Modules a network is put together from: input, hidden, output and loss layers.
 
 `recurrent` holds RNN, LSTM and GRU, drop-in for torch.nn's; `inputs`, `outputs` and `losses` what stands before and
-after them; `attention` what a decoder looks up in what an encoder read; `streaming` carries a state from one push to
-the next. They hold parameters and options, and leave the arithmetic to the kernels.
+after them; `attention` what a decoder looks up in what an encoder read; `pooling` one vector out of many; `streaming`
+carries a state from one push to the next. They hold parameters and options, and leave the arithmetic to the kernels.
 """
 
 from unrolled.layers.attention import (
@@ -16,6 +16,15 @@ from unrolled.layers.attention import (
 from unrolled.layers.inputs import Embedding, Frames
 from unrolled.layers.losses import CrossEntropy
 from unrolled.layers.outputs import AdaptiveOutput, LinearOutput
+from unrolled.layers.pooling import (
+    AttentionPooling,
+    JoinedPooling,
+    LastState,
+    MaxPooling,
+    MeanPooling,
+    Pooling,
+    make_pooling,
+)
 from unrolled.layers.recurrent import GRU, LSTM, RNN
 from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
@@ -27,15 +36,22 @@ __all__ = [
     "AdaptiveOutput",
     "AdditiveAttention",
     "Attention",
+    "AttentionPooling",
     "CrossEntropy",
     "DotAttention",
     "Embedding",
     "Frames",
     "GeneralAttention",
+    "JoinedPooling",
+    "LastState",
     "LinearOutput",
+    "MaxPooling",
+    "MeanPooling",
     "Memory",
+    "Pooling",
     "Recurrent",
     "StreamState",
     "fingerprint",
     "make_attention",
+    "make_pooling",
 ]

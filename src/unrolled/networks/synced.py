@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
 from unrolled.layers.regularise import drop
+from unrolled.networks.parts import check_layers, initial_state, select_rows
 
 
 class SyncedNetwork(nn.Module):
@@ -34,13 +34,7 @@ class SyncedNetwork(nn.Module):
 
     def __init__(self, inputs: nn.Module, hidden: Recurrent, output: nn.Module, *, dropout: float = 0.0) -> None:
         super().__init__()
-        width = getattr(inputs, "output_size", hidden.input_size)
-        if width != hidden.input_size:
-            raise ArgumentError(f"inputs: yields vectors of {width}, hidden reads input_size={hidden.input_size}")
-        if hidden.batch_first:
-            raise ArgumentError("hidden: expected batch_first=False; networks keep time first")
-        if not 0 <= dropout < 1:
-            raise ArgumentError(f"dropout: expected 0 to below 1, found {dropout}")
+        check_layers(inputs, hidden, dropout)
         self.inputs, self.hidden, self.output, self.dropout = inputs, hidden, output, dropout
 
     def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
@@ -71,15 +65,7 @@ class SyncedNetwork(nn.Module):
 
     def start(self, batch_size: int) -> Any:
         """The state before the first step."""
-        hidden = self.hidden
-        sizes = hidden.cell.state_sizes(hidden.hidden_size)
-        if hidden.learn_initial_state:
-            names = [f"initial_{n}" for n in hidden.cell.state_names]
-            parts = [hidden.get_parameter(n).detach().expand(-1, batch_size, -1).contiguous() for n in names]
-        else:
-            like = next(hidden.parameters())
-            parts = [like.new_zeros(hidden.num_layers * hidden.num_directions, batch_size, n) for n in sizes]
-        return tuple(parts) if len(parts) > 1 else parts[0].detach()
+        return initial_state(self.hidden, batch_size)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One step without a graph: (B,) tokens or (B, features) → logits (B, K) and the new state."""
@@ -89,6 +75,4 @@ class SyncedNetwork(nn.Module):
 
     def select(self, state: Any, rows: Tensor) -> Any:
         """The state whose stream n is stream `rows[n]` of `state`."""
-        if isinstance(state, Tensor):
-            return state.index_select(1, rows)
-        return tuple(s.index_select(1, rows) for s in state)
+        return select_rows(state, rows)

@@ -1,0 +1,99 @@
+"""Many-to-one: one output for a whole sequence.
+
+    x_1 … x_T ─ input layer ─▶ hidden layers ─ pooling ─▶ one vector ─ output layer ─▶ logits
+
+Letters: T time, B batch, K output classes, D directions, P width of h.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.errors import ArgumentError
+from unrolled.layers import Pooling, Recurrent
+from unrolled.layers.regularise import drop
+from unrolled.networks.parts import check_layers, initial_state
+
+
+class ManyToOneNetwork(nn.Module):
+    """Input layer, hidden layers, pooling and output layer: a label for a text, an image read row by row, a clip.
+
+    With one direction it is causal: it can be streamed, and says after each step what it would answer if that were all.
+
+    Args:
+        inputs: an input layer: anything from x to (T, B, I) that has `output_size`.
+        hidden: the recurrent stack, time first.
+        pooling: one vector out of all steps.
+        output: an output layer: from (…, pooling.output_size) to (…, K) logits.
+        dropout: on the hidden layers' output (variational if the stack is) and on the pooled vector.
+
+    Raises:
+        ArgumentError: if the layers do not fit each other.
+    """
+
+    def __init__(
+        self, inputs: nn.Module, hidden: Recurrent, pooling: Pooling, output: nn.Module, *, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        check_layers(inputs, hidden, dropout)
+        if pooling.size != hidden.output_size:
+            raise ArgumentError(f"pooling: reads vectors of {pooling.size}, hidden yields {hidden.output_size}")
+        self.inputs, self.hidden, self.pooling, self.output, self.dropout = inputs, hidden, pooling, output, dropout
+
+    def forward(self, x: Any, lengths: Tensor | None = None) -> Tensor:
+        """Logits (B, K).
+
+        Args:
+            x: what the input layer reads, such as (T, B) tokens or (T, B, features).
+            lengths: (B,) valid steps; a row of none is judged by the output layer's bias alone.
+        """
+        logits: Tensor = self.output(self.pooled(self.features(x, lengths), lengths))
+        return logits
+
+    def features(self, x: Any, lengths: Tensor | None = None) -> Tensor:
+        """The hidden layers' output that is pooled, (T, B, D·P)."""
+        h, _ = self.hidden(self.inputs(x), None, lengths)
+        if self.dropout and self.training:
+            h = drop(h, self.dropout, self.hidden.variational)
+        return h
+
+    def pooled(self, h: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The vector that the output layer reads, (B, pooling.output_size)."""
+        vector: Tensor = self.pooling(h, lengths)
+        return nn.functional.dropout(vector, self.dropout) if self.dropout and self.training else vector
+
+    @property
+    def classes(self) -> int:
+        """K, the number of logits."""
+        return int(self.output.classes)  # type: ignore[arg-type]
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it can be streamed: it never reads the future."""
+        return not self.hidden.bidirectional
+
+    def start(self, batch_size: int) -> Any:
+        """The state before the first step.
+
+        Raises:
+            ArgumentError: for a bidirectional network.
+        """
+        if not self.is_causal:
+            raise ArgumentError("start: a bidirectional network reads the future and can't be streamed; use forward")
+        like = next(self.hidden.parameters()).detach()
+        return initial_state(self.hidden, batch_size), self.pooling.start(like.new_zeros(batch_size, self.pooling.size))
+
+    def step(self, x: Any, state: Any) -> tuple[Tensor, Any]:
+        """One step without a graph: the logits (B, K) that `forward` yields for the steps so far, and the new state.
+
+        Args:
+            x: (B,) tokens or (B, features).
+            state: as `start` or the last `step` returned it.
+        """
+        with torch.no_grad():
+            h, hidden = self.hidden.step(self.inputs(x), state[0])
+            vector, carried = self.pooling.step(h, state[1])
+            return self.output(vector), (hidden, carried)
