@@ -13,8 +13,9 @@ from unrolled.layers.attention import (
     Memory,
     make_attention,
 )
+from unrolled.layers.frames import FrameStack, StackedFrames
 from unrolled.layers.inputs import Embedding, Frames
-from unrolled.layers.losses import CrossEntropy
+from unrolled.layers.losses import CTC, CrossEntropy, ctc_steps
 from unrolled.layers.outputs import AdaptiveOutput, LinearOutput
 from unrolled.layers.pooling import (
     AttentionPooling,
@@ -30,6 +31,7 @@ from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
 
 __all__ = [
+    "CTC",
     "GRU",
     "LSTM",
     "RNN",
@@ -40,6 +42,7 @@ __all__ = [
     "CrossEntropy",
     "DotAttention",
     "Embedding",
+    "FrameStack",
     "Frames",
     "GeneralAttention",
     "JoinedPooling",
@@ -50,7 +53,9 @@ __all__ = [
     "Memory",
     "Pooling",
     "Recurrent",
+    "StackedFrames",
     "StreamState",
+    "ctc_steps",
     "fingerprint",
     "make_attention",
     "make_pooling",

@@ -23,7 +23,8 @@ class SyncedNetwork(nn.Module):
     With one direction it is causal: it can be streamed, and it is a `Stepper` for every decoder.
 
     Args:
-        inputs: an input layer: anything from x to (T, B, I) that has `output_size`.
+        inputs: an input layer: anything from x to (T, B, I) that has `output_size`. One that makes fewer steps of T
+            has `output_lengths` too, and is given the lengths; the logits then are of those steps.
         hidden: the recurrent stack, time first.
         output: an output layer: from (…, D·P) to (…, K) logits.
         dropout: on the hidden layers' output, variational if the stack is.
@@ -53,7 +54,11 @@ class SyncedNetwork(nn.Module):
 
     def features(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """The hidden layers' output that the output layer reads, (T, B, D·P), and the final state."""
-        h, state = self.hidden(self.inputs(x), state, lengths)
+        shorten = getattr(self.inputs, "output_lengths", None)
+        if shorten is None or lengths is None:
+            h, state = self.hidden(self.inputs(x), state, lengths)
+        else:
+            h, state = self.hidden(self.inputs(x, lengths), state, shorten(lengths))
         if self.dropout and self.training:
             h = drop(h, self.dropout, self.hidden.variational)
         return h, state
