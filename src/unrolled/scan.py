@@ -9,14 +9,14 @@ Letters: T time, B batch, I input, H hidden, G gates. Time comes first everywher
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from unrolled.cells import Cell, Params, State, Trace
+from unrolled.cells import Cell, Params, State, StepGradients, Trace
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 
 
@@ -151,7 +151,14 @@ def unfold(
     return ScanResult(output, walk.state), Tape(walk.x, walk.order, traces, walk.valid, walk.masks, truncate)
 
 
-def bptt(cell: Cell, tape: Tape, params: Params, doutput: Tensor, dstate: State) -> ScanGradients:
+def bptt(
+    cell: Cell,
+    tape: Tape,
+    params: Params,
+    doutput: Tensor,
+    dstate: State,
+    watch: Callable[[int, StepGradients], None] | None = None,
+) -> ScanGradients:
     """Backpropagation through time, by hand.
 
     Walks the tape from the last step taken to the first; at each step the error from the loss at that step joins the
@@ -162,6 +169,7 @@ def bptt(cell: Cell, tape: Tape, params: Params, doutput: Tensor, dstate: State)
         cell, tape, params: as given to and got from `unfold`.
         doutput: (T, B, P), the gradient of the outputs.
         dstate: the gradient of the final states.
+        watch: told of each t and what that step yields, the last step first.
 
     Source: Werbos 1990, doi:10.1109/5.58337.
     """
@@ -177,6 +185,8 @@ def bptt(cell: Cell, tape: Tape, params: Params, doutput: Tensor, dstate: State)
         errors[t] = flowing
         dproposed, dkept = _settle_backward(t, flowing, tape.valid, tape.masks)
         step = cell.step_backward(tape.traces[index], dproposed, params)
+        if watch is not None:
+            watch(t, step)
         dx_gates[t] = step.dx_gates
         for name, share in step.dparams.items():
             dparams[name] = dparams[name] + share if name in dparams else share

@@ -19,7 +19,7 @@ from unrolled.kernels.dispatch import check_engine_name
 from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, pack_like
 from unrolled.layers.initial import initialise
 from unrolled.layers.regularise import draw_masks, drop
-from unrolled.scan import unfold, valid_steps
+from unrolled.scan import ScanResult, Tape, unfold, valid_steps
 
 #: what a caller holds as state: h, or (h, c); each (L·D, B, size)
 LayerState = Any
@@ -302,28 +302,50 @@ class Recurrent(nn.Module):
         Raises:
             ArgumentError: for a cell that defines `step` alone.
         """
+        return [tape.stacked() for _, tape in self.unfold(x, state, lengths)]
+
+    def unfold(
+        self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
+    ) -> list[tuple[ScanResult, Tape]]:
+        """The stack unfolded over time by the scan, without a graph and as in evaluation: what `scan.bptt` walks back.
+
+        Args:
+            x, state, lengths: as in `forward`, batched.
+
+        Returns:
+            A result and a tape for each layer and direction (l0, l0_reverse, l1, …), time first.
+
+        Raises:
+            ArgumentError: for a cell that defines `step` alone.
+        """
         check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
         if x.dim() != 3:
             raise ShapeError("x", "three dimensions", x.shape)
         x = x.transpose(0, 1) if self.batch_first else x
-        traces: list[Trace] = []
+        found: list[tuple[ScanResult, Tape]] = []
         with torch.no_grad():
             states, blocks = self._states(state, x, True), self.parameter_blocks()
-            for layer in range(self.num_layers):
-                outputs = []
+            for _ in range(self.num_layers):
+                first = len(found)
                 for d in range(self.num_directions):
-                    index = layer * self.num_directions + d
-                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], states[index], x)
-                    result, tape = unfold(
-                        self.cell, x, states[index], blocks[index], lengths=lengths, reverse=bool(d), masks=masks
+                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], states[first + d], x)
+                    found.append(
+                        unfold(
+                            self.cell,
+                            x,
+                            states[first + d],
+                            blocks[first + d],
+                            lengths=lengths,
+                            reverse=bool(d),
+                            truncate=self.truncate,
+                            masks=masks,
+                        )
                     )
-                    outputs.append(result.output)
-                    traces.append(tape.stacked())
-                output = torch.cat(outputs, -1)
+                output = torch.cat([result.output for result, _ in found[first:]], -1)
                 if self.residual and output.shape == x.shape:
                     output = output + (x if lengths is None else _blank(x, lengths))
                 x = output
-        return traces
+        return found
 
     def extra_repr(self) -> str:
         """The options that differ from their defaults."""

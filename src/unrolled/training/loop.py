@@ -134,7 +134,8 @@ def next_batches(run: Run) -> Iterator[Any]:
 def forward_and_loss(run: Run, batch: Any, tally: Tally) -> LossReport:
     """Score a batch from the carried state, and carry on the state that it leaves."""
     tally.batch, tally.carried = batch, None if batch.resets else run.carried
-    report = run.learner.loss(batch, tally.carried)
+    with run.flow.watching(run.progress.step):
+        report = run.learner.loss(batch, tally.carried)
     run.carried = report.carried
     tally.mean = tally.mean + report.mean.detach()
     tally.total = tally.total + report.total
@@ -150,6 +151,8 @@ def backpropagate(run: Run, report: LossReport) -> None:
     """
     loss = report.mean if run.settings.accumulate == 1 else report.mean * report.count
     loss.backward()
+    for sentence in run.flow.observe():
+        run.reporter.notice(f"step {run.progress.step}: {sentence}")
 
 
 def update(run: Run, tally: Tally) -> None:

@@ -25,6 +25,7 @@ def state_of(run: Run) -> dict[str, Any]:
         "schedule": {"name": type(run.schedule).__name__, **run.schedule.state_dict()},
         "averaging": {"name": type(run.averaging).__name__, **run.averaging.state_dict()},
         "progress": run.progress.state_dict(),
+        "flow": run.flow.state_dict(),
         "carried": run.carried,
         "batches": run.batches.state_dict(),
         "window": asdict(run.window),
@@ -53,6 +54,8 @@ def restore(run: Run, step: int, state: Mapping[str, Any]) -> None:
     restore_part(run, "schedule", run.schedule, state)
     restore_part(run, "averaging", run.averaging, state)
     run.progress.load_state_dict(state["progress"])
+    if "flow" in state:
+        run.flow.load_state_dict(state["flow"])
     run.carried = move(state["carried"], run.device)
     run.batches.load_state_dict(state["batches"])
     run.window = type(run.window)(**state["window"])

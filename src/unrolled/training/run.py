@@ -25,6 +25,7 @@ from unrolled.training.contract import Batches, Learner
 from unrolled.training.criteria import Best, Progress, first_met, fraction_used, make_criteria, metric_value
 from unrolled.training.files import Journal
 from unrolled.training.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
+from unrolled.training.flow import FlowMonitor
 from unrolled.training.optimisers import make_optimiser, trainable_parameters
 from unrolled.training.progress import Reporter, Snapshot
 from unrolled.training.randomness import preserved_randomness, seed_everything
@@ -76,6 +77,7 @@ class Run:
         self.carried: Any = None
         self.window = Window()
         self.watch = GradientWatch()
+        self.flow = FlowMonitor(learner.network)
         self.lr = settings.lr
         make_folder(out)
         self.checkpoints = Checkpoints(out / "checkpoints", identity)
@@ -255,9 +257,15 @@ class Run:
                 "grad_norm": window.norms / window.steps if window.steps else None,
                 "clipped": window.clipped / window.steps if window.steps else None,
                 "items_per_second": window.count / window.seconds if window.seconds else None,
+                **self._flow_report(),
             },
         )
         self.window = Window()
+
+    def _flow_report(self) -> dict[str, Any]:
+        """How the error flowed back over time when it was last looked at, if that is news."""
+        report, self.flow.report = self.flow.report, None
+        return {} if report is None else {"flow": report}
 
     def _write(self, split: str, values: Mapping[str, Any]) -> None:
         progress = self.progress

@@ -1,0 +1,137 @@
+"""The monitor of gradients over time: right numbers, the right verdict, said once, the same run as without it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unrolled import GRU, LSTM, RNN
+from unrolled.layers.unfolding import recording
+from unrolled.training import flow as module
+from unrolled.training.flow import FlowMonitor, norms_by_lag
+from unrolled.training.verdict import judge
+
+
+def autograd_norms(layer: Any, x: Tensor, weight: Tensor) -> list[float]:
+    """‖∂L/∂h_t‖ for t from the last to the first, L = weight · h_T, with every h_t a node of its own."""
+    params = layer.parameter_blocks()[0]
+    state = layer.cell.initial_state(x.shape[1], layer.hidden_size, x)
+    hs = []
+    for t in range(len(x)):
+        state = layer.cell.step(layer.cell.project_input(x[t], params), state, params)
+        h = state[0].clone()
+        state = (h, *state[1:])
+        hs.append(h)
+    grads = torch.autograd.grad((hs[-1] * weight).sum(), hs)
+    return [float(g.norm()) for g in reversed(grads)]
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_norms_are_those_of_autograd(kind: Any, batch_first: bool) -> None:
+    torch.manual_seed(0)
+    layer = kind(3, 7, batch_first=batch_first, dtype=torch.float64)
+    x, weight = torch.randn(9, 2, 3, dtype=torch.float64), torch.randn(2, 7, dtype=torch.float64)
+    with recording(layer, retain=True) as calls:
+        output, _ = layer(x.transpose(0, 1) if batch_first else x)
+    last = output[:, -1] if batch_first else output[-1]
+    ((last * weight).sum() + output.pow(2).sum() * 0).backward()
+    found = norms_by_lag(calls[0])
+    assert list(found) == ["l0"]
+    assert found["l0"] == pytest.approx(autograd_norms(layer, x, weight), rel=1e-9)
+
+
+def test_a_long_sequence_is_looked_at_from_its_end_with_the_state_that_enters_there() -> None:
+    torch.manual_seed(0)
+    layer = LSTM(3, 5, dtype=torch.float64)
+    x, weight = torch.randn(30, 1, 3, dtype=torch.float64), torch.randn(1, 5, dtype=torch.float64)
+    with recording(layer, retain=True) as calls:
+        output, _ = layer(x)
+    (output[-1] * weight).sum().backward()
+    found = norms_by_lag(calls[0], lags=8)["l0"]
+    assert len(found) == 8
+    assert found == pytest.approx(autograd_norms(layer, x, weight)[:8], rel=1e-9)
+
+
+def test_ragged_and_both_directions_are_told_each_from_its_own_last_step() -> None:
+    torch.manual_seed(0)
+    layer = GRU(3, 5, bidirectional=True, dtype=torch.float64)
+    x, lengths = torch.randn(10, 3, 3, dtype=torch.float64), torch.tensor([4, 10, 2])
+    with recording(layer, retain=True) as calls:
+        output, _ = layer(x, lengths=lengths)
+    weight = torch.randn(10, dtype=torch.float64)
+    (output[9, 1] * weight).sum().backward(retain_graph=True)
+    found = norms_by_lag(calls[0], sequences=1)
+    assert list(found) == ["l0", "l0_reverse"]
+    alone = GRU(3, 5, dtype=torch.float64)
+    alone.load_state_dict({k: v for k, v in layer.state_dict().items() if not k.endswith("_reverse")})
+    assert found["l0"] == pytest.approx(autograd_norms(alone, x[:, 1:2], weight[None, :5]), rel=1e-9)
+    # nothing was asked of the first step, where the reversed direction ends
+    assert found["l0_reverse"] == [0.0] * 10
+
+
+def test_verdicts_have_evidence_and_remedies() -> None:
+    verdict = judge("hidden.l0", [2.0 * 0.4**k for k in range(12)])
+    assert (verdict.kind, verdict.lag) == ("vanishing", 8)
+    assert verdict.rate == pytest.approx(0.4)
+    assert "8 steps back is 0.000655 of that at the loss" in verdict.evidence
+    assert "gated cell" in verdict.remedies[0]
+    assert judge("l", [1.0, math.inf, 1.0, 1.0, 1.0]).kind == "exploding"
+    assert judge("l", [1.0] * 3).kind == "unknown"
+    assert judge("l", [0.0] * 9).kind == "unknown"
+    # an error that comes back later has not vanished at the lag where it was small
+    assert judge("l", [1, 1e-5, 1, 1e-4, 1e-5, 1e-6]).lag == 3
+
+
+class Network(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.hidden = RNN(2, 16, initialisation="orthogonal")
+        with torch.no_grad():
+            self.hidden.weight_hh_l0.mul_(scale)
+
+
+def looked_at(network: Any, times: int, monkeypatch: pytest.MonkeyPatch) -> tuple[FlowMonitor, list[str]]:
+    monkeypatch.setattr(module, "EVERY", 1)
+    monitor, said = FlowMonitor(network), []
+    x = torch.randn(40, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.1
+    for step in range(1, times + 1):
+        with monitor.watching(step):
+            output, _ = network.hidden(x)
+        output[-1].sum().backward()
+        said += monitor.observe()
+    return monitor, said
+
+
+def test_an_illness_is_said_once_after_three_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monitor, said = looked_at(Network(0.5), 6, monkeypatch)
+    [sentence] = said
+    assert sentence.startswith("gradients over time in hidden.l0: vanishing; the error ")
+    assert "Try a gated cell" in sentence
+    assert monitor.report is not None
+    assert monitor.report["hidden.l0"]["verdict"] == "vanishing"
+    assert len(monitor.report["hidden.l0"]["norms"]) == 40
+    assert looked_at(Network(0.5), 2, monkeypatch)[1] == []
+    assert looked_at(Network(1.0), 6, monkeypatch)[1] == []
+
+
+def test_what_was_said_is_not_said_again_after_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = Network(0.5)
+    monitor, _ = looked_at(network, 6, monkeypatch)
+    again = FlowMonitor(network)
+    again.load_state_dict(monitor.state_dict())
+    assert again.state_dict() == monitor.state_dict()
+
+
+def test_a_network_without_recurrent_layers_is_left_alone() -> None:
+    monitor = FlowMonitor(nn.Linear(2, 2))
+    with monitor.watching(module.FIRST):
+        pass
+    assert monitor.observe() == []
+    assert monitor.report is None
