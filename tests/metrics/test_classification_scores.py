@@ -102,8 +102,8 @@ def test_the_temperature_is_the_best_there_is() -> None:
     assert 0.5 < best < 5
     assert cost(best) < min(cost(best * 1.01), cost(best * 0.99))
     # all wrong, and sure of it: as unsure as is possible
-    assert fit_temperature([[5.0, 0.0], [5.0, 0.0]], [1, 1]) == pytest.approx(20, rel=1e-3)
-    assert fit_temperature([[5.0, 0.0], [5.0, 0.0]], [0, 0]) == pytest.approx(0.05, rel=1e-3)
+    assert fit_temperature([[5.0, 0.0], [5.0, 0.0]], [1, 1]) == pytest.approx(10, rel=1e-3)
+    assert fit_temperature([[5.0, 0.0], [5.0, 0.0]], [0, 0]) == pytest.approx(0.25, rel=1e-3)
 
 
 def test_what_does_not_fit_is_refused() -> None:

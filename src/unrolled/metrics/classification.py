@@ -16,7 +16,7 @@ from unrolled.errors import ArgumentError, ShapeError
 #: bins of confidence in which calibration is looked at (Guo et al. 2017)
 BINS = 15
 #: temperatures that `fit_temperature` chooses from
-_COLDEST, _HOTTEST = 0.05, 20.0
+_COLDEST, _HOTTEST = 0.25, 10.0
 
 
 class ClassScore(NamedTuple):
@@ -130,7 +130,7 @@ def calibration_error(probabilities: ArrayLike, gold: ArrayLike, bins: int = BIN
 def fit_temperature(log_probs: ArrayLike, gold: ArrayLike) -> float:
     """The T for which softmax(logits / T) is most probable: above 1 for a model that is too sure of itself.
 
-    It changes no prediction, only how sure each is. Found to 4 digits, from 0.05 to 20.
+    It changes no prediction, only how sure each is. Found to 4 digits, from 0.25 (few examples, all of them right, would say 0) to 10.
 
     Args:
         log_probs: (N, K), logits or ln p, of examples that were not learned from.
