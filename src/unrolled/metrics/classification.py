@@ -130,7 +130,8 @@ def calibration_error(probabilities: ArrayLike, gold: ArrayLike, bins: int = BIN
 def fit_temperature(log_probs: ArrayLike, gold: ArrayLike) -> float:
     """The T for which softmax(logits / T) is most probable: above 1 for a model that is too sure of itself.
 
-    It changes no prediction, only how sure each is. Found to 4 digits, from 0.25 (few examples, all of them right, would say 0) to 10.
+    It changes no prediction, only how sure each is. Found to 4 digits, from 0.25 (few examples, all right, would say 0)
+    to 10.
 
     Args:
         log_probs: (N, K), logits or ln p, of examples that were not learned from.
