@@ -13,9 +13,11 @@ from unrolled.layers.attention import (
     Memory,
     make_attention,
 )
+from unrolled.layers.ctc import CTC, ctc_steps
 from unrolled.layers.frames import FrameStack, StackedFrames
+from unrolled.layers.images import ImageEncoder, ImageSteps
 from unrolled.layers.inputs import Embedding, Frames
-from unrolled.layers.losses import CTC, CrossEntropy, ctc_steps
+from unrolled.layers.losses import CrossEntropy
 from unrolled.layers.outputs import AdaptiveOutput, LinearOutput
 from unrolled.layers.pooling import (
     AttentionPooling,
@@ -45,6 +47,8 @@ __all__ = [
     "FrameStack",
     "Frames",
     "GeneralAttention",
+    "ImageEncoder",
+    "ImageSteps",
     "JoinedPooling",
     "LastState",
     "LinearOutput",

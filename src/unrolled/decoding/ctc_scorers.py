@@ -1,0 +1,204 @@
+"""What scores a text beside the sound: a language model over its characters, and a list of the words that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unrolled.decoding.contract import S, Stepper
+from unrolled.decoding.ctc_beam import Scores, UnitScorer
+from unrolled.errors import ArgumentError
+
+NEVER = -np.inf
+
+
+class _Read(Generic[S]):
+    """How far a language model has read: its state, what it expects next (V,), and what units were found to cost."""
+
+    def __init__(self, inner: S, log_probs: NDArray[np.float64], is_first: bool) -> None:
+        self.inner, self.log_probs, self.is_first = inner, log_probs, is_first
+        self.spelled: dict[int, tuple[float, _Read[S]]] = {}
+
+
+class LanguageModelScorer(Generic[S]):
+    """weight · ln p(unit | what comes before it) + bonus a unit, by a language model over smaller tokens.
+
+    Args:
+        stepper: the language model.
+        first: the tokens that it reads before a text.
+        spellings: for each class the tokens of its text; empty for a class that has none.
+        later: the same for a unit that is not the first, e.g. with the space between two words before it; None is
+            `spellings`.
+        end: the tokens that it reads after a text; empty leaves the end out of account.
+        weight: of the language model beside the sound, α.
+        bonus: nats a unit, β, against the preference for short texts that α brings.
+
+    Raises:
+        ArgumentError: nothing to read before the first unit.
+
+    Source: shallow fusion, Hannun et al. 2014, arXiv 1408.2873, equation 4.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper[S],
+        *,
+        first: Sequence[int],
+        spellings: Sequence[Sequence[int]],
+        later: Sequence[Sequence[int]] | None = None,
+        end: Sequence[int] = (),
+        weight: float = 0.5,
+        bonus: float = 0.0,
+    ) -> None:
+        if not first:
+            raise ArgumentError("first: expected at least one token, for the model to say what it expects after it")
+        self._stepper, self._first, self._end = stepper, list(first), list(end)
+        self._spellings = ([list(s) for s in spellings], [list(s) for s in (spellings if later is None else later)])
+        self._weight, self._bonus = weight, bonus
+
+    def start(self) -> _Read[S]:
+        """After the tokens that come before a text."""
+        inner = self._stepper.start(1)
+        for token in self._first:
+            logits, inner = self._stepper.step(torch.tensor([token]), inner)
+        return _Read(inner, _log_probs(logits)[0], True)
+
+    def scores(self, state: _Read[S], units: NDArray[np.int64]) -> Scores:
+        """What each unit adds, (U,) nats."""
+        spellings = self._spellings[0 if state.is_first else 1]
+        wanted = [spellings[int(unit)] for unit in units]
+        if all(len(tokens) == 1 for tokens in wanted):
+            costs = state.log_probs[[tokens[0] for tokens in wanted]]
+        else:
+            unknown = [int(unit) for unit in units if int(unit) not in state.spelled]
+            if unknown:
+                self._spell(state, unknown, spellings)
+            costs = np.array([state.spelled[int(unit)][0] for unit in units])
+        return self._weight * costs + self._bonus
+
+    def advance(self, state: _Read[S], unit: int) -> _Read[S]:
+        """After one more unit."""
+        if unit not in state.spelled:
+            self._spell(state, [unit], self._spellings[0 if state.is_first else 1])
+        return state.spelled[unit][1]
+
+    def end(self, state: _Read[S]) -> float:
+        """What the end adds, nats."""
+        if not self._end:
+            return 0.0
+        return self._weight * self._read([self._end], state)[0][0]
+
+    def _spell(self, state: _Read[S], units: list[int], spellings: list[list[int]]) -> None:
+        found = self._read([spellings[unit] for unit in units], state)
+        state.spelled.update(zip(units, found, strict=True))
+
+    def _read(self, texts: list[list[int]], state: _Read[S]) -> list[tuple[float, _Read[S]]]:
+        """ln p of each text after a state, and where the model then is: all texts side by side, a token a step."""
+        found: list[Any] = [(0.0, state)] * len(texts)
+        rows = [n for n, tokens in enumerate(texts) if tokens]
+        if not rows:
+            return found
+        inner = self._stepper.select(state.inner, torch.zeros(len(rows), dtype=torch.int64))
+        costs = [float(state.log_probs[tokens[0]]) if tokens else 0.0 for tokens in texts]
+        place = 0
+        while rows:
+            logits, inner = self._stepper.step(torch.tensor([texts[n][place] for n in rows]), inner)
+            log_probs = _log_probs(logits)
+            place += 1
+            going = []
+            for row, n in enumerate(rows):
+                if place < len(texts[n]):
+                    costs[n] += float(log_probs[row, texts[n][place]])
+                    going.append(row)
+                else:
+                    own = self._stepper.select(inner, torch.tensor([row]))
+                    found[n] = (costs[n], _Read(own, log_probs[row], False))
+            if len(going) < len(rows) and going:
+                inner = self._stepper.select(inner, torch.tensor(going))
+            rows = [rows[row] for row in going]
+        return found
+
+
+def _log_probs(logits: Tensor) -> NDArray[np.float64]:
+    return np.asarray(logits.double().log_softmax(-1).cpu().numpy())
+
+
+class LexiconScorer:
+    """Rules out every text with a word that is not in a list; adds nothing otherwise.
+
+    Args:
+        words: that exist.
+        spellings: for each class its text, "" for the blank.
+        between: the text of the class that ends a word; "" where every unit is a word.
+
+    Raises:
+        ArgumentError: no word can be spelled.
+    """
+
+    def __init__(self, words: Iterable[str], spellings: Sequence[str], between: str = " ") -> None:
+        self._spellings, self._between = list(spellings), between
+        #: every beginning of a word, and whether it is one
+        self._beginnings: dict[str, bool] = {"": False}
+        for word in words:
+            for count in range(1, len(word)):
+                self._beginnings.setdefault(word[:count], False)
+            if word:
+                self._beginnings[word] = True
+        if not any(self._beginnings.values()):
+            raise ArgumentError("words: the list is empty")
+
+    def start(self) -> str:
+        """No letter of a word yet."""
+        return ""
+
+    def scores(self, state: str, units: NDArray[np.int64]) -> Scores:
+        """0 for what goes on with a word or ends one, −∞ for the rest."""
+        return np.array([0.0 if self._follows(state, self._spellings[int(unit)]) else NEVER for unit in units])
+
+    def advance(self, state: str, unit: int) -> str:
+        """The letters of the word that was begun."""
+        text = self._spellings[unit]
+        return "" if text == self._between or not self._between else state + text
+
+    def end(self, state: str) -> float:
+        """A text ends behind a word; behind none if it is empty."""
+        return 0.0 if not state or self._beginnings.get(state, False) else NEVER
+
+    def _follows(self, state: str, text: str) -> bool:
+        if not self._between:
+            return self._beginnings.get(text, False)
+        if text == self._between:
+            return self._beginnings.get(state, False)
+        return state + text in self._beginnings
+
+
+class JointScorer:
+    """The sum of what several scorers add.
+
+    Args:
+        scorers: one at least.
+    """
+
+    def __init__(self, *scorers: UnitScorer) -> None:
+        self._scorers = scorers
+
+    def start(self) -> tuple[Any, ...]:
+        """Of each."""
+        return tuple(scorer.start() for scorer in self._scorers)
+
+    def scores(self, state: tuple[Any, ...], units: NDArray[np.int64]) -> Scores:
+        """The sum."""
+        return np.sum([s.scores(own, units) for s, own in zip(self._scorers, state, strict=True)], axis=0)
+
+    def advance(self, state: tuple[Any, ...], unit: int) -> tuple[Any, ...]:
+        """Of each."""
+        return tuple(s.advance(own, unit) for s, own in zip(self._scorers, state, strict=True))
+
+    def end(self, state: tuple[Any, ...]) -> float:
+        """The sum."""
+        return sum(s.end(own) for s, own in zip(self._scorers, state, strict=True))
