@@ -333,6 +333,14 @@ def picture_of(given: Any, argument: str = "input") -> Picture:
     raise ArgumentError(f"{argument}: expected a path, an array or an image, found {type(given).__name__}")
 
 
+def png(pixels: Pixels) -> bytes:
+    """An image (H, W, C) as the bytes of a PNG file, e.g. for a page."""
+    image_module, _ = _pillow()
+    stream = io.BytesIO()
+    image_module.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def _pillow() -> tuple[Any, Any]:
     try:
         from PIL import Image, ImageOps

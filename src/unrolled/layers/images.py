@@ -1,6 +1,8 @@
-"""Images as an input layer: a small residual network, from pixels to a vector, or to a grid of vectors.
+"""Images as an input layer: a small residual network, from pixels to a vector or a grid of vectors; or rows or pixels,
+one after the other, for a recurrent network to read.
 
-Letters: B batch, H height, W width, C channels, P positions of the grid, I width of a vector.
+Letters: B batch, H height, W width, C channels, P positions of the grid, T steps, I width
+of a vector.
 """
 
 from __future__ import annotations
@@ -61,18 +63,15 @@ class ImageEncoder(nn.Module):
             raise ArgumentError(f"stem_size, stem_stride: expected an odd number and ≥ 1: {stem_size}, {stem_stride}")
         if not 0 <= dropout < 1:
             raise ArgumentError(f"dropout: expected a probability from 0 to below 1, found {dropout}")
-        for name, statistic in (("mean", mean), ("std", std)):
-            if statistic is not None and tuple(statistic.shape) != (channels,):
-                raise ShapeError(name, f"(C={channels},)", statistic.shape)
         self.channels, self.dropout = channels, dropout
         self.grid_size = widths[-1]
+        self._strides = (stem_stride, *(2 for _ in widths[1:]))
         self.output_size = size or widths[-1]
         self.mean: Tensor
         self.std: Tensor
-        middle = torch.full((channels,), 127.5)
-        self.register_buffer("mean", middle.clone() if mean is None else mean.clone())
-        # images that are all alike have no spread to divide by
-        self.register_buffer("std", middle.clone() if std is None else torch.where(std > 0, std, torch.ones_like(std)))
+        mean, std = statistics(channels, mean, std)
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], stem_size, stem_stride, stem_size // 2, bias=False),
             Norm(widths[0]),
@@ -84,7 +83,7 @@ class ImageEncoder(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.linear = nn.Identity() if size is None else nn.Linear(widths[-1], size)
         # torch's default layout would be turned around at every convolution
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         """Images to vectors: (…, H, W, C) uint8, or floating point on the same scale → (…, I).
@@ -113,15 +112,68 @@ class ImageEncoder(nn.Module):
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the grid for images of a size."""
-        stride = self.stem[0].stride[0]
-        rows, columns = -(-height // stride), -(-width // stride)
-        for block in self.stages:
-            if block.stride == 2:
-                rows, columns = -(-rows // 2), -(-columns // 2)
+        rows, columns = height, width
+        for stride in self._strides:
+            rows, columns = -(-rows // stride), -(-columns // stride)
         return rows, columns
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
+
+
+class ImageSteps(nn.Module):
+    """Images as sequences, standardised: a step for each row, or for each pixel, row by row.
+
+    Args:
+        height, width, channels: of every image.
+        by: "rows" has T = H and I = W·C, "pixels" T = H·W and I = C.
+        mean, std: (C,) of the training images' pixels, 0 to 255; None takes 127.5 for both.
+
+    Raises:
+        ArgumentError, ShapeError: for an option out of range.
+
+    Source: Le, Jaitly & Hinton 2015, arXiv 1504.00941, section 4.2 (pixel by pixel).
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        by: str = "rows",
+        *,
+        mean: Tensor | None = None,
+        std: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if min(height, width, channels) < 1:
+            raise ArgumentError(f"height, width, channels: expected at least 1, found {height}, {width}, {channels}")
+        if by not in ("rows", "pixels"):
+            raise ArgumentError(f"by: expected 'rows' or 'pixels', found {by!r}")
+        self.height, self.width, self.channels, self.by = height, width, channels, by
+        self.output_size = width * channels if by == "rows" else channels
+        self.mean: Tensor
+        self.std: Tensor
+        mean, std = statistics(channels, mean, std)
+        repeats = self.output_size // channels
+        self.register_buffer("mean", mean.repeat(repeats))
+        self.register_buffer("std", std.repeat(repeats))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, H, W, C) → (T, B, I); or the steps themselves, (T, B, I) or (B, I), standardised as they are.
+
+        Raises:
+            ShapeError: for images of another size, or steps of another width.
+        """
+        whole = (self.height, self.width, self.channels)
+        if images.dim() == 4 and tuple(images.shape[1:]) == whole:
+            steps = images.reshape(len(images), -1, self.output_size).transpose(0, 1)
+        elif images.dim() in (2, 3) and images.shape[-1] == self.output_size:
+            steps = images
+        else:
+            expected = f"(B, H={whole[0]}, W={whole[1]}, C={whole[2]}), or steps (…, I={self.output_size})"
+            raise ShapeError("images", expected, images.shape)
+        return (steps.to(self.mean.dtype) - self.mean) / self.std
 
 
 class ResidualBlock(nn.Module):
@@ -164,3 +216,18 @@ class Norm(nn.BatchNorm2d):
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
+
+
+def statistics(channels: int, mean: Tensor | None, std: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation to standardise pixels by, (C,) each; 127.5 where they are not known.
+
+    Raises:
+        ShapeError: for another number of channels.
+    """
+    found = []
+    for name, statistic in (("mean", mean), ("std", std)):
+        if statistic is not None and tuple(statistic.shape) != (channels,):
+            raise ShapeError(name, f"(C={channels},)", statistic.shape)
+        found.append(torch.full((channels,), 127.5) if statistic is None else statistic.clone())
+    # images that are all alike have no spread to divide by
+    return found[0], torch.where(found[1] > 0, found[1], torch.ones_like(found[1]))

@@ -1,11 +1,21 @@
 """Networks put together from the same input, hidden and output layers, a file for each of the five shapes.
 
-`synced` has an output for every step (the language model, whose targets are shifted by one), `many_to_one` one for a
-whole sequence. A network knows tensors, lengths and states; it knows nothing of files, tokens' text or
-tasks.
+`one_to_one` repeats nothing, `many_to_one` has one output for a whole sequence, `many_to_many` reads a sequence and writes
+another, `synced` has an output for every step (the language model, whose targets are shifted by one). A network
+knows tensors, lengths and states; it knows nothing of files, tokens' text or tasks.
 """
 
+from unrolled.networks.many_to_many import AttentionDecoder, Decoding, ManyToManyNetwork
 from unrolled.networks.many_to_one import ManyToOneNetwork
+from unrolled.networks.one_to_one import FeedForward, OneToOneNetwork
 from unrolled.networks.synced import SyncedNetwork
 
-__all__ = ["ManyToOneNetwork", "SyncedNetwork"]
+__all__ = [
+    "AttentionDecoder",
+    "Decoding",
+    "FeedForward",
+    "ManyToManyNetwork",
+    "ManyToOneNetwork",
+    "OneToOneNetwork",
+    "SyncedNetwork",
+]

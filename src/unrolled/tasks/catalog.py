@@ -14,6 +14,9 @@ ENTRY_POINTS = "unrolled.tasks"
 #: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
 _OURS = {
     "generate": "generate:Generate",
+    "recognize": "recognize:Recognize",
+    "tag": "tag:Tag",
+    "translate": "translate:Translate",
 }
 
 

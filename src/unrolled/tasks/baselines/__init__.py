@@ -6,5 +6,6 @@ mixed into a network's predictions, the same model of one writer's text personal
 
 from unrolled.tasks.baselines.cache import CachedStepper, CacheWeights, fit_weights, mix
 from unrolled.tasks.baselines.ngram import NGram, NGramStepper
+from unrolled.tasks.baselines.softmax import SoftmaxRegression
 
-__all__ = ["CacheWeights", "CachedStepper", "NGram", "NGramStepper", "fit_weights", "mix"]
+__all__ = ["CacheWeights", "CachedStepper", "NGram", "NGramStepper", "SoftmaxRegression", "fit_weights", "mix"]
