@@ -5,7 +5,7 @@
     BIO     B-ORG  O         B-PER   O      O    B-LOC    O     B- begins every entity (IOB2)
     BIOES   S-ORG  O         S-PER   O      O    S-LOC    O     E- ends an entity, S- is one of a single token (BILOU)
 
-Spans are read as the CoNLL scorer `conlleval` reads them, whatever the scheme; what a scheme does not allow is repaired:
+Spans are read as the CoNLL scorer `conlleval` reads them, whatever the scheme; what a scheme forbids is repaired:
 
 - an entity begins at B- and S-, and at I- and E- wherever no entity of that type is open;
 - it ends after E- and S-, and before O, before another type, and before B- and S-.

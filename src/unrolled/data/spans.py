@@ -8,6 +8,7 @@ Text is cut into words by `split_words`; a word in which an entity begins or end
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -72,7 +73,7 @@ def _tokens_and_tags(value: Any) -> tuple[list[str], list[str], list[str]]:
     if not isinstance(spans, list):
         raise _WrongError("no spans", "expected a list under 'spans', empty where the text has no entity")
     entities = sorted(_entity(span, text) for span in spans)
-    for (_, end, label), (start, _, other) in zip(entities, entities[1:], strict=False):
+    for (_, end, label), (start, _, other) in itertools.pairwise(entities):
         if start < end:
             raise _WrongError("overlap", f"spans overlap at character {start}: {label!r} and {other!r}")
     borders = {at for start, end, _ in entities for at in (start, end)}
@@ -109,7 +110,5 @@ def _cut(words: list[Word], borders: set[int]) -> tuple[list[Word], list[str]]:
         if inner:
             cut.append(word.text)
         places = [word.start, *inner, word.end]
-        pieces += [
-            Word(word.text[a - word.start : b - word.start], a, b) for a, b in zip(places, places[1:], strict=False)
-        ]
+        pieces += [Word(word.text[a - word.start : b - word.start], a, b) for a, b in itertools.pairwise(places)]
     return pieces, cut

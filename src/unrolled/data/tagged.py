@@ -1,6 +1,6 @@
 """Tagged text, whatever file it comes from: tokens with a label each, or with entities, which are spans of tokens.
 
-    read_tagged(paths)  ─▶  TaggedText, one a sentence  ─ in_context ─▶  TaggedText, one a stretch of a document
+read_tagged(paths)  ─▶  TaggedText, one a sentence  ─ in_context ─▶  TaggedText, one a stretch of a document
 """
 
 from __future__ import annotations
@@ -154,6 +154,9 @@ def _converted(
     kind: Kind = "labels" if scheme == "labels" else "entities"
     for sentence in raw:
         tags: Sequence[str] = sentence.tags
+        if not tags:
+            findings.warning("empty", "no token in this text, which is left out", source.name, sentence.line)
+            continue
         if kind == "entities":
             wrong = [n for n, tag in enumerate(tags) if tag in odd or not split_tag(tag)[0]]
             for n in wrong:

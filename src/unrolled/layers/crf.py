@@ -1,13 +1,14 @@
 """The linear-chain conditional random field: a loss over whole sequences of labels, and the probabilities behind it.
 
-A sequence of labels y has the score s(y) = start[y_1] + Σ_t emissions[t, y_t] + Σ_t transitions[y_{t-1}, y_t] + end[y_T]
-and the probability exp(s(y)) / Z, where Z sums over all sequences that are allowed. Letters: T time, B batch, K labels.
+A sequence of labels y scores s(y) = start[y_1] + Σ_t emissions[t, y_t] + Σ_t transitions[y_{t-1}, y_t] + end[y_T], and
+has the probability exp(s(y)) / Z, where Z sums over all sequences that are allowed. Letters: T time, B batch, K labels.
 
 Source: Lafferty, McCallum & Pereira 2001; with an LSTM below it Huang, Xu & Yu 2015, arXiv 1508.01991.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -190,7 +191,7 @@ class Posterior:
             labels: at least one.
         """
         found = float(self.forward[begin, row, labels[0]])
-        for at, (before, label) in enumerate(zip(labels, labels[1:], strict=False), begin + 1):
+        for at, (before, label) in enumerate(itertools.pairwise(labels), begin + 1):
             found *= float(self.factors[before, label] * self.entering[at, row, label])
         return found * float(self.backward[begin + len(labels) - 1, row, labels[-1]])
 
@@ -220,9 +221,7 @@ def _spread(steps: Tensor, scores: Sequence[Tensor]) -> float:
     return widest
 
 
-def _forward(
-    steps: Tensor, valid: Tensor, factors: Tensor, first: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward(steps: Tensor, valid: Tensor, factors: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The forward algorithm with scaling.
 
     Args:

@@ -1,0 +1,106 @@
+"""Synced many-to-many whose outputs are labels, alone or as a chain: what taggers are.
+
+Letters: T steps of the input, B its rows; S sentences, N tokens of the longest; K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import ArgumentError
+from unrolled.layers import Recurrent
+from unrolled.layers.crf import CRF, Posterior, posterior
+from unrolled.networks.synced import SyncedNetwork
+from unrolled.scan import valid_steps
+
+
+class TaggingNetwork(SyncedNetwork):
+    """A synced network over words, with a CRF over each sentence or with independent labels.
+
+    The hidden layers may run over several sentences of one document, so that each is read in its context; the chain of
+    labels never crosses from one to the next.
+
+    Args:
+        inputs, hidden, output, dropout: as `SyncedNetwork` takes them.
+        between, begins, ends: which labels may follow each other, begin and end a sentence.
+        chained: True for a CRF, False for a softmax at each step.
+
+    Raises:
+        ArgumentError, ShapeError: if the layers or the constraints do not fit each other.
+    """
+
+    def __init__(
+        self,
+        inputs: nn.Module,
+        hidden: Recurrent,
+        output: nn.Module,
+        *,
+        between: Sequence[Sequence[bool]] | None = None,
+        begins: Sequence[bool] | None = None,
+        ends: Sequence[bool] | None = None,
+        chained: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(inputs, hidden, output, dropout=dropout)
+        self.chain = CRF(self.vocabulary_size, between, begins, ends)
+        self.chained = chained
+        if not chained:
+            # the constraints stay, for the decoder; the scores are zero and remain so
+            for parameter in self.chain.parameters():
+                parameter.requires_grad_(False)
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a label depends on nothing that comes after its token, so that the network can be streamed."""
+        return not self.chained and not self.hidden.bidirectional
+
+    def emissions(self, x: Any, lengths: Tensor, places: Tensor) -> Tensor:
+        """Scores of each label of each token, sentence by sentence.
+
+        Args:
+            x: what the input layer reads, of T steps and B rows.
+            lengths: (B,) valid steps.
+            places: (N, S) int64, where in the steps each token is: step · B + row.
+
+        Returns:
+            (N, S, K).
+        """
+        h, _ = self.features(x, None, lengths)
+        return self.output(F.embedding(places, h.flatten(0, 1)))  # type: ignore[no-any-return]
+
+    def losses(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        """−ln p of each sentence's labels, nats: emissions (N, S, K), targets (N, S), lengths (S,) → (S,) float64.
+
+        Raises:
+            ArgumentError: for labels in an order that the constraints forbid.
+        """
+        if self.chained:
+            return self.chain(emissions, targets, lengths)  # type: ignore[no-any-return]
+        valid = valid_steps(lengths, *targets.shape)
+        nats = F.cross_entropy(emissions.flatten(0, 1), targets.masked_fill(~valid, 0).flatten(), reduction="none")
+        return nats.view(targets.shape).masked_fill(~valid, 0).double().sum(0)
+
+    def posterior(self, emissions: Tensor, lengths: Tensor) -> Posterior:
+        """The probabilities of labels, alone and in a row; without a graph."""
+        if self.chained:
+            return self.chain.posterior(emissions, lengths)
+        with torch.no_grad():
+            nothing = emissions.new_zeros(emissions.shape[2], dtype=torch.float64)
+            free = nothing.expand(len(nothing), -1)
+            return posterior(emissions, valid_steps(lengths, *emissions.shape[:2]), lengths, free, nothing, nothing)
+
+    def chain_scores(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores between labels, at the beginning and at the end, −∞ where they are forbidden; float64.
+
+        Raises:
+            ArgumentError: never for models that were built; weights that are not finite can't be decoded.
+        """
+        scores = self.chain.scores()
+        if any(bool(score.isnan().any()) for score in scores):
+            raise ArgumentError("transitions: not finite; the model's weights have diverged")
+        return scores

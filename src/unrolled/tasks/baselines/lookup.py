@@ -1,0 +1,114 @@
+"""The baseline of a tagger: what the training text calls a phrase, or a word, most often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from unrolled.errors import ModelError
+
+
+class PhraseLookup:
+    """Entities that the training text knows, and knows as of one type: the baseline of the CoNLL shared tasks.
+
+    "Only selects complete unambiguous named entities which appear in the training data; if a phrase is part of more
+    than one entity, the longest one" (Tjong Kim Sang & De Meulder 2003).
+
+    Args:
+        phrases: words, joined by a space, → type.
+    """
+
+    name = "phrases of the training text"
+
+    def __init__(self, phrases: dict[str, str]) -> None:
+        self.phrases = phrases
+        self._longest = max((phrase.count(" ") + 1 for phrase in phrases), default=0)
+
+    @classmethod
+    def fit(cls, sentences: Iterable[tuple[Sequence[str], Iterable[tuple[int, int, str]]]]) -> PhraseLookup:
+        """Collect the phrases of sentences, each given as its tokens and its entities."""
+        found: dict[str, set[str]] = {}
+        for tokens, entities in sentences:
+            for start, end, label in entities:
+                found.setdefault(_phrase(tokens[start:end]), set()).add(label)
+        return cls({phrase: next(iter(labels)) for phrase, labels in found.items() if len(labels) == 1})
+
+    def entities(self, tokens: Sequence[str]) -> list[tuple[int, int, str]]:
+        """The entities of a sentence: from each token on the longest phrase that is known."""
+        found, at = [], 0
+        while at < len(tokens):
+            for end in range(min(len(tokens), at + self._longest), at, -1):
+                label = self.phrases.get(_phrase(tokens[at:end]))
+                if label is not None:
+                    found.append((at, end, label))
+                    at = end
+                    break
+            else:
+                at += 1
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        return {"phrases": self.phrases}
+
+
+class WordLookup:
+    """The most frequent label of each word, and of all words for one that is unknown; of equals the first by name.
+
+    Args:
+        words: word → label.
+        default: for words that are not among them.
+    """
+
+    name = "most frequent label of the word"
+
+    def __init__(self, words: dict[str, str], default: str) -> None:
+        self.words, self.default = words, default
+
+    @classmethod
+    def fit(cls, sentences: Iterable[tuple[Sequence[str], Sequence[str]]]) -> WordLookup:
+        """Count the labels of sentences, each given as its tokens and their labels."""
+        counts: dict[str, Counter[str]] = {}
+        total: Counter[str] = Counter()
+        for tokens, labels in sentences:
+            total.update(labels)
+            for token, label in zip(tokens, labels, strict=True):
+                counts.setdefault(token, Counter())[label] += 1
+        return cls({token: _most(count) for token, count in counts.items()}, _most(total))
+
+    def labels(self, tokens: Sequence[str]) -> list[str]:
+        """A label for each token."""
+        return [self.words.get(token, self.default) for token in tokens]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        return {"words": self.words, "default": self.default}
+
+
+def lookup_from_json(content: Any, where: str) -> PhraseLookup | WordLookup:
+    """The baseline of a model's folder.
+
+    Raises:
+        ModelError: it is none.
+    """
+    if isinstance(content, dict):
+        tables = [content.get(name) for name in ("phrases", "words")]
+        if _is_table(tables[0]):
+            return PhraseLookup(tables[0])  # type: ignore[arg-type]
+        if _is_table(tables[1]) and isinstance(content.get("default"), str):
+            return WordLookup(tables[1], content["default"])  # type: ignore[arg-type]
+    raise ModelError(f"{where}: corrupt, no baseline of a tagger; restore it from a copy of the model")
+
+
+def _phrase(tokens: Sequence[str]) -> str:
+    # a token of a file separated by tabs may hold a space itself
+    return " ".join(token.replace(" ", "\u00a0") for token in tokens)
+
+
+def _most(counts: Counter[str]) -> str:
+    return min(counts, key=lambda label: (-counts[label], label)) if counts else ""
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())

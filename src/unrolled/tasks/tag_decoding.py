@@ -1,0 +1,193 @@
+"""From encoded texts to labels, entities and probabilities, for `tag`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unrolled.data import Arrays, sorted_batches
+from unrolled.data.schemes import spans_of
+from unrolled.data.tagged import TaggedText
+from unrolled.data.words import Word, split_words
+from unrolled.decoding.viterbi import Labelling, greedy_labels, viterbi
+from unrolled.errors import ArgumentError
+from unrolled.layers.crf import Posterior
+from unrolled.networks.tagging import TaggingNetwork
+from unrolled.tasks.examples import on_device
+from unrolled.tasks.tag_batches import Noise, collated, word_batch
+from unrolled.tasks.tag_encoders import TagEncoders
+from unrolled.tasks.tag_predictions import Alternative, TaggedEntity, TaggedToken, Tagging
+
+if TYPE_CHECKING:
+    from unrolled.tasks.model import Model
+
+#: tokens and texts that are read side by side, at most
+TOKENS, TEXTS = 4000, 64
+
+
+@dataclass
+class Tagged:
+    """What became of one encoded text.
+
+    Attributes:
+        labels: the best labels of each sentence.
+        targets: those that are right, as far as they are given.
+        nats: −ln p of the right labels, summed over the sentences whose labels the model knows.
+        counted: tokens of these sentences.
+    """
+
+    labels: list[list[int]]
+    targets: list[list[int]]
+    nats: float
+    counted: int
+
+
+class Tagger:
+    """Labels encoded texts.
+
+    Args:
+        model: a `tag` model.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.encoders: TagEncoders = model.encoders
+        self.network: TaggingNetwork = model.network  # type: ignore[assignment]
+
+    def tag(self, texts: Sequence[Arrays], told: Callable[[int], None] | None = None) -> list[Tagged]:
+        """The best labels of each text, in order, and how improbable the right ones are."""
+        found: list[Tagged | None] = [None] * len(texts)
+        done = 0
+        for chosen in _batches(texts):
+            data, emissions = self._read([texts[n] for n in chosen])
+            lengths = data["sentence_lengths"]
+            labels = [best[0].labels for best in self.best(emissions, lengths, 1)]
+            known = ((data["targets"] < len(self.encoders.labels)).all(0)) & (lengths > 0)
+            nats = self.network.losses(emissions[:, known], data["targets"][:, known], lengths[known]).tolist()
+            costs = iter(nats)
+            targets = [column[:n] for column, n in zip(data["targets"].t().tolist(), lengths.tolist(), strict=True)]
+            rows = zip(labels, targets, known.tolist(), strict=True)
+            for n in chosen:
+                part = list(itertools.islice(rows, len(texts[n]["begins"])))
+                counted = [len(right) for _, right, is_known in part if is_known]
+                cost = sum(next(costs) for _ in counted)
+                found[n] = Tagged([own for own, _, _ in part], [right for _, right, _ in part], cost, sum(counted))
+            done += len(chosen)
+            if told is not None:
+                told(done)
+        return [one for one in found if one is not None]
+
+    def best(self, emissions: Tensor, lengths: Tensor, n_best: int) -> list[list[Labelling]]:
+        """The best readings of each sentence: of a chain by Viterbi, of independent labels from left to right."""
+        transitions, start, end = self.network.chain_scores()
+        if self.network.chained:
+            return viterbi(emissions, transitions, start, end, lengths, n_best=n_best)
+        return [[Labelling(labels, 0.0)] for labels in greedy_labels(emissions, transitions, start, lengths)]
+
+    def predict(self, texts: Sequence[tuple[str, list[Word]]], n_best: int) -> list[Tagging]:
+        """The predictions for some texts, each one sentence."""
+        sentences = [untagged([word.text for word in words], self.encoders) for _, words in texts]
+        encoded = [self.encoders.encode(sentence) for sentence in sentences]
+        found: list[Tagging | None] = [
+            None if words else Tagging(text, (), (), self.encoders.kind) for text, words in texts
+        ]
+        filled = [n for n, (_, words) in enumerate(texts) if words]
+        for batch in _batches([encoded[n] for n in filled]):
+            chosen = [filled[k] for k in batch]
+            data, emissions = self._read([encoded[n] for n in chosen])
+            lengths = data["sentence_lengths"]
+            readings = self.best(emissions, lengths, n_best)
+            beliefs = self.network.posterior(emissions, lengths)
+            totals = self.network.chain.log_normaliser(emissions, lengths).tolist() if self.network.chained else []
+            for row, n in enumerate(chosen):
+                alternatives = [
+                    Alternative(tuple(map(self.encoders.tag, one.labels)), math.exp(one.score - totals[row]))
+                    for one in readings[row]
+                    if self.network.chained
+                ]
+                found[n] = self._tagging(*texts[n], readings[row][0].labels, beliefs, row, tuple(alternatives))
+        return [one for one in found if one is not None]
+
+    def _read(self, texts: list[Arrays]) -> tuple[dict[str, Tensor], Tensor]:
+        data = on_device(self.network, collated(texts, Noise(), self.encoders.first_rare, None))
+        with torch.no_grad():
+            return data, self.network.emissions(word_batch(data), data["lengths"], data["places"])
+
+    def _tagging(
+        self,
+        text: str,
+        words: list[Word],
+        labels: list[int],
+        beliefs: Posterior,
+        row: int,
+        alternatives: tuple[Alternative, ...],
+    ) -> Tagging:
+        tags = [self.encoders.tag(label) for label in labels]
+        scores = beliefs.marginals[range(len(labels)), row, labels].tolist()
+        tokens = [
+            TaggedToken(word.text, word.start, word.end, tag, score)
+            for word, tag, score in zip(words, tags, scores, strict=True)
+        ]
+        entities = []
+        for span in spans_of(tags) if self.encoders.kind == "entities" else ():
+            start, end = words[span.start].start, words[span.end - 1].end
+            score = beliefs.of_segment(row, span.start, labels[span.start : span.end])
+            entity = TaggedEntity(text[start:end], start, end, span.label, score, span.start, span.end - 1)
+            entities.append(entity)
+        return Tagging(text, tuple(tokens), tuple(entities), self.encoders.kind, alternatives)
+
+
+def tagged_inputs(inputs: Iterable[Any]) -> Iterator[list[tuple[str, list[Word]]]]:
+    """Inputs as texts and words: several at once if all are there, one by one if they come as a stream.
+
+    Raises:
+        ArgumentError: for what is neither text nor a list of tokens.
+    """
+    at_once = TEXTS if isinstance(inputs, Sequence) else 1
+    source = iter(inputs)
+    while group := list(itertools.islice(source, at_once)):
+        yield [_words_of(one) for one in group]
+
+
+def _words_of(given: Any) -> tuple[str, list[Word]]:
+    if isinstance(given, Mapping):
+        given = given.get("tokens", given.get("text"))
+    if isinstance(given, str):
+        return given, split_words(given)
+    if not isinstance(given, Sequence) or not all(isinstance(token, str) and token.strip() for token in given):
+        raise ArgumentError(
+            "input: the task 'tag' reads a text, or a list of tokens none of which is empty, found "
+            f"{type(given).__name__}"
+        )
+    words, at = [], 0
+    for token in given:
+        words.append(Word(token, at, at + len(token)))
+        at += len(token) + 1
+    return " ".join(given), words
+
+
+def untagged(tokens: list[str], encoders: TagEncoders) -> TaggedText:
+    """A sentence whose labels nobody knows; what is written in their place is never looked at."""
+    return TaggedText(
+        tokens=tuple(tokens), tags=(encoders.labels[0],) * len(tokens), ends=(len(tokens),), kind=encoders.kind
+    )
+
+
+def _batches(texts: Sequence[Arrays]) -> Iterator[list[int]]:
+    """Texts of similar length, as many as fit into TOKENS and TEXTS."""
+    lengths = [len(text["words"]) for text in texts]
+    group: list[int] = []
+    for batch in sorted_batches(lengths, 1):
+        n = int(batch[0])
+        # sorted: the first is the longest, to which the others are padded
+        if group and (len(group) >= TEXTS or lengths[group[0]] * (len(group) + 1) > TOKENS):
+            yield group
+            group = []
+        group.append(n)
+    if group:
+        yield group
