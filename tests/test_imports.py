@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "training": {*CORE, "data"},
     "tasks": BELOW_TASKS,
-    "inspection": {*CORE, "data", "decoding", "tasks"},
+    "inspection": {*CORE, "data", "decoding", "tasks", "training"},
     "export": {*CORE, "data", "decoding", "tasks"},
     "bench": {"layers", "kernels"},
     "testing": {*BELOW_TASKS, "tasks"},

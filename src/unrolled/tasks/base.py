@@ -13,6 +13,7 @@ from torch import nn
 from unrolled.data import Findings
 from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
+from unrolled.tasks.probing import Probe
 from unrolled.training import Batches, Learner, TrainingSettings
 
 if TYPE_CHECKING:
@@ -237,6 +238,19 @@ class Task(ABC):
     @abstractmethod
     def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """One prediction an input; predictions print well and have `as_json()`."""
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """One input laid out for `unrolled.inspection`.
+
+        Args:
+            model: the model.
+            given: an input as for `predict`.
+            limit: steps that can be looked at; of a longer input the last ones are taken, and `note` says so.
+
+        Raises:
+            ArgumentError: if the task can't be looked into, or there is nothing in the input to look at.
+        """
+        raise ArgumentError(f"the task {self.name!r} can't be looked into")
 
     def stream(self, model: Model) -> Any:
         """A session that takes input piece by piece.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
@@ -36,6 +37,7 @@ from unrolled.tasks.language_model import LanguageModelLearner, language_model, 
 from unrolled.tasks.language_model_plan import plan_language_model
 from unrolled.tasks.model import Model
 from unrolled.tasks.predictions import Completion, GeneratedText
+from unrolled.tasks.probing import Probe
 from unrolled.tasks.text_check import check_text
 from unrolled.tasks.text_scoring import BASELINE, load_baseline, ngram_nats, temporary_corpus, text_metrics
 from unrolled.tasks.text_session import TextSession
@@ -319,6 +321,32 @@ class Generate(Task):
         found = session.suggest(**options)
         shown = None if limit is None else choose(found, limit)
         return Completion(text, shown, limit, tuple(found))
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """A text: at each token the network is asked about the next one."""
+        if not isinstance(given, str):
+            raise ArgumentError(f"input: the task 'generate' reads text, found {type(given).__name__}")
+        tokenizer: Tokenizer = model.encoders
+        ids = torch.as_tensor(tokenizer.encode(given).astype(np.int64))
+        if len(ids) < 2:
+            raise ArgumentError(f"input: a text of at least 2 tokens is needed to look into, found {len(ids)}")
+        left_out = max(0, len(ids) - 1 - limit)
+        state, network = None, model.network
+        with torch.no_grad():
+            if left_out:
+                _, state = network(ids[:left_out].unsqueeze(1))
+        ids = ids[left_out:]
+        names = tuple(tokenizer.decode([int(token)]) for token in ids)
+        return Probe(
+            network=network,
+            input_layer=network.get_submodule("inputs"),
+            steps=names[:-1],
+            run=lambda: network(ids[:-1].unsqueeze(1), state)[0].squeeze(1),
+            outputs=names[1:],
+            classes=lambda token: tokenizer.decode([token]),
+            targets=ids[1:],
+            note=f"the first {left_out:,} tokens were read and are not shown" if left_out else "",
+        )
 
     def stream(self, model: Model) -> TextSession:
         """A text in progress."""

@@ -20,6 +20,7 @@ from unrolled.layers import fingerprint
 from unrolled.storage import make_folder, storage_error, write_whole
 from unrolled.tasks.base import Evaluation, Progress, Task, silent
 from unrolled.tasks.card import write_card
+from unrolled.tasks.probing import Probe
 
 FORMAT = "unrolled.model"
 VERSION = 1
@@ -118,6 +119,21 @@ class Model:
         """As `predict` over several inputs, one at a time as they come."""
         self.network.eval()
         return self.task.predict(self, inputs, **options)
+
+    def probe(self, given: Any, limit: int = 256) -> Probe:
+        """One input laid out for `unrolled.inspection`.
+
+        Args:
+            given: an input as for `predict`.
+            limit: steps that are looked at; of a longer input the last ones, which the probe's `note` says.
+
+        Raises:
+            ArgumentError: this task or this input can't be looked into.
+        """
+        if limit < 1:
+            raise ArgumentError(f"limit: expected at least 1 step, found {limit}")
+        self.network.eval()
+        return self.task.probe(self, given, limit)
 
     def stream(self) -> Any:
         """A session that takes input piece by piece and carries its state."""

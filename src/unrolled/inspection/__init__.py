@@ -1,0 +1,35 @@
+"""What happens inside a recurrent network, as plain arrays; `plot` alone draws, and `report` alone writes HTML.
+
+Everything starts from a `Probe` (`Model.probe`): one input on its way through a live model. `unfolding` lays every step
+open, forwards and backwards; `gradients` follows the error back through time and gives a verdict; `gates` looks at
+saturation, `neurons` at what single units track, `attribution` and `connectivity` at what mattered. The `lab` trains
+small networks on problems that need memory.
+"""
+
+from unrolled.inspection.attribution import Attribution, integrated_gradients, occlusion, saliency
+from unrolled.inspection.connectivity import Connectivity, connectivity
+from unrolled.inspection.gates import GateStatistics, gate_statistics
+from unrolled.inspection.gradients import GradientFlow, Jacobians, gradient_flow, jacobians
+from unrolled.inspection.neurons import Hypothesis, RankedUnit, hypotheses, rank_units
+from unrolled.inspection.unfolding import UnfoldedNetwork, unfold_network
+
+__all__ = [
+    "Attribution",
+    "Connectivity",
+    "GateStatistics",
+    "GradientFlow",
+    "Hypothesis",
+    "Jacobians",
+    "RankedUnit",
+    "UnfoldedNetwork",
+    "connectivity",
+    "gate_statistics",
+    "gradient_flow",
+    "hypotheses",
+    "integrated_gradients",
+    "jacobians",
+    "occlusion",
+    "rank_units",
+    "saliency",
+    "unfold_network",
+]

@@ -1,0 +1,126 @@
+"""Gates and states through time: how open, how saturated, and where on their curves the units of a model work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unrolled.errors import ArgumentError
+from unrolled.inspection.recorded import Floats, array, part_name, record
+from unrolled.tasks.probing import Probe
+
+#: a gate is taken as shut below the first and as open above the second; Karpathy, Johnson & Li 2015, arXiv 1506.02078
+SHUT, OPEN = 0.1, 0.9
+#: σ lies in (0, 1); what else a trace names lies in (−1, 1), or is not bounded
+SIGMOIDS = frozenset("ifoRrz")
+
+
+@dataclass(frozen=True)
+class GateStatistics:
+    """One layer's gates and states over one input.
+
+    Attributes:
+        layer: its name.
+        values: gate or state → (T, H), through time.
+        shut, open: sigmoid gate → (H,), the share of steps at which the unit's gate is below 0.1, above 0.9.
+        saturated: quantity → the share of all its values at which the activation's derivative is below a tenth of its
+            largest: where hardly any gradient passes.
+        histograms: quantity → (counts, edges), 40 bins over its range.
+        operating: quantity → (T·H,) preactivations, from the value by the activation's inverse, for drawing on curves.
+    """
+
+    layer: str
+    values: dict[str, Floats]
+    shut: dict[str, Floats]
+    open: dict[str, Floats]
+    saturated: dict[str, float]
+    histograms: dict[str, tuple[Floats, Floats]]
+    operating: dict[str, Floats]
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object, without the preactivations."""
+        return {
+            "layer": self.layer,
+            "values": {k: v.tolist() for k, v in self.values.items()},
+            "shut": {k: v.tolist() for k, v in self.shut.items()},
+            "open": {k: v.tolist() for k, v in self.open.items()},
+            "saturated": self.saturated,
+            "histograms": {k: {"counts": c.tolist(), "edges": e.tolist()} for k, (c, e) in self.histograms.items()},
+        }
+
+
+def gate_statistics(probe: Probe) -> list[GateStatistics]:
+    """The gates and states of every recurrent layer over one input.
+
+    Raises:
+        ArgumentError: there is nothing recurrent to look at.
+    """
+    recorded = record(probe)
+    found = []
+    for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
+        nonlinearity = getattr(call.layer.cell, "nonlinearity", "tanh")
+        for name, traces in unfolding.traces().items():
+            values = {k: array(v[:, 0]) for k, v in traces.items() if k not in ("h_prev", "c_prev")}
+            found.append(_statistics(part_name(call, name), values, nonlinearity))
+    return found
+
+
+def activation_of(quantity: str, nonlinearity: str) -> str | None:
+    """The activation that a traced quantity is the result of: sigmoid, tanh, relu, or None."""
+    if quantity in SIGMOIDS:
+        return "sigmoid"
+    if quantity in ("g", "n", "tanh_c"):
+        return "tanh"
+    return nonlinearity if quantity == "activation" else None
+
+
+def _statistics(layer: str, values: dict[str, Floats], nonlinearity: str) -> GateStatistics:
+    shown = dict(values)
+    if "preactivation" in shown:
+        shown["activation"] = shown["h"]
+    shut, opened, saturated, histograms, operating = {}, {}, {}, {}, {}
+    for name, value in shown.items():
+        activation = activation_of(name, nonlinearity)
+        low, high = (0.0, 1.0) if activation == "sigmoid" else _range(value)
+        histograms[name] = _histogram(value, low, high)
+        if activation is None:
+            continue
+        if activation == "sigmoid":
+            shut[name], opened[name] = (value < SHUT).mean(0), (value > OPEN).mean(0)
+        slope, point = derivative(activation, value)
+        saturated[name] = float((slope < 0.1).mean())
+        operating[name] = values["preactivation"].ravel() if name == "activation" else point.ravel()
+    shown.pop("activation", None)
+    return GateStatistics(layer, shown, shut, opened, saturated, histograms, operating)
+
+
+def derivative(activation: str, value: Floats) -> tuple[Floats, Floats]:
+    """An activation's derivative where it takes a value, as a share of its largest, and the preactivation there.
+
+    >>> derivative("sigmoid", np.array([0.5]))[0], derivative("tanh", np.array([0.0]))[0]
+    (array([1.]), array([1.]))
+
+    Raises:
+        ArgumentError: an activation other than sigmoid, tanh or relu.
+    """
+    if activation == "sigmoid":
+        inside = value.clip(1e-12, 1 - 1e-12)
+        return 4 * value * (1 - value), np.log(inside / (1 - inside))
+    if activation == "tanh":
+        return 1 - value**2, np.arctanh(value.clip(-1 + 1e-12, 1 - 1e-12))
+    if activation == "relu":
+        return (value > 0).astype(np.float64), value
+    raise ArgumentError(f"activation: expected sigmoid, tanh or relu, found {activation!r}")
+
+
+def _range(value: Floats) -> tuple[float, float]:
+    """From −1 to 1, or as far as the values go."""
+    most = float(np.abs(value).max(initial=1.0))
+    return (-most, most)
+
+
+def _histogram(value: Floats, low: float, high: float) -> tuple[Floats, Floats]:
+    counts, edges = np.histogram(value, bins=40, range=(low, high))
+    return counts.astype(np.float64), edges

@@ -1,0 +1,168 @@
+"""The error on its way back through time: how large it still is after k steps, and what each step does to it.
+
+T steps, L layers and directions. Sources: Bengio, Simard & Frasconi 1994, doi:10.1109/72.279181; Pascanu, Mikolov &
+Bengio 2013, arXiv 1211.5063.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unrolled.cells import Cell, Params, Trace
+from unrolled.errors import ArgumentError
+from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked
+from unrolled.tasks.probing import Probe
+from unrolled.training.verdict import Verdict, judge
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """How the error shrinks or grows on its way back.
+
+    Attributes:
+        layers: the name of each layer and direction.
+        norms: layer → (lags,), ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …: the mean over the output steps looked at that reach so
+            far back; L_t is −ln p of the step's target, nats.
+        steps: the output steps t that were looked at.
+        verdicts: one a layer.
+    """
+
+    layers: tuple[str, ...]
+    norms: dict[str, Floats]
+    steps: tuple[int, ...]
+    verdicts: tuple[Verdict, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {
+            "layers": list(self.layers),
+            "norms": {name: norms.tolist() for name, norms in self.norms.items()},
+            "steps": list(self.steps),
+            "verdicts": [verdict.as_json() for verdict in self.verdicts],
+        }
+
+
+def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) -> GradientFlow:
+    """‖∂L_t/∂h_{t−k}‖ by lag, exact, for every recurrent layer.
+
+    Args:
+        probe: the input.
+        at: output steps t, from 0; by default up to `most`, evenly spread.
+        most: how many, if none are named; each costs a backward pass.
+
+    Returns:
+        The norms. A layer whose steps are those of the output is looked at from t on; one with other steps (an encoder
+        under one label) from its last step on. Reversed directions are told from the first step on.
+
+    Raises:
+        ArgumentError: there is nothing recurrent to look at, or a step is out of range.
+    """
+    recorded = record(probe)
+    asked = steps_asked(probe, at, most)
+    losses = -recorded.logits.log_softmax(-1).gather(1, probe.targets.to(recorded.logits.device).unsqueeze(1))
+    found: dict[str, list[Floats]] = {}
+    for t in asked:
+        for call, flow in zip(recorded.calls, recorded.errors(losses[t, 0]), strict=True):
+            for layer in flow.layers:
+                norms = array(layer.errors["h"].double().flatten(1).norm(dim=1))
+                synced = len(norms) == len(probe.targets)
+                if layer.name.endswith("_reverse"):
+                    back = norms[t if synced else 0 :]
+                else:
+                    back = norms[: (t if synced else len(norms) - 1) + 1][::-1]
+                found.setdefault(part_name(call, layer.name), []).append(back)
+    means = {name: _mean_of_ragged(rows) for name, rows in found.items()}
+    verdicts = tuple(judge(name, norms.tolist()) for name, norms in means.items())
+    return GradientFlow(tuple(means), means, tuple(asked), verdicts)
+
+
+def _mean_of_ragged(rows: list[Floats]) -> Floats:
+    """The mean at each lag over the rows that are so long."""
+    longest = max(len(row) for row in rows)
+    table = np.full((len(rows), longest), np.nan)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return np.asarray(np.nanmean(table, axis=0))
+
+
+@dataclass(frozen=True)
+class Jacobians:
+    """The recurrent Jacobian ∂s_t/∂s_{t−1} along a sequence, s all states of a layer, one after the other.
+
+    Attributes:
+        layer: its name.
+        radius: (T,) the spectral radius: the largest |eigenvalue|; what a step does to an error in the long run.
+        norm: (T,) the spectral norm: the most that a step can enlarge an error.
+        product: (T,) ‖∂s_T/∂s_{T−k}‖ for k = 1 … T: the most that k steps can.
+        rate: the factor a step by which `product` changes on average (the largest Lyapunov exponent, exponentiated).
+    """
+
+    layer: str
+    radius: Floats
+    norm: Floats
+    product: Floats
+    rate: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object."""
+        arrays = {name: getattr(self, name).tolist() for name in ("radius", "norm", "product")}
+        return {"layer": self.layer, **arrays, "rate": self.rate}
+
+
+#: beyond so many numbers of state a layer's Jacobian is too large to decompose at every step
+LARGEST_STATE = 2048
+
+
+def jacobians(probe: Probe, last: int = 32) -> list[Jacobians]:
+    """The recurrent Jacobian of every layer, at up to `last` of its last steps.
+
+    Raises:
+        ArgumentError: there is nothing recurrent to look at, or a state is too large.
+    """
+    found = []
+    recorded = record(probe)
+    for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
+        blocks = call.layer.parameter_blocks()
+        for name, params, (_, tape) in zip(unfolding.names, blocks, unfolding.parts, strict=True):
+            width = sum(call.layer.cell.state_sizes(call.layer.hidden_size))
+            if width > LARGEST_STATE:
+                raise ArgumentError(f"{part_name(call, name)}: a state of {width} numbers, at most {LARGEST_STATE}")
+            steps = tape.traces[-last:]
+            matrices = [step_jacobian(call.layer.cell, trace, params) for trace in steps]
+            found.append(_described(part_name(call, name), matrices))
+    return found
+
+
+def step_jacobian(cell: Cell, trace: Trace, params: Params, sequence: int = 0) -> Tensor:
+    """∂s_t/∂s_{t−1} of one sequence, (S, S) with S the sum of the state sizes, in float64, by the cell's own
+    `step_backward`: each row is the error that one entry of s_t sends back.
+
+    Args:
+        cell, params: of the layer.
+        trace: the record of the step, of (B, ·).
+        sequence: which of the batch.
+    """
+    with torch.no_grad():
+        wide = {k: v.detach().double() for k, v in params.items()}
+        size = sum(trace[name].shape[-1] for name in cell.state_names)
+        rows = {k: v[sequence].double().expand(size, *v.shape[1:]) for k, v in trace.items()}
+        sizes = [trace[name].shape[-1] for name in cell.state_names]
+        dstate = tuple(torch.eye(size, dtype=torch.float64, device=trace["h"].device).split(sizes, dim=1))
+        return torch.cat(cell.step_backward(rows, dstate, wide).dstate, dim=1)
+
+
+def _described(name: str, matrices: list[Tensor]) -> Jacobians:
+    radius = [float(torch.linalg.eigvals(m).abs().max()) for m in matrices]
+    norm = [float(torch.linalg.matrix_norm(m, 2)) for m in matrices]
+    product, products = torch.eye(len(matrices[0]), dtype=torch.float64, device=matrices[0].device), []
+    for matrix in reversed(matrices):
+        product = product @ matrix
+        products.append(float(torch.linalg.matrix_norm(product, 2)))
+    rate = products[-1] ** (1 / len(products))
+    return Jacobians(name, np.array(radius), np.array(norm), np.array(products), rate)

@@ -1,0 +1,190 @@
+"""Which unit tracks what: single neurons over text, ranked by how well each tells one kind of step from the others.
+
+Source: Karpathy, Johnson & Li 2015, arXiv 1506.02078 (cells that track quotes, brackets and line length).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.errors import ArgumentError
+from unrolled.inspection.recorded import Floats, array, part_name, record
+from unrolled.tasks.probing import Probe
+
+_PAIRS = {"brackets": "()", "square brackets": "[]", "braces": "{}"}
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Something that a unit may track.
+
+    Attributes:
+        name: in words, e.g. "inside quotes".
+        values: (T,) of each step: 0 and 1, or numbers.
+    """
+
+    name: str
+    values: Floats
+
+
+@dataclass(frozen=True)
+class RankedUnit:
+    """How well a unit tracks something.
+
+    Attributes:
+        layer, quantity, unit: which, e.g. "hidden.l0", "c", 17.
+        hypothesis: what it tracks.
+        correlation: Pearson's r between its value and the hypothesis, with its sign.
+        auc: for hypotheses of 0 and 1, the probability that the unit is higher at a step with 1 than at one with 0
+            (below 0.5 it is lower there); None for others.
+        values: (T,), the unit over the text.
+    """
+
+    layer: str
+    quantity: str
+    unit: int
+    hypothesis: str
+    correlation: float
+    auc: float | None
+    values: Floats
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {**vars(self), "values": self.values.tolist()}
+
+
+def hypotheses(steps: Sequence[str], patterns: Sequence[str] = ()) -> list[Hypothesis]:
+    """What units of a text model often track, as far as the text has it; and what regular expressions match.
+
+    Args:
+        steps: the tokens, which together are the text.
+        patterns: regular expressions; a step counts if a match covers its end.
+
+    Returns:
+        Those that vary over this text.
+
+    Raises:
+        ArgumentError: a pattern that is no regular expression.
+    """
+    text = "".join(steps)
+    ends = np.cumsum([len(step) for step in steps]) - 1
+    found: dict[str, Floats] = {
+        "inside quotes": _toggled(text, '"“”'),
+        "position in the line": _since(text, "\n"),
+        "position in the word": _since(text, " \n\t"),
+        "capital letter": _each(text, str.isupper),
+        "digit": _each(text, str.isdigit),
+        "space or line end": _each(text, str.isspace),
+        "vowel": _each(text, lambda c: c.lower() in "aeiouyäöüéèà"),
+    }
+    for name, pair in _PAIRS.items():
+        found[f"inside {name}"] = _depth(text, *pair)
+    for pattern in patterns:
+        found[f"/{pattern}/"] = _matched(text, pattern)
+    return [Hypothesis(name, v[ends]) for name, v in found.items() if len(ends) and np.ptp(v[ends]) > 0]
+
+
+def rank_units(
+    probe: Probe, wanted: Sequence[Hypothesis], quantities: Sequence[str] = ("c", "h"), most: int = 5
+) -> list[RankedUnit]:
+    """The units of all layers that track each hypothesis best.
+
+    Args:
+        probe: a text.
+        wanted: what may be tracked, each with a value for each step of the input.
+        quantities: of the traces, what is looked at; those that a cell lacks are passed over.
+        most: units for each hypothesis, the largest |correlation| first.
+
+    Raises:
+        ArgumentError: a hypothesis of another length, or a layer whose steps are not those of the input.
+    """
+    steps = len(probe.steps)
+    table: list[tuple[str, str, Floats]] = []
+    recorded = record(probe)
+    for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
+        for name, traces in unfolding.traces().items():
+            for quantity in quantities:
+                if quantity in traces and len(traces[quantity]) == steps:
+                    table.append((part_name(call, name), quantity, array(traces[quantity][:, 0])))
+    if not table:
+        raise ArgumentError(f"network: no layer has a state for each of the {steps} steps of the input")
+    ranked: list[RankedUnit] = []
+    for hypothesis in wanted:
+        if len(hypothesis.values) != steps:
+            raise ArgumentError(f"{hypothesis.name}: expected {steps} values, found {len(hypothesis.values)}")
+        found = []
+        for layer, quantity, values in table:
+            for unit, r in enumerate(correlations(values, hypothesis.values)):
+                found.append((abs(r), layer, quantity, unit, float(r), values[:, unit]))
+        found.sort(key=lambda row: (-row[0], *row[1:4]))
+        for _, layer, quantity, unit, r, series in found[:most]:
+            auc = area_under_curve(series, hypothesis.values)
+            ranked.append(RankedUnit(layer, quantity, unit, hypothesis.name, r, auc, series))
+    return ranked
+
+
+def correlations(values: Floats, target: Floats) -> Floats:
+    """Pearson's r of each column of values (T, H) with the target (T,); 0 for a column or target that is constant."""
+    a, b = values - values.mean(0), target - target.mean()
+    scale = np.sqrt((a**2).sum(0) * (b**2).sum())
+    # what is constant but for rounding would correlate with anything
+    scale[np.sqrt((a**2).mean(0)) < 1e-12] = 0
+    return np.divide(b @ a, scale, out=np.zeros(values.shape[1]), where=scale > 0)
+
+
+def area_under_curve(values: Floats, target: Floats) -> float | None:
+    """P(value at a 1 > value at a 0), ties counting half; None unless the target is 0 and 1 and has both.
+
+    >>> area_under_curve(np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 1.0]))
+    1.0
+    """
+    if not np.isin(target, (0.0, 1.0)).all() or target.min() == target.max():
+        return None
+    ones, zeros = values[target == 1], np.sort(values[target == 0])
+    below = np.searchsorted(zeros, ones, "left") + np.searchsorted(zeros, ones, "right")
+    return float(below.sum() / (2 * len(ones) * len(zeros)))
+
+
+def _each(text: str, test: Any) -> Floats:
+    return np.array([float(test(c)) for c in text])
+
+
+def _toggled(text: str, marks: str) -> Floats:
+    inside, found = False, []
+    for c in text:
+        inside = inside != (c in marks)
+        found.append(float(inside))
+    return np.array(found)
+
+
+def _depth(text: str, opening: str, closing: str) -> Floats:
+    depth, found = 0, []
+    for c in text:
+        depth = max(0, depth + (c == opening) - (c == closing))
+        found.append(float(depth > 0))
+    return np.array(found)
+
+
+def _since(text: str, marks: str) -> Floats:
+    count, found = 0, []
+    for c in text:
+        count = 0 if c in marks else count + 1
+        found.append(float(count))
+    return np.array(found)
+
+
+def _matched(text: str, pattern: str) -> Floats:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ArgumentError(f"pattern {pattern!r}: no regular expression: {error}") from error
+    found: NDArray[np.float64] = np.zeros(len(text))
+    for match in compiled.finditer(text):
+        found[match.start() : match.end()] = 1
+    return found

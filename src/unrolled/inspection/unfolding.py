@@ -1,0 +1,140 @@
+"""The network unfolded over the steps of a real input: what goes forwards at each step, and what comes back.
+
+Letters: T steps of the input, S steps of the output, H units, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked
+from unrolled.tasks.probing import Probe
+
+#: the textbook's letters for our parameters
+TEXTBOOK = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
+
+
+@dataclass(frozen=True)
+class UnfoldedLayer:
+    """One layer in one direction, every step laid open.
+
+    Attributes:
+        name: e.g. "hidden.l0_reverse".
+        cell: in words, e.g. "LSTMCell()".
+        values: gate or state → (T, H), forwards.
+        errors: state → (T, H), backwards: ∂L/∂ of the state after each step.
+        error_norms: (T,), of h.
+        shares: parameter → (T,), the norm of each step's contribution to its gradient.
+        gradients: parameter → the norm of its gradient, all steps together.
+        weights: parameter → its shape; the same weights at every step.
+    """
+
+    name: str
+    cell: str
+    values: dict[str, Floats]
+    errors: dict[str, Floats]
+    error_norms: Floats
+    shares: dict[str, Floats]
+    gradients: dict[str, float]
+    weights: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class UnfoldedNetwork:
+    """A network over one input.
+
+    Attributes:
+        steps: what each step of the input is called (T).
+        outputs: what each step of the output is called (S).
+        layers: from the input upwards; of a network that runs a layer step by step, one entry a step.
+        likeliest: for each step of the output, the most probable classes with their probabilities.
+        losses: (S,), −ln p of each step's target, nats.
+        looked_at: the output steps whose losses are sent back, added up.
+        parameters: name → shape of every parameter outside the recurrent layers (the textbook's V and c among them).
+        note: what was left out of the input.
+    """
+
+    steps: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[UnfoldedLayer, ...]
+    likeliest: tuple[tuple[tuple[str, float], ...], ...]
+    losses: Floats
+    looked_at: tuple[int, ...]
+    parameters: dict[str, tuple[int, ...]]
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {
+            "steps": list(self.steps),
+            "outputs": list(self.outputs),
+            "layers": [
+                {
+                    "name": layer.name,
+                    "cell": layer.cell,
+                    "values": {k: v.tolist() for k, v in layer.values.items()},
+                    "errors": {k: v.tolist() for k, v in layer.errors.items()},
+                    "error_norms": layer.error_norms.tolist(),
+                    "shares": {k: v.tolist() for k, v in layer.shares.items()},
+                    "gradients": layer.gradients,
+                    "weights": {k: list(v) for k, v in layer.weights.items()},
+                }
+                for layer in self.layers
+            ],
+            "likeliest": [[list(pair) for pair in step] for step in self.likeliest],
+            "losses": self.losses.tolist(),
+            "looked_at": list(self.looked_at),
+            "parameters": {k: list(v) for k, v in self.parameters.items()},
+            "note": self.note,
+        }
+
+
+def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int = 5) -> UnfoldedNetwork:
+    """Run a network over an input and back, and keep everything.
+
+    Args:
+        probe: the input.
+        at: output steps whose losses are sent back; all of them by default, as in training.
+        likeliest: how many classes are named at each output step.
+
+    Raises:
+        ArgumentError: there is nothing recurrent to unfold, or a step is out of range.
+    """
+    recorded = record(probe)
+    asked = steps_asked(probe, at if at is not None else range(len(probe.targets)), len(probe.targets))
+    log_probs = recorded.logits.log_softmax(-1)
+    losses = -log_probs.gather(1, probe.targets.to(log_probs.device).unsqueeze(1)).squeeze(1)
+    flows = recorded.errors(losses[torch.tensor(asked, device=losses.device)].sum(), shares=True)
+    layers = []
+    for call, unfolding, flow in zip(recorded.calls, recorded.unfoldings, flows, strict=True):
+        traces = unfolding.traces()
+        blocks = call.layer.parameter_blocks()
+        for part, params in zip(flow.layers, blocks, strict=True):
+            errors = {name: array(e[:, 0]) for name, e in part.errors.items()}
+            layers.append(
+                UnfoldedLayer(
+                    name=part_name(call, part.name),
+                    cell=str(call.layer.cell),
+                    values={k: array(v[:, 0]) for k, v in traces[part.name].items() if not k.endswith("_prev")},
+                    errors=errors,
+                    error_norms=np.linalg.norm(errors["h"], axis=1),
+                    shares={k: array(v) for k, v in part.shares.items()},
+                    gradients={k: float(v.norm()) for k, v in part.dparams.items()},
+                    weights={k: tuple(v.shape) for k, v in params.items()},
+                )
+            )
+    recurrent = {f"{call.name}.{n}" for call in recorded.calls for n, _ in call.layer.named_parameters()}
+    others = {n: tuple(p.shape) for n, p in probe.network.named_parameters() if n not in recurrent}
+    top = log_probs.detach().exp().topk(min(likeliest, log_probs.shape[1]), -1)
+    named = tuple(
+        tuple((probe.classes(int(k)), float(p)) for p, k in zip(ps, ks, strict=True))
+        for ps, ks in zip(top.values, top.indices, strict=True)
+    )
+    return UnfoldedNetwork(
+        probe.steps, probe.outputs, tuple(layers), named, array(losses), tuple(asked), others, probe.note
+    )

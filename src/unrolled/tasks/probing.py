@@ -1,0 +1,90 @@
+"""One input on its way through a network, so that what happens inside can be looked at without knowing the task.
+
+A task says with a `Probe` what the steps of the input are called, how its network is run over it, and what its outputs
+mean; `unrolled.inspection` does the rest. Letters: T steps of the input, S steps of the output, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.errors import ArgumentError, ShapeError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A network and one input for it, in evaluation.
+
+    Attributes:
+        network: the network.
+        input_layer: the part of it whose output is x_1 … x_T: what gradients are taken for, and what is replaced.
+        steps: (T) what each step of the input is called: characters, words, times.
+        run: one pass over this input → logits (S, K); differentiable.
+        outputs: (S) what each step of the output is called.
+        classes: what class k is called.
+        targets: (S,) int64, the class that each step of the output is asked about: the true one, or the predicted.
+        axis: the axis of the input layer's output that is time.
+        note: what was left out, e.g. by a window; empty if nothing was.
+    """
+
+    network: nn.Module
+    input_layer: nn.Module
+    steps: tuple[str, ...]
+    run: Callable[[], Tensor]
+    outputs: tuple[str, ...]
+    classes: Callable[[int], str]
+    targets: Tensor
+    axis: int = 0
+    note: str = ""
+
+    def vectors(self) -> Tensor:
+        """x_1 … x_T as the input layer yields them, usually (T, 1, I); outside the graph.
+
+        Raises:
+            ArgumentError: the input layer is passed through not once, so that its output is not the whole input.
+        """
+        found: list[Tensor] = []
+        handle = self.input_layer.register_forward_hook(lambda module, given, result: found.append(result.detach()))
+        try:
+            with torch.no_grad():
+                self.run()
+        finally:
+            handle.remove()
+        if len(found) != 1:
+            raise ArgumentError(f"input layer: is passed {len(found)} times, expected once; it can't be replaced")
+        if found[0].shape[self.axis] != len(self.steps):
+            raise ShapeError("input layer's output", f"{len(self.steps)} steps on axis {self.axis}", found[0].shape)
+        return found[0]
+
+    def logits(self, x: Tensor | None = None) -> Tensor:
+        """(S, K), with x in place of what the input layer yields, if it is given."""
+        if x is None:
+            return self.run()
+        with replaced(self.input_layer, x):
+            return self.run()
+
+    def scores(self, x: Tensor | None = None) -> Tensor:
+        """ln p of each output step's target, (S,) nats."""
+        log_probs = self.logits(x).log_softmax(-1)
+        return log_probs.gather(1, self.targets.to(log_probs.device).unsqueeze(1)).squeeze(1)
+
+    def asking(self, targets: Tensor) -> Probe:
+        """The same probe, asked about other classes, (S,)."""
+        if tuple(targets.shape) != tuple(self.targets.shape):
+            raise ShapeError("targets", f"(S={len(self.targets)},)", targets.shape)
+        return replace(self, targets=targets)
+
+
+@contextmanager
+def replaced(layer: nn.Module, output: Tensor) -> Iterator[None]:
+    """Let a layer yield this tensor, whatever it reads."""
+    handle = layer.register_forward_hook(lambda module, given, result: output)
+    try:
+        yield
+    finally:
+        handle.remove()
