@@ -1,0 +1,187 @@
+"""What a forecast is scored by: the pinball loss of quantiles, and likelihoods of values given their parameters."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import ArgumentError, ShapeError
+
+#: the least spread of a likelihood, in units of the scale; a constant series would have none
+LEAST_SPREAD = 1e-4
+
+
+class ForecastLoss(nn.Module):
+    """Pinball, absolute or squared error over the targets that are known.
+
+        pinball_q(y, ŷ) = max(q (y − ŷ), (q − 1) (y − ŷ))          its expectation is least at the q-quantile of y
+
+    Args:
+        kind: "quantile" for pinball, "mae" or "mse" for one point.
+        levels: the quantiles' levels q, increasing; not used for points.
+
+    Source: Koenker & Bassett 1978, doi:10.2307/1913643.
+    """
+
+    def __init__(self, kind: Literal["quantile", "mae", "mse"] = "quantile", levels: Sequence[float] = (0.5,)) -> None:
+        super().__init__()
+        if kind not in ("quantile", "mae", "mse"):
+            raise ArgumentError(f"kind: expected quantile, mae or mse, found {kind!r}")
+        if not levels or list(levels) != sorted(set(levels)) or not 0 < levels[0] <= levels[-1] < 1:
+            raise ArgumentError(f"levels: expected increasing levels between 0 and 1, found {tuple(levels)}")
+        self.kind = kind
+        self.levels: Tensor
+        self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
+
+    def forward(self, forecast: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Compare forecasts with what came.
+
+        Args:
+            forecast: (…, Q), one for each level; (…, 1) for points.
+            targets: (…), NaN where nothing is known.
+
+        Returns:
+            The mean to differentiate, the sum (detached), and how many targets counted. Of quantiles, the loss of a
+            target is the mean over levels, doubled: with the median alone it is the absolute error.
+
+        Raises:
+            ShapeError: if the shapes don't fit.
+        """
+        width = len(self.levels) if self.kind == "quantile" else 1
+        if forecast.shape != (*targets.shape, width):
+            raise ShapeError("forecast", f"{(*targets.shape, width)}, as targets with a level each", forecast.shape)
+        known = ~torch.isnan(targets)
+        error = torch.where(known, targets, 0).unsqueeze(-1) - torch.where(known.unsqueeze(-1), forecast, 0)
+        if self.kind == "quantile":
+            levels = self.levels.to(error.dtype)
+            losses = 2 * torch.maximum(levels * error, (levels - 1) * error)
+        else:
+            losses = error.abs() if self.kind == "mae" else error.square()
+        count = int(known.sum())
+        total = losses.sum() / width
+        return total / max(count, 1), total.detach(), count
+
+
+class Likelihood(ABC):
+    """A distribution whose parameters a network yields, in units of each series' shift and scale."""
+
+    #: how many numbers describe it
+    size: ClassVar[int]
+    #: whether the network's scale is the mean size of values instead of their standard deviation
+    counts: ClassVar[bool] = False
+
+    @abstractmethod
+    def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """−ln p of values, nats.
+
+        Args:
+            raw: (…, size) from the output layer.
+            target: (…).
+            shift, scale: broadcast to (…).
+        """
+
+    @abstractmethod
+    def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
+        """Samples, (N, S).
+
+        Args:
+            raw: (N, S, size): N series, S samples of each.
+            shift, scale: (N, 1).
+            generators: one a series, so that no series depends on others.
+        """
+
+
+def _uniforms(generators: Sequence[np.random.Generator], samples: int, like: Tensor) -> Tensor:
+    drawn = np.stack([g.random(samples) for g in generators])
+    # ln 0 is not to be
+    return torch.from_numpy(np.clip(drawn, 1e-12, 1 - 1e-12)).to(like.device)
+
+
+class Gaussian(Likelihood):
+    """N(μ, σ²), σ by softplus."""
+
+    size = 2
+
+    def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """½ ln 2π + ln σ + (z − μ)² / 2σ²."""
+        mean, spread = _located(raw, shift, scale)
+        return 0.5 * math.log(2 * math.pi) + spread.log() + 0.5 * ((target - mean) / spread).square()
+
+    def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
+        """μ + σ ε."""
+        mean, spread = _located(raw, shift, scale)
+        noise = np.stack([g.standard_normal(raw.shape[1]) for g in generators])
+        return mean + spread * torch.from_numpy(noise).to(raw)
+
+
+class StudentT(Likelihood):
+    """Student's t with location μ, scale σ and ν > 2 degrees of freedom: outliers alarm it less than a Gaussian."""
+
+    size = 3
+
+    def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """−ln Γ((ν+1)/2) + ln Γ(ν/2) + ½ ln νπ + ln σ + (ν+1)/2 · ln(1 + ((z − μ)/σ)²/ν)."""
+        mean, spread = _located(raw, shift, scale)
+        freedom = 2 + F.softplus(raw[..., 2])
+        distance = ((target - mean) / spread).square() / freedom
+        constant = torch.lgamma(freedom / 2) - torch.lgamma((freedom + 1) / 2) + 0.5 * torch.log(freedom * math.pi)
+        return constant + spread.log() + (freedom + 1) / 2 * torch.log1p(distance)
+
+    def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
+        """By Bailey's polar method, √(ν (u^(−2/ν) − 1)) cos 2πv (Bailey 1994, doi:10.2307/2153537)."""
+        mean, spread = _located(raw, shift, scale)
+        freedom = (2 + F.softplus(raw[..., 2])).double()
+        u, v = (_uniforms(generators, raw.shape[1], raw) for _ in range(2))
+        standard = torch.sqrt(freedom * torch.expm1(-2 / freedom * u.log())) * torch.cos(2 * math.pi * v)
+        return mean + spread * standard.to(raw.dtype)
+
+
+class NegativeBinomial(Likelihood):
+    """Counts with mean μ and variance μ + α μ² (Salinas et al. 2017, arXiv 1704.04110, section 3.1).
+
+    μ is in units of the scale, and α in those of 1 / √scale, as there. The shift is not used.
+    """
+
+    size = 2
+    counts = True
+
+    def _parameters(self, raw: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        mean = F.softplus(raw[..., 0]) * scale + 1e-6
+        alpha = F.softplus(raw[..., 1]) / scale.sqrt() + 1e-6
+        return mean, 1 / alpha
+
+    def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """−ln of Γ(z + r) / (Γ(z + 1) Γ(r)) · (r/(r + μ))^r · (μ/(r + μ))^z with r = 1/α."""
+        mean, r = self._parameters(raw, scale)
+        # lgamma of large numbers differs by little: single precision would leave nothing of it
+        mean, r, z = mean.double(), r.double(), target.double()
+        log = torch.lgamma(z + r) - torch.lgamma(z + 1) - torch.lgamma(r)
+        log = log - r * torch.log1p(mean / r) + z * (mean.log() - (r + mean).log())
+        return (-log).to(raw.dtype)
+
+    def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
+        """By numpy's generator."""
+        mean, r = (p.double().cpu().numpy() for p in self._parameters(raw, scale))
+        drawn: list[NDArray[np.int64]] = [
+            g.negative_binomial(r[n], r[n] / (r[n] + mean[n])) for n, g in enumerate(generators)
+        ]
+        return torch.from_numpy(np.stack(drawn)).to(raw)
+
+
+def _located(raw: Tensor, shift: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    return shift + scale * raw[..., 0], scale * (F.softplus(raw[..., 1]) + LEAST_SPREAD)
+
+
+LIKELIHOODS: dict[str, Callable[[], Likelihood]] = {
+    "gaussian": Gaussian,
+    "student-t": StudentT,
+    "negative-binomial": NegativeBinomial,
+}
