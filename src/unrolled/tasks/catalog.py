@@ -14,9 +14,11 @@ ENTRY_POINTS = "unrolled.tasks"
 #: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
 _OURS = {
     "generate": "generate:Generate",
+    "label": "label:Label",
     "recognize": "recognize:Recognize",
     "tag": "tag:Tag",
     "translate": "translate:Translate",
+    "transcribe": "transcribe:Transcribe",
 }
 
 
