@@ -134,6 +134,7 @@ def open_tables(
     format: Format = "auto",
     header: bool | None = None,
     known: Collection[str] = (),
+    beside: Collection[str] = (),
     delimiter: str | None = None,
     quoting: bool | None = None,
     encoding: str = "utf-8",
@@ -145,7 +146,8 @@ def open_tables(
         paths: files and folders; of a folder or .zip the members that are named like tables, or all if none is.
         format: of all files; "auto" tells by name and content.
         header: whether the first line names the columns; None finds out.
-        known: names of columns that make the first line a header.
+        known: names of columns that make the first line a header, if one of them is in it.
+        beside: names of which one must be in it as well; none if empty.
         delimiter: one character; None finds out.
         quoting: whether quotes enclose cells; None says no for tab-separated files and yes for others.
         encoding, errors: of text, as `read_documents` takes them.
@@ -177,7 +179,7 @@ def open_tables(
             between = delimiter or ("\t" if kind == "tsv" else _detect_delimiter(head))
             quotes = quoting if quoting is not None else between != "\t"
             cells = list(itertools.islice(_cells(head, between, quotes), _LOOKED_AT))
-            named = header if header is not None else _has_header(cells, known)
+            named = header if header is not None else _has_header(cells, known, beside)
             columns = _column_names(cells[0] if cells else [], named, source)
             tables.append(Table(source, kind, columns, between, named, quotes, encoding, errors))
     return tables
@@ -292,17 +294,21 @@ def _detect_delimiter(head: list[str]) -> str:
     return found
 
 
-def _has_header(rows: list[list[str]], known: Collection[str]) -> bool:
+def _has_header(rows: list[list[str]], known: Collection[str], beside: Collection[str]) -> bool:
     if not rows:
         return False
     first = [cell.strip().lower() for cell in rows[0]]
-    if {name.strip().lower() for name in known} & set(first):
+    if _occurs(known, first) and (not beside or _occurs(beside, first)):
         return True
     if any(_is_number(cell) for cell in first) or len(set(first)) < len(first):
         return False
     below = [row for row in rows[1:] if len(row) == len(first)]
     columns = [[cell.strip() for cell in column if cell.strip()] for column in zip(*below, strict=True)]
     return any(column and all(map(_is_number, column)) for column in columns)
+
+
+def _occurs(names: Collection[str], cells: list[str]) -> bool:
+    return any(name.strip().lower() in cells for name in names)
 
 
 def _is_number(cell: str) -> bool:
