@@ -3,7 +3,15 @@
 Every decoder takes a ``Stepper``, a model that reads one token a step; this room knows no network and no task.
 """
 
-from unrolled.decoding.beam import Beam, Constraint, Hypothesis, LengthPenalty, beam_search
+from unrolled.decoding.beam import (
+    Beam,
+    Constraint,
+    Coverage,
+    Hypothesis,
+    LengthPenalty,
+    beam_search,
+    coverage_penalty,
+)
 from unrolled.decoding.completion import complete, complete_batch
 from unrolled.decoding.contract import Stepper, read
 from unrolled.decoding.phrases import PhraseRule
@@ -16,6 +24,7 @@ __all__ = [
     "Beam",
     "BytePrefix",
     "Constraint",
+    "Coverage",
     "Hypothesis",
     "LengthPenalty",
     "PhraseRule",
@@ -26,6 +35,7 @@ __all__ = [
     "choose",
     "complete",
     "complete_batch",
+    "coverage_penalty",
     "draw",
     "read",
     "row_generators",

@@ -51,6 +51,33 @@ class LengthPenalty:
         return float((length if self.form == "length" else (5 + length) / 6) ** self.alpha)
 
 
+Coverage = Callable[[S], Tensor]
+"""What a state adds to the score of a hypothesis that ends in it, nats, never above 0: (N,) for N rows."""
+
+
+def coverage_penalty(attended: Tensor, beta: float, valid: Tensor | None = None) -> Tensor:
+    """What a hypothesis loses for leaving parts of its source unread, nats.
+
+        cp = β · Σ_s ln min(Σ_t a_ts, 1)
+
+    Args:
+        attended: (N, S), attention weights summed over the steps of a hypothesis.
+        beta: ≥ 0; 0 is none.
+        valid: (N, S) bool, steps of the source that count; None for all.
+
+    Returns:
+        (N,), at most 0.
+
+    Source: Wu et al. 2016, arXiv:1609.08144, equation 14.
+    """
+    check_range("beta", beta, "a finite number ≥ 0", math.isfinite(beta) and beta >= 0)
+    # a step that was never looked at would be −∞, and all such hypotheses alike
+    shares = attended.clamp(1e-9, 1).log()
+    if valid is not None:
+        shares = shares.masked_fill(~valid, 0)
+    return shares.sum(-1) * beta
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """One sequence that the search found.
@@ -58,7 +85,7 @@ class Hypothesis:
     Args:
         tokens: what follows the prompt, the end token included if one came.
         log_prob: log-probability of these tokens given the prompt, nats.
-        score: log_prob divided by the length penalty; what hypotheses are ranked by.
+        score: log_prob divided by the length penalty, plus the coverage penalty; what hypotheses are ranked by.
         finished: whether the last token is an end token (else max_tokens cut it off).
     """
 
@@ -75,11 +102,12 @@ def beam_search(
     logits: Tensor,
     *,
     beam_size: int,
-    max_tokens: int,
+    max_tokens: int | Sequence[int],
     end_ids: Sequence[int] = (),
     length_penalty: LengthPenalty | None = None,
     n_best: int = 1,
     constraint: Constraint | None = None,
+    coverage: Coverage[S] | None = None,
 ) -> list[list[Hypothesis]]:
     """The best sequences after a prompt, for every row of a batch.
 
@@ -94,11 +122,12 @@ def beam_search(
         state: its state after the prompt, B rows.
         logits: (B, V) after the prompt.
         beam_size: K ≥ 1.
-        max_tokens: ≥ 1, the end token included.
+        max_tokens: ≥ 1, the end token included; one number, or one for each row.
         end_ids: the tokens that finish a sequence.
         length_penalty: ``LengthPenalty()`` by default, which is none.
         n_best: how many hypotheses a row to return, at most.
         constraint: what a hypothesis may go on with.
+        coverage: adds to scores, and never to what decides which hypotheses live on; see `coverage_penalty`.
     Returns:
         For each row, best first: finished hypotheses, and, where there are fewer than n_best, those that max_tokens
         cut off. Empty where the constraint allows no sequence.
@@ -107,25 +136,31 @@ def beam_search(
     """
     penalty = LengthPenalty() if length_penalty is None else length_penalty
     check_range("beam_size", beam_size, "an integer ≥ 1", beam_size >= 1)
-    check_range("max_tokens", max_tokens, "an integer ≥ 1", max_tokens >= 1)
+    limits = [max_tokens] * logits.shape[0] if isinstance(max_tokens, int) else list(max_tokens)
+    if len(limits) != logits.shape[0]:
+        raise ArgumentError(f"max_tokens: expected one number, or B={logits.shape[0]}, found {len(limits)}")
+    for limit in limits if limits else [max_tokens] if isinstance(max_tokens, int) else []:
+        check_range("max_tokens", limit, "an integer ≥ 1", limit >= 1)
     check_range("n_best", n_best, "an integer ≥ 1", n_best >= 1)
     check_ids("end_ids", tuple(end_ids), stepper.vocabulary_size)
     check_logits(logits, stepper.vocabulary_size)
     ends = torch.tensor(sorted(set(end_ids)), dtype=torch.int64, device=logits.device)
     beam = Beam.begin(logits)
-    pool = _Pool(logits.shape[0], n_best, penalty, max_tokens)
-    for length in range(1, max_tokens + 1):
+    pool = _Pool(n_best, penalty, limits)
+    for _ in range(max(limits, default=0)):
         joint = beam.extensions(logits)
+        added = None if coverage is None else coverage(state).double()
         if constraint is not None:
             joint = constrained(joint, constraint(beam.tokens))
         if len(ends):
-            pool.add_finished(beam.tokens, joint.index_select(2, ends), ends, length)
+            pool.add_finished(beam, joint.index_select(2, ends), ends, added)
             joint = joint.index_fill(2, ends, NEVER)
         beam, rows = beam.extend(joint, beam_size)
-        if length == max_tokens or pool.settled(beam.log_probs):
+        beam = pool.cut_off(beam, None if added is None else added.index_select(0, rows))
+        if pool.settled(beam.log_probs):
             break
         logits, state = stepper.step(beam.tokens[..., -1].flatten(), stepper.select(state, rows))
-    return pool.results(beam)
+    return pool.rows
 
 
 @dataclass(frozen=True)
@@ -179,42 +214,72 @@ def constrained(joint: Tensor, allowed: Tensor | None) -> Tensor:
 
 
 class _Pool:
-    """The finished hypotheses of every row, the n best of them."""
+    """The n best hypotheses of every row: those that are finished, then those that were cut off."""
 
-    def __init__(self, batch: int, n_best: int, penalty: LengthPenalty, max_tokens: int) -> None:
-        self.rows: list[list[Hypothesis]] = [[] for _ in range(batch)]
-        self.n_best, self.penalty, self.max_tokens = n_best, penalty, max_tokens
+    def __init__(self, n_best: int, penalty: LengthPenalty, limits: Sequence[int]) -> None:
+        self.rows: list[list[Hypothesis]] = [[] for _ in limits]
+        self.n_best, self.penalty, self.limits = n_best, penalty, limits
 
-    def add_finished(self, prefixes: Tensor, log_probs: Tensor, ends: Tensor, length: int) -> None:
-        """Prefixes (B, K, t) and the log-probability (B, K, E) of each finished by each end token."""
+    def add_finished(self, beam: Beam, log_probs: Tensor, ends: Tensor, added: Tensor | None) -> None:
+        """The hypotheses of a beam, and the log-probability (B, K, E) of each finished by each end token.
+
+        Args:
+            added: what each adds to its score, (B·K,).
+        """
+        length = beam.tokens.shape[2] + 1
+        scores = log_probs / self.penalty.divisor(length)
+        if added is not None:
+            scores = scores + added.view(*beam.log_probs.shape, 1)
         count = min(self.n_best, log_probs.shape[1] * log_probs.shape[2])
-        best, cells = log_probs.flatten(1).topk(count, dim=-1)
-        for row, (values, places) in enumerate(zip(best.tolist(), cells.tolist(), strict=True)):
-            for value, place in zip(values, places, strict=True):
-                if value == NEVER or not self._enters(row, value / self.penalty.divisor(length)):
+        best, cells = scores.flatten(1).topk(count, dim=-1)
+        values = log_probs.flatten(1).gather(1, cells).tolist()
+        for row, (row_scores, places) in enumerate(zip(best.tolist(), cells.tolist(), strict=True)):
+            for score, place, value in zip(row_scores, places, values[row], strict=True):
+                if score == NEVER or not self._enters(row, score):
                     break
                 parent, end = divmod(place, len(ends))
-                self._add(row, (*prefixes[row, parent].tolist(), int(ends[end])), value, True)
+                tokens = (*beam.tokens[row, parent].tolist(), int(ends[end]))
+                self._add(row, Hypothesis(tokens, value, score, True))
 
     def settled(self, live: Tensor) -> bool:
         """Whether no live hypothesis, log-probabilities (B, K) best first, can still enter any row's n best."""
-        # A log-probability only falls, and the divisor is largest at max_tokens: no score can be better than this.
-        bounds = (live[:, 0] / self.penalty.divisor(self.max_tokens)).tolist()
-        return all(bound == NEVER or not self._enters(row, bound) for row, bound in enumerate(bounds))
+        # A log-probability only falls, the divisor is largest at the limit, and coverage adds nothing above 0: no score
+        # can be better than this.
+        return all(
+            best == NEVER or not self._enters(row, best / self.penalty.divisor(self.limits[row]))
+            for row, best in enumerate(live[:, 0].tolist())
+        )
 
-    def results(self, beam: Beam) -> list[list[Hypothesis]]:
-        """The n best of each row, filled up with live hypotheses where fewer have finished."""
-        for row, log_probs in enumerate(beam.log_probs.tolist()):
-            for place, value in enumerate(log_probs[: max(0, self.n_best - len(self.rows[row]))]):
-                if value > NEVER:
-                    self._add(row, tuple(beam.tokens[row, place].tolist()), value, False)
-        return self.rows
+    def cut_off(self, beam: Beam, added: Tensor | None) -> Beam:
+        """Take in the live hypotheses of the rows whose limit is reached, where fewer than n have finished.
+
+        Args:
+            added: what each adds to its score, (B·K,).
+
+        Returns:
+            The beam with no hypothesis in these rows.
+        """
+        length = beam.tokens.shape[2]
+        over = [row for row, limit in enumerate(self.limits) if limit == length]
+        if not over:
+            return beam
+        extra = torch.zeros_like(beam.log_probs) if added is None else added.view(beam.log_probs.shape)
+        for row in over:
+            wanted = max(0, self.n_best - len(self.rows[row]))
+            values, adds = beam.log_probs[row].tolist(), extra[row].tolist()
+            live = [
+                Hypothesis(tuple(beam.tokens[row, k].tolist()), v, v / self.penalty.divisor(length) + adds[k], False)
+                for k, v in enumerate(values)
+                if v > NEVER and wanted
+            ]
+            for hypothesis in sorted(live, key=lambda h: -h.score)[:wanted]:
+                self._add(row, hypothesis)
+        return Beam(beam.log_probs.index_fill(0, torch.tensor(over, device=beam.log_probs.device), NEVER), beam.tokens)
 
     def _enters(self, row: int, score: float) -> bool:
         return len(self.rows[row]) < self.n_best or score > self.rows[row][-1].score
 
-    def _add(self, row: int, tokens: tuple[int, ...], log_prob: float, finished: bool) -> None:
-        score = log_prob / self.penalty.divisor(len(tokens))
-        ranked = [*self.rows[row], Hypothesis(tokens, log_prob, score, finished)]
-        ranked.sort(key=lambda hypothesis: (not hypothesis.finished, -hypothesis.score))
+    def _add(self, row: int, hypothesis: Hypothesis) -> None:
+        ranked = [*self.rows[row], hypothesis]
+        ranked.sort(key=lambda h: (not h.finished, -h.score))
         self.rows[row] = ranked[: self.n_best]
