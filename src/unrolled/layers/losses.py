@@ -43,10 +43,14 @@ class CrossEntropy(nn.Module):
             raise ShapeError("targets", f"{tuple(logits.shape[:-1])}, as logits without K", targets.shape)
         rows, flat = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
         count = int((flat != self.ignored).sum())
-        total = F.cross_entropy(rows, flat, ignore_index=self.ignored, reduction="sum")
         if not self.smoothing:
+            total = F.cross_entropy(rows, flat, ignore_index=self.ignored, reduction="sum")
             return total / max(count, 1), total.detach(), count
-        smooth = F.cross_entropy(rows, flat, ignore_index=self.ignored, reduction="sum", label_smoothing=self.smoothing)
+        # the softmax over K is most of the cost: once for the loss and for what is minimised
+        log_probs = rows.log_softmax(-1)
+        total = F.nll_loss(log_probs, flat, ignore_index=self.ignored, reduction="sum")
+        counted = log_probs if count == len(flat) else log_probs[flat != self.ignored]
+        smooth = (1 - self.smoothing) * total - self.smoothing * counted.sum() / rows.shape[-1]
         return smooth / max(count, 1), total.detach(), count
 
 
