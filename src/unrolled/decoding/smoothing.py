@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from unrolled.decoding.viterbi import viterbi
 from unrolled.errors import ArgumentError, ShapeError
 
 FloatArray = NDArray[np.float64]
@@ -79,22 +81,11 @@ def best_path(log_probs: NDArray[np.floating[Any]], transitions: Transitions, we
         raise ShapeError("log_probs", f"(T, K={transitions.classes})", log_probs.shape)
     if not weight >= 0:
         raise ArgumentError(f"weight: expected 0 or more, found {weight}")
-    scores = np.asarray(log_probs, dtype=np.float64)
-    if np.isnan(scores).any():
+    if np.isnan(log_probs).any():
         raise ArgumentError("log_probs: not a number in them; the model's weights or its input have diverged")
-    steps = len(scores)
-    if not steps or not weight:
-        return scores.argmax(axis=1)
-    chain = weight * transitions.matrix
-    came_from = np.empty(scores.shape, dtype=np.int64)
-    best = scores[0] + weight * transitions.initial
-    everyone = np.arange(transitions.classes)
-    for t in range(1, steps):
-        ways = best[:, None] + chain
-        came_from[t] = ways.argmax(axis=0)
-        best = ways[came_from[t], everyone] + scores[t]
-    path = np.empty(steps, dtype=np.int64)
-    path[-1] = best.argmax()
-    for t in range(steps - 1, 0, -1):
-        path[t - 1] = came_from[t, path[t]]
-    return path
+    if not weight:
+        return log_probs.argmax(axis=1)
+    chain, first = (torch.from_numpy(weight * scores) for scores in (transitions.matrix, transitions.initial))
+    emissions = torch.from_numpy(np.asarray(log_probs, dtype=np.float64)).unsqueeze(1)
+    [[best]] = viterbi(emissions, chain, first, torch.zeros_like(first))
+    return np.array(best.labels, dtype=np.int64)
