@@ -14,6 +14,7 @@ ENTRY_POINTS = "unrolled.tasks"
 #: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
 _OURS = {
     "generate": "generate:Generate",
+    "caption": "caption:Caption",
     "label": "label:Label",
     "recognize": "recognize:Recognize",
     "tag": "tag:Tag",
