@@ -53,7 +53,7 @@ def grid(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
     parts: dict[str, Rows] = {"train": [], "dev": [], "test": []}
     for line in (args.data / "clips.tsv").read_text("utf-8").splitlines()[1:]:
         name, part, _, _, text = line.split("\t")
-        parts[part].append((f"audio/{name}.wav", text))
+        parts["dev" if part == "valid" else part].append((f"audio/{name}.wav", text))
     return parts
 
 

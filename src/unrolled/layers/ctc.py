@@ -81,6 +81,6 @@ def ctc_steps(targets: Tensor, lengths: Tensor) -> Tensor:
     >>> ctc_steps(torch.tensor([[7, 7], [7, 8], [9, 8]]), torch.tensor([3, 2])).tolist()
     [4, 2]
     """
-    place = torch.arange(1, targets.shape[0], device=targets.device).unsqueeze(1)
+    place = torch.arange(1, max(1, targets.shape[0]), device=targets.device).unsqueeze(1)
     repeats = (targets[1:] == targets[:-1]) & (place < lengths)
     return lengths + repeats.sum(0)
