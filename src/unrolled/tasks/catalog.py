@@ -13,8 +13,10 @@ ENTRY_POINTS = "unrolled.tasks"
 
 #: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
 _OURS = {
+    "forecast": "forecast:Forecasting",
     "generate": "generate:Generate",
     "caption": "caption:Caption",
+    "classify": "classify:Classify",
     "label": "label:Label",
     "recognize": "recognize:Recognize",
     "tag": "tag:Tag",

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from unrolled.tasks.recognize import RecognizeOptions
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
-#: images shown in all, about; fewer than 10 or more than 120 passes are never made
-SHOWN = 700_000
+#: images shown in all, about; fewer than 8 or more than 120 passes are never made
+SHOWN = 440_000
 
 
 class RecognizerNetwork(Settings):
@@ -77,7 +77,7 @@ def plan_recognizer(material: Material, options: RecognizeOptions, training: Map
         reasons.append(f"{network['num_layers']} × {network['hidden_size']} units read {options.reading} one by one")
     batch_size = options.batch_size or (64 if images >= 4000 else 32 if images >= 400 else 16)
     steps = max(1, -(-images // batch_size))
-    epochs = min(120, max(10, round(SHOWN / max(1, images))))
+    epochs = min(120, max(8, round(SHOWN / max(1, images))))
     settings = plan_epochs(
         images,
         batch_size,
