@@ -47,7 +47,7 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
     return {
         "wer": sum(edit_distance(r.split(), h.split()) for r, h in pairs) / words,
         "cer": sum(edit_distance(_spaced(r), _spaced(h)) for r, h in pairs) / characters,
-        "wrong": sum(r.split() != h.split() for r, h in pairs) / len(pairs),
+        "sentence_error": sum(r.split() != h.split() for r, h in pairs) / len(pairs),
     }
 
 
@@ -55,7 +55,7 @@ def speech_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> dict
     """WER and CER as jiwer counts them, with what the errors are.
 
     Returns:
-        wer, cer; substitutions, deletions and insertions of words, and words of the references; wrong, the share of
+        wer, cer; substitutions, deletions and insertions of words, and words of the references; sentence_error, the share of
         texts with any error; texts.
 
     Raises:
@@ -76,7 +76,7 @@ def speech_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> dict
         "deletions": words.deletions,
         "insertions": words.insertions,
         "words": words.hits + words.substitutions + words.deletions,
-        "wrong": sum(a != b for a, b in zip(left, right, strict=True)) / len(left),
+        "sentence_error": sum(a != b for a, b in zip(left, right, strict=True)) / len(left),
         "texts": len(left),
     }
 

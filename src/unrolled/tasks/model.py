@@ -109,8 +109,7 @@ class Model:
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The prediction for one input, or a list of predictions for several (or for one that asks for several)."""
         self.network.eval()
-        # an array is one image, clip or series, however many rows it has
-        if isinstance(inputs, (str, Mapping)) or hasattr(inputs, "ndim") or not isinstance(inputs, Iterable):
+        if self.task.is_one_input(inputs):
             found = list(self.task.predict(self, [inputs], **options))
             return found[0] if len(found) == 1 else found
         return list(self.task.predict(self, inputs, **options))

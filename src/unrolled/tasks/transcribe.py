@@ -25,6 +25,7 @@ from unrolled.settings import Settings
 from unrolled.tasks.base import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.examples import ExampleTask, Material, Scored, check_common, on_device, read_json, write_json
 from unrolled.tasks.model import Model
+from unrolled.tasks.probing import Probe
 from unrolled.tasks.transcribe_decoding import SIDE_BY_SIDE, Decoder, log_probabilities
 from unrolled.tasks.transcribe_encoders import (
     SpeechEncoders,
@@ -303,6 +304,37 @@ class Transcribe(ExampleTask):
             log_probs = log_probabilities(model, [frames_of(sound, model.encoders)])[0]
             yield decoder(log_probs, sound.seconds, notes)
 
+    def is_one_input(self, given: Any) -> bool:
+        """A pair of samples and their rate is one sound."""
+        return _is_pair(given) or super().is_one_input(given)
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """Sound by the steps of the network, each asked about what it says."""
+        sound, _ = heard_sound(given, model.encoders.mel.rate)
+        encoders: SpeechEncoders = model.encoders
+        frames = frames_of(sound, encoders)
+        dropped = max(0, encoders.steps(len(frames)) - limit)
+        x = torch.from_numpy(frames[dropped * encoders.stride :]).unsqueeze(1)
+        x = x.to(next(model.network.parameters()).device)
+
+        def run() -> Tensor:
+            logits: Tensor = model.network(x)[0]
+            return logits[:, 0]
+
+        with torch.no_grad():
+            targets = run().argmax(-1)
+        times = tuple(f"{(dropped + s) * encoders.step_seconds:.2f} s" for s in range(len(targets)))
+        return Probe(
+            network=model.network,
+            input_layer=_inputs(model.network),
+            steps=times,
+            run=run,
+            outputs=times,
+            classes=lambda k: encoders.vocabulary[k] or "(blank)",
+            targets=targets,
+            note=f"the first {dropped} steps are left out" if dropped else "",
+        )
+
     def stream(self, model: Model) -> Any:
         """Sound as it comes, for a model of one direction."""
         from unrolled.tasks.transcribe_session import TranscriptSession
@@ -325,7 +357,7 @@ def heard_sound(given: Any, rate: int) -> tuple[Sound, tuple[str, ...]]:
             notes.append(f"{header.channels} channels were mixed into one")
     elif isinstance(given, Sound):
         sound = given
-    elif isinstance(given, (tuple, list)) and len(given) == 2:
+    elif _is_pair(given):
         sound = Sound(given[0], given[1])
         if np.ndim(given[0]) == 2:
             notes.append(f"{np.shape(given[0])[1]} channels were mixed into one")
@@ -338,6 +370,11 @@ def heard_sound(given: Any, rate: int) -> tuple[Sound, tuple[str, ...]]:
     if sound.is_silent:
         notes.append("silent throughout")
     return sound, tuple(notes)
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether this is (samples, rate)."""
+    return isinstance(given, (tuple, list)) and len(given) == 2 and isinstance(given[1], (int, np.integer))
 
 
 def _greedy_texts(model: Model, examples: Sequence[Arrays]) -> list[str]:
