@@ -40,6 +40,8 @@ class ForecastLoss(nn.Module):
         self.kind = kind
         self.levels: Tensor
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
+        #: Q, outputs a step
+        self.width = len(levels) if kind == "quantile" else 1
 
     def forward(self, forecast: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
         """Compare forecasts with what came.
@@ -55,9 +57,10 @@ class ForecastLoss(nn.Module):
         Raises:
             ShapeError: if the shapes don't fit.
         """
-        width = len(self.levels) if self.kind == "quantile" else 1
-        if forecast.shape != (*targets.shape, width):
-            raise ShapeError("forecast", f"{(*targets.shape, width)}, as targets with a level each", forecast.shape)
+        if forecast.shape != (*targets.shape, self.width):
+            raise ShapeError(
+                "forecast", f"{(*targets.shape, self.width)}, as targets with a level each", forecast.shape
+            )
         known = ~torch.isnan(targets)
         error = torch.where(known, targets, 0).unsqueeze(-1) - torch.where(known.unsqueeze(-1), forecast, 0)
         if self.kind == "quantile":
@@ -66,7 +69,7 @@ class ForecastLoss(nn.Module):
         else:
             losses = error.abs() if self.kind == "mae" else error.square()
         count = int(known.sum())
-        total = losses.sum() / width
+        total = losses.sum() / self.width
         return total / max(count, 1), total.detach(), count
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Frames, LinearOutput, Recurrent
-from unrolled.layers.likelihoods import Likelihood
+from unrolled.layers.likelihoods import ForecastLoss, Likelihood
 
 Normalise = Literal["last", "instance", "none"]
 #: the least standard deviation by which a window is divided, in units of the standardised series
@@ -60,7 +60,7 @@ class DirectForecaster(nn.Module):
     Args:
         hidden: the stack; its input width is D.
         context, horizon, segment: C, H, S.
-        outputs: Q, quantiles or one point; they come out in increasing order.
+        loss: what forecasts are scored by; its quantiles, or its one point, are the Q outputs.
         known: K.
         channels, static: as `WhoseSeries`.
         normalise: "last" subtracts the last value, "instance" also divides by the window's standard deviation.
@@ -80,7 +80,7 @@ class DirectForecaster(nn.Module):
         context: int,
         horizon: int,
         segment: int,
-        outputs: int,
+        loss: ForecastLoss,
         known: int = 0,
         channels: int = 0,
         static: int = 0,
@@ -90,7 +90,7 @@ class DirectForecaster(nn.Module):
     ) -> None:
         super().__init__()
         width = hidden.input_size
-        for name, size in (("context", context), ("horizon", horizon), ("segment", segment), ("outputs", outputs)):
+        for name, size in (("context", context), ("horizon", horizon), ("segment", segment)):
             if size < 1:
                 raise ArgumentError(f"{name}: expected at least 1, found {size}")
         if hidden.batch_first or hidden.bidirectional:
@@ -99,14 +99,15 @@ class DirectForecaster(nn.Module):
             raise ArgumentError(f"hidden: expected an even input_size of at least 2, found {width}")
         if not 0 <= dropout < 1:
             raise ArgumentError(f"dropout: expected 0 to below 1, found {dropout}")
-        self.context, self.horizon, self.segment, self.outputs = context, horizon, segment, outputs
+        self.context, self.horizon, self.segment = context, horizon, segment
+        self.loss, self.outputs = loss, loss.width
         self.normalise, self.masked, self.dropout = normalise, masked, dropout
         self.inputs = Frames(segment * (1 + masked + known), width)
         self.hidden = hidden
         self.position = nn.Parameter(torch.randn(-(-horizon // segment), width // 2))
         self.who = WhoseSeries(channels, static, width - width // 2)
         self.future = nn.Linear(segment * known, width) if known else None
-        self.output = LinearOutput(hidden.output_size, segment * outputs)
+        self.output = LinearOutput(hidden.output_size, segment * loss.width)
 
     @property
     def reach(self) -> int:
