@@ -26,7 +26,8 @@ Pixels = NDArray[np.uint8]
 Fit = Literal["stretch", "crop", "pad"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
-_FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+# multi-picture JPEGs are opened by the reader of JPEGs
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 MOST_PIXELS = 64_000_000
 """An image that says it has more pixels is refused before it is decoded: a small file can unfold into gigabytes."""
