@@ -145,5 +145,5 @@ def test_paths_stay_inside(tmp_path: Path) -> None:
     for named in ("../clip.mkv", str(tmp_path / "clip.mkv"), "a/../../b"):
         with pytest.raises(DataError, match=r"t.csv:2: .* leads out of the folder of this file"):
             inside(tmp_path, named, "t.csv", 2)
-    with pytest.raises(StorageError, match="none.mkv: no such file"):
+    with pytest.raises(StorageError, match=r"none.mkv: no such file"):
         inside(tmp_path, "none.mkv", "t.csv", 2)

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from unrolled.data import IGNORED, Arrays, ExampleBatches, ExampleStore, Findings
 from unrolled.data.pieces import Pieces, drawn_window
-from unrolled.data.steps import Recording, read_steps
+from unrolled.data.recordings import Recording
+from unrolled.data.steps import read_steps
 from unrolled.decoding.smoothing import Transitions
 from unrolled.errors import ArgumentError, DataError
 from unrolled.layers.clips import with_differences
 from unrolled.tasks.base import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.baselines.per_frame import BASELINE, load_per_frame, train_per_frame
 from unrolled.tasks.examples import ExampleTask, Material, Scored
-from unrolled.tasks.label_encoding import StepEncoders, decoded, encode_recording, fit_encoders, varied
+from unrolled.tasks.label_encoding import StepEncoders, by_itself, decoded, encode_recording, fit_encoders, varied
 from unrolled.tasks.label_options import LabelEvaluateOptions, LabelOptions, LabelPredictOptions
 from unrolled.tasks.label_plan import build_labeller, build_per_frame, plan_labeller, standardise
 from unrolled.tasks.label_predictions import LabelledRecording, labelled
@@ -296,7 +297,8 @@ class Label(ExampleTask):
     def _steps(self, model: Model, given: Any) -> Iterator[tuple[str, Any, float | None]]:
         encoders: StepEncoders = model.encoders
         if not isinstance(given, (str, Path)):
-            yield "input", given_steps(given, encoders), encoders.rate
+            x = given_steps(given, encoders)
+            yield "input", by_itself(x) if encoders.by_recording and len(x) else x, encoders.rate
             return
         reading = LabelOptions(**model.config.options).reading(labelled=False, features=encoders.columns)
         for recording in read_steps([Path(given)], reading, Findings()):

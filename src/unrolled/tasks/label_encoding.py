@@ -17,7 +17,7 @@ from pydantic import Field
 
 from unrolled.data import IGNORED, Arrays
 from unrolled.data.augmentation import crop
-from unrolled.data.steps import Recording
+from unrolled.data.recordings import Recording
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.tasks.examples import read_json, write_json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels.json"
 #: pixels of a frame that are enough where nobody names a size
-PIXELS = 2048
+PIXELS = 1600
 #: a label that training never saw: no target to learn, and never predicted rightly
 UNSEEN = -1
 
@@ -43,6 +43,7 @@ class _Saved(Settings):
     size: tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None = None
     channels: Annotated[int, Field(ge=0, le=3)] = 0
     rate: Annotated[float, Field(gt=0)] | None = None
+    by_recording: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class StepEncoders:
         features: F; 0 for frames.
         size, channels: (H, W) and C of frames; None for features.
         rate: steps a second of the first recording, if it is known.
+        by_recording: whether features are standardised by each recording's own mean and spread, so that it makes no
+            difference who is seen or how large; nothing of the kind can be streamed.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +70,7 @@ class StepEncoders:
     size: tuple[int, int] | None = None
     channels: int = 0
     rate: float | None = None
+    by_recording: bool = False
 
     @property
     def background_number(self) -> int | None:
@@ -126,7 +130,12 @@ def fit_encoders(train: Sequence[Recording], options: LabelOptions) -> StepEncod
         width = first.features.shape[1]
         for other in train:
             check_features(other, first.columns, width)
-        return StepEncoders(labels, background, aliases, first.columns, width, rate=first.rate)
+        by_recording = options.standardise == "recording"
+        return StepEncoders(
+            labels, background, aliases, first.columns, width, rate=first.rate, by_recording=by_recording
+        )
+    if options.standardise == "recording":
+        raise ArgumentError("--standardise recording: is for features, and these are frames")
     footage = first.clip.footage(options.frame_size, None if options.colour is None else 3 if options.colour else 1)
     height, width, channels = footage.frames.shape[1:]
     size = options.frame_size or _smaller(height, width)
@@ -211,6 +220,7 @@ def decoded(recording: Recording, encoders: StepEncoders) -> Steps:
         x = np.ascontiguousarray(recording.features, dtype=np.float32)
         if not np.isfinite(x).all():
             raise DataError(f"step {int(np.argwhere(~np.isfinite(x))[0][0])} has no finite features", recording.path)
+        x = by_itself(x) if encoders.by_recording and len(x) else x
         rate, numbers, count = recording.rate, np.arange(len(x)), len(x)
     if not count:
         raise DataError("no step in this recording", recording.path, recording.line)
@@ -220,6 +230,15 @@ def decoded(recording: Recording, encoders: StepEncoders) -> Steps:
     if recording.annotation.steps is None and encoders.background is not None:
         labels = [encoders.background if label is None else label for label in labels]
     return Steps(x, rate, labels)
+
+
+def by_itself(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features (T, F) with mean 0 and standard deviation 1 over this recording; one that never varies is 0."""
+    spread = x.std(axis=0, dtype=np.float64)
+    result: NDArray[np.float32] = ((x - x.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1)).astype(
+        np.float32
+    )
+    return result
 
 
 def encode_recording(recording: Recording, encoders: StepEncoders) -> Arrays:

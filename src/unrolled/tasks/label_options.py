@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unrolled.data.steps import Reading
+from unrolled.data.recordings import Reading
 from unrolled.settings import Settings
 from unrolled.tasks.examples import ExampleOptions
 
@@ -26,6 +26,9 @@ class LabelOptions(ExampleOptions):
     dropout: Rate | None = Field(None, description="probability, between layers and before the output; one mask a clip")
     input_dropout: Rate | None = Field(None, description="probability, on each step's features or vector")
     differences: bool | None = Field(None, description="read beside each step how it differs from the one before")
+    standardise: Literal["training", "recording"] = Field(
+        "training", description="features by the training data's mean and spread, or each recording by its own"
+    )
     window: Annotated[int, Field(ge=2)] | None = Field(None, description="train on pieces of so many steps")
     label_smoothing: Rate = Field(0.0, description="share of each target that is spread over all labels")
     augment: Annotated[float, Field(ge=0, le=2)] = Field(

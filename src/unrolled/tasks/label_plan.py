@@ -64,7 +64,7 @@ def plan_labeller(material: Material, options: LabelOptions, training: Mapping[s
         "hidden_size": hidden,
         "num_layers": layers,
         "bidirectional": options.bidirectional,
-        "dropout": (0.5 if steps < 200_000 else 0.3) if options.dropout is None else options.dropout,
+        "dropout": (0.4 if steps < 200_000 else 0.3) if options.dropout is None else options.dropout,
         "input_dropout": (0.2 if steps < 200_000 else 0.1) if options.input_dropout is None else options.input_dropout,
         "differences": differences,
         "smoothing": options.label_smoothing,
@@ -81,13 +81,15 @@ def plan_labeller(material: Material, options: LabelOptions, training: Mapping[s
         reasons.append(f"convolutions of {widths} channels for frames of {encoders.size[0]} × {encoders.size[1]}")
     if window:
         reasons.append(f"pieces of {window} steps, as recordings are up to {longest:,} long")
-    batch_size = options.batch_size or (8 if pieces < 1000 else 16 if pieces < 10_000 else 32)
+    # with few recordings the number of steps is what is short, and a recording is many labels by itself
+    small, large = (4, 16) if frames else (8, 32)
+    batch_size = options.batch_size or (small if pieces < 1000 else 16 if pieces < 10_000 else large)
     batches = max(1, -(-pieces // batch_size))
     settings = plan_epochs(
         pieces,
         batch_size,
         training,
-        epochs=min(150, max(20, round((3000 if frames else 2000) / batches))),
+        epochs=min(150, max(20, round((3500 if frames else 1000) / batches))),
         # the schedule has its own end: stopping before it would leave the learning rate high
         patience=10**6,
         lr=2e-3,

@@ -41,6 +41,11 @@ class LabelSession:
             raise ArgumentError(
                 "this model reads in both directions and can't be streamed; train one with --no-bidirectional"
             )
+        if model.encoders.by_recording:
+            raise ArgumentError(
+                "this model standardises each recording as a whole and can't be streamed; train one with --standardise "
+                "training"
+            )
         self._model, self._network = model, network
         self.reset()
 

@@ -21,7 +21,7 @@ from unrolled.training.progress import Snapshot
 
 BASELINE = "baseline.safetensors"
 #: evaluations without a better metric after which its training ends
-PATIENCE = 12
+PATIENCE = 8
 
 
 class PerFrameLearner:
