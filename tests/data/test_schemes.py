@@ -47,7 +47,7 @@ def test_spans_and_tags_turn_into_each_other() -> None:
         assert tags_of(spans, 8, scheme) == tags.split()  # type: ignore[arg-type]
         assert spans_of(tags.split()) == spans
         assert list(irregular(tags.split(), scheme)) == []  # type: ignore[arg-type]
-    assert spans_of("B-LOC L-LOC U-LOC O B-PER I-PER L-PER U-LOC".split()) == spans
+    assert spans_of(["B-LOC", "L-LOC", "U-LOC", "O", "B-PER", "I-PER", "L-PER", "U-LOC"]) == spans
 
 
 def test_bare_prefixes_are_entities_of_no_type() -> None:
@@ -78,7 +78,7 @@ def test_schemes_are_detected(sentences: list[str], scheme: str) -> None:
 
 
 def test_what_speaks_for_a_scheme_is_counted_and_typing_errors_are_named() -> None:
-    found = detect(["I-X O B-Y B-Y I-X".split(), ["B-X"] * 20, ["LOC"]])
+    found = detect([["I-X", "O", "B-Y", "B-Y", "I-X"], ["B-X"] * 20, ["LOC"]])
     assert found.counted == {"bio": 2, "iob1": 2}
     assert found.odd == {"LOC"}
     assert found.scheme == "bio"

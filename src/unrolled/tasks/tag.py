@@ -16,7 +16,7 @@ from unrolled.data.schemes import Span, spans_of
 from unrolled.data.tagged import TaggedText, in_context, read_tagged
 from unrolled.data.vectors import read_vectors
 from unrolled.errors import ArgumentError, DataError
-from unrolled.metrics.entities import EntityScores, entity_scores, label_scores, surface_scores, token_accuracy
+from unrolled.metrics.entities import entity_scores, token_accuracy
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Evaluation, Plan, Progress
@@ -28,6 +28,7 @@ from unrolled.tasks.tag_decoding import Tagger, tagged_inputs
 from unrolled.tasks.tag_encoders import TagEncoders
 from unrolled.tasks.tag_plan import ReadingOptions, TagOptions, plan_tagger, tagging_network
 from unrolled.tasks.tag_predictions import Tagging
+from unrolled.tasks.tag_scores import entity_metrics, tag_metrics
 from unrolled.tasks.tag_session import TagSession
 
 BASELINE = "baseline.json"
@@ -210,7 +211,7 @@ class Tag(ExampleTask):
         gold = [text.tags[a:b] for text in texts for a, b in text.sentences()]
         tags = [[model.encoders.tag(k) for k in labels] for text in found for labels in text.labels]
         loss = sum(text.nats for text in found) / max(sum(text.counted for text in found), 1)
-        metrics = {"loss": loss, **compared(tokens, gold, tags, model.encoders.kind)}
+        metrics = {"loss": loss, **tag_metrics(tokens, gold, tags, model.encoders.kind)}
         beside: dict[str, Any] = {}
         path = None if model.folder is None else model.folder / BASELINE
         if path is not None and path.is_file():
@@ -218,9 +219,9 @@ class Tag(ExampleTask):
             beside = {"model": lookup.name}
             if isinstance(lookup, PhraseLookup):
                 known = [[Span(*entity) for entity in lookup.entities(words)] for words in tokens]
-                beside |= compared(tokens, gold, known, "entities")
+                beside |= entity_metrics(tokens, gold, known)
             else:
-                beside |= compared(tokens, gold, [lookup.labels(words) for words in tokens], "labels")
+                beside |= tag_metrics(tokens, gold, [lookup.labels(words) for words in tokens], "labels")
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
 
     def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Tagging]:
@@ -267,36 +268,3 @@ def check_labels(texts: Sequence[TaggedText], encoders: TagEncoders) -> None:
                 raise DataError(
                     f"label {tag!r} is unknown to the model, which has {known}", text.path, text.line_of(at)
                 )
-
-
-def compared(
-    tokens: Sequence[Sequence[str]], gold: Sequence[Sequence[str]], found: Sequence[Any], kind: str
-) -> dict[str, Any]:
-    """The metrics of some tags, or spans, beside the right ones."""
-    if kind == "labels":
-        by_label = {label: score.as_json() for label, score in label_scores(gold, found).items()}
-        macro = sum(score["f1"] for score in by_label.values()) / len(by_label) if by_label else 0.0
-        return {
-            "accuracy": token_accuracy(gold, found),
-            "macro_f1": macro,
-            "tokens": sum(map(len, gold)),
-            "labels": by_label,
-        }
-    there = [spans_of(tags) for tags in gold]
-    is_tags = any(one and isinstance(one[0], str) for one in found)
-    here = [spans_of(tags) for tags in found] if is_tags else list(found)
-    scores, surface = entity_scores(there, here), surface_scores(tokens, there, here)
-    metrics = {"f1": scores.overall.f1, "precision": scores.overall.precision, "recall": scores.overall.recall}
-    if is_tags:
-        metrics["accuracy"] = token_accuracy(gold, found)
-    return {
-        **metrics,
-        "surface_f1": surface.overall.f1,
-        "entities": scores.overall.gold,
-        "tokens": sum(map(len, gold)),
-        "types": _by_type(scores),
-    }
-
-
-def _by_type(scores: EntityScores) -> dict[str, Any]:
-    return {label: score.as_json() for label, score in scores.by_type.items()}

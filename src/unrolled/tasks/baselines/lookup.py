@@ -10,7 +10,7 @@ from unrolled.errors import ModelError
 
 
 class PhraseLookup:
-    """Phrases that are entities in the training text, as what they are most often: the baseline of the CoNLL shared tasks.
+    """Phrases that are entities in the training text, as what they are most often: the CoNLL shared tasks' baseline.
 
     Of phrases that overlap the longest is taken, of types that are equally frequent the first by name, and how often a
     phrase is no entity does not count. On the shared tasks' test data this has the F1 that they published, 59.61 for
