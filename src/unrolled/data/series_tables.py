@@ -289,9 +289,9 @@ def _time_column(table: Table, options: SeriesOptions, free: list[str], sample: 
 
 
 def _holds(sample: list[Row], column: str, test: Any) -> bool:
-    """Whether every cell of a column that is not empty passes, and there is one."""
-    cells = [row[column] for row in sample if row.get(column) not in (None, "")]
-    return bool(cells) and all(test(cell) for cell in cells)
+    """Whether most cells of a column that are not empty pass: one that does not is an error, and no other column."""
+    passes = [bool(test(row[column])) for row in sample if row.get(column) not in (None, "")]
+    return sum(passes) > len(passes) / 2
 
 
 def _is_number(value: Any) -> bool:

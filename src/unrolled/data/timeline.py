@@ -232,8 +232,10 @@ def infer_frequency(times: Sequence[Times], calendar: bool) -> Frequency | None:
 
 
 def _most_frequent(values: NDArray[np.int64]) -> int:
+    """Of equally frequent ones that nearest to the median, which irregular times have as their step."""
     found, counts = np.unique(values, return_counts=True)
-    return int(found[np.argmax(counts)])
+    best = found[counts == counts.max()]
+    return int(best[np.argmin(np.abs(best - np.median(values)))])
 
 
 def written(times: Times, frequency: Frequency) -> list[str]:

@@ -1,0 +1,106 @@
+"""ETTh1: seven hourly series of a transformer station, forecast 96 to 720 hours ahead from the last 96.
+
+    python benchmarks/ett.py --data DATA/ett --horizon 96
+
+The usual protocol: 8,640 / 2,880 / 2,880 rows for training, development and test, each series standardised by its
+training part, every window of the test part scored, look-back windows reaching into the part before, none left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from uses import arguments, parsed, write_result
+
+from unrolled.data.tables import read_table
+from unrolled.tasks import load, train
+
+TRAIN, DEV, TEST = 8640, 2880, 2880
+GOALS = {96: 0.37, 192: 0.41, 336: 0.445, 720: 0.45}
+PUBLISHED = {
+    96: {"SegRNN (Lin et al. 2023), look-back 96": 0.368},
+    192: {"SegRNN (Lin et al. 2023), look-back 96": 0.408},
+    336: {"SegRNN (Lin et al. 2023), look-back 96": 0.444},
+    720: {"SegRNN (Lin et al. 2023), look-back 96": 0.446},
+}
+
+
+def rows(data: Path, path: Path, count: int) -> Path:
+    """The first rows of the data set, as a CSV file."""
+    with path.open("w", newline="") as file:
+        writer: Any = None
+        for n, row in enumerate(read_table(data / "ETTh1.csv.gz")):
+            if n == count:
+                break
+            if writer is None:
+                writer = csv.DictWriter(file, fieldnames=list(row))
+                writer.writeheader()
+            writer.writerow(row)
+    return path
+
+
+def main() -> None:
+    """Train, forecast every window, write the result."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--horizon", type=int, default=96, choices=sorted(GOALS))
+    parser.add_argument("--hidden-size", type=int, default=256)
+    parser.add_argument("--segment", type=int, default=48)
+    parser.add_argument("--dropout", type=float, default=0.5)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--epochs", type=float, default=12)
+    parser.add_argument("--loss", default="mae")
+    parser.add_argument("--normalise", default="last")
+    parser.add_argument("--weight-decay", type=float, default=1e-3)
+    parser.add_argument("--calendar", action="store_true")
+    parser.add_argument("--name", default="", help="of a trial, whose result is printed and not kept")
+    args = parsed(parser)
+    path = rows(args.data, args.out / "etth1.csv", TRAIN + DEV + TEST)
+    folder = args.out / f"etth1-{args.horizon}{args.name}"
+    if args.split == "dev" or not (folder / "model.safetensors").is_file():
+        options = {
+            "horizon": args.horizon,
+            "context": 96,
+            "dev_from": str(TRAIN),
+            "test_from": str(TRAIN + DEV),
+            "loss": args.loss,
+            "hidden_size": args.hidden_size,
+            "segment": args.segment,
+            "dropout": args.dropout,
+            "batch_size": args.batch_size,
+            "normalise": args.normalise,
+            "embed_series": True,
+            "calendar": args.calendar,
+        }
+        settings: dict[str, Any] = {"lr": args.lr, "weight_decay": args.weight_decay, "seed": args.seed}
+        settings |= {"minutes": args.minutes} if args.minutes else {"epochs": args.epochs}
+        train("forecast", path, folder, resume=args.resume, overwrite=not args.resume, options=options, **settings)
+    model = load(folder)
+    if args.split == "dev":
+        part = rows(args.data, args.out / "etth1-dev.csv", TRAIN + DEV)
+        found = model.evaluate(part, start=str(TRAIN))
+    else:
+        found = model.evaluate(path, start=str(TRAIN + DEV))
+    mse, beside = found.metrics["scaled_mse"], found.baseline["scaled_mse"]
+    if args.name:
+        mae = found.metrics["scaled_mae"]
+        print(f"trial {args.name}: {args.split} MSE {mse:.4f}, MAE {mae:.4f}; seasonal naive {beside:.4f}")
+        return
+    write_result(
+        f"etth1-{args.horizon}{args.name}",
+        args,
+        model,
+        found,
+        title=f"ETTh1, {args.horizon} hours ahead (`forecast`)",
+        data=f"ETTh1, 7 series, look-back 96, horizon {args.horizon}; standardised; all windows of the part",
+        measured=f"MSE **{mse:.3f}**, MAE {found.metrics['scaled_mae']:.3f}",
+        beside=f"seasonal naive {beside:.3f}",
+        goal=f"MSE ≤ {GOALS[args.horizon]}",
+        published=PUBLISHED[args.horizon],
+    )
+
+
+if __name__ == "__main__":
+    main()
