@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
 EXCEPTIONS = {"cli/doctor.py": {"cells", "kernels", "layers"}}
 #: library → the only places that may import it at all; a path is a room or a file
 LEAVES = {
-    "matplotlib": ("inspection/plot.py", "training/plots.py", "bench/plot.py"),
+    "matplotlib": ("inspection/plot/", "training/plots.py", "bench/plot.py"),
     "pooch": ("data",),
     "typer": ("cli",),
     "jax": ("bench/peers/jax_scan.py",),

@@ -1,0 +1,74 @@
+"""The cells and initialisations that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A cell with a way to begin.
+
+    Attributes:
+        name: as in legends.
+        layer: RNN, LSTM or GRU.
+        options: of the layer.
+        note: where this way to begin comes from.
+    """
+
+    name: str
+    layer: Callable[..., Recurrent]
+    options: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    def build(self, input_size: int, hidden_size: int, output_size: int) -> LabNetwork:
+        """An untrained network, drawn from torch's generator."""
+        hidden = self.layer(input_size, hidden_size, **self.options)
+        return LabNetwork(hidden, LinearOutput(hidden.output_size, output_size))
+
+
+class LabNetwork(nn.Module):
+    """Hidden layer and output layer, an answer at every step: (T, B, I) → (T, B, K)."""
+
+    def __init__(self, hidden: Recurrent, output: LinearOutput) -> None:
+        super().__init__()
+        self.hidden, self.output = hidden, output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, I) → (T, B, K)."""
+        answer: Tensor = self.output(self.hidden(x)[0])
+        return answer
+
+
+CONTESTANTS = (
+    Contestant("RNN tanh", RNN),
+    Contestant("RNN tanh, orthogonal", RNN, {"initialisation": "orthogonal"}, "Saxe et al. 2014, arXiv 1312.6120"),
+    Contestant(
+        "RNN ReLU, identity",
+        RNN,
+        {"initialisation": "identity", "nonlinearity": "relu"},
+        "Le, Jaitly & Hinton 2015, arXiv 1504.00941",
+    ),
+    Contestant("LSTM", LSTM),
+    Contestant("LSTM, forget bias 1", LSTM, {"forget_bias": 1.0}, "Jozefowicz et al. 2015"),
+    Contestant(
+        "LSTM, forget bias 4",
+        LSTM,
+        {"forget_bias": 4.0},
+        "for memories of e⁴ ≈ 55 steps: Tallec & Ollivier 2018, 1804.11188",
+    ),
+    Contestant("GRU", GRU),
+)
+
+
+def clipped(parameters: Sequence[Tensor], limit: float | None) -> float:
+    """The gradient's norm over all parameters, and, with a limit, the gradient scaled down to it."""
+    norm = nn.utils.clip_grad_norm_(parameters, float("inf") if limit is None else limit, foreach=True)
+    return float(torch.as_tensor(norm))

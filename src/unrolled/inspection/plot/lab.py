@@ -1,0 +1,81 @@
+"""Pictures of the lab's experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unrolled.errors import ArgumentError
+from unrolled.inspection.lab.gradients import GradientLab
+from unrolled.inspection.lab.memory import MemoryRun
+from unrolled.inspection.plot.gradients import draw_borders
+from unrolled.inspection.plot.theme import figure, note
+
+
+def plot_memory_lab(runs: Sequence[MemoryRun], theme: str = "light") -> Any:
+    """The course of each contestant's loss, and its gradient by lag at the beginning and at the end.
+
+    Raises:
+        ArgumentError: there is no run.
+    """
+    if not runs:
+        raise ArgumentError("runs: at least one is needed to draw")
+    first = runs[0]
+    with figure(theme, 6.6, 2, 1) as (drawn, axes, colours):
+        course, flow = axes[0][0], axes[1][0]
+        for number, run in enumerate(runs):
+            colour = colours.series[number % len(colours.series)]
+            said = f"solved at step {run.solved_at:,}" if run.solved_at else run.reason
+            course.semilogy(run.steps, run.losses, color=colour, label=f"{run.contestant}: {said}")
+            for (_, norms), style in ((run.flows[0], ":"), (run.flows[-1], "-")):
+                if norms[0] > 0:
+                    flow.semilogy(np.maximum(np.array(norms) / norms[0], 1e-30), color=colour, ls=style)
+            flow.plot([], [], color=colour, label=run.contestant)
+        course.axhline(first.chance, color=colours.text, ls="--", lw=1)
+        course.axhline(first.limit, color=colours.text, ls=":", lw=1)
+        left = course.get_xlim()[0]
+        note(course, colours, left, first.chance, " who remembers nothing", "left")
+        note(course, colours, left, first.limit, " solved", "left")
+        course.set_xlabel("step of training")
+        course.set_ylabel(first.unit)
+        course.set_title(f"{first.problem}, {first.length} steps: who remembers so far")
+        course.legend(fontsize=8, loc="center right")
+        course.grid(alpha=0.5)
+        draw_borders(flow, colours, max(len(norms) for run in runs for _, norms in run.flows))
+        flow.set_title("the error on its way back, before training (dotted) and after it")
+        flow.legend(fontsize=8)
+        return drawn
+
+
+def plot_gradient_lab(found: GradientLab, theme: str = "light") -> Any:
+    """Gradients by lag before training, their norm while it trains, and the loss."""
+    with figure(theme, 8.6, 3, 1) as (drawn, axes, colours):
+        flow, norm, loss = (row[0] for row in axes)
+        for number, (name, norms) in enumerate(found.flows.items()):
+            kind = found.verdicts[number].kind
+            colour = colours.series[number % len(colours.series)]
+            flow.semilogy(np.maximum(norms, 1e-30), color=colour, label=f"{name}: {kind}")
+        draw_borders(flow, colours, found.length)
+        flow.set_title("before training: the error shrinks or grows by the recurrent matrix, step by step")
+        flow.legend(fontsize=8, loc="lower left")
+        for number, name in enumerate(found.norms):
+            colour = colours.series[number % len(colours.series)]
+            for axis, values in ((norm, found.norms[name]), (loss, found.losses[name])):
+                finite = np.array([v if np.isfinite(v) and v < 1e12 else np.nan for v in values])
+                axis.semilogy(np.arange(1, len(finite) + 1), np.maximum(finite, 1e-30), color=colour, label=name)
+                if np.isnan(finite).any():
+                    end = int(np.argmax(np.isnan(finite)))
+                    axis.plot([end], [finite[end - 1] if end else 1.0], "x", color=colour, ms=9, mew=2)
+        norm.axhline(found.clip, color=colours.text, ls=":", lw=1)
+        note(norm, colours, norm.get_xlim()[1], found.clip, f"clipped at {found.clip:g} ")
+        norm.set_ylabel("‖gradient‖, before clipping")
+        norm.set_title("in training by SGD (× no number any more)")
+        loss.set_ylabel("mean squared error")
+        loss.set_title("what clipping and gates save")
+        for axis in (norm, loss):
+            axis.set_xlabel("step of training")
+            axis.grid(alpha=0.5)
+            axis.legend(fontsize=8, loc="center right")
+        return drawn

@@ -1,0 +1,95 @@
+"""Pictures of what mattered: attributions over the input, connections between steps, units over text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unrolled.errors import ArgumentError
+from unrolled.inspection.attribution import Attribution
+from unrolled.inspection.connectivity import Connectivity
+from unrolled.inspection.neurons import RankedUnit
+from unrolled.inspection.plot.theme import figure, label_steps, shown
+
+
+def plot_attributions(found: Sequence[Attribution], theme: str = "light") -> Any:
+    """A row of bars for each method over the steps of the input.
+
+    Raises:
+        ArgumentError: nothing to draw.
+    """
+    if not found:
+        raise ArgumentError("attributions: at least one is needed to draw")
+    with figure(theme, 0.8 + 1.6 * len(found), len(found), sharex=True) as (drawn, axes, colours):
+        for (axis,), one in zip(axes, found, strict=True):
+            colour = np.where(one.values < 0, colours.series[1], colours.series[0])
+            axis.bar(np.arange(len(one.values)), one.values, color=colour)
+            axis.axhline(0, color=colours.text, lw=0.8)
+            said = "" if one.error is None else f" (their sum misses the difference by {one.error:+.2g} nats)"
+            axis.set_title(f"{one.method}{said}")
+            axis.set_ylabel(one.unit, fontsize=8.5)
+            axis.margins(x=0.01)
+        label_steps(axes[-1][0], found[0].steps)
+        axes[-1][0].set_xlabel("step of the input")
+        first = found[0]
+        drawn.suptitle(
+            f"what mattered for {shown(first.target)} at output {shown(first.output)}, ln p {first.log_prob:.2f} nats",
+            fontsize=10.5,
+            x=0.01,
+            ha="left",
+        )
+        return drawn
+
+
+def plot_connectivity(found: Connectivity, theme: str = "light") -> Any:
+    """How strongly each output leans on each input: a square for each pair, each row relative to its sum."""
+    wide = len(found.steps)
+    with figure(theme, float(np.clip(1.5 + 0.11 * len(found.outputs), 2.6, 8))) as (drawn, axes, colours):
+        axis = axes[0][0]
+        # the first outputs have few inputs to share among: their squares would leave all others dark
+        most = float(np.quantile(found.shares[found.shares > 0], 0.97)) if found.shares.any() else 1.0
+        image = axis.imshow(
+            found.shares, aspect="auto", cmap=colours.sequential, interpolation="nearest", vmin=0, vmax=most
+        )
+        label_steps(axis, found.steps)
+        every = max(1, -(-len(found.outputs) // 60))
+        places = list(range(0, len(found.outputs), every))
+        axis.set_yticks(places, [shown(found.outputs[p]) for p in places], fontsize=8)
+        axis.tick_params(axis="y", length=0)
+        axis.set_xlabel("step of the input")
+        axis.set_ylabel("step of the output")
+        axis.set_title(f"which of {wide} inputs each output leans on")
+        drawn.colorbar(image, ax=axis, pad=0.01, fraction=0.04, extend="max", label="share of ‖∂ ln p/∂x‖ in its row")
+        return drawn
+
+
+def plot_units(found: Sequence[RankedUnit], steps: Sequence[str], theme: str = "light", most: int = 6) -> Any:
+    """Single units over the text, the best for each hypothesis: colour is the unit's value.
+
+    Args:
+        found: ranked units; the first of each hypothesis is drawn.
+        steps: the tokens.
+        most: rows.
+
+    Raises:
+        ArgumentError: nothing to draw.
+    """
+    best: dict[str, RankedUnit] = {}
+    for unit in found:
+        best.setdefault(unit.hypothesis, unit)
+    rows = sorted(best.values(), key=lambda unit: -abs(unit.correlation))[:most]
+    if not rows:
+        raise ArgumentError("units: at least one is needed to draw")
+    with figure(theme, 0.7 + 0.85 * len(rows), len(rows), sharex=True) as (drawn, axes, colours):
+        for (axis,), unit in zip(axes, rows, strict=True):
+            limit = max(1e-9, float(np.abs(unit.values).max()))
+            axis.imshow(unit.values[None, :], aspect="auto", cmap=colours.diverging, vmin=-limit, vmax=limit)
+            axis.set_yticks([])
+            auc = "" if unit.auc is None else f", AUC {unit.auc:.2f}"
+            where = f"{unit.layer}, {unit.quantity} of unit {unit.unit}"
+            axis.set_title(f"{unit.hypothesis}: {where} (r = {unit.correlation:+.2f}{auc})", fontsize=9)
+        label_steps(axes[-1][0], steps)
+        axes[-1][0].set_xlabel("step of the input (blue: negative, red: positive)")
+        return drawn

@@ -1,0 +1,180 @@
+"""Colours, sizes and labels that all pictures share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unrolled.errors import ArgumentError, MissingDependencyError
+from unrolled.storage import make_folder, write_whole
+
+#: inches, at 100 dots each: 800 pixels
+WIDTH = 8.0
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a picture.
+
+    Attributes:
+        series: of lines, one after the other: Okabe & Ito 2008, told apart by colour-blind eyes.
+        diverging, sequential: names of colour maps, for values with a sign and without.
+    """
+
+    background: str
+    text: str
+    grid: str
+    series: tuple[str, ...]
+    diverging: str
+    sequential: str
+
+
+THEMES = {
+    "light": Theme(
+        "#ffffff",
+        "#1f2328",
+        "#d8dee4",
+        ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#4d4d4d", "#7a5195"),
+        "RdBu_r",
+        "viridis",
+    ),
+    "dark": Theme(
+        "#14181d",
+        "#e6edf3",
+        "#363d46",
+        ("#56B4E9", "#E69F00", "#2fc39b", "#e59ac8", "#F0E442", "#6aa6ff", "#c9d1d9", "#b39ddb"),
+        "RdBu_r",
+        "viridis",
+    ),
+}
+
+
+def theme_named(name: str) -> Theme:
+    """A theme.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    if name not in THEMES:
+        raise ArgumentError(f"theme: expected one of {', '.join(THEMES)}, found {name!r}")
+    return THEMES[name]
+
+
+@contextmanager
+def figure(
+    name: str, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> Iterator[tuple[Any, Any, Theme]]:
+    """A figure of 800 pixels' width with its axes, drawn under a theme.
+
+    Args:
+        name: of the theme.
+        height: inches.
+        rows, columns: of axes; always yielded as a list of lists.
+        options: for `Figure.subplots`.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", "plot", "drawing what happens inside") from error
+    theme = theme_named(name)
+    settings: Any = {
+        "figure.facecolor": theme.background,
+        "axes.facecolor": theme.background,
+        "savefig.facecolor": theme.background,
+        "text.color": theme.text,
+        "axes.labelcolor": theme.text,
+        "axes.edgecolor": theme.grid,
+        "axes.titlecolor": theme.text,
+        "xtick.major.size": 0.0,
+        "xtick.color": theme.text,
+        "ytick.color": theme.text,
+        "grid.color": theme.grid,
+        # lines may pass under a legend, and still it can be read
+        "legend.framealpha": 0.85,
+        "legend.facecolor": theme.background,
+        "legend.edgecolor": theme.background,
+        "font.size": 9.5,
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "unrolled",
+    }
+    with rc_context(settings):
+        drawn = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+        axes = drawn.subplots(rows, columns, squeeze=False, **options)
+        yield drawn, axes, theme
+
+
+def save(drawn: Any, path: str | Path) -> list[Path]:
+    """Write a figure as PNG and SVG.
+
+    Args:
+        drawn: the figure.
+        path: without a suffix, or with either.
+
+    Returns:
+        Both files.
+
+    Raises:
+        StorageError: they can't be written.
+    """
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in (".png", ".svg") else stem
+    make_folder(stem.parent)
+    written = []
+    for suffix in (".png", ".svg"):
+        target = stem.with_name(stem.name + suffix)
+        write_whole(target, rendered(drawn, suffix[1:]))
+        written.append(target)
+    return written
+
+
+def rendered(drawn: Any, kind: str) -> bytes:
+    """A figure as the bytes of a PNG or SVG file; without a date, so that equal pictures are equal files."""
+    stream = io.BytesIO()
+    drawn.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return stream.getvalue()
+
+
+def shown(step: str) -> str:
+    r"""A step's name as a label: what can't be seen gets a sign, what is long is cut.
+
+    >>> shown(" "), shown("a b"), shown("$5")
+    ('␣', 'a b', '\\$5')
+    """
+    text = step.replace("\n", "⏎").replace("\t", "⇥")
+    text = "␣" if text == " " else text
+    text = text if len(text) <= 12 else text[:11] + "…"
+    # a dollar would begin a formula
+    return text.replace("$", r"\$")
+
+
+def note(axis: Any, colours: Theme, x: float, y: float, text: str, side: str = "right") -> None:
+    """A remark at a line, on the background's colour, so that it can be read where curves pass."""
+    style = {"boxstyle": "square,pad=0.1", "facecolor": colours.background, "edgecolor": "none", "alpha": 0.85}
+    axis.text(x, y, text, ha=side, va="bottom", fontsize=8, bbox=style)
+
+
+def label_steps(axis: Any, steps: Sequence[str], most: int = 80) -> None:
+    """Name the steps under an axis: all of them if they fit, else every n-th."""
+    every = max(1, -(-len(steps) // most))
+    long = max((len(s) for s in steps), default=0) > 2
+    places = list(range(0, len(steps), every if not long else max(every, -(-len(steps) // 40))))
+    axis.set_xticks(places, [shown(steps[p]) for p in places], rotation=90 if long else 0, fontsize=8)
+
+
+def column_order(values: Any) -> Any:
+    """Units in an order in which similar ones stand together: by where, on average, they are strongest."""
+    import numpy as np
+
+    weight = np.abs(values) + 1e-12
+    return np.argsort((weight * np.arange(len(values))[:, None]).sum(0) / weight.sum(0), kind="stable")
