@@ -297,7 +297,7 @@ def test_the_first_ten_steps_are_as_they_were(names: Path, tmp_path: Path) -> No
 
 
 def test_resumed_equals_uninterrupted(names: Path, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"schedule": "constant", "save_every": 2, "averaging": "ema"}
+    given: dict[str, Any] = {"schedule": "constant", "save_every": 2, "averaging": "ema", "monitor": "loss"}
     learn(names / "train.txt", tmp_path / "whole", steps=6, **given)
     learn(names / "train.txt", tmp_path / "parts", steps=3, **given)
     learn(names / "train.txt", tmp_path / "parts", steps=6, resume=True, **given)

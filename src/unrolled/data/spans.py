@@ -59,7 +59,8 @@ def _tokens_and_tags(value: Any) -> tuple[list[str], list[str], list[str]]:
     if not isinstance(value, dict):
         raise _WrongError("no text", f"expected an object, found {type(value).__name__}")
     if "tokens" in value:
-        tokens, tags = value["tokens"], value.get("tags")
+        tokens: Any = value["tokens"]
+        tags: Any = value.get("tags")
         for name, found in (("tokens", tokens), ("tags", tags)):
             if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
                 raise _WrongError("no tokens", f"{name!r}: expected a list of strings, none of them empty")

@@ -126,7 +126,7 @@ class CRF(nn.Module):
             return steps.sum((0, 2))
         if _spread(steps, scores) > _FAR:
             return _in_log_space(steps, valid, lengths, *scores)
-        return _LogNormaliser.apply(steps, valid, lengths, *scores)  # type: ignore[no-any-return]
+        return _LogNormaliser.apply(steps, valid, lengths, *scores)
 
     def _checked(self, emissions: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Which steps count, (T, B), and the lengths (B,)."""

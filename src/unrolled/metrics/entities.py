@@ -11,9 +11,12 @@ that only knows frequent names gets little for them.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 Entity = tuple[int, int, str]
+#: anything whose last part is its type
+Typed = tuple[Hashable, ...]
 
 
 class Score(NamedTuple):
@@ -91,9 +94,9 @@ def surface_scores(
     Raises:
         ValueError: for other numbers of sentences.
     """
-    own: set[tuple[Hashable, ...]] = set()
-    other: set[tuple[Hashable, ...]] = set()
-    right: set[tuple[Hashable, ...]] = set()
+    own: set[Typed] = set()
+    other: set[Typed] = set()
+    right: set[Typed] = set()
     for words, there, here in zip(tokens, gold, found, strict=True):
         first, second = set(there), set(here)
         for entities, forms in ((first, own), (second, other), (first & second, right)):
@@ -123,7 +126,7 @@ def label_scores(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) 
 
 
 def _scores(
-    gold: set[tuple[Hashable, ...]], found: set[tuple[Hashable, ...]], right: set[tuple[Hashable, ...]] | None = None
+    gold: AbstractSet[Typed], found: AbstractSet[Typed], right: AbstractSet[Typed] | None = None
 ) -> EntityScores:
     """Compare what ends with its type."""
     right = gold & found if right is None else right

@@ -71,7 +71,7 @@ class TaggingNetwork(SyncedNetwork):
             (N, S, K).
         """
         h, _ = self.features(x, None, lengths)
-        return self.output(F.embedding(places, h.flatten(0, 1)))  # type: ignore[no-any-return]
+        return self.output(F.embedding(places, h.flatten(0, 1)))
 
     def losses(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """−ln p of each sentence's labels, nats: emissions (N, S, K), targets (N, S), lengths (S,) → (S,) float64.
@@ -80,7 +80,7 @@ class TaggingNetwork(SyncedNetwork):
             ArgumentError: for labels in an order that the constraints forbid.
         """
         if self.chained:
-            return self.chain(emissions, targets, lengths)  # type: ignore[no-any-return]
+            return self.chain(emissions, targets, lengths)
         valid = valid_steps(lengths, *targets.shape)
         nats = F.cross_entropy(emissions.flatten(0, 1), targets.masked_fill(~valid, 0).flatten(), reduction="none")
         return nats.view(targets.shape).masked_fill(~valid, 0).double().sum(0)

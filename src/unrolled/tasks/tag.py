@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from unrolled.tasks.baselines.lookup import PhraseLookup, WordLookup, lookup_fro
 from unrolled.tasks.examples import ExampleTask, Material, Scored, read_json, write_json
 from unrolled.tasks.model import Model
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
-from unrolled.tasks.tag_decoding import Tagger, tagged_inputs
+from unrolled.tasks.tag_decoding import EAGERNESS, Tagger, tagged_inputs
 from unrolled.tasks.tag_encoders import TagEncoders
 from unrolled.tasks.tag_plan import ReadingOptions, TagOptions, plan_tagger, tagging_network
 from unrolled.tasks.tag_predictions import Tagging
@@ -98,7 +99,7 @@ class Tag(ExampleTask):
             if texts and texts[0].kind == "entities" and not any(text.labels for text in texts):
                 findings.warning("no entity", f"no entity in the {part} data: every token is O", texts[0].path)
 
-    def fit(self, train: Sequence[TaggedText], options: TagOptions, progress: Progress) -> TagEncoders:
+    def fit(self, train: Sequence[Any], options: TagOptions, progress: Progress) -> TagEncoders:
         """Count words, shapes and characters; read the published vectors, if there are any."""
         vectors = None
         if options.vectors is not None:
@@ -167,6 +168,21 @@ class Tag(ExampleTask):
             scores = entity_scores([*map(spans_of, gold)], [*map(spans_of, tags)]).overall
             metrics |= {"f1": scores.f1, "precision": scores.precision, "recall": scores.recall}
         return metrics | {"accuracy": token_accuracy(gold, tags)}
+
+    def finish(self, model: Model, material: Material, progress: Progress) -> None:
+        """Fit how eagerly entities are found, for the best F1 on the development data."""
+        model.fitted.clear()
+        if model.encoders.kind == "entities":
+            dev = [material.dev[n] for n in range(len(material.dev))]
+            sentence = "fitting how eagerly entities are found"
+            found = Tagger(model).fit_eagerness(dev, lambda done, of: progress(sentence, done, of))
+            model.fitted[EAGERNESS] = found
+
+    def check_fitted(self, fitted: Mapping[str, Any]) -> None:
+        """It is a number of nats."""
+        value = fitted.get(EAGERNESS, 0.0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ArgumentError(f"{EAGERNESS}: expected a number of nats, found {value!r}")
 
     def fit_baseline(
         self,

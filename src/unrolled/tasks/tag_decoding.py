@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from unrolled.data import Arrays, sorted_batches
-from unrolled.data.schemes import spans_of
+from unrolled.data.schemes import OUTSIDE, spans_of
 from unrolled.data.tagged import TaggedText
 from unrolled.data.words import Word, split_words
 from unrolled.decoding.viterbi import Labelling, greedy_labels, viterbi
 from unrolled.errors import ArgumentError
 from unrolled.layers.crf import Posterior
+from unrolled.metrics.entities import entity_scores
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.examples import on_device
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
@@ -27,6 +28,9 @@ from unrolled.tasks.tag_predictions import Alternative, TaggedEntity, TaggedToke
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
+#: the name under which a model keeps what is taken off the score of O, and the values that are tried, nats
+EAGERNESS = "eagerness"
+EAGER = tuple(n / 4 for n in range(-4, 21))
 #: tokens and texts that are read side by side, at most
 TOKENS, TEXTS = 4000, 64
 
@@ -58,6 +62,7 @@ class Tagger:
     def __init__(self, model: Model) -> None:
         self.encoders: TagEncoders = model.encoders
         self.network: TaggingNetwork = model.network  # type: ignore[assignment]
+        self.eagerness = float(model.fitted.get(EAGERNESS, 0.0))
 
     def tag(self, texts: Sequence[Arrays], told: Callable[[int], None] | None = None) -> list[Tagged]:
         """The best labels of each text, in order, and how improbable the right ones are."""
@@ -83,11 +88,46 @@ class Tagger:
         return [one for one in found if one is not None]
 
     def best(self, emissions: Tensor, lengths: Tensor, n_best: int) -> list[list[Labelling]]:
-        """The best readings of each sentence: of a chain by Viterbi, of independent labels from left to right."""
+        """The best readings of each sentence: of a chain by Viterbi, of independent labels from left to right.
+
+        What the model is to be eager for weighs in the choice, and is not part of the scores.
+        """
         transitions, start, end = self.network.chain_scores()
-        if self.network.chained:
-            return viterbi(emissions, transitions, start, end, lengths, n_best=n_best)
-        return [[Labelling(labels, 0.0)] for labels in greedy_labels(emissions, transitions, start, lengths)]
+        weighed = less_outside(emissions, self.encoders, self.eagerness)
+        if not self.network.chained:
+            return [[Labelling(labels, 0.0)] for labels in greedy_labels(weighed, transitions, start, lengths)]
+        found = viterbi(weighed, transitions, start, end, lengths, n_best=n_best)
+        if not self.eagerness:
+            return found
+        outside = self.encoders.labels.index(OUTSIDE)
+        return [
+            [Labelling(one.labels, one.score + self.eagerness * one.labels.count(outside)) for one in readings]
+            for readings in found
+        ]
+
+    def fit_eagerness(self, texts: Sequence[Arrays], progress: Callable[[int, int], None]) -> float:
+        """What to take off the score of O, in nats, for the F1 of these texts to be best.
+
+        Where most entities are unlike those of the training data, the most probable reading leaves out most of them.
+        """
+        parts, gold = [], []
+        for chosen in _batches(texts):
+            data, emissions = self._read([texts[n] for n in chosen])
+            lengths = data["sentence_lengths"]
+            parts.append((emissions, lengths))
+            columns = zip(data["targets"].t().tolist(), lengths.tolist(), strict=True)
+            gold += [spans_of(map(self.encoders.tag, labels[:length])) for labels, length in columns]
+        curve = []
+        for n, eagerness in enumerate(EAGER):
+            progress(n, len(EAGER))
+            self.eagerness = eagerness
+            best = [one[0].labels for emissions, lengths in parts for one in self.best(emissions, lengths, 1)]
+            curve.append(entity_scores(gold, [spans_of(map(self.encoders.tag, labels)) for labels in best]).overall.f1)
+        # the mean with its neighbours, as a single value may be the best by chance
+        smooth = [sum(curve[max(0, n - 1) : n + 2]) / len(curve[max(0, n - 1) : n + 2]) for n in range(len(curve))]
+        at = max(range(len(curve)), key=lambda n: (smooth[n], -abs(EAGER[n])))
+        self.eagerness = EAGER[at] if smooth[at] > smooth[EAGER.index(0.0)] else 0.0
+        return self.eagerness
 
     def predict(self, texts: Sequence[tuple[str, list[Word]]], n_best: int) -> list[Tagging]:
         """The predictions for some texts, each one sentence."""
@@ -140,6 +180,15 @@ class Tagger:
             entity = TaggedEntity(text[start:end], start, end, span.label, score, span.start, span.end - 1)
             entities.append(entity)
         return Tagging(text, tuple(tokens), tuple(entities), self.encoders.kind, alternatives)
+
+
+def less_outside(emissions: Tensor, encoders: TagEncoders, eagerness: float) -> Tensor:
+    """Scores (…, K) with so many nats less for O."""
+    if not eagerness:
+        return emissions
+    outside = torch.zeros(emissions.shape[-1], dtype=emissions.dtype, device=emissions.device)
+    outside[encoders.labels.index(OUTSIDE)] = eagerness
+    return emissions - outside
 
 
 def tagged_inputs(inputs: Iterable[Any]) -> Iterator[list[tuple[str, list[Word]]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.data import Findings
-from unrolled.data.columns import read_columns
+from unrolled.data.columns import RawSentence, read_columns
 from unrolled.data.files import find_sources
 from unrolled.data.schemes import Span, spans_of
 from unrolled.metrics.entities import Score, entity_scores, label_scores, surface_scores, token_accuracy
@@ -61,7 +61,8 @@ def submission_scores(path: str | Path) -> dict[str, Score]:
     Raises:
         DataError, StorageError: the file can't be read, or a tag has no prefix of BIO.
     """
-    sentences, found = [], []
+    sentences: list[RawSentence] = []
+    found: list[RawSentence] = []
     for source in find_sources(path):
         for column, kept in ((1, sentences), (2, found)):
             kept += read_columns(source, Findings(), label_column=column, separator="tab")

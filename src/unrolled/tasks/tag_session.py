@@ -14,7 +14,7 @@ from unrolled.errors import ArgumentError, StateError
 from unrolled.layers import StreamState
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
-from unrolled.tasks.tag_decoding import untagged
+from unrolled.tasks.tag_decoding import EAGERNESS, less_outside, untagged
 from unrolled.tasks.tag_encoders import TagEncoders
 from unrolled.tasks.tag_predictions import TaggedToken
 
@@ -108,8 +108,9 @@ class TagSession:
                               spellings=batch.spellings[0])  # fmt: skip
         logits, self._state = self._network.step(step, self._state)  # type: ignore[arg-type]
         scores: Tensor = logits[0].double().cpu()
+        weighed = less_outside(scores, self._encoders, float(self._model.fitted.get(EAGERNESS, 0.0)))
         before = self._start if self._label is None else self._transitions[self._label]
-        self._label = int((scores + before).argmax())
+        self._label = int((weighed + before).argmax())
         self._position += 1
         probability = float(torch.softmax(scores, 0)[self._label])
         return TaggedToken(token, start, start + len(token), self._encoders.tag(self._label), probability)
