@@ -7,6 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from unrolled.errors import CheckpointError
 from unrolled.training.averaging import NoAveraging
 from unrolled.training.packing import move
@@ -51,6 +54,9 @@ def restore(run: Run, step: int, state: Mapping[str, Any]) -> None:
     # The groups are this run's own, so that a learning rate or decay given now is what counts.
     groups = run.optimiser.state_dict()["param_groups"]
     run.optimiser.load_state_dict({"state": move(state["optimiser"]["state"], run.device), "param_groups": groups})
+    for parameter, kept in run.optimiser.state.items():
+        # moments that lie in memory otherwise than their weights (channels last) are added up in another order
+        kept.update({name: laid_out_as(parameter, value) for name, value in kept.items()})
     restore_part(run, "schedule", run.schedule, state)
     restore_part(run, "averaging", run.averaging, state)
     run.progress.load_state_dict(state["progress"])
@@ -65,6 +71,13 @@ def restore(run: Run, step: int, state: Mapping[str, Any]) -> None:
             run.reporter.notice(f"{journal.path}: lines of before step {step} are missing from it")
     set_random_state(state["random"])
     run.saved_step = step
+
+
+def laid_out_as(like: Tensor, value: Any) -> Any:
+    """A tensor of the same shape in the same memory layout; anything else as it is."""
+    if not isinstance(value, Tensor) or value.shape != like.shape or value.stride() == like.stride():
+        return value
+    return torch.empty_like(like, dtype=value.dtype).copy_(value)
 
 
 def restore_part(run: Run, name: str, part: Schedule | NoAveraging, state: Mapping[str, Any]) -> None:
