@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from unrolled.decoding import Hypothesis, LengthPenalty, beam_search, read
+from unrolled.decoding import Hypothesis, LengthPenalty, beam_search, coverage_penalty, read
 from unrolled.errors import ArgumentError, ShapeError
 
 from .steppers import Bigram, Echo, all_finished, sequence_log_prob
@@ -205,3 +206,95 @@ def test_a_constraint_of_the_wrong_shape_is_named() -> None:
             max_tokens=2,
             constraint=lambda tokens: torch.ones(3, dtype=torch.bool),
         )
+
+
+class Looking(Echo):
+    """An Echo whose every state has looked at S places of a source: the state also sums its weights, (B, S)."""
+
+    places = 3
+
+    def start(self, batch_size: int) -> tuple[tuple[Tensor, Tensor], None]:  # type: ignore[override]
+        ((h,), _) = super().start(batch_size)
+        return (h, torch.zeros(batch_size, self.places, dtype=torch.float64)), None
+
+    def step(self, tokens: Tensor, state: tuple[tuple[Tensor, Tensor], None]) -> Any:  # type: ignore[override]
+        (h, attended), _ = state
+        logits, ((h,), _) = super().step(tokens, ((h,), None))
+        return logits, ((h, attended + h[:, : self.places].softmax(-1)), None)
+
+    def select(self, state: tuple[tuple[Tensor, Tensor], None], rows: Tensor) -> Any:  # type: ignore[override]
+        return tuple(s[rows] for s in state[0]), None
+
+
+@pytest.mark.parametrize("beta", [0.3, 2.0])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_coverage_is_part_of_the_score_of_an_exhaustive_search(beta: float, penalty: LengthPenalty) -> None:
+    stepper = Looking(4, seed=5)
+
+    def coverage(state: Any) -> Tensor:
+        return coverage_penalty(state[0][1], beta)
+
+    expected = []
+    for tokens in all_finished(4, {1}, 4):
+        logits, state = read(stepper, torch.tensor([[2]]))
+        log_prob = 0.0
+        for token in tokens:
+            log_prob += float(logits.log_softmax(-1)[0, token])
+            # what was looked at to write this token is what the state before it has looked at
+            attended = state[0][1][0].tolist()
+            logits, state = stepper.step(torch.tensor([token]), state)
+        added = beta * sum(math.log(min(share, 1.0)) for share in attended)
+        expected.append(Hypothesis(tokens, log_prob, log_prob / penalty.divisor(len(tokens)) + added, True))
+    expected.sort(key=lambda hypothesis: -hypothesis.score)
+    logits, state = read(stepper, torch.tensor([[2]]))
+    options: dict[str, Any] = {"beam_size": 3**4, "max_tokens": 4, "end_ids": (1,), "length_penalty": penalty}
+    (found,) = beam_search(stepper, state, logits, n_best=6, coverage=coverage, **options)
+    assert_same(found, expected[:6])
+    (plain,) = beam_search(stepper, state, logits, n_best=6, **options)
+    assert max(h.score for h in found) < max(h.score for h in plain)
+
+
+def test_coverage_by_hand() -> None:
+    attended = torch.tensor([[0.5, 2.0, 0.1], [1.0, 1.0, 0.0]], dtype=torch.float64)
+    valid = torch.tensor([[True, True, True], [True, True, False]])
+    found = coverage_penalty(attended, 0.2, valid).tolist()
+    assert found == pytest.approx([0.2 * (math.log(0.5) + math.log(0.1)), 0.0])
+    assert coverage_penalty(attended, 0.0).tolist() == [0, 0]
+    with pytest.raises(ArgumentError, match="beta: expected a finite number ≥ 0, found -1"):
+        coverage_penalty(attended, -1)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_each_row_has_its_own_limit(beam_size: int, penalty: LengthPenalty) -> None:
+    stepper, limits = Looking(6, seed=3), [1, 7, 3, 4]
+    prompts = torch.tensor([[0, 1], [2, 2], [5, 4], [3, 0]])
+
+    def search(rows: Tensor, limits: list[int]) -> list[list[Hypothesis]]:
+        logits, state = read(stepper, rows)
+        options: dict[str, Any] = {"end_ids": (0,), "length_penalty": penalty, "n_best": 3}
+        return beam_search(
+            stepper,
+            state,
+            logits,
+            beam_size=beam_size,
+            max_tokens=limits,
+            coverage=lambda s: coverage_penalty(s[0][1], 0.5),
+            **options,
+        )
+
+    together = search(prompts, limits)
+    assert together == [search(row.unsqueeze(0), [n])[0] for row, n in zip(prompts, limits, strict=True)]
+    for found, limit in zip(together, limits, strict=True):
+        assert found
+        assert max(len(hypothesis.tokens) for hypothesis in found) <= limit
+        assert all(len(h.tokens) == limit for h in found if not h.finished)
+
+
+def test_as_many_limits_as_rows() -> None:
+    stepper = Echo(3)
+    logits, state = read(stepper, torch.tensor([[1], [2]]))
+    with pytest.raises(ArgumentError, match="max_tokens: expected one number, or B=2, found 3"):
+        beam_search(stepper, state, logits, beam_size=2, max_tokens=[1, 2, 3])
+    with pytest.raises(ArgumentError, match="max_tokens: expected an integer ≥ 1, found 0"):
+        beam_search(stepper, state, logits, beam_size=2, max_tokens=[1, 0])
