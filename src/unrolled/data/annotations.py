@@ -258,7 +258,7 @@ def checked_segments(
     if not usable:
         return None
     ordered = sorted(segments, key=lambda s: s.begin)
-    for before, after in itertools.pairwise(ordered):
+    for before, after in itertools.pairwise([s for s in ordered if s.begin < s.end]):
         if after.begin < before.end:
             message = (
                 f"{after.label!r} begins at {after.begin:g}, before {before.label!r} ends at {before.end:g}; the later "

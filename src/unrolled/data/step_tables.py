@@ -29,15 +29,19 @@ def recordings_of(table: Table, reading: Reading, findings: Findings) -> Iterato
         findings: told of what can't be used, which is left out with the recording it belongs to, and of odd times.
     """
     try:
-        special = {
-            "time": reading.time_column and table.column(reading.time_column),
-            "sequence": reading.sequence_column and table.column(reading.sequence_column),
-        }
-        try:
-            special["label"] = table.column(reading.label_column)
-        except DataError:
-            if reading.labelled:
-                raise
+        special: dict[str, str | None] = {}
+        for role, wanted in (
+            ("label", reading.label_column),
+            ("time", reading.time_column),
+            ("sequence", reading.sequence_column),
+        ):
+            try:
+                special[role] = None if wanted is None else table.column(wanted)
+            except DataError:
+                # what is to be labelled may come without all that it was learned with
+                if reading.labelled:
+                    raise
+                special[role] = None
         features = tuple(map(table.column, reading.features)) or tuple(
             name for name in table.columns if name not in special.values()
         )
