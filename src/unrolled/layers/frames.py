@@ -113,6 +113,8 @@ class StackedFrames(nn.Module):
         self.frames = Frames(features)
         self.stack = FrameStack(features, stride, left)
         self.linear = nn.Linear(self.stack.output_size, size)
+        # torch's own draw leaves so little of the frames that CTC first learns what is said on average, and for long
+        nn.init.kaiming_normal_(self.linear.weight, nonlinearity="relu")
         self.output_size, self.dropout = size, dropout
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
