@@ -201,8 +201,10 @@ def _from_tables(path: str | Path, findings: Findings, reading: Reading) -> Iter
     tables = open_tables(
         path,
         # one of these words alone may well be the first label of a table without a header
-        known=named or TEXT_NAMES,
-        beside=() if named else LABEL_NAMES,
+        known=TEXT_NAMES,
+        beside=LABEL_NAMES,
+        # whoever names a column knows that there are names
+        header=True if named else None,
         delimiter=reading.delimiter,
         encoding=reading.encoding,
         errors=reading.errors,

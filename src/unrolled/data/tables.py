@@ -10,9 +10,9 @@ it), else by its first bytes. Every format but Parquet, which compresses itself,
 lines into as many cells as the first line (two at least); of equals the one that makes most cells, then in that order.
 **Quotes.** As RFC 4180 has them, delimiters, line ends and doubled quotes within them included. In tab-separated files,
 whose definition (IANA text/tab-separated-values) has no quoting, a quote is a character like any other.
-**Header.** The first line names the columns if a name that is asked for, or that the caller knows, is in it, or if none
-of its cells is a number and a column below it holds nothing but numbers. Columns of a table without a header are called
-"1", "2", …; numbers count columns of every other table too.
+**Header.** The first line names the columns if a column is asked for by name, if a name that the caller knows is in
+it, or if none of its cells is a number and a column below it holds nothing but numbers. Columns of a table without a
+header are called "1", "2", …; numbers count columns of every other table too.
 """
 
 from __future__ import annotations
@@ -212,8 +212,8 @@ def read_table(
     tables = open_tables(
         paths,
         format=format,
-        header=header,
-        known=columns,
+        # whoever names a column knows that there are names
+        header=True if header is None and any(not name.isdigit() for name in columns) else header,
         delimiter=delimiter,
         quoting=quoting,
         encoding=encoding,

@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from unrolled.data.files import decode, find_sources, text_lines
-from unrolled.errors import DataError
+from unrolled.errors import DataError, ModelError
+from unrolled.storage import write_whole
 
 #: told after every so many lines
 _TOLD = 10_000
@@ -89,6 +93,38 @@ def read_vectors(
     if not rows:
         raise DataError("no word vector in this file" + (" for a word of the data" if wanted is not None else ""), path)
     return WordVectors(words, np.stack(rows))
+
+
+def save_vectors(path: Path, vectors: WordVectors) -> None:
+    """Keep vectors in a model's folder; their words are kept by the model's encoders.
+
+    Raises:
+        StorageError: the file can't be written.
+    """
+    write_whole(path, save_arrays({"vectors": vectors.vectors}))
+
+
+def load_vectors(path: Path, words: object) -> WordVectors:
+    """Read what `save_vectors` wrote.
+
+    Args:
+        path: the file.
+        words: as the encoders kept them, which may be anything in a damaged file.
+
+    Raises:
+        ModelError: it is missing, damaged, or of other words.
+    """
+    try:
+        rows = load_arrays(path.read_bytes())["vectors"]
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: missing; restore it from a copy of the model") from error
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ModelError(f"{path}: the list of its words is damaged; restore both from a copy of the model")
+    if rows.ndim != 2 or len(rows) != len(words) or rows.dtype != np.float32:
+        raise ModelError(f"{path}: does not fit the list of its words; restore both from a copy of the model")
+    return WordVectors(words, rows)
 
 
 def _agreed(size: int | None, found: int, name: str) -> int:

@@ -1,0 +1,220 @@
+"""What a user may choose of `classify`, and which classifier fits how much text.
+
+The sizes and rates come from runs on SST, MR and movie_reviews (benchmarks/results). With some thousand texts the
+network knows them by heart after a few passes, so what helps is to keep it from that: words forgotten while training,
+half of the units dropped, labels smoothed, weights averaged, and parts of words, which it sees far more often than
+words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from unrolled.errors import ArgumentError, ModelError
+from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent, make_pooling
+from unrolled.layers.texts import TextInputs
+from unrolled.networks import ManyToOneNetwork
+from unrolled.settings import Settings
+from unrolled.tasks.base import Plan
+from unrolled.tasks.classify_encoders import ClassifyEncoders
+from unrolled.tasks.examples import ExampleOptions, Material, plan_epochs
+
+STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+
+#: passes over small data, and over large; and steps at least
+EPOCHS, EPOCHS_OF_LARGE, FEWEST_STEPS = 10, 6, 600
+
+Units = Annotated[int, Field(ge=1, le=65536)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Cell = Literal["lstm", "gru", "rnn"]
+Form = Literal["auto", "table", "folders", "fasttext", "label-first"]
+
+
+class ReadingOptions(Settings):
+    """How files are read; None reads them as in training."""
+
+    format: Form | None = Field(None, description="of the files; auto looks at each")
+    text_column: str | None = Field(None, description="of a table, by name or number from 1")
+    label_column: str | None = Field(None, description="of a table, by name or number from 1")
+    delimiter: str | None = Field(None, description="between the cells of a table [found out]")
+    encoding: str | None = None
+    errors: Literal["strict", "replace"] | None = None
+
+
+class ClassifyOptions(ExampleOptions):
+    """What a user may choose; None lets the data decide."""
+
+    cell: Cell = "lstm"
+    hidden_size: Units | None = None
+    num_layers: Annotated[int, Field(ge=1, le=64)] | None = None
+    bidirectional: bool = Field(True, description="read texts from both ends; without, it can stream")
+    pooling: str | None = Field(
+        None, description="one vector out of all steps: last, mean, max, attention, or several with + between"
+    )
+    embedding_size: Units | None = None
+    parts: bool = Field(True, description="read parts of words too, 3 to 5 characters each")
+    vectors: str | None = Field(None, description="a file of word vectors, a word and its numbers a line")
+    lowercase: bool = Field(True, description="read texts in lower case")
+    min_count: Annotated[int, Field(ge=1)] | None = Field(None, description="a word that occurs less often is unknown")
+    longest: Annotated[int, Field(ge=1)] = Field(
+        1000, description="words that are read: of a longer text its first and its last half of so many"
+    )
+    dropout: Rate | None = Field(None, description="probability, on what the cells put out and on the pooled vector")
+    input_dropout: Rate | None = None
+    word_dropout: Rate | None = Field(None, description="probability of leaving a word's vector out")
+    unknown: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="u: a word seen n times is read as unknown with probability u/(u+n)"
+    )
+    smoothing: Rate | None = Field(None, description="label smoothing")
+    format: Form = "auto"
+    text_column: str | None = Field(None, description="of a table, by name or number from 1 [found out]")
+    label_column: str | None = Field(None, description="of a table, by name or number from 1 [found out]")
+    delimiter: str | None = Field(None, description="between the cells of a table [found out]")
+    encoding: str = "utf-8"
+    errors: Literal["strict", "replace"] = "strict"
+
+    @field_validator("pooling")
+    @classmethod
+    def _pooling_exists(cls, pooling: str | None) -> str | None:
+        if pooling is not None:
+            make_pooling(pooling, 2)
+        return pooling
+
+
+class ClassifyEvaluateOptions(ReadingOptions):
+    """How to evaluate; None reads files as in training."""
+
+    skip_bad: bool | None = Field(None, description="leave out examples that can't be read, instead of ending")
+
+
+class ClassifyPredictOptions(Settings):
+    """How to predict."""
+
+    words: bool = Field(False, description="probabilities after every word too, each beginning of the text re-read")
+
+
+class ClassifyNetworkSettings(Settings):
+    """The network, completely. Sizes are in units, dropouts are probabilities."""
+
+    cell: Cell = "lstm"
+    vocabulary_size: int
+    buckets: int
+    labels: int
+    embedding_size: Units
+    hidden_size: Units
+    num_layers: Annotated[int, Field(ge=1, le=64)]
+    bidirectional: bool = True
+    pooling: str
+    input_dropout: Rate = 0.0
+    word_dropout: Rate = 0.0
+    dropout: Rate = 0.0
+    smoothing: Rate = 0.0
+
+
+class ClassifyNetwork(ManyToOneNetwork):
+    """Many-to-one over texts, with the smoothing of its loss."""
+
+    smoothing: float = 0.0
+
+
+def classify_network(network: Mapping[str, Any], encoders: ClassifyEncoders) -> ClassifyNetwork:
+    """The untrained network.
+
+    Raises:
+        ModelError: if the settings make no network, or one for other encoders.
+    """
+    try:
+        chosen = ClassifyNetworkSettings(**network)
+        sizes = {
+            "vocabulary_size": len(encoders.words) + 1,
+            "buckets": encoders.buckets,
+            "labels": len(encoders.labels),
+        }
+        for name, size in sizes.items():
+            if getattr(chosen, name) != size:
+                raise ModelError(f"network: made for {name}={getattr(chosen, name)}, the encoders have {size}")
+        return _built(chosen, encoders)
+    except (ArgumentError, TypeError) as error:
+        raise ModelError(f"network: {error}") from error
+
+
+def _built(chosen: ClassifyNetworkSettings, encoders: ClassifyEncoders) -> ClassifyNetwork:
+    inputs = TextInputs(
+        chosen.vocabulary_size,
+        chosen.embedding_size,
+        buckets=chosen.buckets,
+        vectors=encoders.table(),
+        dropout=chosen.input_dropout,
+        word_dropout=chosen.word_dropout,
+    )
+    hidden = STACKS[chosen.cell](
+        chosen.embedding_size,
+        chosen.hidden_size,
+        chosen.num_layers,
+        bidirectional=chosen.bidirectional,
+        dropout=chosen.dropout if chosen.num_layers > 1 else 0.0,
+    )
+    pooling = make_pooling(chosen.pooling, hidden.output_size, hidden.num_directions)
+    network = ClassifyNetwork(
+        inputs, hidden, pooling, LinearOutput(pooling.output_size, chosen.labels), dropout=chosen.dropout
+    )
+    network.smoothing = chosen.smoothing
+    return network
+
+
+def plan_classifier(material: Material, options: ClassifyOptions, training: Mapping[str, Any]) -> Plan:
+    """A network and a schedule by how many texts there are and how long they are."""
+    encoders: ClassifyEncoders = material.encoders
+    texts, words = material.facts["train_examples"], material.facts["train_words"]
+    is_small = texts < 30_000
+    hidden = options.hidden_size or (100 if texts < 5_000 else 128 if is_small else 256)
+    size = options.embedding_size or (64 if texts < 5_000 else 96 if is_small else 128)
+
+    def chosen(name: str, small: float, large: float) -> float:
+        given = getattr(options, name)
+        return float(given) if given is not None else small if is_small else large
+
+    network = ClassifyNetworkSettings(
+        cell=options.cell,
+        vocabulary_size=len(encoders.words) + 1,
+        buckets=encoders.buckets,
+        labels=len(encoders.labels),
+        embedding_size=size,
+        hidden_size=hidden,
+        num_layers=options.num_layers or 1,
+        bidirectional=options.bidirectional,
+        pooling=options.pooling or "max+attention",
+        input_dropout=chosen("input_dropout", 0.3, 0.2),
+        word_dropout=chosen("word_dropout", 0.1, 0.05),
+        dropout=chosen("dropout", 0.5, 0.3),
+        smoothing=chosen("smoothing", 0.1, 0.05),
+    )
+    # as many words a batch whether texts are sentences or documents
+    mean = max(1.0, words / max(texts, 1))
+    by_words = 2 ** round(math.log2(max(1.0, (1000 if is_small else 4000) / mean)))
+    # a few hundred texts make few steps otherwise
+    batch = options.batch_size or min(max(by_words, 16), 64 if is_small else 256, max(4, texts // 32))
+    epochs = max(EPOCHS if is_small else EPOCHS_OF_LARGE, math.ceil(FEWEST_STEPS / math.ceil(texts / batch)))
+    settings = plan_epochs(
+        texts,
+        batch,
+        training,
+        epochs=epochs,
+        patience=math.ceil(epochs * 0.4),
+        lr=2e-3,
+        weight_decay=0.1,
+        averaging="ema",
+        ema_decay=0.99 if is_small else 0.999,
+        monitor="accuracy",
+    )
+    unknown = options.unknown if options.unknown is not None else 0.5 if is_small else 0.25
+    direction = "bidirectional " if options.bidirectional else ""
+    reasons = [
+        f"{direction}{options.cell.upper()} of {hidden} units, words of {size}: {texts:,} texts of {mean:.0f} words",
+        f"batches of {batch} texts, at most {settings.epochs or '…'} passes",
+    ]
+    return Plan(network.model_dump(), settings, {"batch_size": batch, "unknown": unknown}, reasons)

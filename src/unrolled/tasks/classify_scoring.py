@@ -1,0 +1,95 @@
+"""Texts through a classifier: probabilities, calibrated, whole texts in batches or every beginning of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unrolled.data import Arrays, sorted_batches
+from unrolled.tasks.classify_encoders import ClassifyEncoders, collated, text_batch
+from unrolled.tasks.examples import on_device
+
+if TYPE_CHECKING:
+    from unrolled.tasks.model import Model
+
+#: texts side by side where nothing is learned, and the words that a batch holds at most, padding included
+SIDE_BY_SIDE, WORDS = 128, 32_768
+
+
+def temperature_of(model: Model) -> float:
+    """What logits are divided by; 1 until it is fitted."""
+    return float(model.fitted.get("temperature", 1.0))
+
+
+def log_probabilities(
+    model: Model,
+    texts: Sequence[Arrays],
+    *,
+    temperature: float | None = None,
+    told: Callable[[int], None] | None = None,
+) -> NDArray[np.float64]:
+    """ln p of each class, (N, K).
+
+    Args:
+        model: the model.
+        texts: encoded.
+        temperature: instead of the fitted one.
+        told: how many texts are done.
+    """
+    by = temperature_of(model) if temperature is None else temperature
+    found = np.empty((len(texts), len(model.encoders.labels)))
+    done = 0
+    for batch in sorted_batches([len(text["words"]) for text in texts], SIDE_BY_SIDE):
+        # the longest comes first
+        size = max(1, WORDS // max(len(texts[batch[0]]["words"]), 1))
+        for rows in (batch[at : at + size] for at in range(0, len(batch), size)):
+            with torch.no_grad():
+                logits = logits_of(model.network, [texts[row] for row in rows], model.encoders)
+            found[rows] = as_log_probabilities(logits, by)
+            done += len(rows)
+            if told is not None:
+                told(done)
+    return found
+
+
+def logits_of(network: Any, texts: Sequence[Arrays], encoders: ClassifyEncoders) -> Tensor:
+    """(B, K); a text of no words is judged by what the model expects before it reads."""
+    data = on_device(network, collated(texts, encoders.counts, 0.0, None))
+    if not data["words"].numel():
+        pooled = next(network.parameters()).new_zeros(len(texts), network.pooling.output_size)
+        result: Tensor = network.output(pooled)
+        return result
+    result = network(text_batch(data), data["lengths"])
+    return result
+
+
+def as_log_probabilities(logits: Tensor, temperature: float) -> NDArray[np.float64]:
+    """ln softmax(logits / T), in double precision."""
+    return (logits.detach().double() / temperature).log_softmax(-1).cpu().numpy()
+
+
+def beginnings(model: Model, words: Sequence[str]) -> NDArray[np.float64]:
+    """ln p after the first word, the first two, … all T of them, (T, K), as if the text ended there.
+
+    A causal network tells in passing. One that reads from both ends reads each beginning as a text of its own, which
+    takes time with the square of T.
+    """
+    encoders: ClassifyEncoders = model.encoders
+    network: Any = model.network
+    if not words:
+        return np.empty((0, len(encoders.labels)))
+    if not network.is_causal:
+        return log_probabilities(model, [encoders.encode(words[:end]) for end in range(1, len(words) + 1)])
+    with torch.no_grad():
+        data = on_device(network, collated([encoders.encode(words)], encoders.counts, 0.0, None))
+        steps: Tensor = network.features(text_batch(data))
+        carried, vectors = network.pooling.start(steps[0]), []
+        for h in steps:
+            vector, carried = network.pooling.step(h, carried)
+            vectors.append(vector)
+        return as_log_probabilities(network.output(torch.cat(vectors)), temperature_of(model))

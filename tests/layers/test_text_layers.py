@@ -1,0 +1,59 @@
+"""Words, their parts and published vectors, added up by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unrolled.errors import ArgumentError, ShapeError
+from unrolled.layers.texts import TextBatch, TextInputs
+
+
+def batch(words: list[list[int]], parts: list[list[list[int]]], vectors: list[list[int]] | None = None) -> TextBatch:
+    flat = [n for row in parts for one in row for n in one]
+    counts = [len(one) for row in parts for one in row]
+    begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rows = vectors or [[0] * len(row) for row in words]
+    return TextBatch(torch.tensor(words), torch.tensor(flat), torch.from_numpy(begins), torch.tensor(rows))
+
+
+def test_the_parts_are_added_up() -> None:
+    table = np.array([[0, 0], [1, 2]], dtype=np.float32)
+    layer = TextInputs(5, 3, buckets=7, vectors=table).eval()
+    x = layer(batch([[1, 2], [4, 0]], [[[3, 6], [0]], [[1, 1, 1], []]], [[1, 0], [0, 1]]))
+    words, parts = layer.words.weight, layer.parts.weight  # type: ignore[union-attr]
+    fixed = layer.linear(torch.tensor([1.0, 2.0]))  # type: ignore[misc]
+    assert torch.allclose(x[0, 0], words[1] + (parts[3] + parts[6]) / 2 + fixed)
+    assert torch.allclose(x[0, 1], words[2] + parts[0])
+    assert torch.allclose(x[1, 0], words[4] + parts[1])
+    assert torch.allclose(x[1, 1], words[0] + fixed)
+    assert "vectors" not in layer.state_dict()
+
+
+def test_one_step_is_a_row_of_the_whole() -> None:
+    layer = TextInputs(5, 3, buckets=7).eval()
+    x = layer(batch([[1, 2]], [[[3, 6], [0]]]))
+    one = batch([[1, 2]], [[[3, 6], [0]]])
+    assert torch.equal(layer(one._replace(words=one.words[0], vectors=one.vectors[0])), x[0])
+
+
+def test_words_are_left_out_whole() -> None:
+    torch.manual_seed(0)
+    layer = TextInputs(5, 4, word_dropout=0.4).train()
+    with torch.no_grad():
+        layer.words.weight.fill_(1.0)
+    x = layer(TextBatch(torch.zeros(50, 20, dtype=torch.int64), torch.empty(0, dtype=torch.int64),
+                        torch.zeros(1000, dtype=torch.int64), torch.zeros(50, 20, dtype=torch.int64)))  # fmt: skip
+    assert set(x.sum(-1).unique().tolist()) == {0.0, 4.0}
+    assert (x == 0).float().mean().item() == pytest.approx(0.4, abs=0.05)
+    assert layer.eval()(batch([[1]], [[[]]])).tolist() == [[[1.0] * 4]]
+
+
+def test_what_does_not_fit() -> None:
+    layer = TextInputs(5, 3, buckets=7)
+    wrong = batch([[1, 2]], [[[3]]])
+    with pytest.raises(ShapeError, match=r"begins: expected shape \(2,\), one a word, found \(1,\)"):
+        layer(wrong)
+    with pytest.raises(ArgumentError, match="word_dropout: expected a probability"):
+        TextInputs(5, 3, word_dropout=1.0)
