@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def us(text: str) -> int:
         (date(2020, 2, 29), "2020-02-29"),
         (datetime(2020, 2, 29, 1), "2020-02-29T01:00"),
         (datetime(2020, 2, 29, 1, tzinfo=timezone(timedelta(hours=1))), "2020-02-29T00:00"),
-        (datetime(2020, 2, 29, tzinfo=UTC), "2020-02-29T00:00"),
+        (datetime(2020, 2, 29, tzinfo=timezone.utc), "2020-02-29T00:00"),
     ],
 )
 def test_stamps_that_are_dates(value: object, expected: str) -> None:

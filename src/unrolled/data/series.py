@@ -219,19 +219,16 @@ def _sort(column: Column, findings: Findings) -> None:
     again = np.flatnonzero(np.diff(column.times) == 0) + 1
     if not len(again):
         return
-    for at in again:
-        same = np.array_equal(column.values[at - 1], column.values[at], equal_nan=True) and np.array_equal(
-            column.known[at - 1], column.known[at], equal_nan=True
+    for row in map(int, again):
+        same = np.array_equal(column.values[row - 1], column.values[row], equal_nan=True) and np.array_equal(
+            column.known[row - 1], column.known[row], equal_nan=True
         )
-        earlier = column.place(int(at) - 1)
-        where = f"{earlier[0]}:{earlier[1]}"
-        message = f"series {column.name!r} has this time twice (first in {where})"
+        path, line = column.place(row - 1)
+        message = f"series {column.name!r} has this time twice (first in {path}:{line})"
         if same:
-            findings.warning(
-                "duplicate time", f"{message}, with the same value; one is dropped", *column.place(int(at))
-            )
+            findings.warning("duplicate time", f"{message}, with the same value; one is dropped", *column.place(row))
         else:
-            findings.error("duplicate time", f"{message}, with another value; remove one", *column.place(int(at)))
+            findings.error("duplicate time", f"{message}, with another value; remove one", *column.place(row))
     keep = np.ones(len(column.times), bool)
     keep[again] = False
     column.take(np.flatnonzero(keep))
@@ -295,9 +292,7 @@ def _on_grid(column: Column, frequency: Frequency, gaps: str, findings: Findings
             bad |= _found(column, gaps, "gap", message, int(holes[0]) + 1, findings)
         if not bad:
             values, known, count = _placed(at, steps, values, known, count, resample=len(off) > 0)
-            times = np.concatenate(
-                [column.times[:1], frequency.after(int(column.times[0]), len(values) - 1)] if len(values) else [[]]
-            ).astype(np.int64)
+            times = np.concatenate([column.times[:1], frequency.after(int(column.times[0]), len(values) - 1)])
     if bad:
         return None
     if gaps == "interpolate":

@@ -231,7 +231,7 @@ def _layout(table: Table, options: SeriesOptions) -> _Layout:
     numeric = [c for c in free if c != time and _holds(sample, c, _is_number)]
     words = [c for c in free if c != time and c not in numeric and _holds(sample, c, bool)]
     series = table.column(options.series) if options.series else None
-    kind = options.layout
+    kind: str = options.layout
     if kind == "auto":
         kind = _kind(table, series, time, words, numeric, sample)
     if kind == "wide":

@@ -61,7 +61,9 @@ class SeriesWindows(Sequence[Arrays]):
         width = examples[0]["known"].shape[1] if examples else 0
         self._values = np.full(total, np.nan)
         self._known = np.zeros((total, width), np.float32)
-        self._static = np.stack([e["static"] for e in examples]).astype(np.float32) if examples else np.zeros((0, 0))
+        self._static = (
+            np.stack([e["static"] for e in examples]).astype(np.float32) if examples else np.zeros((0, 0), np.float32)
+        )
         series, origins = [], []
         for n, example in enumerate(examples):
             begin, length = int(starts[n]) + reach, int(lengths[n])

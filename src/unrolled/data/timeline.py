@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,8 @@ def parse_time(value: Any, format: str | None = None) -> tuple[int, bool]:
     except ValueError:
         pass
     try:
-        return _since_1970(datetime.fromisoformat(text)), True
+        # Python 3.10 does not know the Z
+        return _since_1970(datetime.fromisoformat(text.removesuffix("Z") + "+00:00" * text.endswith("Z"))), True
     except ValueError:
         pass
     for known in _FORMATS:
@@ -207,7 +208,7 @@ def _number(value: float) -> tuple[int, bool]:
 
 def _since_1970(moment: datetime) -> int:
     if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
+        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
     return int(np.datetime64(moment, "us").astype(np.int64))
 
 

@@ -128,7 +128,7 @@ class Forecasting(ExampleTask):
             raise DataError("nothing is left to choose by: --dev-from is where the series end, or --test-from", where)
         return learned, held
 
-    def fit(self, train: Sequence[Series], options: ForecastOptions, progress: Progress) -> SeriesEncoders:
+    def fit(self, train: Sequence[Any], options: ForecastOptions, progress: Progress) -> SeriesEncoders:
         """Scales, covariates and calendar, by the training part."""
         frequency = train[0].frequency
         for series in train:

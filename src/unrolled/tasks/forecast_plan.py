@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -20,7 +20,7 @@ from unrolled.tasks.examples import ExampleOptions
 from unrolled.tasks.forecast_encoders import SeriesEncoders
 from unrolled.training import TrainingSettings
 
-STACKS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 Forecaster = DirectForecaster | AutoregressiveForecaster
 
 #: steps ahead that are asked for where nobody says: those of the M4 competition
