@@ -16,7 +16,7 @@ import argparse
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ PUBLISHED = {
 }
 
 
-def options(parser: argparse.ArgumentParser) -> Iterable[str]:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What these runs may vary; names of the task's and of training's options."""
     parser.add_argument("set", choices=tuple(SETS))
     parser.add_argument("--speaker", choices=SPEAKERS, default=None, help="of FSDD: held out as the test")
@@ -143,7 +143,6 @@ def options(parser: argparse.ArgumentParser) -> Iterable[str]:
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the task")
     parser.add_argument("--training", action="append", default=[], metavar="NAME=VALUE", help="of training")
     parser.add_argument("--decoding", action="append", default=[], metavar="NAME=VALUE", help="of evaluation")
-    return ()
 
 
 def read_values(pairs: list[str]) -> dict[str, Any]:
@@ -161,7 +160,7 @@ def read_values(pairs: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Convert, train, evaluate, write the result."""
     parser = arguments(__doc__ or "")
-    options(parser)
+    add_options(parser)
     args = parsed(parser)
     name = args.set if args.speaker is None else f"{args.set}-without-{args.speaker}"
     out = args.out / args.set if args.speaker is None else args.out / name

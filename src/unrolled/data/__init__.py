@@ -22,6 +22,7 @@ from unrolled.data.examples import (
 from unrolled.data.files import Source, find_sources
 from unrolled.data.findings import Finding, Findings
 from unrolled.data.published import CATALOGUE, DataSet, RemoteFile
+from unrolled.data.sound import Sound, read_sound
 from unrolled.data.splits import Split, split_pieces
 from unrolled.data.tables import Row, Table, cell_number, open_tables, read_table
 from unrolled.data.tokenfile import TokenFile, encode_corpus
@@ -53,6 +54,7 @@ __all__ = [
     "Piece",
     "RemoteFile",
     "Row",
+    "Sound",
     "Source",
     "Split",
     "StreamDecoder",
@@ -73,6 +75,7 @@ __all__ = [
     "open_tables",
     "padded",
     "read_documents",
+    "read_sound",
     "read_table",
     "sorted_batches",
     "split_by_key",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.data.sound import Samples
+from unrolled.data.sound import Samples, checked_rate
 from unrolled.errors import ArgumentError
 
 Frames = NDArray[np.float32]
@@ -59,14 +59,15 @@ class LogMel:
     preemphasis: float = 0.97
 
     def __post_init__(self) -> None:
+        checked_rate(self.rate)
         top = self.rate / 2 if self.high is None else self.high
         if not 0 <= self.low < top <= self.rate / 2:
             raise ArgumentError(f"low, high: expected 0 ≤ low < high ≤ {self.rate / 2:g} Hz, found {self.low}, {top}")
-        if not 0 < self.hop <= self.window <= 1 or self.step < 1 or self.width < 2:
-            raise ArgumentError(f"window, hop: expected 0 < hop ≤ window ≤ 1 s, found {self.window}, {self.hop}")
+        if not 0 < self.hop <= self.window <= 0.2 or self.step < 1 or self.width < 2:
+            raise ArgumentError(f"window, hop: expected 0 < hop ≤ window ≤ 0.2 s, found {self.window}, {self.hop}")
         if not 0 <= self.preemphasis < 1:
             raise ArgumentError(f"preemphasis: expected 0 to below 1, found {self.preemphasis}")
-        if not 1 <= self.bands <= 512 or not (self.filters.sum(axis=0) > 0).all():
+        if not 1 <= self.bands <= 256 or not (self.filters.sum(axis=0) > 0).all():
             raise ArgumentError(
                 f"bands: {self.bands} between {self.low:g} and {top:g} Hz are too many for windows of {self.window:g} s"
             )

@@ -1,6 +1,7 @@
 """From logits to sequences: greedy decoding and sampling, beam search, and the completion of what somebody is writing.
 
-Every decoder takes a ``Stepper``, a model that reads one token a step; this room knows no network and no task.
+Most take a ``Stepper``, a model that reads one token a step; those of CTC take the log-probabilities of all steps. This
+room knows no network and no task.
 """
 
 from unrolled.decoding.beam import (
@@ -14,6 +15,9 @@ from unrolled.decoding.beam import (
 )
 from unrolled.decoding.completion import complete, complete_batch
 from unrolled.decoding.contract import Stepper, read
+from unrolled.decoding.ctc import Emission, align, read_greedily, sequence_log_prob
+from unrolled.decoding.ctc_beam import CTCHypothesis, PrefixBeam, UnitScorer, prefix_beam_search
+from unrolled.decoding.ctc_scorers import JointScorer, LanguageModelScorer, LexiconScorer
 from unrolled.decoding.phrases import PhraseRule
 from unrolled.decoding.prefix import BytePrefix
 from unrolled.decoding.sampling import FINISHED, SamplingOptions, draw, row_generators, sample
@@ -23,21 +27,32 @@ __all__ = [
     "FINISHED",
     "Beam",
     "BytePrefix",
+    "CTCHypothesis",
     "Constraint",
     "Coverage",
+    "Emission",
     "Hypothesis",
+    "JointScorer",
+    "LanguageModelScorer",
     "LengthPenalty",
+    "LexiconScorer",
     "PhraseRule",
+    "PrefixBeam",
     "SamplingOptions",
     "Stepper",
     "Suggestion",
+    "UnitScorer",
+    "align",
     "beam_search",
     "choose",
     "complete",
     "complete_batch",
     "coverage_penalty",
     "draw",
+    "prefix_beam_search",
     "read",
+    "read_greedily",
     "row_generators",
     "sample",
+    "sequence_log_prob",
 ]

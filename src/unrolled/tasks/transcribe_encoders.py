@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,14 +63,17 @@ class SpeechEncoders:
         """How far a step of the network goes."""
         return self.stride * self.mel.step / self.mel.rate
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {unit: n for n, unit in enumerate(self.vocabulary) if n}
+
     def normalised(self, text: str) -> str:
         """A transcript as the model is to write it, and as it is scored."""
         return plain_text(text) if self.text == "plain" else " ".join(text.split())
 
     def units_of(self, text: str) -> tuple[NDArray[np.int32], list[str]]:
         """The classes of a normalised text, (U,), and what of it has none."""
-        numbers = {unit: n for n, unit in enumerate(self.vocabulary) if n}
-        parts = _parts(text, self.units)
+        numbers, parts = self._numbers, _parts(text, self.units)
         return np.array([numbers[p] for p in parts if p in numbers], np.int32), [p for p in parts if p not in numbers]
 
     def spelled(self, units: Sequence[int]) -> str:
@@ -207,11 +211,11 @@ def read_frames(utterance: Utterance, encoders: SpeechEncoders) -> Frames:
         StorageError, DataError: the sound can't be read, or is too short; names the manifest's line.
     """
     try:
-        sound = utterance.sound()
-        return frames_of(sound, encoders)
+        return frames_of(utterance.sound(), encoders)
     except (DataError, ArgumentError) as error:
-        raise DataError(f"{'' if str(utterance.audio) in str(error) else f'{utterance.audio}: '}{error}",
-                        utterance.path, utterance.line) from error  # fmt: skip
+        text = str(error)
+        place = "" if str(utterance.audio) in text else f"{utterance.audio}: "
+        raise DataError(place + text, utterance.path, utterance.line) from error
 
 
 def frames_of(sound: Sound, encoders: SpeechEncoders) -> Frames:
