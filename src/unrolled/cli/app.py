@@ -15,6 +15,8 @@ from unrolled.cli.demo import demo
 from unrolled.cli.doctor import doctor
 from unrolled.cli.evaluate import evaluating
 from unrolled.cli.failures import debugging, exit_code
+from unrolled.cli.inspect import compare, inspect
+from unrolled.cli.lab import lab_app
 from unrolled.cli.layout import CONTEXT, Command, Group, new_group
 from unrolled.cli.personalise import personalise
 from unrolled.cli.predict import predicting
@@ -25,6 +27,7 @@ ROOT_HELP = """
   unrolled predict my-mail                            type, Tab accepts
   unrolled predict my-mail --prompt "Dear all,"       let it write
   unrolled evaluate my-mail held-out.mbox
+  unrolled inspect my-mail "Thank you for"            look inside
 
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
@@ -32,7 +35,19 @@ Recurrent neural networks, whole: train one on your own sequences, look inside i
 #: these take the options of the model that is named
 FOLLOWING = {command.name: command for command in (predicting, evaluating)}
 
-ORDER = ("train", "evaluate", "predict", "personalise", "data", "bench", "doctor", "demo")
+ORDER = (
+    "train",
+    "evaluate",
+    "predict",
+    "inspect",
+    "compare",
+    "personalise",
+    "data",
+    "lab",
+    "bench",
+    "doctor",
+    "demo",
+)
 
 TRAIN_HELP = """
   unrolled train generate books/ --out my-model --minutes 10
@@ -64,10 +79,13 @@ app.add_typer(new_group(TRAIN_HELP, TrainGroup), name="train", short_help="train
 for _command, _help in (
     (evaluating.general(), "the metrics of a model on some data, beside a baseline's"),
     (predicting.general(), "predictions from arguments, a file, standard input, or as you type"),
+    (inspect, "what happens inside a model on one input, as one HTML file"),
+    (compare, "models side by side: sizes, speeds, curves, metrics"),
     (personalise, "adapt a model to one writer"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="the standard data sets: list them, get one")
+app.add_typer(lab_app, name="lab", short_help="experiments: who remembers how far, what explodes and vanishes")
 app.add_typer(bench_app, name="bench", short_help="our layers against those of other libraries, on this machine")
 for _command, _help in (
     (doctor, "what is installed, which engine serves which layer, and why"),

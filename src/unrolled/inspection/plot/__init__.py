@@ -3,6 +3,7 @@ matplotlib figure; `save` writes PNG and SVG, light or dark. Colours can be told
 their units, and everything is legible at a width of 800 pixels. Needs matplotlib, the extra `plot`.
 """
 
+from unrolled.inspection.plot.curves import plot_curves
 from unrolled.inspection.plot.gradients import plot_gradient_flow, plot_jacobians
 from unrolled.inspection.plot.lab import plot_gradient_lab, plot_memory_lab
 from unrolled.inspection.plot.mattered import plot_attributions, plot_connectivity, plot_units
@@ -14,6 +15,7 @@ __all__ = [
     "plot_activations",
     "plot_attributions",
     "plot_connectivity",
+    "plot_curves",
     "plot_gates",
     "plot_gradient_flow",
     "plot_gradient_lab",

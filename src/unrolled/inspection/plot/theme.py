@@ -106,7 +106,6 @@ def figure(
         "axes.titlelocation": "left",
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "svg.hashsalt": "unrolled",
     }
     with rc_context(settings):
         drawn = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
@@ -140,8 +139,11 @@ def save(drawn: Any, path: str | Path) -> list[Path]:
 
 def rendered(drawn: Any, kind: str) -> bytes:
     """A figure as the bytes of a PNG or SVG file; without a date, so that equal pictures are equal files."""
+    from matplotlib import rc_context
+
     stream = io.BytesIO()
-    drawn.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    with rc_context({"svg.hashsalt": "unrolled"}):
+        drawn.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
     return stream.getvalue()
 
 
