@@ -9,7 +9,9 @@ chosen by the remaining one, the next in alphabetical order (a1 after c1); the s
 person of c1 is never seen in training. `--split dev` scores the five development recordings instead.
 
 Features: positions of hands and wrists relative to the spine, in units of the distance from head to spine (people stand
-differently and are of different size), and the authors' velocities and accelerations.
+differently and are of different size), and the authors' velocities and accelerations; all of them with mean 0 and
+spread 1 over each recording (some people move more than others), which uses no label. Both the model and the per-frame
+model beside it read these same features. Rest is the background of the segmental scores.
 
     python benchmarks/gesture.py --data …/gesture_phase --split dev
 """
@@ -76,7 +78,7 @@ def main() -> None:
     parser.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="of the training")
     args = parsed(parser)
     folder = converted(args.data, args.out)
-    options: dict[str, Any] = {"time_column": "seconds", "background": ("Rest",)}
+    options: dict[str, Any] = {"time_column": "seconds", "background": ("Rest",), "standardise": "recording"}
     settings: dict[str, Any] = {}
     for chosen, given in ((options, args.option), (settings, args.setting)):
         for pair in given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,49 @@ def test_gaps_between_segments_are_the_background(tmp_path: Path) -> None:
     assert encoders.size == (12, 16)
     targets = encode_recording(recordings[1], encoders)["targets"].tolist()
     assert targets == [2, 2, 2, 0, 0, 0, 0, 0, 1, *[0] * 7]
+
+
+def test_videos_with_segments_in_seconds(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from unrolled.data.video import write_video
+
+    frames = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1)).astype(np.uint8)
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.mkv", frames, 20)
+    rows = [("a.mkv", 0, 0.5, "x"), ("a.mkv", 0.5, 1, "y"), ("b.mkv", 0.25, 1, "y")]
+    lines = [json.dumps(dict(zip(("video", "start", "end", "label"), row, strict=True))) for row in rows]
+    (tmp_path / "all.jsonl").write_text("\n".join(lines) + "\n")
+    options = LabelOptions(units_per_second=1.0, rate=10.0, colour=False)
+    recordings = read_steps([tmp_path], options.reading(), Findings())
+    encoders = fit_encoders(recordings, options)
+    assert (encoders.labels, encoders.size, encoders.rate) == (("background", "x", "y"), (16, 16), 10.0)
+    first, second = (encode_recording(r, encoders) for r in recordings)
+    assert np.array_equal(first["x"], frames[::2])
+    assert first["targets"].tolist() == [1] * 5 + [2] * 5
+    assert second["targets"].tolist() == [0] * 2 + [2] * 8
+    (tmp_path / "b.mkv").write_bytes((tmp_path / "b.mkv").read_bytes()[:700])
+    with pytest.raises(DataError, match=r"b.mkv: "):
+        encode_recording(recordings[1], encoders)
+
+
+def test_annotations_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    for part in ("train", "dev"):
+        (tmp_path / part).mkdir()
+        for n in range(2):
+            write_strip(tmp_path / part, f"{part}{n}", n)
+            (tmp_path / part / f"{part}{n}.align").rename(tmp_path / "notes" / f"{part}{n}.align")
+    notes = str(tmp_path / "notes")
+    options = {**SMALL_FRAMES, "annotations": notes}
+    model = learn(tmp_path / "train", tmp_path / "m", tmp_path / "dev", options=options, steps=1, sample_every=0)
+    expected = model.evaluate(tmp_path / "dev").metrics
+    (tmp_path / "notes").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"dev0.png: no annotation of it"):
+        model.evaluate(tmp_path / "dev")
+    assert model.evaluate(tmp_path / "dev", annotations=str(tmp_path / "elsewhere")).metrics == expected
+    for n in range(2):
+        (tmp_path / "elsewhere" / f"dev{n}.align").rename(tmp_path / "dev" / f"dev{n}.align")
+    assert model.evaluate(tmp_path / "dev").metrics == expected
 
 
 def test_steps_without_a_label_are_not_counted(model: Model, data: Path) -> None:

@@ -113,15 +113,15 @@ class Annotation:
 
 
 class Annotations:
-    """The annotation of each clip: beside it and named like it, or in a folder (or .zip) of its own.
+    """The annotation of each clip, named like it: in a folder (or .zip) of annotations, or beside the clip.
 
     Args:
-        where: that folder; None looks beside each clip.
+        where: that folder; what is not in it, and with None everything, is looked for beside the clip.
         units_per_second, encoding: as `read_annotation` takes them.
     """
 
     def __init__(self, where: Path | None, units_per_second: float | None = None, encoding: str = "utf-8") -> None:
-        self._units, self._encoding, self._where = units_per_second, encoding, where
+        self._units, self._encoding = units_per_second, encoding
         self._sources: dict[str, list[Source]] = {}
         for source in find_sources(where) if where is not None else ():
             stem, _, suffix = source.inner_name.rpartition(".")
@@ -139,9 +139,8 @@ class Annotations:
             DataError: strict, and it has two, or one that can't be used. Otherwise that goes to `findings`, and None is
                 returned with the number of errors grown.
         """
-        if self._where is not None:
-            found = self._sources.get(stem.lower(), [])
-        else:
+        found = self._sources.get(stem.lower(), [])
+        if not found:
             names = (path.parent / f"{stem}{suffix}" for suffix in (*TEXTS, *TABLES))
             found = [Source(p) for p in names if p.is_file() and p != path]
         if len(found) > 1:

@@ -31,7 +31,7 @@ class Reading:
         units_per_second: of times: 25000 is 1/25000 s. None takes frame numbers in annotations, seconds in tables.
         rate, frame_height: as `unrolled.data.clips.find_clips` takes them.
         encoding: of text.
-        labelled: whether a recording without labels is an error.
+        labelled: whether recordings must have labels; if not, nobody looks for annotations.
     """
 
     label_column: str = "label"

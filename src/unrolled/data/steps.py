@@ -109,11 +109,13 @@ def _arrays(path: Path) -> list[Path]:
 def _with_annotation(
     recording: Recording, path: Path, stem: str, annotations: Annotations, reading: Reading, findings: Findings
 ) -> list[Recording]:
+    if not reading.labelled:
+        return [recording]
     before = findings.errors
     annotation = annotations.find(path, stem, findings)
     if findings.errors > before:
         return []
-    if annotation is None and reading.labelled:
+    if annotation is None:
         findings.error(
             "no annotation",
             f"no annotation of it: put {stem}.txt beside it, or name the folder with --annotations",

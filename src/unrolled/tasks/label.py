@@ -23,7 +23,7 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.layers.clips import with_differences
 from unrolled.tasks.base import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.baselines.per_frame import BASELINE, load_per_frame, train_per_frame
-from unrolled.tasks.examples import ExampleTask, Material, Scored
+from unrolled.tasks.examples import ExampleTask, Material, Scored, check_common
 from unrolled.tasks.label_encoding import StepEncoders, by_itself, decoded, encode_recording, fit_encoders, varied
 from unrolled.tasks.label_options import LabelEvaluateOptions, LabelOptions, LabelPredictOptions
 from unrolled.tasks.label_plan import build_labeller, build_per_frame, plan_labeller, standardise
@@ -69,16 +69,21 @@ class Label(ExampleTask):
 
     def check(self, sources: Sources, options: LabelOptions, findings: Findings, progress: Progress) -> dict[str, Any]:
         """Look at everything, and decode all clips: frames that can't be read, labels that do not fit their number."""
-        counts = super().check(sources, options, findings, progress)
-        recordings = self.read(sources.train, options, Findings(strict=False))
-        if not recordings:
+        progress("reading", 0, None)
+        train = self.read(sources.train, options, findings)
+        dev = self.read(sources.dev, options, findings) if sources.dev else []
+        check_common(train, dev, findings)
+        counts: dict[str, Any] = {"train": len(train), "dev": len(dev)}
+        try:
+            encoders = fit_encoders(train, options) if train else None
+        except DataError as error:
+            findings.caught(error, "labels")
+            encoders = None
+        if encoders is None:
             return counts
-        encoders = fit_encoders(recordings, options)
-        if sources.dev:
-            recordings += self.read(sources.dev, options, Findings(strict=False))
         steps = 0
-        for n, recording in enumerate(recordings):
-            progress("decoding", n, len(recordings))
+        for n, recording in enumerate([*train, *dev]):
+            progress("decoding", n, len(train) + len(dev))
             try:
                 steps += len(decoded(recording, encoders).x)
             except DataError as error:
@@ -225,8 +230,13 @@ class Label(ExampleTask):
         chosen = LabelEvaluateOptions(**options)
         encoders: StepEncoders = model.encoders
         findings = Findings(strict=not chosen.skip_bad)
-        changes = {} if chosen.annotations is None else {"annotations": chosen.annotations}
-        as_trained = LabelOptions(**{**model.config.options, **changes})
+        as_trained = LabelOptions(**model.config.options)
+        annotations = chosen.annotations or as_trained.annotations
+        if annotations is not None and (chosen.annotations is not None or Path(annotations).exists()):
+            as_trained = as_trained.model_copy(update={"annotations": annotations})
+        else:
+            # those of training lay elsewhere, and these are beside their clips
+            as_trained = as_trained.model_copy(update={"annotations": None})
         progress("reading", 0, None)
         recordings = read_steps(paths, as_trained.reading(features=encoders.columns), findings)
         known = [recording for recording in recordings if _is_known(recording, encoders, findings)]

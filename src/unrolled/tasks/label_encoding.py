@@ -210,10 +210,10 @@ def decoded(recording: Recording, encoders: StepEncoders) -> Steps:
     if (recording.clip is None) != (encoders.size is None):
         kind, wanted = ("features", "frames") if recording.clip is None else ("frames", "features")
         raise DataError(f"{kind}, and the model reads {wanted}", recording.path, recording.line)
-    numbers: NDArray[np.int64]
+    x: NDArray[Any]
     if recording.clip is not None:
         footage = recording.clip.footage(encoders.size, encoders.channels)
-        x, rate, numbers, count = footage
+        x, rate, numbers, count = footage.frames, footage.rate, footage.numbers, footage.count
     else:
         check_features(recording, encoders.columns, encoders.features)
         assert recording.features is not None
