@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class LabelledImage(Example):
         return (self.label,)
 
 
-def read_labelled_images(paths: Iterable[Path], findings: Findings) -> list[LabelledImage]:
+def read_labelled_images(paths: Sequence[Path], findings: Findings) -> list[LabelledImage]:
     """The images of some files and folders, in order; they are not decoded yet.
 
     Args:
@@ -77,19 +77,23 @@ def read_labelled_images(paths: Iterable[Path], findings: Findings) -> list[Labe
         elif path.suffix.lower() == ".npz":
             images, labels = npz_pair(path)
             found += _rows(path, images, labels)
-        elif len(array := read_idx(path).shape) == 1:
-            if not any(_labels_of(other) == path for other in paths):
-                raise DataError("these are labels; name the file of their images", path)
-        elif array in (3, 4):
-            beside = _labels_of(path)
-            if beside is None:
-                raise DataError(
-                    "no labels beside these images: a name with 'images-idx3' wants one with 'labels-idx1'", path
-                )
-            found += _rows(path, read_idx(path), read_idx(beside), beside)
         else:
-            raise DataError(f"expected images (N, H, W) or labels (N,), found an array of {array} dimensions", path)
+            found += _idx(path, paths)
     return found
+
+
+def _idx(path: Path, paths: Sequence[Path]) -> Iterator[LabelledImage]:
+    array = read_idx(path)
+    if array.ndim == 1:
+        if not any(_labels_of(other) == path for other in paths):
+            raise DataError("these are labels; name the file of their images", path)
+        return
+    if array.ndim not in (3, 4):
+        raise DataError(f"expected images (N, H, W) or labels (N,), found an array {array.shape}", path)
+    beside = _labels_of(path)
+    if beside is None:
+        raise DataError("no labels beside these images: a name with 'images-idx3' wants one with 'labels-idx1'", path)
+    yield from _rows(path, array, read_idx(beside), beside)
 
 
 def _folders(path: Path, findings: Findings) -> Iterator[LabelledImage]:

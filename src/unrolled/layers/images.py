@@ -37,7 +37,7 @@ class ImageEncoder(nn.Module):
         ArgumentError, ShapeError: for an option out of range.
 
     Source: He et al. 2016, arXiv 1512.03385; skips that average before they project, He et al. 2019, arXiv 1812.01187
-    (ResNet-D); the last gain of each block starts at zero, Goyal et al. 2017, arXiv 1706.02677.
+    (ResNet-D). Starting each block's last gain at zero, as deep networks like it, slows these shallow ones down.
     """
 
     def __init__(
@@ -82,8 +82,6 @@ class ImageEncoder(nn.Module):
             stages += [ResidualBlock(before if n == 0 else width, width, 2 if n == 0 else 1) for n in range(blocks)]
         self.stages = nn.Sequential(*stages)
         self.linear = nn.Identity() if size is None else nn.Linear(widths[-1], size)
-        # torch's default layout would be turned around at every convolution
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         """Images to vectors: (…, H, W, C) uint8, or floating point on the same scale → (…, I).
@@ -200,7 +198,6 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Sequential(*skip)
         for convolution in (self.first, self.second):
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, before, h, w) → (N, width, h/stride, w/stride)."""

@@ -82,7 +82,8 @@ def plan_captioner(material: Material, options: CaptionOptions, training: Mappin
         weight_decay=0.05,
         clip_norm=2.0,
         monitor="bleu4",
-        averaging="ema",
+        # the averages of normalisation layers follow the weights themselves; of short runs they fit no average of these
+        averaging="ema" if steps >= 100 else "none",
         ema_decay=1 - 1 / min(400, max(20, steps)),
         # writing captions costs as much as learning from several times as many
         evaluate_every=2 * steps,

@@ -87,9 +87,10 @@ def plan_recognizer(material: Material, options: RecognizeOptions, training: Map
         patience=10**6,
         lr=3e-3 if options.reading == "image" else 4e-3,
         weight_decay=0.02,
-        monitor="accuracy",
-        averaging="ema",
-        # about one pass, so that short runs do not average in where they began
+        # of few images the same ones are soon right, however much better the model becomes
+        monitor="accuracy" if len(material.dev) >= 500 else "loss",
+        # the averages of normalisation layers follow the weights themselves; of short runs they fit no average of these
+        averaging="ema" if steps >= 200 else "none",
         ema_decay=1 - 1 / min(1000, max(20, steps)),
     )
     reasons.append(f"{images:,} images, {batch_size} a step, {settings.epochs or epochs:g} passes at most")
