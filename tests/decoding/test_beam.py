@@ -54,9 +54,10 @@ def test_a_beam_as_wide_as_all_prefixes_is_exhaustive(seed: int, penalty: Length
     assert_same(found, exhaustive(stepper, [2, 1], ends, 4, penalty)[:7])
 
 
+@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("beam_size", [1, 2, 5])
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_a_batch_equals_one_by_one(beam_size: int, penalty: LengthPenalty) -> None:
+def test_a_batch_equals_one_by_one(beam_size: int, penalty: LengthPenalty, exact: bool) -> None:
     stepper = Echo(6, seed=3)
     prompts = torch.tensor([[0, 1], [2, 2], [5, 4], [3, 0]])
 
@@ -71,6 +72,7 @@ def test_a_batch_equals_one_by_one(beam_size: int, penalty: LengthPenalty) -> No
             end_ids=(0,),
             length_penalty=penalty,
             n_best=3,
+            exact=exact,
         )
 
     together = search(prompts)
@@ -123,6 +125,29 @@ def test_stopping_early_changes_nothing_and_saves_steps() -> None:
     (found,) = beam_search(stepper, state, logits, beam_size=2, max_tokens=50, end_ids=(2,))
     assert found[0].tokens == (2,)
     assert stepper.calls == 0
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_hasty_search_looks_less_far_for_what_is_longer(alpha: float) -> None:
+    class Counting(Bigram):
+        calls = 0
+
+        def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            self.calls += 1
+            return super().step(tokens, state)
+
+    stepper = Counting(torch.tensor([[0.02, 0.18, 0.8], [0.02, 0.08, 0.9], [0.4, 0.3, 0.3]]))
+    found, calls = [], []
+    for exact in (True, False):
+        logits, state = read(stepper, torch.tensor([[0]]))
+        stepper.calls = 0
+        options: dict[str, Any] = {"beam_size": 2, "max_tokens": 50, "end_ids": (2,), "exact": exact}
+        found.append(beam_search(stepper, state, logits, length_penalty=LengthPenalty(alpha), **options))
+        calls.append(stepper.calls)
+    assert found[0] == found[1]
+    assert found[0][0][0].tokens == (2,)
+    # ln 0.18 and what follows it, divided by 50, is worse than ln 0.8 only once it has grown to 50 ln 0.8
+    assert calls == ([0, 0] if alpha == 0 else [4, 0])
 
 
 def test_a_constraint_rules_out_and_does_not_renormalise() -> None:

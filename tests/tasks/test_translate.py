@@ -80,7 +80,7 @@ def losses(folder: Path) -> list[float]:
 def _few_pairs() -> Iterator[None]:
     """Length penalties from fewer translations than in earnest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translate, "DEV_PAIRS", 12)
+        patch.setattr(translate, "FIT_PAIRS", 12)
         yield
 
 

@@ -108,6 +108,7 @@ def beam_search(
     n_best: int = 1,
     constraint: Constraint | None = None,
     coverage: Coverage[S] | None = None,
+    exact: bool = True,
 ) -> list[list[Hypothesis]]:
     """The best sequences after a prompt, for every row of a batch.
 
@@ -128,6 +129,9 @@ def beam_search(
         n_best: how many hypotheses a row to return, at most.
         constraint: what a hypothesis may go on with.
         coverage: adds to scores, and never to what decides which hypotheses live on; see `coverage_penalty`.
+        exact: False takes a row to be over when no live hypothesis, at the length that it has, scores better than what
+            has finished. With a length penalty a longer one might still, which is rare, and waiting for it, up to
+            max_tokens, is most of a search.
     Returns:
         For each row, best first: finished hypotheses, and, where there are fewer than n_best, those that max_tokens
         cut off. Empty where the constraint allows no sequence.
@@ -157,7 +161,8 @@ def beam_search(
             joint = joint.index_fill(2, ends, NEVER)
         beam, rows = beam.extend(joint, beam_size)
         beam = pool.cut_off(beam, None if added is None else added.index_select(0, rows))
-        if pool.settled(beam.log_probs):
+        beam = pool.closed(beam, exact)
+        if bool((beam.log_probs == NEVER).all()):
             break
         logits, state = stepper.step(beam.tokens[..., -1].flatten(), stepper.select(state, rows))
     return pool.rows
@@ -241,14 +246,21 @@ class _Pool:
                 tokens = (*beam.tokens[row, parent].tolist(), int(ends[end]))
                 self._add(row, Hypothesis(tokens, value, score, True))
 
-    def settled(self, live: Tensor) -> bool:
-        """Whether no live hypothesis, log-probabilities (B, K) best first, can still enter any row's n best."""
+    def closed(self, beam: Beam, exact: bool) -> Beam:
+        """The beam without the rows whose n best no live hypothesis can, or with `exact` False is likely to, enter.
+
+        They are over whatever goes on beside them, so that no row depends on its neighbours.
+        """
         # A log-probability only falls, the divisor is largest at the limit, and coverage adds nothing above 0: no score
         # can be better than this.
-        return all(
-            best == NEVER or not self._enters(row, best / self.penalty.divisor(self.limits[row]))
-            for row, best in enumerate(live[:, 0].tolist())
-        )
+        length = beam.tokens.shape[2]
+        over = []
+        for row, best in enumerate(beam.log_probs[:, 0].tolist()):
+            limit = self.limits[row]
+            divisor = self.penalty.divisor(limit if exact else min(limit, length + 1))
+            if best > NEVER and not self._enters(row, best / divisor):
+                over.append(row)
+        return _emptied(beam, over)
 
     def cut_off(self, beam: Beam, added: Tensor | None) -> Beam:
         """Take in the live hypotheses of the rows whose limit is reached, where fewer than n have finished.
@@ -261,8 +273,6 @@ class _Pool:
         """
         length = beam.tokens.shape[2]
         over = [row for row, limit in enumerate(self.limits) if limit == length]
-        if not over:
-            return beam
         extra = torch.zeros_like(beam.log_probs) if added is None else added.view(beam.log_probs.shape)
         for row in over:
             wanted = max(0, self.n_best - len(self.rows[row]))
@@ -274,7 +284,7 @@ class _Pool:
             ]
             for hypothesis in sorted(live, key=lambda h: -h.score)[:wanted]:
                 self._add(row, hypothesis)
-        return Beam(beam.log_probs.index_fill(0, torch.tensor(over, device=beam.log_probs.device), NEVER), beam.tokens)
+        return _emptied(beam, over)
 
     def _enters(self, row: int, score: float) -> bool:
         return len(self.rows[row]) < self.n_best or score > self.rows[row][-1].score
@@ -283,3 +293,10 @@ class _Pool:
         ranked = [*self.rows[row], hypothesis]
         ranked.sort(key=lambda h: (not h.finished, -h.score))
         self.rows[row] = ranked[: self.n_best]
+
+
+def _emptied(beam: Beam, rows: list[int]) -> Beam:
+    """The beam with no hypothesis in some of its rows."""
+    if not rows:
+        return beam
+    return Beam(beam.log_probs.index_fill(0, torch.tensor(rows, device=beam.log_probs.device), NEVER), beam.tokens)

@@ -29,6 +29,7 @@ class DecoderState(NamedTuple):
         feed: the last readout, (B, E), where it is fed back; else None.
         memory: what the encoder left.
         attended: (B, S), attention weights summed over the tokens so far.
+        sources: (B,) int64, which of the sources each row writes about.
     """
 
     hidden: Any
@@ -36,16 +37,21 @@ class DecoderState(NamedTuple):
     feed: Tensor | None
     memory: Memory
     attended: Tensor
+    sources: Tensor
 
     def select(self, rows: Tensor) -> DecoderState:
         """The state whose row n is row `rows[n]` of this one."""
         feed = None if self.feed is None else self.feed.index_select(0, rows)
+        sources = self.sources.index_select(0, rows)
+        # a search reorders the hypotheses of each source, and its memory is the largest part of the state
+        same = sources.shape == self.sources.shape and torch.equal(sources, self.sources)
         return DecoderState(
             _rows(self.hidden, rows),
             _rows(self.upper, rows),
             feed,
-            self.memory.select(rows),
+            self.memory if same else self.memory.select(rows),
             self.attended.index_select(0, rows),
+            sources,
         )
 
 
@@ -115,7 +121,8 @@ class AttentionDecoder(nn.Module):
         upper = None if self.upper is None else _unpack(self.upper, rest)[0]
         batch, steps = memory.values.shape[:2]
         feed = states.new_zeros(batch, self.output_size) if self.input_feeding else None
-        return DecoderState(hidden, upper, feed, memory, states.new_zeros(batch, steps))
+        sources = torch.arange(batch, device=states.device)
+        return DecoderState(hidden, upper, feed, memory, states.new_zeros(batch, steps), sources)
 
     def forward(self, tokens: Tensor, state: DecoderState, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Teacher forcing: all tokens are known beforehand.
@@ -151,7 +158,8 @@ class AttentionDecoder(nn.Module):
                 top, upper = self.upper.step(torch.cat((h, context), -1), state.upper)
             read = torch.tanh(self.readout(torch.cat((top, context, embedded), -1)))
             feed = read if self.input_feeding else None
-            return read, DecoderState(hidden, upper, feed, state.memory, state.attended + weights), weights
+            state = DecoderState(hidden, upper, feed, state.memory, state.attended + weights, state.sources)
+            return read, state, weights
 
     def _fed(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
         """Step by step, with the part of every product that does not depend on the step before done beforehand."""

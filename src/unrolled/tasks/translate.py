@@ -40,7 +40,7 @@ _JOINT, _SOURCE, _TARGET = "tokenizer.json", "tokenizer-source.json", "tokenizer
 _DICTIONARY = "dictionary.json"
 
 #: development pairs that are translated once an epoch, and those that a length penalty is fitted on
-DEV_PAIRS = 1_000
+DEV_PAIRS, FIT_PAIRS = 1_000, 500
 #: powers of the length that are tried
 LENGTH_PENALTIES = (0.0, 0.5, 1.0, 1.5)
 #: a pair whose sides differ by this factor, beyond how they differ in most, and has so many characters, is odd
@@ -199,7 +199,7 @@ class Translate(ExampleTask):
 
     def finish(self, model: Model, material: Material, progress: Progress) -> None:
         """Fit the length penalty, by BLEU on development pairs."""
-        pairs = [material.dev[n] for n in range(min(len(material.dev), DEV_PAIRS))]
+        pairs = [material.dev[n] for n in range(min(len(material.dev), FIT_PAIRS))]
         scores = {}
         for n, alpha in enumerate(LENGTH_PENALTIES):
             progress("fitting the length penalty", n, len(LENGTH_PENALTIES))

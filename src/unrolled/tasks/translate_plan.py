@@ -110,7 +110,7 @@ class Scale(NamedTuple):
 SCALES = (
     Scale(3_000, 1_000, 64, 128, 0.4, 16, 60),
     Scale(12_000, 2_000, 128, 256, 0.4, 32, 40),
-    Scale(80_000, 4_000, 256, 512, 0.4, 64, 20),
+    Scale(80_000, 4_000, 192, 320, 0.3, 64, 16),
     Scale(500_000, 8_000, 256, 512, 0.2, 64, 10),
     Scale(float("inf"), 16_000, 384, 768, 0.1, 128, 4),
 )
@@ -134,7 +134,8 @@ def plan_translator(
     """
     scale = scale_for(pairs)
     dropout = _or(options.dropout, scale.dropout)
-    feeding = True if options.input_feeding is None else options.input_feeding
+    # measured on 29,000 pairs of captions: after an epoch as good as with it, in little more than half the time
+    feeding = False if options.input_feeding is None else options.input_feeding
     settings = TranslatorSettings(
         source_size=tokenizers.source.vocabulary_size,
         target_size=tokenizers.target.vocabulary_size,
@@ -144,11 +145,11 @@ def plan_translator(
         hidden_size=options.hidden_size or scale.hidden_size,
         num_layers=options.num_layers or 1,
         decoder_layers=options.decoder_layers or 1,
-        attention=options.attention or "additive",
+        attention=options.attention or "general",
         input_feeding=feeding,
         tied=options.tied,
         dropout=dropout,
-        input_dropout=_or(options.input_dropout, 0.75 * dropout),
+        input_dropout=_or(options.input_dropout, round(dropout * 2 / 3, 3)),
         word_dropout=_or(options.word_dropout, 0.0),
         label_smoothing=options.label_smoothing,
     )

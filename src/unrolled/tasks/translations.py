@@ -187,6 +187,7 @@ def _search(
         length_penalty=LengthPenalty(search.length_penalty),
         n_best=search.n_best,
         coverage=coverage if beta else None,
+        exact=False,
     )
 
 
