@@ -18,8 +18,9 @@ from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.metrics.captions import caption_metrics
 from unrolled.tasks import Model, Sources, load, task_named, train
 from unrolled.tasks.base import silent
-from unrolled.tasks.caption import Caption, CaptionEncoders, frequent_words
+from unrolled.tasks.caption import Caption
 from unrolled.tasks.caption_decoding import Search, search_captions, sentence
+from unrolled.tasks.caption_encoders import CaptionEncoders, frequent_words
 from unrolled.tasks.caption_predictions import CaptionedPrediction, shade
 
 TINY: dict[str, Any] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -16,8 +15,7 @@ from torch.nn import functional as F
 
 from unrolled.data import Arrays, ExampleStore, Findings
 from unrolled.data.augmentation import crop
-from unrolled.data.captions import END, UNKNOWN, CaptionedImage, Vocabulary, caption_words, read_captions
-from unrolled.data.image_format import ImageFormat
+from unrolled.data.captions import END, CaptionedImage, caption_words, read_captions
 from unrolled.data.images import picture_of
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.layers import CrossEntropy
@@ -36,40 +34,21 @@ from unrolled.tasks.caption_decoding import (
     text_of,
     words_of,
 )
+from unrolled.tasks.caption_encoders import CaptionEncoders, fit_encoders
 from unrolled.tasks.caption_options import CaptionEvaluation, CaptionOptions, CaptionPrediction
 from unrolled.tasks.caption_plan import CaptionNetwork, build_captioner, plan_captioner
 from unrolled.tasks.caption_predictions import CaptionedPrediction, WrittenCaption
 from unrolled.tasks.examples import ExampleTask, Material, Scored, read_json, write_json
 from unrolled.tasks.image_inputs import check_decodable, pieces
 from unrolled.tasks.model import Model
+from unrolled.tasks.probes import probe_caption
+from unrolled.tasks.probing import Probe
 
-FORMAT, WORDS, BASELINE = "images.json", "words.json", "baseline.json"
+BASELINE = "baseline.json"
 #: images that captions are written about at the same time
 SIDE_BY_SIDE = 64
-#: words that are in more than this share of the images say little about any of them
-TOO_FREQUENT = 0.5
 #: images of the development data that captions are written about while it learns
 WRITTEN = 400
-
-
-@dataclass(frozen=True)
-class CaptionEncoders:
-    """What turns images into arrays, and words into numbers and back.
-
-    Attributes:
-        vocabulary: the words.
-        attributes: the numbers of those that the network learns to see.
-        format: of the stored images; None for features.
-        mean, std: of each feature, (F,); empty for images.
-        positions: vectors of each image's features; 0 for images.
-    """
-
-    vocabulary: Vocabulary
-    attributes: tuple[int, ...]
-    format: ImageFormat | None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    positions: int = 0
 
 
 class Caption(ExampleTask):
@@ -110,63 +89,15 @@ class Caption(ExampleTask):
     def fit(self, train: Sequence[Any], options: CaptionOptions, progress: Progress) -> CaptionEncoders:
         """Words, attributes, and size and statistics of the images."""
         progress("looking at the images", 0, None)
-        captions = [[caption_words(caption) for caption in example.captions] for example in train]
-        total = sum(len(words) for several in captions for words in several)
-        # a word that is seen a few times only is written wrongly more often than rightly
-        least = options.min_count or (1 if total < 20_000 else 3 if total < 100_000 else 5)
-        most = None if options.vocabulary_size is None else options.vocabulary_size - 2
-        vocabulary = Vocabulary.fit((words for several in captions for words in several), least=least, most=most)
-        if not vocabulary.words:
-            raise DataError(f"no word occurs {least} times; give --min-count 1", train[0].path, train[0].line)
-        attributes = frequent_words(captions, vocabulary, options.attributes)
-        kinds = {example.features is None for example in train}
-        if len(kinds) > 1:
-            raise DataError(
-                "some images are given as features and some as images; give all the same way", train[0].path
-            )
-        if train[0].features is None:
-            channels = {"auto": None, "grey": 1, "colour": 3}[options.colour]
-            pictures = [example.picture for example in train]
-            found = ImageFormat.fitted(pictures, size=options.image_size, channels=channels, fit=options.fit)
-            return CaptionEncoders(vocabulary, attributes, found)
-        shapes = {example.features.shape for example in train}
-        if len(shapes) > 1:
-            raise DataError(f"features of different shapes: {sorted(shapes)[:3]}", train[0].path)
-        rows = np.concatenate([example.features for example in train]).astype(np.float64)
-        positions = train[0].features.shape[0]
-        mean, std = tuple(rows.mean(0).tolist()), tuple(rows.std(0).tolist())
-        return CaptionEncoders(vocabulary, attributes, None, mean, std, positions)
+        return fit_encoders(train, options)
 
     def save_encoders(self, encoders: CaptionEncoders, folder: Path) -> None:
         """images.json and words.json."""
-        if encoders.format is not None:
-            write_json(folder / FORMAT, {"images": encoders.format.as_json()})
-        else:
-            features = {"mean": encoders.mean, "std": encoders.std, "positions": encoders.positions}
-            write_json(folder / FORMAT, {"features": features})
-        write_json(folder / WORDS, {"words": encoders.vocabulary.words, "attributes": encoders.attributes})
+        encoders.save(folder)
 
     def load_encoders(self, folder: Path) -> CaptionEncoders:
         """images.json and words.json."""
-        try:
-            raw = read_json(folder / WORDS)
-            words, attributes = raw["words"], raw["attributes"]
-            if not all(isinstance(word, str) for word in words) or not all(isinstance(n, int) for n in attributes):
-                raise ArgumentError("expected words and numbers")
-            vocabulary = Vocabulary(words)
-        except (KeyError, TypeError, ArgumentError) as error:
-            raise ModelError(f"{folder / WORDS}: corrupt ({error}); restore it from a copy of the model") from error
-        try:
-            seen = read_json(folder / FORMAT)
-            if "images" in seen:
-                return CaptionEncoders(vocabulary, tuple(attributes), ImageFormat.from_json(seen["images"]))
-            features = seen["features"]
-            mean, std = (tuple(float(x) for x in features[name]) for name in ("mean", "std"))
-            if len(mean) != len(std) or not mean:
-                raise ArgumentError("mean and std differ in length")
-            return CaptionEncoders(vocabulary, tuple(attributes), None, mean, std, int(features["positions"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{folder / FORMAT}: corrupt ({error}); restore it from a copy of the model") from error
+        return CaptionEncoders.load(folder)
 
     def encode(self, example: CaptionedImage, encoders: CaptionEncoders) -> Arrays:
         """image (H, W, C) uint8 or features (P, F); words of all captions (Σ T,) and the length of each, int32."""
@@ -224,7 +155,7 @@ class Caption(ExampleTask):
             present[np.unique(example["words"])] += 1
         with torch.no_grad():
             frequencies = torch.from_numpy(np.log(counts / counts.sum())).float()
-            captioner.output.bias.copy_(frequencies)  # type: ignore[operator,union-attr]
+            captioner.output.bias.copy_(frequencies)  # type: ignore[operator]
             if captioner.attributes is not None:
                 share = present[list(material.encoders.attributes)] / (len(material.train) + 2)
                 captioner.attributes.bias.copy_(torch.from_numpy(np.log(share / (1 - share))).float())
@@ -416,17 +347,12 @@ class Caption(ExampleTask):
                 pixels = image.cpu().numpy() if encoders.format is not None else None
                 yield CaptionedPrediction(name, tuple(captions), pixels)
 
-
-def frequent_words(captions: Sequence[Sequence[Sequence[str]]], vocabulary: Vocabulary, most: int) -> tuple[int, ...]:
-    """The words that occur with most images, those with too many of them left out: what can be seen or not.
-
-    Args:
-        captions: words of each caption of each image.
-        vocabulary: numbers them.
-        most: how many at most.
-    """
-    counts: Counter[int] = Counter()
-    for several in captions:
-        counts.update({int(n) for words in several for n in vocabulary.encode(words)} - {UNKNOWN})
-    ranked = sorted(counts, key=lambda n: (-counts[n], n))
-    return tuple(n for n in ranked if 5 <= counts[n] <= TOO_FREQUENT * len(captions))[:most]
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """An image and the model's caption of it, by the words of the caption."""
+        encoders: CaptionEncoders = model.encoders
+        network = cast(OneToManyNetwork, model.network)
+        seen = self._images(model, [self._seen(given, encoders)], None, False)
+        [found] = search_captions(network, seen.to(next(network.parameters()).device), Search())
+        names = encoders.vocabulary
+        words = list(found[0].tokens)[:limit]
+        return probe_caption(model, seen, words, lambda n: "(end)" if n == END else names.words[n], END)

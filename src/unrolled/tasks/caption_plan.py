@@ -18,7 +18,7 @@ from unrolled.tasks.caption_options import CaptionOptions, Share, Size
 from unrolled.tasks.examples import Material, plan_epochs
 
 if TYPE_CHECKING:
-    from unrolled.tasks.caption import CaptionEncoders
+    from unrolled.tasks.caption_encoders import CaptionEncoders
 
 CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 #: times that images are shown in all, about
