@@ -20,19 +20,18 @@ from unrolled.data.recordings import Recording
 from unrolled.data.steps import read_steps
 from unrolled.decoding.smoothing import Transitions
 from unrolled.errors import ArgumentError, DataError
-from unrolled.layers.clips import with_differences
 from unrolled.tasks.base import Evaluation, Plan, Progress, Sources
-from unrolled.tasks.baselines.per_frame import BASELINE, load_per_frame, train_per_frame
-from unrolled.tasks.examples import ExampleTask, Material, Scored, check_common
+from unrolled.tasks.baselines.per_frame import BASELINE
+from unrolled.tasks.examples import ExampleTask, Material, Scored, check_common, on_device
+from unrolled.tasks.label_comparison import compared, fit_comparison, measured, start_from_frequencies
 from unrolled.tasks.label_encoding import StepEncoders, by_itself, decoded, encode_recording, fit_encoders, varied
 from unrolled.tasks.label_options import LabelEvaluateOptions, LabelOptions, LabelPredictOptions
-from unrolled.tasks.label_plan import build_labeller, build_per_frame, plan_labeller, standardise
+from unrolled.tasks.label_plan import build_labeller, plan_labeller, standardise
 from unrolled.tasks.label_predictions import LabelledRecording, labelled
 from unrolled.tasks.label_scoring import (
     best_weight,
     chosen_labels,
     collated,
-    frame_by_frame,
     log_probabilities,
     mean_loss,
     recurrent,
@@ -41,13 +40,15 @@ from unrolled.tasks.label_scoring import (
     transitions_of,
 )
 from unrolled.tasks.label_session import LabelSession, given_steps
-from unrolled.training import Batches, TrainingSettings, seed_everything
+from unrolled.training import Batches, TrainingSettings
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
+from unrolled.tasks.probes import last_steps, probe_steps
+from unrolled.tasks.probing import Probe
 
-#: recordings that the statistics of steps are taken from
-MEASURED = 400
+#: metrics by which the weight of transitions can be chosen
+JUDGED = ("accuracy", "f1", "edit", "f1_10", "f1_25", "f1_50")
 
 
 class Label(ExampleTask):
@@ -124,7 +125,7 @@ class Label(ExampleTask):
         mean, std = measured(material.train, differences=bool(inputs.differences))
         standardise(inputs.encoder, mean, std)
         targets = targets_of(material.train)
-        shares = _start_from_frequencies(network, targets)
+        shares = start_from_frequencies(network, targets)
         network.label_frequency.copy_(shares)  # type: ignore[operator]
         chain = Transitions.fit(targets, len(material.encoders.labels))
         network.first_label.copy_(torch.from_numpy(chain.initial))  # type: ignore[operator]
@@ -178,40 +179,24 @@ class Label(ExampleTask):
         options = LabelOptions(**model.config.options)
         settings = TrainingSettings(**model.config.training)
         network: Any = model.network
+        metric = settings.monitor if settings.monitor in JUDGED else "f1"
         model.fitted["transition_weight"] = 0.0
         if options.transitions and network.hidden.bidirectional:
             log_probs = log_probabilities(network, recurrent(network), material.dev)
-            metric = (
-                settings.monitor if settings.monitor in ("accuracy", "f1", "edit", "f1_10", "f1_25", "f1_50") else "f1"
-            )
             model.fitted["transition_weight"] = best_weight(
                 targets_of(material.dev), log_probs, transitions_of(network), _background(model), metric
             )
-        if model.folder is None:
-            return
-        seed_everything(settings.seed)
-        per_frame = build_per_frame(model.config.network, model.encoders)
-        mean, std = measured(material.train, differences=False)
-        standardise(per_frame.inputs, mean, std)
-        _start_from_frequencies(per_frame, targets_of(material.train))
-        per_frame.to(next(network.parameters()).device)
-        identity = {"network": model.config.network, "batching": model.config.batching, "data": model.config.data}
-        model.fitted["per_frame"] = train_per_frame(
-            per_frame,
-            material.dev,
-            self.batches(model, material, settings),
-            settings.replace(epochs=max(1.0, float(model.config.result["epoch"]))),
-            model.folder,
-            background=_background(model),
-            identity=identity,
-            progress=progress,
-        )
+        if model.folder is not None:
+            batches = self.batches(model, material, settings)
+            model.fitted["per_frame"] = fit_comparison(model, material, batches, settings, metric, progress)
 
     def check_fitted(self, fitted: Mapping[str, Any]) -> None:
-        """The weight of the transitions is a number."""
-        weight = fitted.get("transition_weight", 0.0)
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1000:
-            raise ArgumentError(f"transition_weight: expected a number from 0 to 1000, found {weight!r}")
+        """The weights of the transitions are numbers."""
+        beside = fitted.get("per_frame", {})
+        for known in (fitted, beside if isinstance(beside, dict) else {"transition_weight": beside}):
+            weight = known.get("transition_weight", 0.0)
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1000:
+                raise ArgumentError(f"transition_weight: expected a number from 0 to 1000, found {weight!r}")
 
     def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Frame accuracy, macro F1, edit score and F1@10, 25, 50, beside the per-frame model's.
@@ -257,32 +242,8 @@ class Label(ExampleTask):
         else:
             metrics |= alone
         metrics |= {"steps": int(sum(map(len, targets))), "recordings": len(examples)}
-        beside = self._baseline(model, examples, targets, weight)
+        beside = compared(model, examples, targets)
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
-
-    def _baseline(self, model: Model, examples: list[Arrays], targets: list[Any], weight: float) -> dict[str, Any]:
-        """The per-frame model's metrics, and those of the most frequent label everywhere."""
-        encoders: StepEncoders = model.encoders
-        network: Any = model.network
-        background = _background(model)
-        frequent = int(network.label_frequency.argmax())
-        majority = scores_of(targets, [np.full(len(t), frequent) for t in targets], background)
-        per_frame = build_per_frame(model.config.network, encoders)
-        if model.folder is None or not load_per_frame(per_frame, model.folder):
-            return {"model": f"{encoders.labels[frequent]!r} everywhere", **majority}
-        per_frame.to(next(network.parameters()).device)
-        log_probs = log_probabilities(per_frame, frame_by_frame(per_frame), examples)
-        alone = chosen_labels(log_probs, transitions_of(network), 0.0)
-        beside = {
-            "model": "each step alone, without recurrence",
-            "loss": mean_loss(targets, log_probs),
-            **scores_of(targets, alone, background),
-            "majority": majority,
-        }
-        if weight:
-            smoothed = chosen_labels(log_probs, transitions_of(network), weight)
-            beside["with_transitions"] = scores_of(targets, smoothed, background)
-        return beside
 
     def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[LabelledRecording]:
         """The labels of each recording's steps.
@@ -315,32 +276,20 @@ class Label(ExampleTask):
             steps = decoded(recording, encoders)
             yield recording.name, steps.x, steps.rate
 
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """A recording by its steps, asked about the label of each; of a table of several recordings the first."""
+        encoders: StepEncoders = model.encoders
+        _, x, rate = next(self._steps(model, given))
+        if not len(x):
+            raise ArgumentError("input: no step in it")
+        first, note = last_steps(len(x), limit, "steps")
+        example = {"x": x[first:], "targets": np.full(len(x) - first, IGNORED, dtype=np.int64)}
+        steps = on_device(model.network, collated([example]))["x"]
+        return probe_steps(model, steps, rate or encoders.rate, note, first)
+
     def stream(self, model: Model) -> LabelSession:
         """Steps as they come."""
         return LabelSession(model)
-
-
-def measured(store: ExampleStore, *, differences: bool) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of steps, by channel or feature, and of their differences behind them if wanted."""
-    count = 0
-    total: Any = 0.0
-    squares: Any = 0.0
-    for n in np.linspace(0, len(store) - 1, min(MEASURED, len(store))).astype(int):
-        x = torch.from_numpy(np.array(store[int(n)]["x"])).double()
-        x = (with_differences(x) if differences else x).flatten(0, -2)
-        total, squares, count = total + x.sum(0), squares + x.square().sum(0), count + len(x)
-    mean = torch.as_tensor(total / count)
-    return mean.float(), (torch.as_tensor(squares / count) - mean.square()).clamp(min=0).sqrt().float()
-
-
-def _start_from_frequencies(network: Any, targets: Sequence[Any]) -> Tensor:
-    """Start the output bias at the labels' log-frequencies; returns each label's share."""
-    labels = np.concatenate([t[t >= 0] for t in targets])
-    counts = np.bincount(labels, minlength=network.output.classes).astype(np.float64) + 0.5
-    shares = torch.from_numpy(counts / counts.sum())
-    with torch.no_grad():
-        network.output.bias.copy_(shares.log())
-    return shares
 
 
 def _background(model: Model) -> int | None:

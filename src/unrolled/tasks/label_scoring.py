@@ -26,6 +26,8 @@ WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)
 
 #: a batch as `collated` makes it → logits (T, B, K)
 Forward = Callable[[dict[str, Tensor]], Tensor]
+#: the labels' numbers of each recording, (T,)
+Labels = Sequence[NDArray[np.int64]]
 
 
 def collated(examples: Sequence[Arrays]) -> dict[str, Tensor]:
@@ -102,9 +104,7 @@ def chosen_labels(
     return [best_path(scores, transitions, weight) for scores in log_probs]
 
 
-def scores_of(
-    targets: Sequence[NDArray[np.int64]], predicted: Sequence[NDArray[np.int64]], background: int | None
-) -> dict[str, float]:
+def scores_of(targets: Labels, predicted: Labels, background: int | None) -> dict[str, float]:
     """Metrics over the steps that carry a label."""
     known = [t != IGNORED for t in targets]
     gold = [t[k] for t, k in zip(targets, known, strict=True)]
@@ -116,7 +116,7 @@ def scores_of(
     return segment_scores(gold, rest, background)
 
 
-def mean_loss(targets: Sequence[NDArray[np.int64]], log_probs: Sequence[NDArray[np.float32]]) -> float:
+def mean_loss(targets: Labels, log_probs: Sequence[NDArray[np.float32]]) -> float:
     """Nats a step, over the steps whose label training has seen."""
     total, count = 0.0, 0
     for gold, scores in zip(targets, log_probs, strict=True):
@@ -132,7 +132,7 @@ def targets_of(examples: Sequence[Arrays] | ExampleStore) -> list[NDArray[np.int
 
 
 def best_weight(
-    targets: Sequence[NDArray[np.int64]],
+    targets: Labels,
     log_probs: Sequence[NDArray[np.float32]],
     transitions: Transitions,
     background: int | None,
