@@ -1,6 +1,7 @@
 """What mattered: how much each step of the input moved an output, by three methods that fail in different ways.
 
-Everything is in nats of ln p of the class asked about, in evaluation, on whatever engine serves the network.
+Everything is in nats of ln p of the class asked about (of a forecast: in its own unit), in evaluation, on whatever
+engine serves the network.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def saliency(probe: Probe, at: int = -1) -> Attribution:
     index = _step(probe, at)
     x = probe.vectors()
     score, grad = _gradient(probe, x, index)
-    return _attribution(probe, index, "saliency", score, _norms(grad, probe.axis), "nats per unit of x")
+    return _attribution(probe, index, "saliency", score, _norms(grad, probe.axis), f"{probe.unit} per unit of x")
 
 
 def integrated_gradients(
@@ -95,7 +96,7 @@ def integrated_gradients(
         values = _sums((x - start) * torch.stack(grads).mean(0), probe.axis)
         error = float(values.sum()) - difference
         if abs(error) <= tolerance * abs(difference) or 2 * points > most:
-            return _attribution(probe, index, "integrated gradients", score, values, "nats", error)
+            return _attribution(probe, index, "integrated gradients", score, values, probe.unit, error)
         points *= 2
 
 
@@ -122,7 +123,7 @@ def occlusion(probe: Probe, at: int = -1, baseline: Tensor | None = None) -> Att
             without = x.clone()
             without.select(probe.axis, s).copy_(empty.select(probe.axis, s))
             losses[s] = score - float(probe.scores(without)[index])
-    return _attribution(probe, index, "occlusion", score, losses.numpy(), "nats")
+    return _attribution(probe, index, "occlusion", score, losses.numpy(), probe.unit)
 
 
 def _gradient(probe: Probe, x: Tensor, index: int) -> tuple[float, Tensor]:

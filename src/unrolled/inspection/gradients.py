@@ -28,7 +28,7 @@ class GradientFlow:
     Attributes:
         layers: the name of each layer and direction.
         norms: layer → (lags,), ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …: the mean over the output steps looked at that reach so
-            far back; L_t is −ln p of the step's target, nats.
+            far back; L_t is −ln p of the step's target, nats (of a forecast, its value).
         steps: the output steps t that were looked at.
         verdicts: one a layer.
     """
@@ -57,25 +57,26 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
         most: how many, if none are named; each costs a backward pass.
 
     Returns:
-        The norms. A layer whose steps are those of the output is looked at from t on; one with other steps (an encoder
-        under one label) from its last step on. Reversed directions are told from the first step on.
+        The norms, from the last step of each layer that the loss depends on: t itself where output and layer are
+        synced, the last one of an encoder. Reversed directions are told from the first such step on.
 
     Raises:
         ArgumentError: there is nothing recurrent to look at, or a step is out of range.
     """
     recorded = record(probe)
     asked = steps_asked(probe, at, most)
-    losses = -recorded.logits.log_softmax(-1).gather(1, probe.targets.to(recorded.logits.device).unsqueeze(1))
+    scores = probe.scores_of(recorded.logits)
     found: dict[str, list[Floats]] = {}
     for t in asked:
-        for call, flow in zip(recorded.calls, recorded.errors(losses[t, 0]), strict=True):
+        for call, flow in zip(recorded.calls, recorded.errors(-scores[t]), strict=True):
             for layer in flow.layers:
                 norms = array(layer.errors["h"].double().flatten(1).norm(dim=1))
-                synced = len(norms) == len(probe.targets)
+                # from the last step that the loss depends on; where that is none, no error arrives at all
+                steps = np.flatnonzero(norms)
                 if layer.name.endswith("_reverse"):
-                    back = norms[t if synced else 0 :]
+                    back = norms[steps[0] if len(steps) else 0 :]
                 else:
-                    back = norms[: (t if synced else len(norms) - 1) + 1][::-1]
+                    back = norms[: steps[-1] + 1 if len(steps) else None][::-1]
                 found.setdefault(part_name(call, layer.name), []).append(back)
     means = {name: _mean_of_ragged(rows) for name, rows in found.items()}
     verdicts = tuple(judge(name, norms.tolist()) for name, norms in means.items())

@@ -44,13 +44,14 @@ class RecordedPass:
             A flow for each of `calls`: the gradients of the objective for all states, exact also where layers stand on
             each other, as what comes from the layers above arrives in a layer's output.
         """
-        outputs = [call.output for call in self.calls]
-        grads = torch.autograd.grad(objective, outputs, retain_graph=True, allow_unused=True)
+        wanted = [tensor for call in self.calls for tensor in (call.output, *call.final)]
+        grads = iter(torch.autograd.grad(objective, wanted, retain_graph=True, allow_unused=True))
         flows = []
-        for call, unfolding, grad in zip(self.calls, self.unfoldings, grads, strict=True):
+        for call, unfolding in zip(self.calls, self.unfoldings, strict=True):
+            grad = next(grads)
             arriving = torch.zeros_like(call.output) if grad is None else grad
             time_first = arriving.transpose(0, 1) if call.layer.batch_first else arriving
-            flows.append(unfolding.backward(time_first, shares))
+            flows.append(unfolding.backward(time_first, shares, tuple(next(grads) for _ in call.final)))
         return flows
 
 
@@ -64,12 +65,15 @@ def record(probe: Probe) -> RecordedPass:
         if not bool(parameter.isfinite().all()):
             raise ArgumentError(f"weights: {name} holds numbers that are not finite; nothing inside means anything")
     probe.network.eval()
-    with torch.enable_grad(), recording(probe.network) as calls:
+    with torch.enable_grad(), recording(probe.network) as found:
         logits = probe.logits()
+    # what the input layer is made of, such as a network that spells words, has steps of its own
+    inside = set(probe.input_layer.modules())
+    calls = [call for call in found if call.layer not in inside]
     if not calls:
         raise ArgumentError("network: this input passes no recurrent layer, so there is nothing to unfold")
     unfoldings = [Unfolding.of(call.layer, call.x, call.state, call.lengths) for call in calls]
-    return RecordedPass(probe, list(calls), unfoldings, logits)
+    return RecordedPass(probe, calls, unfoldings, logits)
 
 
 def part_name(call: RecordedCall, part: str) -> str:

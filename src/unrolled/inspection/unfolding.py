@@ -52,8 +52,9 @@ class UnfoldedNetwork:
         steps: what each step of the input is called (T).
         outputs: what each step of the output is called (S).
         layers: from the input upwards; of a network that runs a layer step by step, one entry a step.
-        likeliest: for each step of the output, the most probable classes with their probabilities.
-        losses: (S,), −ln p of each step's target, nats.
+        likeliest: for each step of the output, the most probable classes with their probabilities; of a forecast,
+            values.
+        losses: (S,), −ln p of each step's target, nats (of a forecast: minus its value).
         looked_at: the output steps whose losses are sent back, added up.
         parameters: name → shape of every parameter outside the recurrent layers (the textbook's V and c among them).
         note: what was left out of the input.
@@ -107,8 +108,7 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
     """
     recorded = record(probe)
     asked = steps_asked(probe, at if at is not None else range(len(probe.targets)), len(probe.targets))
-    log_probs = recorded.logits.log_softmax(-1)
-    losses = -log_probs.gather(1, probe.targets.to(log_probs.device).unsqueeze(1)).squeeze(1)
+    losses = -probe.scores_of(recorded.logits)
     flows = recorded.errors(losses[torch.tensor(asked, device=losses.device)].sum(), shares=True)
     layers = []
     for call, unfolding, flow in zip(recorded.calls, recorded.unfoldings, flows, strict=True):
@@ -130,7 +130,8 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
             )
     recurrent = {f"{call.name}.{n}" for call in recorded.calls for n, _ in call.layer.named_parameters()}
     others = {n: tuple(p.shape) for n, p in probe.network.named_parameters() if n not in recurrent}
-    top = log_probs.detach().exp().topk(min(likeliest, log_probs.shape[1]), -1)
+    said = recorded.logits.detach() if probe.values else recorded.logits.detach().softmax(-1)
+    top = said.topk(min(likeliest, said.shape[1]), -1)
     named = tuple(
         tuple((probe.classes(int(k)), float(p)) for p, k in zip(ps, ks, strict=True))
         for ps, ks in zip(top.values, top.indices, strict=True)

@@ -99,12 +99,15 @@ class Unfolding:
         """Every gate and state of each layer and direction by name, (T, B, size)."""
         return {name: tape.stacked() for name, (_, tape) in zip(self.names, self.parts, strict=True)}
 
-    def backward(self, doutput: Tensor, shares: bool = False) -> StackFlow:
+    def backward(
+        self, doutput: Tensor, shares: bool = False, dstate: tuple[Tensor | None, ...] | None = None
+    ) -> StackFlow:
         """Walk an error back through all layers.
 
         Args:
             doutput: (T, B, D·P), the gradient of something for `output`.
             shares: whether each step's share of every weight's gradient is wanted.
+            dstate: the gradient for each of the final states, (L·D, B, size), or None for those that none arrives at.
 
         Raises:
             ShapeError: doutput is shaped unlike the output.
@@ -123,9 +126,12 @@ class Unfolding:
                 for d, part in enumerate(flowing.chunk(directions, -1)):
                     at = index * directions + d
                     result, tape = self.parts[at]
-                    zeros = tuple(torch.zeros_like(s) for s in result.state)
+                    arriving = dstate or (None,) * len(result.state)
+                    final = tuple(
+                        torch.zeros_like(s) if d is None else d[at] for s, d in zip(result.state, arriving, strict=True)
+                    )
                     norms = _Shares(tape, blocks[at]) if shares else None
-                    back = bptt(layer.cell, tape, blocks[at], part, zeros, norms)
+                    back = bptt(layer.cell, tape, blocks[at], part, final, norms)
                     errors = dict(zip(layer.cell.state_names, back.errors, strict=True))
                     found.append(LayerFlow(self.names[at], errors, back.dx, back.dparams, norms.norms if norms else {}))
                 below = sum((flow.dx for flow in found), torch.zeros_like(found[0].dx))
@@ -162,6 +168,7 @@ class RecordedCall:
         layer: the layer.
         x, state, lengths: what it was given, outside the graph.
         output: what it returned, in the graph.
+        final: the final states it returned, (L·D, B, size) each, in the graph.
     """
 
     name: str
@@ -170,6 +177,7 @@ class RecordedCall:
     state: Any
     lengths: Tensor | None
     output: Tensor = field(repr=False)
+    final: tuple[Tensor, ...] = field(repr=False, default=())
 
 
 @contextmanager
@@ -200,10 +208,11 @@ def recording(network: nn.Module, retain: bool = False) -> Iterator[list[Recorde
             x, state, lengths = named.get("x", x), named.get("state", state), named.get("lengths", lengths)
             if not isinstance(x, Tensor) or x.dim() != 3 or not isinstance(module, Recurrent):
                 return
-            output = result[0]
-            if retain and output.requires_grad:
-                output.retain_grad()
-            found.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output))
+            output, final = result[0], result[1] if isinstance(result[1], tuple) else (result[1],)
+            for tensor in (output, *final) if retain else ():
+                if tensor.requires_grad:
+                    tensor.retain_grad()
+            found.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output, final))
 
         handles.append(layer.register_forward_hook(note, with_kwargs=True))
     try:

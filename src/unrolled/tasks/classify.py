@@ -37,8 +37,10 @@ from unrolled.tasks.classify_plan import (
 from unrolled.tasks.classify_predictions import AfterWord, Classification, ranked
 from unrolled.tasks.classify_scoring import SIDE_BY_SIDE, beginnings, log_probabilities
 from unrolled.tasks.classify_session import ClassifySession
-from unrolled.tasks.examples import ExampleOptions, ExampleTask, Material, Scored, read_json, write_json
+from unrolled.tasks.examples import ExampleOptions, ExampleTask, Material, Scored, on_device, read_json, write_json
 from unrolled.tasks.model import Model
+from unrolled.tasks.probes import last_steps, probe_labelled_text
+from unrolled.tasks.probing import Probe
 
 log = logging.getLogger("unrolled.tasks")
 
@@ -107,6 +109,7 @@ class Classify(ExampleTask):
             min_count=options.min_count or (MIN_COUNT if options.parts else 1),
             lowercase=options.lowercase,
             parts=options.parts,
+            pairs=options.votes,
             longest=options.longest,
             vectors=vectors,
         )
@@ -149,14 +152,22 @@ class Classify(ExampleTask):
             network.output.bias.copy_((counts / counts.sum()).clamp(min=1e-6).log())  # type: ignore[union-attr, operator]
 
     def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
-        """Texts side by side; while training rare words are read as unknown now and then."""
-        unknown = float(model.config.batching.get("unknown", 0.0))
-        return collated(examples, model.encoders.counts, unknown, draw)
+        """Texts side by side; while training rare words are read as unknown now and then, and texts perhaps twice."""
+        batching = model.config.batching
+        readings = int(batching.get("readings", 1)) if draw is not None else 1
+        return collated(examples * readings, model.encoders.counts, float(batching.get("unknown", 0.0)), draw)
 
     def score(self, network: nn.Module, data: dict[str, Tensor]) -> Scored:
-        """Cross entropy, nats a text."""
+        """Cross entropy, nats a text; while training with what two readings of a text differ by, if that counts.
+
+        Source: R-Drop, Liang et al. 2021, arXiv 2106.14448, equation 3.
+        """
+        logits = network(text_batch(data), data["lengths"])
         loss = CrossEntropy(smoothing=network.smoothing if network.training else 0.0)  # type: ignore[arg-type]
-        return Scored(*loss(network(text_batch(data), data["lengths"]), data["labels"]))
+        mean, total, count = loss(logits, data["labels"])
+        if network.training and network.consistency:
+            mean = mean + network.consistency * difference(logits)  # type: ignore[operator]
+        return Scored(mean, total, count)
 
     def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
         """Loss, accuracy and macro F1."""
@@ -307,6 +318,18 @@ class Classify(ExampleTask):
                     text, label, found[label], found, word_by_word(model, text) if chosen.words else ()
                 )
 
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """A text by its words, asked about its label."""
+        if not isinstance(given, str):
+            raise ArgumentError(f"input: the task 'classify' reads text, found {type(given).__name__}")
+        encoders: ClassifyEncoders = model.encoders
+        words = [word.text for word in encoders.words_of(given)]
+        if not words:
+            raise ArgumentError("input: a text of at least one word is needed to look into")
+        first, note = last_steps(len(words), limit, "words")
+        data = on_device(model.network, collated([encoders.encode(words[first:])], encoders.counts, 0.0, None))
+        return probe_labelled_text(model, words[first:], data, text_batch(data), note)
+
     def stream(self, model: Model) -> ClassifySession:
         """A session that says what it thinks after each word.
 
@@ -314,6 +337,12 @@ class Classify(ExampleTask):
             ArgumentError: the model reads from both ends.
         """
         return ClassifySession(model)
+
+
+def difference(logits: Tensor) -> Tensor:
+    """The mean of KL(p‖q) and KL(q‖p) between the first and the second reading of each text, (2B, K) → nats."""
+    p, q = logits.log_softmax(-1).chunk(2)
+    return ((p.exp() - q.exp()) * (p - q)).sum(-1).mean() / 2
 
 
 def word_by_word(model: Model, text: str) -> tuple[AfterWord, ...]:

@@ -37,9 +37,11 @@ from unrolled.tasks.forecast_plan import (
     plan_forecaster,
 )
 from unrolled.tasks.forecast_predictions import Forecast, sparkline
-from unrolled.tasks.forecast_scoring import SAMPLES, ModelWindows, Window, ahead, backtest, levels_of
+from unrolled.tasks.forecast_scoring import SAMPLES, ModelWindows, Window, ahead, backtest, levels_of, window_ahead
 from unrolled.tasks.forecast_session import ForecastSession, check_horizon, forecast_of
 from unrolled.tasks.model import Model
+from unrolled.tasks.probes import probe_series
+from unrolled.tasks.probing import Probe
 from unrolled.training import Batches, TrainingSettings
 
 #: development windows that are scored while training, evenly spread if there are more
@@ -354,6 +356,13 @@ class Forecasting(ExampleTask):
                     horizon = min(horizon, future)
                 drawn = ahead(model, series, horizon, samples=chosen.samples, seed=chosen.seed)
                 yield forecast_of(model, series, drawn, series.following(horizon)[:horizon])
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """A series by the segments of its past, asked about its forecast; of a table of several series the first."""
+        series = next(given_series(model, given, None))
+        model.encoders.check(series)
+        data, _ = window_ahead(model, series, check_horizon(model, None))
+        return probe_series(model, data)
 
     def stream(self, model: Model) -> ForecastSession:
         """A series in progress: push observations, ask for the forecast."""

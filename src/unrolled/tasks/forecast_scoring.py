@@ -197,6 +197,16 @@ def ahead(model: Model, series: Series, horizon: int, *, samples: int = SAMPLES,
     Raises:
         DataError: the series is too short, or what must be known of the future is not.
     """
+    data, scale = window_ahead(model, series, horizon)
+    return draw(model, data, scale, horizon, samples=samples, seed=seed)
+
+
+def window_ahead(model: Model, series: Series, horizon: int) -> tuple[dict[str, Tensor], Array]:
+    """The window from which what comes after a series is forecast, as `as_tensors` makes it, and its scale (1, 2).
+
+    Raises:
+        DataError: the series is too short, or what must be known of the future is not.
+    """
     network: Any = model.network
     encoders: SeriesEncoders = model.encoders
     require_context(series, network.context)
@@ -211,8 +221,7 @@ def ahead(model: Model, series: Series, horizon: int, *, samples: int = SAMPLES,
     around = np.concatenate([around, np.zeros((steps - horizon, known.shape[1]), np.float32)])
     arrays = WindowArrays(values[:, None], around[:, None], encoders.static_of(series)[None], np.zeros(1, np.int64))
     scale = window_scales(arrays, np.array([encoders.scale(series)]), network)
-    data = as_tensors(arrays, np.array([encoders.channel(series.name)]), scale, device)
-    return draw(model, data, scale, horizon, samples=samples, seed=seed)
+    return as_tensors(arrays, np.array([encoders.channel(series.name)]), scale, device), scale
 
 
 def require_context(series: Series, context: int) -> None:

@@ -30,6 +30,7 @@ class Probe:
         targets: (S,) int64, the class that each step of the output is asked about: the true one, or the predicted.
         axis: the axis of the input layer's output that is time.
         note: what was left out, e.g. by a window; empty if nothing was.
+        values: whether the outputs are values, which stand for themselves, and no logits.
     """
 
     network: nn.Module
@@ -41,6 +42,12 @@ class Probe:
     targets: Tensor
     axis: int = 0
     note: str = ""
+    values: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Of scores."""
+        return "units of the output" if self.values else "nats"
 
     def vectors(self) -> Tensor:
         """x_1 … x_T as the input layer yields them, usually (T, 1, I); outside the graph.
@@ -69,9 +76,13 @@ class Probe:
             return self.run()
 
     def scores(self, x: Tensor | None = None) -> Tensor:
-        """ln p of each output step's target, (S,) nats."""
-        log_probs = self.logits(x).log_softmax(-1)
-        return log_probs.gather(1, self.targets.to(log_probs.device).unsqueeze(1)).squeeze(1)
+        """What is asked about at each output step, (S,): ln p of the target, nats; or the value itself."""
+        return self.scores_of(self.logits(x))
+
+    def scores_of(self, logits: Tensor) -> Tensor:
+        """The same of logits (S, K) that are there already."""
+        scores = logits if self.values else logits.log_softmax(-1)
+        return scores.gather(1, self.targets.to(scores.device).unsqueeze(1)).squeeze(1)
 
     def asking(self, targets: Tensor) -> Probe:
         """The same probe, asked about other classes, (S,)."""

@@ -30,6 +30,8 @@ from unrolled.tasks.baselines import SoftmaxRegression
 from unrolled.tasks.examples import ExampleOptions, ExampleTask, Material, Scored, read_json, write_json
 from unrolled.tasks.image_inputs import check_decodable, load_baseline, pieces
 from unrolled.tasks.model import Model
+from unrolled.tasks.probes import probe_image
+from unrolled.tasks.probing import Probe
 from unrolled.tasks.recognize_plan import build_recognizer, plan_recognizer
 from unrolled.tasks.recognize_predictions import Recognition
 
@@ -285,6 +287,12 @@ class Recognize(ExampleTask):
                 ranked = {model.encoders.labels[k]: float(probs[k]) for k in order}
                 label = next(iter(ranked))
                 yield Recognition(str(picture.path), label, ranked[label], ranked, image)
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """An image by its rows or pixels, asked about its class."""
+        image = as_seen(picture_of(given).pixels(), model.encoders.format, True)
+        device = next(model.network.parameters()).device
+        return probe_image(model, torch.from_numpy(image[None]).to(device))
 
     def stream(self, model: Model) -> Any:
         """An image that comes row by row."""

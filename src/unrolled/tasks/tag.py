@@ -22,10 +22,12 @@ from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Evaluation, Plan, Progress
 from unrolled.tasks.baselines.lookup import PhraseLookup, WordLookup, lookup_from_json
-from unrolled.tasks.examples import ExampleTask, Material, Scored, read_json, write_json
+from unrolled.tasks.examples import ExampleTask, Material, Scored, on_device, read_json, write_json
 from unrolled.tasks.model import Model
+from unrolled.tasks.probes import last_steps, probe_tagged_text
+from unrolled.tasks.probing import Probe
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
-from unrolled.tasks.tag_decoding import EAGERNESS, Tagger, tagged_inputs
+from unrolled.tasks.tag_decoding import EAGER, EAGERNESS, ROUGHLY, Tagger, tagged_inputs, untagged
 from unrolled.tasks.tag_encoders import TagEncoders
 from unrolled.tasks.tag_plan import ReadingOptions, TagOptions, plan_tagger, tagging_network
 from unrolled.tasks.tag_predictions import Tagging
@@ -147,7 +149,7 @@ class Tag(ExampleTask):
             characters=rates.get("character_dropout", 0.0),
             alone=rates.get("alone", 0.0),
         )
-        return collated(examples, noise, model.encoders.first_rare, draw)
+        return collated(examples, noise, model.encoders.rare_from(rates.get("rare", 1)), draw)
 
     def score(self, network: nn.Module, data: dict[str, Tensor]) -> Scored:
         """−ln p of each sentence's labels, a token."""
@@ -158,9 +160,11 @@ class Tag(ExampleTask):
         return Scored(nats / max(count, 1), nats.detach(), count)
 
     def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
-        """Loss, and F1 of entities or the accuracy of labels."""
-        tagger = Tagger(model)
-        found = tagger.tag([dev[n] for n in range(len(dev))])
+        """Loss, and the accuracy of labels or the F1 of entities, found as eagerly as is best for it."""
+        tagger, texts = Tagger(model), [dev[n] for n in range(len(dev))]
+        if model.encoders.kind == "entities":
+            tagger.fit_eagerness(texts, ROUGHLY)
+        found = tagger.tag(texts)
         gold = [list(map(model.encoders.tag, targets)) for text in found for targets in text.targets]
         tags = [list(map(model.encoders.tag, labels)) for text in found for labels in text.labels]
         metrics = {"loss": sum(text.nats for text in found) / max(sum(text.counted for text in found), 1)}
@@ -175,8 +179,8 @@ class Tag(ExampleTask):
         if model.encoders.kind == "entities":
             dev = [material.dev[n] for n in range(len(material.dev))]
             sentence = "fitting how eagerly entities are found"
-            found = Tagger(model).fit_eagerness(dev, lambda done, of: progress(sentence, done, of))
-            model.fitted[EAGERNESS] = found
+            best = Tagger(model).fit_eagerness(dev, EAGER, lambda done: progress(sentence, done, len(EAGER)))
+            model.fitted[EAGERNESS] = best
 
     def check_fitted(self, fitted: Mapping[str, Any]) -> None:
         """It is a number of nats."""
@@ -258,6 +262,17 @@ class Tag(ExampleTask):
             raise ArgumentError("n_best: a model of independent labels has one reading; train with --output crf")
         for texts in tagged_inputs(inputs):
             yield from tagger.predict(texts, chosen.n_best)
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """A sentence by its words, asked about the label of each."""
+        [[(_, words)]] = tagged_inputs([given])
+        if not words:
+            raise ArgumentError("input: a sentence of at least one token is needed to look into")
+        first, note = last_steps(len(words), limit, "tokens")
+        shown = [word.text for word in words[first:]]
+        arrays = model.encoders.encode(untagged(shown, model.encoders))
+        data = on_device(model.network, collated([arrays], Noise(), model.encoders.first_rare, None))
+        return probe_tagged_text(model, shown, data, word_batch(data), note)
 
     def stream(self, model: Model) -> TagSession:
         """A session that labels tokens as they come.

@@ -32,6 +32,8 @@ from unrolled.tasks.base import Evaluation, Plan, Progress
 from unrolled.tasks.baselines.dictionary import fit_dictionary, translate_words
 from unrolled.tasks.examples import ExampleTask, Material, Scored, on_device, read_json, write_json
 from unrolled.tasks.model import Model
+from unrolled.tasks.probes import last_steps, probe_translation
+from unrolled.tasks.probing import Probe
 from unrolled.tasks.translate_options import EvaluateOptions, PredictOptions, SearchOptions, TranslateOptions
 from unrolled.tasks.translate_plan import TokenizerPair, build_translator, plan_translator, scale_for
 from unrolled.tasks.translations import Search, Translation, decode_ids, encode_text, search_all, translate_texts
@@ -271,6 +273,15 @@ class Translate(ExampleTask):
                 waiting = []
         if waiting:
             yield from translate_texts(_network(model), waiting, model.encoders, search)
+
+    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+        """A sentence and the model's translation of it, asked about each token of the translation."""
+        if not isinstance(given, str) or not given.strip():
+            raise ArgumentError("input: a sentence of at least one word is needed to look into")
+        source = encode_text(given.strip(), model.encoders.source)
+        first, note = last_steps(len(source), limit, "tokens")
+        [[best]] = search_all(_network(model), [source[first:]], model.encoders, Search(beam_size=1))
+        return probe_translation(model, source[first:], best.tokens, note)
 
     def stream(self, model: Model) -> Any:
         """A translation can't begin before its source has ended.

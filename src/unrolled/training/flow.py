@@ -73,7 +73,8 @@ class FlowMonitor:
                 sentence = self._note(verdict)
                 if sentence:
                     said.append(sentence)
-            call.output.grad = None
+            for tensor in (call.output, *call.final):
+                tensor.grad = None
         self.report = report or self.report
         return said
 
@@ -104,7 +105,8 @@ class FlowMonitor:
 def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAGS) -> dict[str, list[float]]:
     """‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, with t each sequence's last step, within one recurrent layer of a network.
 
-    The error at the last step is the one that the backward pass brought there; that of the other steps is left out.
+    The error at the last step is the one that the backward pass brought there, to the output or to the final state;
+    that of the other steps is left out.
     Walked back by hand through the stack as it is in evaluation, without dropout.
 
     Args:
@@ -138,11 +140,21 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
         only[at] = error[at]
         state = _entering(layer, x, call.state, chosen, ends - seen)
         part = part if time_first else part.transpose(0, 1)
-        for flow in Unfolding.of(layer, part, state).backward(only).layers:
+        dstate = tuple(_last_states(final.grad, chosen, layer.num_directions, reverse) for final in call.final)
+        for flow in Unfolding.of(layer, part, state).backward(only, dstate=dstate).layers:
             if flow.name.endswith("_reverse") == bool(reverse):
                 norms = flow.errors["h"].double().norm(dim=(1, 2))
                 found[flow.name] = (norms if reverse else norms.flip(0)).tolist()
     return dict(sorted(found.items()))
+
+
+def _last_states(grad: Tensor | None, chosen: Tensor, directions: int, direction: int) -> Tensor | None:
+    """The error that arrived at the final states of one direction, of some sequences; zero for the other direction."""
+    if grad is None:
+        return None
+    found = grad.index_select(1, chosen)
+    other = torch.arange(len(found), device=found.device) % directions != direction
+    return found.masked_fill(other.view(-1, 1, 1), 0)
 
 
 def _entering(layer: Recurrent, x: Tensor, state: Any, chosen: Tensor, firsts: Tensor) -> Any:

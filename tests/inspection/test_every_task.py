@@ -1,0 +1,165 @@
+"""Every task's models can be looked into: what comes back is exact, whatever the shape of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tasks import (
+    label_data,
+    test_caption,
+    test_classify,
+    test_forecast,
+    test_recognize,
+    test_tag,
+    test_transcribe,
+    test_translate,
+)
+from unrolled.errors import ArgumentError
+from unrolled.inspection import gradient_flow, occlusion, saliency, unfold_network
+from unrolled.inspection.recorded import record
+from unrolled.tasks import Model, task_names, translate
+
+#: task → a tiny model of it, hardly trained, and an input
+Made = tuple[Model, Any]
+
+
+def classify(folder: Path) -> Made:
+    (folder / "t.tsv").write_text(test_classify.reviews(24, 1))
+    return test_classify.learn(folder / "t.tsv", folder / "m", options={"num_layers": 2}), "the film was good and long"
+
+
+def tag(folder: Path) -> Made:
+    (folder / "t.txt").write_text(test_tag.conll(24, 1))
+    return test_tag.learn(folder / "t.txt", folder / "m"), "Anna lives in New York ."
+
+
+def translated(folder: Path) -> Made:
+    for name, seed in (("train", 1), ("dev", 2)):
+        test_translate.write(folder, name, test_translate.sentences(20, seed))
+    options = {"attention": "general"}
+    return test_translate.learn(folder, folder / "m", options=options), "ein Hund rennt."
+
+
+def recognize(folder: Path) -> Made:
+    for name, count, seed in (("train", 12, 1), ("dev", 6, 2)):
+        images, labels = test_recognize.bars(count, seed)
+        np.savez(folder / f"{name}.npz", images=images, labels=labels)
+    return test_recognize.learn(folder, folder / "m", "rows"), images[0]
+
+
+def caption(folder: Path) -> Made:
+    data = test_caption.make_scenes(folder / "scenes")
+    model = test_caption.learn(data, folder / "m", steps=3)
+    return model, str(data / "images" / "0.png")
+
+
+def label(folder: Path) -> Made:
+    for part, seeds in (("train", range(3)), ("dev", range(20, 22))):
+        (folder / part).mkdir()
+        for seed in seeds:
+            label_data.write_table(folder / part / f"{seed}.csv", seed, steps=30)
+    options = {"time_column": "seconds"}
+    model = label_data.learn(folder / "train", folder / "m", folder / "dev", options=options, epochs=1, sample_every=0)
+    return model, str(folder / "dev" / "20.csv")
+
+
+def transcribe(folder: Path) -> Made:
+    draw = np.random.default_rng(0)
+    rows = []
+    for n, words in enumerate((["do"], ["re"], ["do", "re"], ["re", "do"])):
+        test_transcribe.save(folder / f"{n}.wav", test_transcribe.spoken(words, draw))
+        rows.append((f"{n}.wav", " ".join(words)))
+    for name in ("train", "dev"):
+        test_transcribe.manifest(folder / f"{name}.jsonl", rows)
+    return test_transcribe.learn(folder, folder / "m"), str(folder / "2.wav")
+
+
+def forecast(folder: Path) -> Made:
+    (folder / "t.csv").write_text(test_forecast.wide())
+    return test_forecast.learn(folder / "t.csv", folder / "m", options={"method": "direct"}), str(folder / "t.csv")
+
+
+def generate(folder: Path) -> Made:
+    from unrolled.tasks import train
+
+    (folder / "t.txt").write_text("to be or not to be\n" * 40)
+    options = {"hidden_size": 12, "num_layers": 2, "tokens": "char", "window": 16}
+    return train("generate", folder / "t.txt", folder / "m", options=options, steps=2, sample_every=0), "not to be"
+
+
+MAKERS: dict[str, Callable[[Path], Made]] = {
+    "generate": generate,
+    "classify": classify,
+    "tag": tag,
+    "translate": translated,
+    "recognize": recognize,
+    "caption": caption,
+    "label": label,
+    "transcribe": transcribe,
+    "forecast": forecast,
+}
+
+
+def test_no_task_is_left_out() -> None:
+    assert set(MAKERS) == set(task_names())
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translate, "FIT_PAIRS", 2)
+    model, given = MAKERS[name](tmp_path)
+    probe = model.probe(given)
+    recorded = record(probe)
+    assert recorded.logits.shape[0] == len(probe.outputs) == len(probe.targets)
+    assert len(probe.vectors()) == len(probe.steps)
+    # the gradients of the weights, walked back by hand through every recurrent layer, are those of autograd
+    objective = -probe.scores_of(recorded.logits).sum()
+    flows = recorded.errors(objective)
+    layers = {id(call.layer): call.layer for call in recorded.calls}
+    for layer in layers.values():
+        parameters = dict(layer.named_parameters())
+        wanted = torch.autograd.grad(objective, list(parameters.values()), retain_graph=True)
+        expected = dict(zip(parameters, wanted, strict=True))
+        found: dict[str, torch.Tensor] = {}
+        for call, flow in zip(recorded.calls, flows, strict=True):
+            if call.layer is layer:
+                for part in flow.layers:
+                    for parameter, grad in part.dparams.items():
+                        full = f"{parameter}_{part.name}"
+                        found[full] = found[full] + grad if full in found else grad
+        for full, grad in expected.items():
+            scale = float(grad.abs().max()) or 1.0
+            torch.testing.assert_close(found[full] / scale, grad / scale, rtol=1e-3, atol=1e-4, msg=f"{name} {full}")
+    unfolded = unfold_network(probe)
+    assert unfolded.losses == pytest.approx(-probe.scores().detach().numpy(), rel=1e-4)
+    assert gradient_flow(probe, most=2).verdicts
+    values = saliency(probe).values
+    assert len(values) == len(probe.steps)
+    assert values.max() > 0
+    assert len(occlusion(probe).values) == len(probe.steps)
+
+
+def test_what_has_no_steps_says_how_to_get_them(tmp_path: Path) -> None:
+    for name, count, seed in (("train", 12, 1), ("dev", 6, 2)):
+        images, labels = test_recognize.bars(count, seed)
+        np.savez(tmp_path / f"{name}.npz", images=images, labels=labels)
+    whole = test_recognize.learn(tmp_path, tmp_path / "m", "image")
+    with pytest.raises(ArgumentError, match="sees an image as a whole; train with --reading rows"):
+        whole.probe(images[0])
+
+
+def test_a_long_text_is_cut_and_says_so(tmp_path: Path) -> None:
+    model, given = classify(tmp_path)
+    probe = model.probe(given, limit=2)
+    assert probe.steps == ("and", "long")
+    assert probe.note == "the first 4 words are left out"
+    with pytest.raises(ArgumentError, match="at least one word"):
+        model.probe("  ")
+    with pytest.raises(ArgumentError, match="reads text, found int"):
+        model.probe(3)
