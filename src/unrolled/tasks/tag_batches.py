@@ -23,7 +23,7 @@ class Noise(NamedTuple):
 
     Attributes:
         words: that a word is read as unknown.
-        rare: the same for words that occur once.
+        rare: the same for rare words.
         characters: that a character of a spelling is read as unknown.
         alone: that a text of several sentences is read sentence by sentence, without context.
     """
@@ -63,7 +63,7 @@ def collated(
     Args:
         texts: as the encoders made them.
         noise: applied if there is a generator.
-        first_rare: words from this number on occur once in the training data.
+        first_rare: words from this number on are rare.
         draw: None for texts that are only read.
 
     Returns:

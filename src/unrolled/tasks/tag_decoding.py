@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: the name under which a model keeps what is taken off the score of O, and the values that are tried, nats
 EAGERNESS = "eagerness"
 EAGER = tuple(n / 4 for n in range(-4, 21))
+#: the few that are tried while it trains
+ROUGHLY = (0.0, 0.5, 1.0, 1.5, 2.0)
 #: tokens and texts that are read side by side, at most
 TOKENS, TEXTS = 4000, 64
 
@@ -105,10 +107,18 @@ class Tagger:
             for readings in found
         ]
 
-    def fit_eagerness(self, texts: Sequence[Arrays], progress: Callable[[int, int], None]) -> float:
-        """What to take off the score of O, in nats, for the F1 of these texts to be best.
+    def fit_eagerness(
+        self, texts: Sequence[Arrays], values: Sequence[float], told: Callable[[int], None] | None = None
+    ) -> float:
+        """Take so much off the score of O that the F1 of these texts is best, and say how much that is, in nats.
 
         Where most entities are unlike those of the training data, the most probable reading leaves out most of them.
+
+        Args:
+            texts: with their right labels.
+            values: that are tried, in order, 0 among them. Of each the mean with its neighbours counts, since a single
+                one may be the best by chance.
+            told: how many have been tried.
         """
         parts, gold = [], []
         for chosen in _batches(texts):
@@ -118,15 +128,14 @@ class Tagger:
             columns = zip(data["targets"].t().tolist(), lengths.tolist(), strict=True)
             gold += [spans_of(map(self.encoders.tag, labels[:length])) for labels, length in columns]
         curve = []
-        for n, eagerness in enumerate(EAGER):
-            progress(n, len(EAGER))
-            self.eagerness = eagerness
+        for n, self.eagerness in enumerate(values):
             best = [one[0].labels for emissions, lengths in parts for one in self.best(emissions, lengths, 1)]
             curve.append(entity_scores(gold, [spans_of(map(self.encoders.tag, labels)) for labels in best]).overall.f1)
-        # the mean with its neighbours, as a single value may be the best by chance
-        smooth = [sum(curve[max(0, n - 1) : n + 2]) / len(curve[max(0, n - 1) : n + 2]) for n in range(len(curve))]
-        at = max(range(len(curve)), key=lambda n: (smooth[n], -abs(EAGER[n])))
-        self.eagerness = EAGER[at] if smooth[at] > smooth[EAGER.index(0.0)] else 0.0
+            if told is not None:
+                told(n + 1)
+        around = [curve[max(0, n - 1) : n + 2] for n in range(len(curve))]
+        smooth = [sum(part) / len(part) for part in around]
+        self.eagerness = max(values, key=lambda value: (smooth[values.index(value)], -abs(value)))
         return self.eagerness
 
     def predict(self, texts: Sequence[tuple[str, list[Word]]], n_best: int) -> list[Tagging]:

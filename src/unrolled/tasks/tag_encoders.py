@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ class TagEncoders:
         kind: what the labels are.
         labels: in the order of the network's outputs; of entities, O and four for each type.
         words: as they are looked up, most frequent first.
-        once: how many of these, the last ones, occurred once.
+        counts: how often each of these occurred.
         shapes, characters: most frequent first.
         vectors: published ones, or None.
     """
@@ -79,13 +80,14 @@ class TagEncoders:
         kind: Kind,
         labels: Sequence[str],
         words: Sequence[str],
-        once: int,
+        counts: Sequence[int],
         shapes: Sequence[str],
         characters: Sequence[str],
         vectors: WordVectors | None = None,
     ) -> None:
-        self.kind, self.labels, self.once, self.vectors = kind, list(labels), once, vectors
+        self.kind, self.labels, self.counts, self.vectors = kind, list(labels), list(counts), vectors
         self.words, self.shapes, self.characters = list(words), list(shapes), list(characters)
+        self._falling = [-count for count in self.counts]
         self._label = {label: n for n, label in enumerate(self.labels)}
         self._word, self._shape, self._character = (
             {entry: n for n, entry in enumerate(entries, RESERVED)}
@@ -114,9 +116,9 @@ class TagEncoders:
         else:
             names = sorted(labels)
         ranked = sorted(words, key=lambda word: (-words[word], word))
-        once = sum(count == 1 for count in words.values())
+        counts = [words[word] for word in ranked]
         kept = sorted((s for s, n in shapes.items() if n >= SHAPES_FROM), key=lambda s: (-shapes[s], s))
-        return cls(kind, names, ranked, once, kept, sorted(characters, key=lambda c: (-characters[c], c)), vectors)
+        return cls(kind, names, ranked, counts, kept, sorted(characters, key=lambda c: (-characters[c], c)), vectors)
 
     @property
     def types(self) -> list[str]:
@@ -134,7 +136,11 @@ class TagEncoders:
     @property
     def first_rare(self) -> int:
         """The number from which on words occurred once."""
-        return RESERVED + len(self.words) - self.once
+        return self.rare_from(1)
+
+    def rare_from(self, count: int) -> int:
+        """The number from which on words occurred `count` times or less often."""
+        return RESERVED + bisect_left(self._falling, -count)
 
     def knows(self, tag: str) -> bool:
         """Whether training saw a tag."""
@@ -215,7 +221,7 @@ class TagEncoders:
         content: dict[str, Any] = {
             "kind": self.kind,
             "labels": self.labels,
-            "once": self.once,
+            "counts": self.counts,
             "words": self.words,
             "shapes": self.shapes,
             "characters": self.characters,
@@ -236,12 +242,14 @@ class TagEncoders:
         content = read_json(path)
         lists = ("labels", "words", "shapes", "characters")
         whole = isinstance(content, dict) and all(_is_list(content.get(name)) for name in lists)
-        if not whole or content.get("kind") not in ("entities", "labels") or not isinstance(content.get("once"), int):
+        counts: Any = content.get("counts") if whole else None
+        are_counts = isinstance(counts, list) and all(isinstance(count, int) for count in counts)
+        if not are_counts or len(counts) != len(content["words"]) or content.get("kind") not in ("entities", "labels"):
             raise ModelError(f"{path}: corrupt, not the encoders of a tagger; restore it from a copy of the model")
         vectors = None
         if "vector_words" in content:
             vectors = _load_vectors(folder / VECTORS, content["vector_words"])
-        return cls(content["kind"], content["labels"], content["words"], content["once"], content["shapes"],
+        return cls(content["kind"], content["labels"], content["words"], counts, content["shapes"],
                    content["characters"], vectors)  # fmt: skip
 
 

@@ -24,6 +24,9 @@ from unrolled.tasks.tag_encoders import TagEncoders
 
 STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
+#: steps after which a tagger has learned what it can, and within how many passes over the data, whatever its size
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 6000, 15, 60
+
 Width = Annotated[int, Field(ge=0, le=65536)]
 Units = Annotated[int, Field(ge=1, le=65536)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -64,7 +67,8 @@ class TagOptions(ExampleOptions):
     input_dropout: Rate | None = Field(None, description="probability, on the words' vectors; one mask a sentence")
     recurrent_dropout: Rate | None = None
     word_dropout: Rate | None = Field(None, description="probability that a word is read as unknown")
-    rare_dropout: Rate | None = Field(None, description="the same for words that occur once")
+    rare: Annotated[int, Field(ge=0)] | None = Field(None, description="words that occur so often at most are rare")
+    rare_dropout: Rate | None = Field(None, description="probability that a rare word is read as unknown")
     character_dropout: Rate | None = Field(None, description="probability that a character is read as unknown")
     alone: Rate | None = Field(None, description="probability that a text is read without its context")
     format: Literal["auto", "columns", "jsonl"] = "auto"
@@ -185,7 +189,7 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
         examples,
         batch,
         training,
-        epochs=40,
+        epochs=max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS * batch / max(examples, 1)))),
         patience=8,
         optimiser="adamw",
         lr=2e-3,
@@ -200,6 +204,7 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
     batching = {
         "batch_size": batch,
         "word_dropout": _or(options.word_dropout, 0.05),
+        "rare": _or(options.rare, 1),
         "rare_dropout": _or(options.rare_dropout, 0.5),
         "character_dropout": _or(options.character_dropout, 0.0),
         "alone": _or(options.alone, 0.2),
