@@ -137,6 +137,9 @@ def test_tables(tmp_path: Path) -> None:
     plain = write(tmp_path / "deu.txt", [f"{g}\t{e}" for g, e in EXPECTED])
     assert found(plain) == EXPECTED
     assert read_pairs((plain,), Findings())[2].line == 3
+    assert found(plain, write(tmp_path / "more.txt", ["Vier\tFour"])) == [*EXPECTED, ("Vier", "Four")]
+    two = write(tmp_path / "t.de", ["Ein\tHund"]), write(tmp_path / "t.en", ["A\tdog"])
+    assert found(*two, format="lines") == [("Ein\tHund", "A\tdog")]
     named = write(tmp_path / "p.csv", ["id,target,source", *(f"{n},{e},{g}" for n, (g, e) in enumerate(EXPECTED))])
     assert found(named) == EXPECTED
     other = write(tmp_path / "q.csv", ["en,de", *(f'"{e}","{g}"' for g, e in EXPECTED)])

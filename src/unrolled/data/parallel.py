@@ -77,7 +77,7 @@ def read_pairs(
     sides = None if source is None or target is None else (source, target)
     binary = PARQUET if format in ("auto", "parquet") else ()
     sources = find_sources(paths, binary=binary)
-    kinds = [_kind(s, len(sources)) if format == "auto" else format for s in sources]
+    kinds = _kinds(sources) if format == "auto" else [format] * len(sources)
     pairs: list[Pair] = []
     aligned = [s for s, kind in zip(sources, kinds, strict=True) if kind == "lines"]
     if aligned:
@@ -104,17 +104,17 @@ def read_pairs(
     return pairs
 
 
-def _kind(source: Source, among: int) -> str:
-    """lines, tmx, or table."""
-    name = source.inner_name
-    if name.endswith(_TMX):
-        return "tmx"
-    if name.endswith(SUFFIXES):
-        return "table"
-    # alone it has no partner, so both sides must be in it
-    if among == 1 and b"\t" in source.head().split(b"\n", 1)[0]:
-        return "table"
-    return "lines"
+def _kinds(sources: list[Source]) -> list[str]:
+    """lines, tmx, or table, of each file."""
+    kinds = []
+    for source in sources:
+        name = source.inner_name
+        kinds.append("tmx" if name.endswith(_TMX) else "table" if name.endswith(SUFFIXES) else "lines")
+    plain = [s for s, kind in zip(sources, kinds, strict=True) if kind == "lines"]
+    # aligned files have a sentence a line; where every first line has two, each file holds both sides
+    if plain and all(b"\t" in source.head().split(b"\n", 1)[0].strip() for source in plain):
+        return ["table" if kind == "lines" else kind for kind in kinds]
+    return kinds
 
 
 def _partners(

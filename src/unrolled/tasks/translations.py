@@ -54,7 +54,7 @@ class Translation:
         source: the sentence.
         text: its translation.
         log_prob, score: as those of `Candidate`.
-        candidates: the n best, this one among them, best first.
+        candidates: the n best, this one among them, best first; fewer where several were of one text.
         source_tokens, target_tokens: what both were cut into, the end included.
         attention: for each token of the target the weights on those of the source, which sum to 1.
     """
@@ -167,7 +167,7 @@ def _search(
     sources: list[Ids], network: ManyToManyNetwork, tokenizers: TokenizerPair, search: Search
 ) -> list[list[Hypothesis]]:
     device = next(network.parameters()).device
-    decoding = network.decoding(padded(sources).long().to(device), lengths_of(sources))
+    decoding = network.decoding(padded(sources).long().to(device), lengths_of(sources).to(device))
     end = tokenizers.target.end_id
     start = torch.full((len(sources),), end, dtype=torch.int64, device=device)
     logits, state = decoding.step(start, decoding.start(len(sources)))
@@ -214,9 +214,8 @@ def attention_weights(
     """What each token of a target looked at, a matrix (T, S) for each pair."""
     device = next(network.parameters()).device
     read = [np.concatenate([[end], t[:-1]]) for t in targets]
-    _, weights = network.features(
-        padded(sources).long().to(device), lengths_of(sources), padded(read).long().to(device), lengths_of(read)
-    )
+    data = [padded(sources).long(), lengths_of(sources), padded(read).long(), lengths_of(read)]
+    _, weights = network.features(*(tensor.to(device) for tensor in data))
     return [weights[: len(t), b, : len(s)].cpu().numpy() for b, (s, t) in enumerate(zip(sources, targets, strict=True))]
 
 
@@ -235,16 +234,18 @@ def translate_texts(
         for row, matrix in zip(rows, attention_weights(network, *chosen, tokenizers.target.end_id), strict=True):
             weights[row] = matrix
     for place, n in enumerate(full):
-        candidates = tuple(
-            Candidate(decode_ids(h.tokens, tokenizers.target), h.log_prob, h.score) for h in found[place]
-        )
-        best = candidates[0]
+        candidates: dict[str, Candidate] = {}
+        for h in found[place]:
+            # one text may be cut into tokens in several ways: the best of them stands for it
+            text = decode_ids(h.tokens, tokenizers.target)
+            candidates.setdefault(text, Candidate(text, h.log_prob, h.score))
+        best = next(iter(candidates.values()))
         result[n] = Translation(
             texts[n],
             best.text,
             best.log_prob,
             best.score,
-            candidates,
+            tuple(candidates.values()),
             _tokens(sources[place], tokenizers.source),
             _tokens(targets[place], tokenizers.target),
             tuple(tuple(float(w) for w in row) for row in weights[place]),
