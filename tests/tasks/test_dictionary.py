@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import pytest
 
+from unrolled.tasks.baselines import dictionary
 from unrolled.tasks.baselines.dictionary import fit_dictionary, translate_words, words
 
 SOURCES = ["das Haus", "das Buch", "ein Buch", "das Haus ist klein.", "ein Haus"]
@@ -49,3 +50,10 @@ def test_it_finds_what_goes_with_what() -> None:
     assert translate_words("Das Haus, das Buch (ein Haus)!", found) == "Das house, the book (a house)!"
     assert fit_dictionary([], []) == {}
     assert translate_words("", found) == ""
+
+
+def test_it_looks_at_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dictionary, "CELLS", 8)
+    assert fit_dictionary(SOURCES, TARGETS) == fit_dictionary(SOURCES[:2], TARGETS[:2])
+    monkeypatch.setattr(dictionary, "WORDS", 1)
+    assert fit_dictionary(SOURCES, TARGETS) == {"das": "the", "ein": "a"}

@@ -18,8 +18,8 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _BEFORE = re.compile(r"\s+([.,;:!?)\]}»%])")
 _AFTER = re.compile(r"([(\[{«])\s+")
 
-#: pairs that the dictionary is made of, and words of a sentence that are looked at: enough, and bounded
-PAIRS, WORDS = 50_000, 60
+#: words of a sentence that are looked at, and pairs of words in all, which take 80 bytes each while it is fitted
+WORDS, CELLS = 60, 8_000_000
 
 
 def words(text: str) -> list[str]:
@@ -31,7 +31,7 @@ def fit_dictionary(sources: Sequence[str], targets: Sequence[str], rounds: int =
     """The most probable translation of every word of the sources.
 
     Args:
-        sources, targets: the pairs; those after the first `PAIRS` are not looked at.
+        sources, targets: the pairs, of which the first are looked at, up to `CELLS` pairs of words.
         rounds: of EM.
 
     Returns:
@@ -41,9 +41,12 @@ def fit_dictionary(sources: Sequence[str], targets: Sequence[str], rounds: int =
     rows: list[NDArray[np.int64]] = []
     columns: list[NDArray[np.int64]] = []
     slots: list[NDArray[np.int64]] = []
-    slot = 0
-    for source, target in zip(sources[:PAIRS], targets[:PAIRS], strict=True):
+    slot = cells_so_far = 0
+    for source, target in zip(sources, targets, strict=True):
         left, right = own.numbers(source), other.numbers(target)
+        cells_so_far += len(left) * len(right)
+        if cells_so_far > CELLS and slot:
+            break
         rows.append(np.tile(left, len(right)))
         columns.append(np.repeat(right, len(left)))
         # each occurrence of a target word shares out one count among the words of its source
