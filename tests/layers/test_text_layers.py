@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.texts import TextBatch, TextInputs
+from unrolled.layers.texts import TextBatch, TextInputs, WordVotes
 
 
 def batch(words: list[list[int]], parts: list[list[list[int]]], vectors: list[list[int]] | None = None) -> TextBatch:
@@ -15,7 +15,9 @@ def batch(words: list[list[int]], parts: list[list[list[int]]], vectors: list[li
     counts = [len(one) for row in parts for one in row]
     begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
     rows = vectors or [[0] * len(row) for row in words]
-    return TextBatch(torch.tensor(words), torch.tensor(flat), torch.from_numpy(begins), torch.tensor(rows))
+    pairs = [[(7 * n + t) % 9 for n in row] for t, row in enumerate(words)]
+    tables = [torch.tensor(table) for table in (words, rows, pairs)]
+    return TextBatch(tables[0], torch.tensor(flat), torch.from_numpy(begins), tables[1], tables[2])
 
 
 def test_the_parts_are_added_up() -> None:
@@ -44,7 +46,7 @@ def test_words_are_left_out_whole() -> None:
     with torch.no_grad():
         layer.words.weight.fill_(1.0)
     x = layer(TextBatch(torch.zeros(50, 20, dtype=torch.int64), torch.empty(0, dtype=torch.int64),
-                        torch.zeros(1000, dtype=torch.int64), torch.zeros(50, 20, dtype=torch.int64)))  # fmt: skip
+                        torch.zeros(1000, dtype=torch.int64), *torch.zeros(2, 50, 20, dtype=torch.int64)))  # fmt: skip
     assert set(x.sum(-1).unique().tolist()) == {0.0, 4.0}
     assert (x == 0).float().mean().item() == pytest.approx(0.4, abs=0.05)
     assert layer.eval()(batch([[1]], [[[]]])).tolist() == [[[1.0] * 4]]
@@ -57,3 +59,28 @@ def test_what_does_not_fit() -> None:
         layer(wrong)
     with pytest.raises(ArgumentError, match="word_dropout: expected a probability"):
         TextInputs(5, 3, word_dropout=1.0)
+
+
+def test_every_word_votes() -> None:
+    torch.manual_seed(0)
+    layer = WordVotes(5, 2, buckets=7, pairs=9).eval()
+    assert layer(batch([[1]], [[[3]]]), torch.tensor([1])).tolist() == [[0.0, 0.0]]
+    with torch.no_grad():
+        for parameter in (layer.words, layer.parts, layer.pairs):
+            parameter.normal_()  # type: ignore[union-attr]
+    given = batch([[1, 2], [4, 0], [3, 3]], [[[3, 6], [0]], [[1, 1], []], [[2], [5]]])
+    lengths = torch.tensor([2, 3])
+    a, b, c = layer.words, layer.pairs, layer.parts
+    first = a[1] + b[7] + (c[3] + c[6]) / 2 + a[4] + b[2] + c[1]  # type: ignore[index]
+    expected = 5.0 * first / 2**0.5
+    found = layer(given, lengths)
+    assert torch.allclose(found[0], expected)
+    assert torch.allclose(layer.running(given)[1, 0], expected)
+    state = layer.start(2)
+    for t in range(3):
+        begins = given.begins[2 * t : 2 * t + 2]
+        one = TextBatch(given.words[t], given.parts[begins[0] : [3, 5, 7][t]], begins - begins[0],
+                        given.vectors[t], given.pairs[t])  # fmt: skip
+        logits, state = layer.step(one, state)
+        assert torch.allclose(logits, layer.running(given)[t], atol=1e-6)
+    assert layer(given, torch.tensor([0, 3]))[0].tolist() == [0.0, 0.0]

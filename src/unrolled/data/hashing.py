@@ -26,6 +26,11 @@ def parts_of(word: str) -> list[str]:
     ] or [marked]
 
 
+def pair_number(first: str, second: str, buckets: int) -> int:
+    """Two neighbouring words as one number from 0 to below `buckets`."""
+    return zlib.crc32(f"{first} {second}".encode("utf-8", "surrogatepass")) % buckets
+
+
 def part_numbers(word: str, buckets: int) -> list[int]:
     """The parts of a word as numbers from 0 to below `buckets`; the same on every machine, and in every process.
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers.inputs import Embedding
+from unrolled.scan import valid_steps
 
 
 class TextBatch(NamedTuple):
@@ -31,12 +32,14 @@ class TextBatch(NamedTuple):
         parts: (P,) int64, the parts of all words, of one word after the other.
         begins: (T·B,) int64, where in `parts` those of each word begin; padding has none.
         vectors: as `words`, rows of the fixed vectors; 0 for a word without one.
+        pairs: as `words`, numbers of each word with the one before it.
     """
 
     words: Tensor
     parts: Tensor
     begins: Tensor
     vectors: Tensor
+    pairs: Tensor
 
 
 class TextInputs(nn.Module):
@@ -93,3 +96,70 @@ class TextInputs(nn.Module):
                 x = x * kept.unsqueeze(-1)
             x = F.dropout(x, self.dropout)
         return x
+
+
+class WordVotes(nn.Module):
+    """A linear model of a bag of words: each word, its parts and its pair with the word before it vote for classes.
+
+        logits = s / √T Σ_t (a[word_t] + b[pair_t] + mean c[parts of word_t])
+
+    Beside a recurrent network it takes over what needs no order (Wang & Manning 2012; fastText: Joulin et al. 2017,
+    arXiv 1607.01759). All weights begin at zero, so that at first the network speaks alone.
+
+    Args:
+        vocabulary_size: V.
+        classes: K.
+        buckets: how many numbers parts of words have; 0 reads none.
+        pairs: how many numbers pairs of words have; 0 reads none.
+        word_dropout: probability that a word does not vote, each occurrence on its own.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, classes: int, *, buckets: int = 0, pairs: int = 0, word_dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not 0 <= word_dropout < 1:
+            raise ArgumentError(f"word_dropout: expected a probability from 0 to below 1, found {word_dropout}")
+        self.classes, self.word_dropout = classes, word_dropout
+        self.words = nn.Parameter(torch.zeros(vocabulary_size, classes))
+        self.parts = nn.Parameter(torch.zeros(buckets, classes)) if buckets else None
+        self.pairs = nn.Parameter(torch.zeros(pairs, classes)) if pairs else None
+        # Adam moves every weight by about the learning rate a step: the scale lets votes count within a few epochs
+        self.scale = nn.Parameter(torch.tensor(5.0))
+
+    def votes(self, batch: TextBatch) -> Tensor:
+        """What each word votes, before the scale: (T, B, K), or (B, K) for one step."""
+        votes = F.embedding(batch.words, self.words)
+        if self.parts is not None:
+            votes = votes + F.embedding_bag(batch.parts, self.parts, batch.begins, mode="mean").view(votes.shape)
+        if self.pairs is not None:
+            votes = votes + F.embedding(batch.pairs, self.pairs)
+        return votes
+
+    def forward(self, batch: TextBatch, lengths: Tensor | None = None) -> Tensor:
+        """Logits (B, K); zeros for a text of no words."""
+        votes = self.votes(batch)
+        if lengths is None:
+            lengths = torch.full((votes.shape[1],), votes.shape[0], dtype=torch.int64)
+        lengths = lengths.to(votes.device)
+        counted = valid_steps(lengths, votes.shape[0], votes.shape[1]).to(votes.dtype)
+        if self.training and self.word_dropout:
+            kept = torch.empty_like(counted).bernoulli_(1 - self.word_dropout).div_(1 - self.word_dropout)
+            counted = counted * kept
+        total = (votes * counted.unsqueeze(-1)).sum(0)
+        result: Tensor = self.scale * total / lengths.clamp(min=1).to(votes.dtype).sqrt().unsqueeze(-1)
+        return result
+
+    def running(self, batch: TextBatch) -> Tensor:
+        """The logits of every beginning of a text, as if it ended there, (T, B, K)."""
+        counts = torch.arange(1, len(batch.words) + 1, dtype=self.words.dtype, device=self.words.device)
+        return self.scale * self.votes(batch).cumsum(0) / counts.sqrt().view(-1, 1, 1)
+
+    def start(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """The sum of the votes so far, and how many voted."""
+        return self.words.new_zeros(batch_size, self.classes).detach(), self.words.new_zeros(batch_size, 1).detach()
+
+    def step(self, batch: TextBatch, carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One more word: the logits that `forward` yields for the words so far."""
+        total, count = carried[0] + self.votes(batch), carried[1] + 1
+        return self.scale * total / count.sqrt(), (total, count)

@@ -1,6 +1,7 @@
 """Many-to-one: one output for a whole sequence.
 
     x_1 … x_T ─ input layer ─▶ hidden layers ─ pooling ─▶ one vector ─ output layer ─▶ logits
+          └───── beside: a linear model of the same x, where there is one ─────────────▶ +
 
 Letters: T time, B batch, K output classes, D directions, P width of h.
 """
@@ -29,19 +30,29 @@ class ManyToOneNetwork(nn.Module):
         pooling: one vector out of all steps.
         output: an output layer: from (…, pooling.output_size) to (…, K) logits.
         dropout: on the hidden layers' output (variational if the stack is) and on the pooled vector.
+        beside: a module whose logits are added, from the same x: a wide model beside the deep one (Cheng et al. 2016,
+            arXiv 1606.07792). Called as `beside(x, lengths)`, and for streams with `start` and `step` as a pooling is.
 
     Raises:
         ArgumentError: if the layers do not fit each other.
     """
 
     def __init__(
-        self, inputs: nn.Module, hidden: Recurrent, pooling: Pooling, output: nn.Module, *, dropout: float = 0.0
+        self,
+        inputs: nn.Module,
+        hidden: Recurrent,
+        pooling: Pooling,
+        output: nn.Module,
+        *,
+        dropout: float = 0.0,
+        beside: nn.Module | None = None,
     ) -> None:
         super().__init__()
         check_layers(inputs, hidden, dropout)
         if pooling.size != hidden.output_size:
             raise ArgumentError(f"pooling: reads vectors of {pooling.size}, hidden yields {hidden.output_size}")
         self.inputs, self.hidden, self.pooling, self.output, self.dropout = inputs, hidden, pooling, output, dropout
+        self.beside = beside
 
     def forward(self, x: Any, lengths: Tensor | None = None) -> Tensor:
         """Logits (B, K).
@@ -51,7 +62,7 @@ class ManyToOneNetwork(nn.Module):
             lengths: (B,) valid steps; a row of none is judged by the output layer's bias alone.
         """
         logits: Tensor = self.output(self.pooled(self.features(x, lengths), lengths))
-        return logits
+        return logits if self.beside is None else logits + self.beside(x, lengths)
 
     def features(self, x: Any, lengths: Tensor | None = None) -> Tensor:
         """The hidden layers' output that is pooled, (T, B, D·P)."""
@@ -84,7 +95,9 @@ class ManyToOneNetwork(nn.Module):
         if not self.is_causal:
             raise ArgumentError("start: a bidirectional network reads the future and can't be streamed; use forward")
         like = next(self.hidden.parameters()).detach()
-        return initial_state(self.hidden, batch_size), self.pooling.start(like.new_zeros(batch_size, self.pooling.size))
+        pooled = self.pooling.start(like.new_zeros(batch_size, self.pooling.size))
+        votes = None if self.beside is None else self.beside.start(batch_size)  # type: ignore[operator]
+        return initial_state(self.hidden, batch_size), pooled, votes
 
     def step(self, x: Any, state: Any) -> tuple[Tensor, Any]:
         """One step without a graph: the logits (B, K) that `forward` yields for the steps so far, and the new state.
@@ -95,5 +108,9 @@ class ManyToOneNetwork(nn.Module):
         """
         with torch.no_grad():
             h, hidden = self.hidden.step(self.inputs(x), state[0])
-            vector, carried = self.pooling.step(h, state[1])
-            return self.output(vector), (hidden, carried)
+            vector, pooled = self.pooling.step(h, state[1])
+            logits: Tensor = self.output(vector)
+            if self.beside is None:
+                return logits, (hidden, pooled, None)
+            more, votes = self.beside.step(x, state[2])  # type: ignore[operator]
+            return logits + more, (hidden, pooled, votes)

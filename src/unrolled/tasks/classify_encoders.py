@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import Arrays, lengths_of, padded
-from unrolled.data.hashing import part_numbers, parts_of
+from unrolled.data.hashing import pair_number, part_numbers, parts_of
 from unrolled.data.labelled import LabelledText
 from unrolled.data.vectors import WordVectors, load_vectors, save_vectors
 from unrolled.data.words import Word, split_words
@@ -27,8 +28,8 @@ from unrolled.tasks.examples import read_json, write_json
 ENCODERS, LABELS, VECTORS = "encoders.json", "labels.json", "vectors.safetensors"
 #: the first entry of the vocabulary: a word that is not in it
 UNKNOWN = 0
-#: numbers of parts of words, at least and at most
-FEWEST_BUCKETS, MOST_BUCKETS = 1 << 10, 1 << 15
+#: numbers of parts of words and of pairs of words, at least, and of each at most
+FEWEST, MOST_BUCKETS, MOST_PAIRS = 1 << 10, 1 << 15, 1 << 18
 #: a longer word is no word: its beginning is read
 LONGEST_WORD = 48
 
@@ -42,6 +43,7 @@ class ClassifyEncoders:
         counts: how often each does.
         lowercase: whether texts are read in lower case.
         buckets: how many numbers parts of words have; 0 reads none.
+        pairs: how many numbers pairs of words have; 0 reads none.
         longest: words of a text that are read; of a longer one the first and the last half of so many.
         vectors: published ones, or None.
     """
@@ -54,12 +56,13 @@ class ClassifyEncoders:
         *,
         lowercase: bool = True,
         buckets: int = 0,
+        pairs: int = 0,
         longest: int = 1000,
         vectors: WordVectors | None = None,
     ) -> None:
         self.labels, self.words, self.lowercase = tuple(labels), list(words), lowercase
         self.counts = np.array([0, *counts], dtype=np.int64)
-        self.buckets, self.longest, self.vectors = buckets, longest, vectors
+        self.buckets, self.pairs, self.longest, self.vectors = buckets, pairs, longest, vectors
         self._label = {label: n for n, label in enumerate(self.labels)}
         self._word = {word: n for n, word in enumerate(self.words, 1)}
         self._vector = {word: n for n, word in enumerate(vectors.words, 1)} if vectors is not None else {}
@@ -74,6 +77,7 @@ class ClassifyEncoders:
         min_count: int,
         lowercase: bool = True,
         parts: bool = True,
+        pairs: bool = True,
         longest: int = 1000,
         vectors: WordVectors | None = None,
     ) -> ClassifyEncoders:
@@ -81,26 +85,32 @@ class ClassifyEncoders:
 
         Args:
             min_count: a word that occurs less often is unknown, and read by its parts alone.
-            parts: whether parts of words are read.
+            parts, pairs: whether parts of words, and pairs of words, are read.
             lowercase, longest, vectors: as for the class.
         """
         words: Counter[str] = Counter()
         labels: set[str] = set()
+        neighbours: set[tuple[str, str]] = set()
         probe = cls((), (), (), lowercase=lowercase)
         for text in texts:
             labels.add(text.label)
-            words.update(probe.form(word.text) for word in split_words(text.text))
+            forms = [probe.form(word.text) for word in split_words(text.text)]
+            words.update(forms)
+            if pairs and len(neighbours) < MOST_PAIRS:
+                neighbours.update(itertools.pairwise(forms))
         ranked = sorted((w for w, n in words.items() if n >= min_count), key=lambda word: (-words[word], word))
         buckets = 0
         if parts:
             distinct = len({part for word in words for part in parts_of(word)})
-            buckets = min(max(1 << (distinct - 1).bit_length(), FEWEST_BUCKETS), MOST_BUCKETS)
+            buckets = _power_of_two(distinct, MOST_BUCKETS)
         return cls(
             sorted(labels, key=in_order),
             ranked,
             [words[word] for word in ranked],
             lowercase=lowercase,
             buckets=buckets,
+            # a number takes a weight for each label
+            pairs=_power_of_two(len(neighbours), MOST_PAIRS >> (len(labels) - 1).bit_length() - 1) if pairs else 0,
             longest=longest,
             vectors=vectors,
         )
@@ -122,18 +132,25 @@ class ClassifyEncoders:
         """The class number of a label; None for one that training never saw."""
         return self._label.get(label)
 
-    def encode(self, words: Sequence[str], label: str | None = None) -> Arrays:
+    def encode(self, words: Sequence[str], label: str | None = None, before: str = "") -> Arrays:
         """Words as numbers.
 
+        Args:
+            words: of a text.
+            label: its label.
+            before: the word before the first, for a text that comes in pieces.
+
         Returns:
-            `words` and `vectors` (T,), `parts` (P,) of all of them in a row, `spans` (T,): how many each has; `label`
-            (1,), the ignored target for one that is not known.
+            `words`, `pairs` and `vectors` (T,), `parts` (P,) of all of them in a row, `spans` (T,): how many each has;
+            `label` (1,), the ignored target for one that is not known.
         """
         forms = [self.form(word) for word in words]
         parts = [self._parts(form) for form in forms]
         number = None if label is None else self.number_of(label)
+        neighbours = zip([self.form(before), *forms], forms, strict=False)
         return {
             "words": np.array([self._word.get(form, UNKNOWN) for form in forms], dtype=np.int32),
+            "pairs": np.array([pair_number(*n, self.pairs) if self.pairs else 0 for n in neighbours], dtype=np.int32),
             "vectors": np.array([self._vector_of(word) for word in words], dtype=np.int32),
             "parts": np.array([n for one in parts for n in one], dtype=np.int32),
             "spans": np.array([len(one) for one in parts], dtype=np.int32),
@@ -158,6 +175,7 @@ class ClassifyEncoders:
         content: dict[str, Any] = {
             "lowercase": self.lowercase,
             "buckets": self.buckets,
+            "pairs": self.pairs,
             "longest": self.longest,
             "words": self.words,
             "counts": self.counts[1:].tolist(),
@@ -185,8 +203,9 @@ class ClassifyEncoders:
             and _are(content.get("counts"), int)
             and len(content["counts"]) == len(content["words"])
             and isinstance(content.get("lowercase"), bool)
-            and _are([content.get("buckets"), content.get("longest")], int)
+            and _are([content.get("buckets"), content.get("pairs"), content.get("longest")], int)
             and 0 <= content["buckets"] <= MOST_BUCKETS
+            and 0 <= content["pairs"] <= MOST_PAIRS
             and content["longest"] > 0
         )
         if not is_whole:
@@ -200,6 +219,7 @@ class ClassifyEncoders:
             content["counts"],
             lowercase=content["lowercase"],
             buckets=content["buckets"],
+            pairs=content["pairs"],
             longest=content["longest"],
             vectors=vectors,
         )
@@ -229,6 +249,7 @@ def collated(
     return {
         "words": table,
         "vectors": padded([text["vectors"].astype(np.int64) for text in texts]),
+        "pairs": padded([text["pairs"].astype(np.int64) for text in texts]),
         "parts": _in_steps(texts),
         "begins": torch.cat([ends.new_zeros(1), ends[:-1]]) if len(ends) else ends,
         "lengths": lengths_of(words),
@@ -247,6 +268,11 @@ def _in_steps(texts: Sequence[Arrays]) -> Tensor:
                 by_step[step].append(parts)
     flat = [parts for step in by_step for parts in step]
     return torch.from_numpy(np.concatenate(flat).astype(np.int64) if flat else np.empty(0, dtype=np.int64))
+
+
+def _power_of_two(distinct: int, most: int) -> int:
+    """So many numbers that few of them are shared, within bounds."""
+    return min(max(1 << max(distinct - 1, 1).bit_length(), FEWEST), most)
 
 
 def text_batch(data: dict[str, Tensor]) -> TextBatch:

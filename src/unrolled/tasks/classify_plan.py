@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent, make_pooling
-from unrolled.layers.texts import TextInputs
+from unrolled.layers.texts import TextInputs, WordVotes
 from unrolled.networks import ManyToOneNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan
@@ -57,6 +57,7 @@ class ClassifyOptions(ExampleOptions):
     )
     embedding_size: Units | None = None
     parts: bool = Field(True, description="read parts of words too, 3 to 5 characters each")
+    votes: bool = Field(True, description="a linear model of words, their parts and pairs beside the network")
     vectors: str | None = Field(None, description="a file of word vectors, a word and its numbers a line")
     lowercase: bool = Field(True, description="read texts in lower case")
     min_count: Annotated[int, Field(ge=1)] | None = Field(None, description="a word that occurs less often is unknown")
@@ -70,6 +71,9 @@ class ClassifyOptions(ExampleOptions):
         None, description="u: a word seen n times is read as unknown with probability u/(u+n)"
     )
     smoothing: Rate | None = Field(None, description="label smoothing")
+    consistency: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="weight of the difference between two readings of a text, words and units left out anew"
+    )
     format: Form = "auto"
     text_column: str | None = Field(None, description="of a table, by name or number from 1 [found out]")
     label_column: str | None = Field(None, description="of a table, by name or number from 1 [found out]")
@@ -103,7 +107,9 @@ class ClassifyNetworkSettings(Settings):
     cell: Cell = "lstm"
     vocabulary_size: int
     buckets: int
+    pairs: int
     labels: int
+    votes: bool
     embedding_size: Units
     hidden_size: Units
     num_layers: Annotated[int, Field(ge=1, le=64)]
@@ -113,12 +119,14 @@ class ClassifyNetworkSettings(Settings):
     word_dropout: Rate = 0.0
     dropout: Rate = 0.0
     smoothing: Rate = 0.0
+    consistency: Annotated[float, Field(ge=0)] = 0.0
 
 
 class ClassifyNetwork(ManyToOneNetwork):
-    """Many-to-one over texts, with the smoothing of its loss."""
+    """Many-to-one over texts, with what its loss needs to know."""
 
     smoothing: float = 0.0
+    consistency: float = 0.0
 
 
 def classify_network(network: Mapping[str, Any], encoders: ClassifyEncoders) -> ClassifyNetwork:
@@ -132,6 +140,7 @@ def classify_network(network: Mapping[str, Any], encoders: ClassifyEncoders) -> 
         sizes = {
             "vocabulary_size": len(encoders.words) + 1,
             "buckets": encoders.buckets,
+            "pairs": encoders.pairs,
             "labels": len(encoders.labels),
         }
         for name, size in sizes.items():
@@ -159,10 +168,18 @@ def _built(chosen: ClassifyNetworkSettings, encoders: ClassifyEncoders) -> Class
         dropout=chosen.dropout if chosen.num_layers > 1 else 0.0,
     )
     pooling = make_pooling(chosen.pooling, hidden.output_size, hidden.num_directions)
-    network = ClassifyNetwork(
-        inputs, hidden, pooling, LinearOutput(pooling.output_size, chosen.labels), dropout=chosen.dropout
-    )
-    network.smoothing = chosen.smoothing
+    votes = None
+    if chosen.votes:
+        votes = WordVotes(
+            chosen.vocabulary_size,
+            chosen.labels,
+            buckets=chosen.buckets,
+            pairs=chosen.pairs,
+            word_dropout=chosen.word_dropout,
+        )
+    output = LinearOutput(pooling.output_size, chosen.labels)
+    network = ClassifyNetwork(inputs, hidden, pooling, output, dropout=chosen.dropout, beside=votes)
+    network.smoothing, network.consistency = chosen.smoothing, chosen.consistency
     return network
 
 
@@ -182,7 +199,9 @@ def plan_classifier(material: Material, options: ClassifyOptions, training: Mapp
         cell=options.cell,
         vocabulary_size=len(encoders.words) + 1,
         buckets=encoders.buckets,
+        pairs=encoders.pairs,
         labels=len(encoders.labels),
+        votes=options.votes,
         embedding_size=size,
         hidden_size=hidden,
         num_layers=options.num_layers or 1,
@@ -192,6 +211,7 @@ def plan_classifier(material: Material, options: ClassifyOptions, training: Mapp
         word_dropout=chosen("word_dropout", 0.1, 0.05),
         dropout=chosen("dropout", 0.5, 0.3),
         smoothing=chosen("smoothing", 0.1, 0.05),
+        consistency=chosen("consistency", 1.0, 0.0),
     )
     # as many words a batch whether texts are sentences or documents
     mean = max(1.0, words / max(texts, 1))
@@ -217,4 +237,5 @@ def plan_classifier(material: Material, options: ClassifyOptions, training: Mapp
         f"{direction}{options.cell.upper()} of {hidden} units, words of {size}: {texts:,} texts of {mean:.0f} words",
         f"batches of {batch} texts, at most {settings.epochs or '…'} passes",
     ]
-    return Plan(network.model_dump(), settings, {"batch_size": batch, "unknown": unknown}, reasons)
+    batching = {"batch_size": batch, "unknown": unknown, "readings": 2 if network.consistency else 1}
+    return Plan(network.model_dump(), settings, batching, reasons)

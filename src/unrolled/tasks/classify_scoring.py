@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import Arrays, sorted_batches
+from unrolled.layers import Pooling
 from unrolled.tasks.classify_encoders import ClassifyEncoders, collated, text_batch
 from unrolled.tasks.examples import on_device
 
@@ -86,10 +87,18 @@ def beginnings(model: Model, words: Sequence[str]) -> NDArray[np.float64]:
     if not network.is_causal:
         return log_probabilities(model, [encoders.encode(words[:end]) for end in range(1, len(words) + 1)])
     with torch.no_grad():
-        data = on_device(network, collated([encoders.encode(words)], encoders.counts, 0.0, None))
-        steps: Tensor = network.features(text_batch(data))
-        carried, vectors = network.pooling.start(steps[0]), []
-        for h in steps:
-            vector, carried = network.pooling.step(h, carried)
-            vectors.append(vector)
-        return as_log_probabilities(network.output(torch.cat(vectors)), temperature_of(model))
+        batch = text_batch(on_device(network, collated([encoders.encode(words)], encoders.counts, 0.0, None)))
+        vectors = _running(network.pooling, network.features(batch))
+        logits: Tensor = network.output(vectors)
+        if network.beside is not None:
+            logits = logits + network.beside.running(batch)[:, 0]
+        return as_log_probabilities(logits, temperature_of(model))
+
+
+def _running(pooling: Pooling, steps: Tensor) -> Tensor:
+    """One text's steps (T, 1, W), each beginning pooled: (T, output_size)."""
+    carried, vectors = pooling.start(steps[0]), []
+    for h in steps:
+        vector, carried = pooling.step(h, carried)
+        vectors.append(vector)
+    return torch.cat(vectors)

@@ -52,7 +52,7 @@ class ClassifySession:
     def reset(self) -> ClassifySession:
         """Begin a new text."""
         self._state: Any = self._network.start(1)
-        self._pending, self._characters, self._position = "", 0, 0
+        self._pending, self._before, self._characters, self._position = "", "", 0, 0
         self._last: list[float] | None = None
         return self
 
@@ -102,10 +102,12 @@ class ClassifySession:
         return found
 
     def _read(self, word: Word) -> AfterWord:
-        data = collated([self._encoders.encode([word.text])], self._encoders.counts, 0.0, None)
+        encoded = self._encoders.encode([word.text], before=self._before)
+        self._before = word.text
+        data = collated([encoded], self._encoders.counts, 0.0, None)
         batch = text_batch(on_device(self._network, data))
         # one step of one row: (1, 1) → (1,)
-        step = batch._replace(words=batch.words[0], vectors=batch.vectors[0])
+        step = batch._replace(words=batch.words[0], vectors=batch.vectors[0], pairs=batch.pairs[0])
         logits, self._state = self._network.step(step, self._state)
         self._last = self._probabilities(logits)
         self._position += 1
@@ -116,7 +118,7 @@ class ClassifySession:
     @property
     def state(self) -> StreamState:
         """The stream so far, to be saved; bound to this model."""
-        extra = {"pending": self._pending, "characters": self._characters, "last": self._last}
+        extra = {"pending": self._pending, "characters": self._characters, "last": self._last, "before": self._before}
         return StreamState(self._state, self._position, self._model.fingerprint, extra)
 
     def save(self, path: str | Path) -> None:
@@ -135,4 +137,5 @@ class ClassifySession:
             raise StateError(f"{path}: the saved state is damaged: {last!r}")
         self._state, self._position, self._last = saved.tensors, saved.position, last
         self._pending, self._characters = str(saved.extra.get("pending", "")), int(saved.extra.get("characters", 0))
+        self._before = str(saved.extra.get("before", ""))
         return self
