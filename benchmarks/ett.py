@@ -18,6 +18,8 @@ from unrolled.data.tables import read_table
 from unrolled.tasks import load, train
 
 TRAIN, DEV, TEST = 8640, 2880, 2880
+#: a long horizon takes a step of the network for each of its segments, and its windows repeat each other
+EPOCHS = {96: 5, 192: 5, 336: 4, 720: 3}
 GOALS = {96: 0.37, 192: 0.41, 336: 0.445, 720: 0.45}
 PUBLISHED = {
     96: {"SegRNN (Lin et al. 2023), look-back 96": 0.368},
@@ -43,14 +45,14 @@ def rows(data: Path, path: Path, count: int) -> Path:
 
 def main() -> None:
     """Train, forecast every window, write the result."""
-    parser = arguments(__doc__ or "")
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--horizon", type=int, default=96, choices=sorted(GOALS))
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--segment", type=int, default=48)
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch-size", type=int, default=1024)
-    parser.add_argument("--epochs", type=float, default=12)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--epochs", type=float, default=None, help="by default as the horizon wants")
     parser.add_argument("--loss", default="mae")
     parser.add_argument("--normalise", default="last")
     parser.add_argument("--weight-decay", type=float, default=1e-3)
@@ -75,7 +77,7 @@ def main() -> None:
             "calendar": args.calendar,
         }
         settings: dict[str, Any] = {"lr": args.lr, "weight_decay": args.weight_decay, "seed": args.seed}
-        settings |= {"minutes": args.minutes} if args.minutes else {"epochs": args.epochs}
+        settings |= {"minutes": args.minutes} if args.minutes else {"epochs": args.epochs or EPOCHS[args.horizon]}
         train("forecast", path, folder, resume=args.resume, overwrite=not args.resume, options=options, **settings)
     model = load(folder)
     if args.split == "dev":
