@@ -68,19 +68,23 @@ def test_every_word_votes() -> None:
     with torch.no_grad():
         for parameter in (layer.words, layer.parts, layer.pairs):
             parameter.normal_()  # type: ignore[union-attr]
+        for idf in (layer.idf_words, layer.idf_pairs, layer.idf_parts):
+            idf.uniform_(1, 3)
     given = batch([[1, 2], [4, 0], [3, 3]], [[[3, 6], [0]], [[1, 1], []], [[2], [5]]])
     lengths = torch.tensor([2, 3])
-    a, b, c = layer.words, layer.pairs, layer.parts
-    first = a[1] + b[7] + (c[3] + c[6]) / 2 + a[4] + b[2] + c[1]  # type: ignore[index]
-    expected = 5.0 * first / 2**0.5
+    features = [(layer.words, layer.idf_words, 1), (layer.pairs, layer.idf_pairs, 7), (layer.parts, layer.idf_parts, 3),
+                (layer.parts, layer.idf_parts, 6), (layer.words, layer.idf_words, 4),
+                (layer.pairs, layer.idf_pairs, (7 * 4 + 1) % 9), *[(layer.parts, layer.idf_parts, 1)] * 2]  # fmt: skip
+    total = sum(idf[n] * weight[n] for weight, idf, n in features)  # type: ignore[index]
+    expected = 3.0 * total / sum(idf[n] ** 2 for _, idf, n in features) ** 0.5
     found = layer(given, lengths)
-    assert torch.allclose(found[0], expected)
-    assert torch.allclose(layer.running(given)[1, 0], expected)
+    assert torch.allclose(found[0], expected, atol=1e-5)
+    assert torch.allclose(layer.running(given)[1, 0], expected, atol=1e-5)
     state = layer.start(2)
     for t in range(3):
         begins = given.begins[2 * t : 2 * t + 2]
         one = TextBatch(given.words[t], given.parts[begins[0] : [3, 5, 7][t]], begins - begins[0],
                         given.vectors[t], given.pairs[t])  # fmt: skip
         logits, state = layer.step(one, state)
-        assert torch.allclose(logits, layer.running(given)[t], atol=1e-6)
+        assert torch.allclose(logits, layer.running(given)[t], atol=1e-5)
     assert layer(given, torch.tensor([0, 3]))[0].tolist() == [0.0, 0.0]

@@ -101,10 +101,10 @@ class TextInputs(nn.Module):
 class WordVotes(nn.Module):
     """A linear model of a bag of words: each word, its parts and its pair with the word before it vote for classes.
 
-        logits = s / √T Σ_t (a[word_t] + b[pair_t] + mean c[parts of word_t])
+        logits = s Σ_f idf_f w_f / √(Σ_f idf_f²),    f over all words, pairs and parts of words of the text
 
     Beside a recurrent network it takes over what needs no order (Wang & Manning 2012; fastText: Joulin et al. 2017,
-    arXiv 1607.01759). All weights begin at zero, so that at first the network speaks alone.
+    arXiv 1607.01759). All weights w begin at zero, so that at first the network speaks alone; idf is 1 until it is set.
 
     Args:
         vocabulary_size: V.
@@ -122,44 +122,60 @@ class WordVotes(nn.Module):
             raise ArgumentError(f"word_dropout: expected a probability from 0 to below 1, found {word_dropout}")
         self.classes, self.word_dropout = classes, word_dropout
         self.words = nn.Parameter(torch.zeros(vocabulary_size, classes))
-        self.parts = nn.Parameter(torch.zeros(buckets, classes)) if buckets else None
         self.pairs = nn.Parameter(torch.zeros(pairs, classes)) if pairs else None
+        self.parts = nn.Parameter(torch.zeros(buckets, classes)) if buckets else None
         # Adam moves every weight by about the learning rate a step: the scale lets votes count within a few epochs
-        self.scale = nn.Parameter(torch.tensor(5.0))
+        self.scale = nn.Parameter(torch.tensor(3.0))
+        self.idf_words: Tensor
+        self.idf_pairs: Tensor
+        self.idf_parts: Tensor
+        for name, size in (("idf_words", vocabulary_size), ("idf_pairs", pairs), ("idf_parts", buckets)):
+            self.register_buffer(name, torch.ones(size))
 
-    def votes(self, batch: TextBatch) -> Tensor:
-        """What each word votes, before the scale: (T, B, K), or (B, K) for one step."""
-        votes = F.embedding(batch.words, self.words)
-        if self.parts is not None:
-            votes = votes + F.embedding_bag(batch.parts, self.parts, batch.begins, mode="mean").view(votes.shape)
+    def votes(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
+        """What each word says, Σ idf w, (T, B, K), and with what weight, Σ idf², (T, B); without T for one step."""
+        idf = self.idf_words[batch.words]
+        votes, weight = F.embedding(batch.words, self.words) * idf.unsqueeze(-1), idf.square()
         if self.pairs is not None:
-            votes = votes + F.embedding(batch.pairs, self.pairs)
-        return votes
+            idf = self.idf_pairs[batch.pairs]
+            votes = votes + F.embedding(batch.pairs, self.pairs) * idf.unsqueeze(-1)
+            weight = weight + idf.square()
+        if self.parts is not None:
+            idf = self.idf_parts[batch.parts]
+            of_parts = F.embedding_bag(batch.parts, self.parts, batch.begins, mode="sum", per_sample_weights=idf)
+            squares = self.idf_parts.square().unsqueeze(-1)
+            votes = votes + of_parts.view(votes.shape)
+            weight = weight + F.embedding_bag(batch.parts, squares, batch.begins, mode="sum").view(weight.shape)
+        return votes, weight
 
     def forward(self, batch: TextBatch, lengths: Tensor | None = None) -> Tensor:
         """Logits (B, K); zeros for a text of no words."""
-        votes = self.votes(batch)
+        votes, weight = self.votes(batch)
         if lengths is None:
             lengths = torch.full((votes.shape[1],), votes.shape[0], dtype=torch.int64)
-        lengths = lengths.to(votes.device)
-        counted = valid_steps(lengths, votes.shape[0], votes.shape[1]).to(votes.dtype)
+        counted = valid_steps(lengths.to(votes.device), votes.shape[0], votes.shape[1]).to(votes.dtype)
+        weight = (weight * counted).sum(0)
         if self.training and self.word_dropout:
             kept = torch.empty_like(counted).bernoulli_(1 - self.word_dropout).div_(1 - self.word_dropout)
             counted = counted * kept
-        total = (votes * counted.unsqueeze(-1)).sum(0)
-        result: Tensor = self.scale * total / lengths.clamp(min=1).to(votes.dtype).sqrt().unsqueeze(-1)
-        return result
+        return self._logits((votes * counted.unsqueeze(-1)).sum(0), weight)
 
     def running(self, batch: TextBatch) -> Tensor:
         """The logits of every beginning of a text, as if it ended there, (T, B, K)."""
-        counts = torch.arange(1, len(batch.words) + 1, dtype=self.words.dtype, device=self.words.device)
-        return self.scale * self.votes(batch).cumsum(0) / counts.sqrt().view(-1, 1, 1)
+        votes, weight = self.votes(batch)
+        return self._logits(votes.cumsum(0), weight.cumsum(0))
 
     def start(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """The sum of the votes so far, and how many voted."""
-        return self.words.new_zeros(batch_size, self.classes).detach(), self.words.new_zeros(batch_size, 1).detach()
+        """Sum of the votes so far, and of their weights."""
+        return self.idf_words.new_zeros(batch_size, self.classes), self.idf_words.new_zeros(batch_size)
 
     def step(self, batch: TextBatch, carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One more word: the logits that `forward` yields for the words so far."""
-        total, count = carried[0] + self.votes(batch), carried[1] + 1
-        return self.scale * total / count.sqrt(), (total, count)
+        votes, weight = self.votes(batch)
+        total, weights = carried[0] + votes, carried[1] + weight
+        return self._logits(total, weights), (total, weights)
+
+    def _logits(self, total: Tensor, weight: Tensor) -> Tensor:
+        # idf is at least 1: only a text of no words has no weight
+        result: Tensor = self.scale * total / weight.clamp(min=1.0).sqrt().unsqueeze(-1)
+        return result

@@ -21,6 +21,7 @@ from unrolled.data.vectors import read_vectors
 from unrolled.data.words import split_words
 from unrolled.errors import ArgumentError, DataError, MissingDependencyError
 from unrolled.layers import CrossEntropy
+from unrolled.layers.texts import WordVotes
 from unrolled.metrics.classification import calibration_error, classification_metrics, fit_temperature
 from unrolled.settings import Settings
 from unrolled.tasks.base import Evaluation, Plan, Progress
@@ -49,6 +50,8 @@ MAJORITY, TFIDF = "majority.json", "tfidf.safetensors"
 FEW = 5
 #: the vocabulary of small data keeps words that occur this often, if nothing else is asked for
 MIN_COUNT = 2
+#: texts in which words are counted
+COUNTED = 100_000
 #: published vectors that are read: files are sorted by frequency
 MOST_VECTORS = 400_000
 
@@ -146,10 +149,14 @@ class Classify(ExampleTask):
         return classify_network(network, encoders)
 
     def initialise(self, network: nn.Module, material: Material) -> None:
-        """Start from the labels' frequencies."""
+        """Start from the labels' frequencies; how telling a word is follows from how many texts have it."""
         counts = torch.tensor(list(material.facts["labels"].values()), dtype=torch.float32)
         with torch.no_grad():
             network.output.bias.copy_((counts / counts.sum()).clamp(min=1e-6).log())  # type: ignore[union-attr, operator]
+            if isinstance(network, ClassifyNetwork) and isinstance(network.beside, WordVotes):
+                for name in ("words", "pairs", "parts"):
+                    idf = getattr(network.beside, f"idf_{name}")
+                    idf.copy_(torch.from_numpy(inverse_frequencies(material.train, name, len(idf))))
 
     def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """Texts side by side; while training rare words are read as unknown now and then, and texts perhaps twice."""
@@ -337,6 +344,15 @@ class Classify(ExampleTask):
             ArgumentError: the model reads from both ends.
         """
         return ClassifySession(model)
+
+
+def inverse_frequencies(store: ExampleStore, part: str, size: int) -> NDArray[np.float32]:
+    """1 + ln((1 + N) / (1 + texts that have it)) of each number of a part, over the first texts of a store, (size,)."""
+    texts = min(len(store), COUNTED)
+    counts = np.zeros(size, dtype=np.int64)
+    for n in range(texts):
+        counts[np.unique(store[n][part])] += 1
+    return (1 + np.log((1 + texts) / (1 + counts))).astype(np.float32)
 
 
 def difference(logits: Tensor) -> Tensor:

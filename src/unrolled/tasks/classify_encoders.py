@@ -29,7 +29,7 @@ ENCODERS, LABELS, VECTORS = "encoders.json", "labels.json", "vectors.safetensors
 #: the first entry of the vocabulary: a word that is not in it
 UNKNOWN = 0
 #: numbers of parts of words and of pairs of words, at least, and of each at most
-FEWEST, MOST_BUCKETS, MOST_PAIRS = 1 << 10, 1 << 15, 1 << 18
+FEWEST, MOST_BUCKETS, MOST_PAIRS = 1 << 10, 1 << 16, 1 << 18
 #: a longer word is no word: its beginning is read
 LONGEST_WORD = 48
 
