@@ -166,6 +166,23 @@ def test_batched_equals_one_by_one(tagger: Model, causal: Model) -> None:
         assert [p.labels for p in model.predictions(iter(inputs))] == [p.labels for p in together]
 
 
+def test_the_lines_of_a_text_are_sentences_in_context(tagger: Model, causal: Model) -> None:
+    text = "Ann Lee lives in Rome .\n\nBob met Carl O'Neill ."
+    found = tagger.predict(text)
+    assert str(found) == "[Ann Lee PER] lives in [Rome LOC] .\n\n[Bob PER] met [Carl O'Neill PER] ."
+    assert [(e.start, e.first, e.last) for e in found.entities] == [(0, 0, 1), (17, 4, 4), (25, 6, 6), (33, 8, 9)]
+    sentences = [line.split() for line in text.split("\n\n")]
+    same = tagger.predict({"sentences": sentences})
+    assert [t.score for t in same.tokens] == pytest.approx([t.score for t in found.tokens])
+    # what one sentence says is known while the other is read
+    alone = [token for line in tagger.predict(sentences) for token in line.tokens]
+    assert [t.score for t in found.tokens] != pytest.approx([t.score for t in alone], abs=1e-7)
+    # a model that was trained on sentences alone reads them so
+    alone = [token for line in causal.predict(sentences) for token in line.tokens]
+    assert [t.score for t in causal.predict(text).tokens] == pytest.approx([t.score for t in alone], abs=1e-6)
+    assert tagger.predict({"sentences": []}).tokens == ()
+
+
 def test_a_text_of_no_tokens_has_no_entities(tagger: Model) -> None:
     for nothing in ("", " \n", []):
         [found] = tagger.predict([nothing])

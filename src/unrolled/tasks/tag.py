@@ -29,14 +29,12 @@ from unrolled.tasks.probing import Probe
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
 from unrolled.tasks.tag_decoding import EAGER, EAGERNESS, ROUGHLY, Tagger, tagged_inputs, untagged
 from unrolled.tasks.tag_encoders import TagEncoders
-from unrolled.tasks.tag_plan import ReadingOptions, TagOptions, plan_tagger, tagging_network
+from unrolled.tasks.tag_plan import CONTEXT, ReadingOptions, TagOptions, context_of, plan_tagger, tagging_network
 from unrolled.tasks.tag_predictions import Tagging
 from unrolled.tasks.tag_scores import entity_metrics, tag_metrics
 from unrolled.tasks.tag_session import TagSession
 
 BASELINE = "baseline.json"
-#: tokens of a document that are read in one go where the files tell documents apart
-CONTEXT = 300
 
 
 class TagEvaluateOptions(ReadingOptions):
@@ -219,8 +217,11 @@ class Tag(ExampleTask):
             DataError, StorageError: the text can't be read, or has a label that the model does not know: file and line.
         """
         started = time.perf_counter()
-        chosen = TagEvaluateOptions(**options)
-        texts: list[TaggedText] = self.read_for_evaluation(model, paths, progress, **chosen.model_dump())
+        changes = TagEvaluateOptions(**options).model_dump()
+        if not context_of(model):
+            # it never saw a border between sentences
+            changes["context"] = 0
+        texts: list[TaggedText] = self.read_for_evaluation(model, paths, progress, **changes)
         check_labels(texts, model.encoders)
         progress("tagging", 0, len(texts))
         tagger = Tagger(model)
@@ -249,8 +250,9 @@ class Tag(ExampleTask):
 
         Args:
             model: the model.
-            inputs: a text each, which is cut into tokens (`unrolled.data.words`); or the tokens of a sentence, as a
-                list or under "tokens" of a mapping.
+            inputs: a text each, which is cut into tokens (`unrolled.data.words`), each line a sentence; or the tokens
+                of a sentence, as a list or under "tokens" of a mapping; or several of a document, under "sentences".
+                Sentences of one text are read in context if the model was trained so.
             options: the fields of `TagPredictOptions`.
 
         Raises:
@@ -265,7 +267,7 @@ class Tag(ExampleTask):
 
     def probe(self, model: Model, given: Any, limit: int) -> Probe:
         """A sentence by its words, asked about the label of each."""
-        [[(_, words)]] = tagged_inputs([given])
+        [[(_, words, _)]] = tagged_inputs([given])
         if not words:
             raise ArgumentError("input: a sentence of at least one token is needed to look into")
         first, note = last_steps(len(words), limit, "tokens")

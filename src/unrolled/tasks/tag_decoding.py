@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from unrolled.data import Arrays, sorted_batches
 from unrolled.data.schemes import OUTSIDE, spans_of
-from unrolled.data.tagged import TaggedText
+from unrolled.data.tagged import TaggedText, in_context
 from unrolled.data.words import Word, split_words
 from unrolled.decoding.viterbi import Labelling, greedy_labels, viterbi
 from unrolled.errors import ArgumentError
@@ -23,6 +24,7 @@ from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.examples import on_device
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
 from unrolled.tasks.tag_encoders import TagEncoders
+from unrolled.tasks.tag_plan import context_of
 from unrolled.tasks.tag_predictions import Alternative, TaggedEntity, TaggedToken, Tagging
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Tagger:
         self.encoders: TagEncoders = model.encoders
         self.network: TaggingNetwork = model.network  # type: ignore[assignment]
         self.eagerness = float(model.fitted.get(EAGERNESS, 0.0))
+        self.context = context_of(model)
 
     def tag(self, texts: Sequence[Arrays], told: Callable[[int], None] | None = None) -> list[Tagged]:
         """The best labels of each text, in order, and how improbable the right ones are."""
@@ -138,29 +141,53 @@ class Tagger:
         self.eagerness = max(values, key=lambda value: (smooth[values.index(value)], -abs(value)))
         return self.eagerness
 
-    def predict(self, texts: Sequence[tuple[str, list[Word]]], n_best: int) -> list[Tagging]:
-        """The predictions for some texts, each one sentence."""
-        sentences = [untagged([word.text for word in words], self.encoders) for _, words in texts]
-        encoded = [self.encoders.encode(sentence) for sentence in sentences]
-        found: list[Tagging | None] = [
-            None if words else Tagging(text, (), (), self.encoders.kind) for text, words in texts
-        ]
-        filled = [n for n, (_, words) in enumerate(texts) if words]
-        for batch in _batches([encoded[n] for n in filled]):
-            chosen = [filled[k] for k in batch]
+    def predict(self, given: Sequence[TextWords], n_best: int) -> list[Tagging]:
+        """The predictions for some texts; sentences of one text in context, if the model was trained so."""
+        sentences = [self._sentences(n, one) for n, one in enumerate(given)]
+        texts = [sentence for own in sentences for sentence in own]
+        texts = in_context(texts, self.context) if self.context else texts
+        encoded = [self.encoders.encode(text) for text in texts]
+        found: list[list[Tagging]] = [[] for _ in texts]
+        for chosen in _batches(encoded):
             data, emissions = self._read([encoded[n] for n in chosen])
             lengths = data["sentence_lengths"]
             readings = self.best(emissions, lengths, n_best)
             beliefs = self.network.posterior(emissions, lengths)
             totals = self.network.chain.log_normaliser(emissions, lengths).tolist() if self.network.chained else []
-            for row, n in enumerate(chosen):
+            owners = [(n, begin, end) for n in chosen for begin, end in texts[n].sentences()]
+            for row, (n, begin, end) in enumerate(owners):
+                # the places in the text travel as the lines of the tokens
+                words = [given[texts[n].document].words[at] for at in texts[n].lines[begin:end]]
                 alternatives = [
                     Alternative(tuple(map(self.encoders.tag, one.labels)), math.exp(one.score - totals[row]))
                     for one in readings[row]
                     if self.network.chained
                 ]
-                found[n] = self._tagging(*texts[n], readings[row][0].labels, beliefs, row, tuple(alternatives))
-        return [one for one in found if one is not None]
+                text = given[texts[n].document].text
+                found[n].append(self._tagging(text, words, readings[row][0].labels, beliefs, row, tuple(alternatives)))
+        parts: list[list[Tagging]] = [[] for _ in given]
+        for stretch, own in zip(texts, found, strict=True):
+            parts[stretch.document] += own
+        return [self._joined(one, own) for one, own in zip(given, parts, strict=True)]
+
+    def _sentences(self, number: int, given: TextWords) -> list[TaggedText]:
+        found, begin = [], 0
+        for end in given.ends:
+            one = untagged([word.text for word in given.words[begin:end]], self.encoders)
+            found.append(dataclasses.replace(one, lines=tuple(range(begin, end)), document=number))
+            begin = end
+        return found
+
+    def _joined(self, given: TextWords, parts: list[Tagging]) -> Tagging:
+        """The prediction for a text out of those for its sentences."""
+        if len(parts) == 1:
+            return parts[0]
+        entities, before = [], 0
+        for part in parts:
+            entities += [dataclasses.replace(e, first=e.first + before, last=e.last + before) for e in part.entities]
+            before += len(part.tokens)
+        tokens = tuple(token for part in parts for token in part.tokens)
+        return Tagging(given.text, tokens, tuple(entities), self.encoders.kind)
 
     def _read(self, texts: list[Arrays]) -> tuple[dict[str, Tensor], Tensor]:
         data = on_device(self.network, collated(texts, Noise(), self.encoders.first_rare, None))
@@ -200,11 +227,25 @@ def less_outside(emissions: Tensor, encoders: TagEncoders, eagerness: float) -> 
     return emissions - outside
 
 
-def tagged_inputs(inputs: Iterable[Any]) -> Iterator[list[tuple[str, list[Word]]]]:
+class TextWords(NamedTuple):
+    """An input of `predict`.
+
+    Attributes:
+        text: as given, or put together from the tokens that were given.
+        words: its tokens, with their places.
+        ends: for each sentence the word after its last.
+    """
+
+    text: str
+    words: list[Word]
+    ends: list[int]
+
+
+def tagged_inputs(inputs: Iterable[Any]) -> Iterator[list[TextWords]]:
     """Inputs as texts and words: several at once if all are there, one by one if they come as a stream.
 
     Raises:
-        ArgumentError: for what is neither text nor a list of tokens.
+        ArgumentError: for what is neither text nor tokens.
     """
     at_once = TEXTS if isinstance(inputs, Sequence) else 1
     source = iter(inputs)
@@ -212,21 +253,36 @@ def tagged_inputs(inputs: Iterable[Any]) -> Iterator[list[tuple[str, list[Word]]
         yield [_words_of(one) for one in group]
 
 
-def _words_of(given: Any) -> tuple[str, list[Word]]:
+def _words_of(given: Any) -> TextWords:
     if isinstance(given, Mapping):
+        if isinstance(sentences := given.get("sentences"), Sequence) and not isinstance(sentences, str):
+            return _from_tokens(sentences)
         given = given.get("tokens", given.get("text"))
-    if isinstance(given, str):
-        return given, split_words(given)
-    if not isinstance(given, Sequence) or not all(isinstance(token, str) and token.strip() for token in given):
-        raise ArgumentError(
-            "input: the task 'tag' reads a text, or a list of tokens none of which is empty, found "
-            f"{type(given).__name__}"
-        )
-    words, at = [], 0
-    for token in given:
-        words.append(Word(token, at, at + len(token)))
-        at += len(token) + 1
-    return " ".join(given), words
+    if not isinstance(given, str):
+        return _from_tokens([given])
+    words = split_words(given)
+    # a line is a sentence: a word that a line end separates from the next is the last of its own
+    ends = [n for n in range(1, len(words)) if "\n" in given[words[n - 1].end : words[n].start]]
+    return TextWords(given, words, [*ends, len(words)] if words else [])
+
+
+def _from_tokens(sentences: Sequence[Any]) -> TextWords:
+    words: list[Word] = []
+    ends, at = [], 0
+    for tokens in sentences:
+        is_list = isinstance(tokens, Sequence) and not isinstance(tokens, str)
+        if not is_list or not all(isinstance(token, str) and token.strip() for token in tokens):
+            raise ArgumentError(
+                "input: the task 'tag' reads a text, or a list of tokens none of which is empty, found "
+                f"{type(tokens).__name__}"
+            )
+        for token in tokens:
+            words.append(Word(token, at, at + len(token)))
+            at += len(token) + 1
+        if tokens:
+            ends.append(len(words))
+    text = "\n".join(" ".join(tokens) for tokens in sentences if tokens)
+    return TextWords(text, words, ends)
 
 
 def untagged(tokens: list[str], encoders: TagEncoders) -> TaggedText:

@@ -8,7 +8,7 @@ forgotten while training, dropout of one half, weights averaged), more than widt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,8 +24,14 @@ from unrolled.tasks.tag_encoders import TagEncoders
 
 STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
+if TYPE_CHECKING:
+    from unrolled.tasks.model import Model
+
 #: steps after which a tagger has learned what it can, and within how many passes over the data, whatever its size
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 6000, 15, 60
+
+#: tokens of a document that are read in one go where the files tell documents apart
+CONTEXT = 300
 
 Width = Annotated[int, Field(ge=0, le=65536)]
 Units = Annotated[int, Field(ge=1, le=65536)]
@@ -210,6 +216,15 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
         "alone": _or(options.alone, 0.2),
     }
     return Plan(network.model_dump(), settings, batching, reasons)
+
+
+def context_of(model: Model) -> int:
+    """How many tokens of a document a model reads in one go; 0 for one that was trained on sentences alone."""
+    data = model.config.data
+    if data.get("train_sentences", 0) <= data.get("train_examples", 0):
+        return 0
+    chosen = model.config.options.get("context")
+    return CONTEXT if chosen is None else int(chosen)
 
 
 def _or(value: float | None, default: float) -> Any:

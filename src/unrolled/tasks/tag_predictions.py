@@ -83,7 +83,8 @@ class Tagging:
         tokens: with their labels.
         entities: in order; none for labels that are not of entities.
         kind: what the labels are.
-        alternatives: the `n_best` readings, best first; none for a model of independent labels.
+        alternatives: the `n_best` readings of a single sentence, best first; none for a text of several, and for a
+            model of independent labels.
     """
 
     text: str
