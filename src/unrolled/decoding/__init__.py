@@ -1,6 +1,6 @@
 """From logits to sequences: greedy decoding and sampling, beam search, and the completion of what somebody is writing.
 
-Most take a ``Stepper``, a model that reads one token a step; those of CTC take the log-probabilities of all steps. This
+Most take a ``Stepper``, a model that reads one token a step; those of CTC and Viterbi the scores of all steps. This
 room knows no network and no task.
 """
 
@@ -22,6 +22,7 @@ from unrolled.decoding.phrases import PhraseRule
 from unrolled.decoding.prefix import BytePrefix
 from unrolled.decoding.sampling import FINISHED, SamplingOptions, draw, row_generators, sample
 from unrolled.decoding.suggestions import Suggestion, choose
+from unrolled.decoding.viterbi import Labelling, greedy_labels, viterbi
 
 __all__ = [
     "FINISHED",
@@ -33,6 +34,7 @@ __all__ = [
     "Emission",
     "Hypothesis",
     "JointScorer",
+    "Labelling",
     "LanguageModelScorer",
     "LengthPenalty",
     "LexiconScorer",
@@ -49,10 +51,12 @@ __all__ = [
     "complete_batch",
     "coverage_penalty",
     "draw",
+    "greedy_labels",
     "prefix_beam_search",
     "read",
     "read_greedily",
     "row_generators",
     "sample",
     "sequence_log_prob",
+    "viterbi",
 ]
