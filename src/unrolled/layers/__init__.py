@@ -13,10 +13,12 @@ from unrolled.layers.attention import (
     Memory,
     make_attention,
 )
+from unrolled.layers.crf import CRF, Posterior
 from unrolled.layers.ctc import CTC, ctc_steps
 from unrolled.layers.frames import FrameStack, StackedFrames
 from unrolled.layers.images import ImageEncoder, ImageSteps
 from unrolled.layers.inputs import Embedding, Frames
+from unrolled.layers.likelihoods import ForecastLoss, Gaussian, Likelihood, NegativeBinomial, StudentT
 from unrolled.layers.losses import CrossEntropy
 from unrolled.layers.outputs import AdaptiveOutput, LinearOutput
 from unrolled.layers.pooling import (
@@ -31,8 +33,10 @@ from unrolled.layers.pooling import (
 from unrolled.layers.recurrent import GRU, LSTM, RNN
 from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
+from unrolled.layers.words import Spelling, WordBatch, Words
 
 __all__ = [
+    "CRF",
     "CTC",
     "GRU",
     "LSTM",
@@ -44,21 +48,30 @@ __all__ = [
     "CrossEntropy",
     "DotAttention",
     "Embedding",
+    "ForecastLoss",
     "FrameStack",
     "Frames",
+    "Gaussian",
     "GeneralAttention",
     "ImageEncoder",
     "ImageSteps",
     "JoinedPooling",
     "LastState",
+    "Likelihood",
     "LinearOutput",
     "MaxPooling",
     "MeanPooling",
     "Memory",
+    "NegativeBinomial",
     "Pooling",
+    "Posterior",
     "Recurrent",
+    "Spelling",
     "StackedFrames",
     "StreamState",
+    "StudentT",
+    "WordBatch",
+    "Words",
     "ctc_steps",
     "fingerprint",
     "make_attention",

@@ -5,19 +5,24 @@
 by one). A network knows tensors, lengths and states; it knows nothing of files, tokens' text or tasks.
 """
 
+from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.networks.many_to_many import AttentionDecoder, Decoding, ManyToManyNetwork
 from unrolled.networks.many_to_one import ManyToOneNetwork
 from unrolled.networks.one_to_many import OneToManyNetwork
 from unrolled.networks.one_to_one import FeedForward, OneToOneNetwork
 from unrolled.networks.synced import SyncedNetwork
+from unrolled.networks.tagging import TaggingNetwork
 
 __all__ = [
     "AttentionDecoder",
+    "AutoregressiveForecaster",
     "Decoding",
+    "DirectForecaster",
     "FeedForward",
     "ManyToManyNetwork",
     "ManyToOneNetwork",
     "OneToManyNetwork",
     "OneToOneNetwork",
     "SyncedNetwork",
+    "TaggingNetwork",
 ]
