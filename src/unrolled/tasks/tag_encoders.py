@@ -11,16 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
 from unrolled.data import Arrays
 from unrolled.data.schemes import OUTSIDE, UNTYPED, split_tag
 from unrolled.data.tagged import Kind, TaggedText
-from unrolled.data.vectors import WordVectors
+from unrolled.data.vectors import WordVectors, load_vectors, save_vectors
 from unrolled.errors import ModelError
-from unrolled.storage import write_whole
 from unrolled.tasks.examples import read_json, write_json
 
 ENCODERS, VECTORS = "encoders.json", "vectors.safetensors"
@@ -228,7 +224,7 @@ class TagEncoders:
         }
         if self.vectors is not None:
             content["vector_words"] = self.vectors.words
-            write_whole(folder / VECTORS, save_arrays({"vectors": self.vectors.vectors}))
+            save_vectors(folder / VECTORS, self.vectors)
         write_json(folder / ENCODERS, content)
 
     @classmethod
@@ -248,7 +244,7 @@ class TagEncoders:
             raise ModelError(f"{path}: corrupt, not the encoders of a tagger; restore it from a copy of the model")
         vectors = None
         if "vector_words" in content:
-            vectors = _load_vectors(folder / VECTORS, content["vector_words"])
+            vectors = load_vectors(folder / VECTORS, content["vector_words"])
         return cls(content["kind"], content["labels"], content["words"], counts, content["shapes"],
                    content["characters"], vectors)  # fmt: skip
 
@@ -260,15 +256,3 @@ def _tag(prefix: str, label: str) -> str:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-
-
-def _load_vectors(path: Path, words: Any) -> WordVectors:
-    try:
-        rows = load_arrays(path.read_bytes())["vectors"]
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: missing; restore it from a copy of the model") from error
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
-    if not _is_list(words) or rows.ndim != 2 or len(rows) != len(words) or rows.dtype != np.float32:
-        raise ModelError(f"{path}: does not fit {ENCODERS}; restore both from a copy of the model")
-    return WordVectors(words, rows)
