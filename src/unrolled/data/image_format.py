@@ -13,7 +13,7 @@ from unrolled.data.ink import Ink
 from unrolled.errors import ArgumentError, DataError
 
 #: images that statistics are fitted on, spread over all
-SAMPLE = 4000
+SAMPLE = 1000
 #: images that are all of one size up to this are taken as they are; others are brought to this
 NATIVE = 64
 #: the longest side that a network may be made for
