@@ -17,7 +17,7 @@ from unrolled.data.recordings import Reading, Recording
 from unrolled.data.steps import read_steps
 from unrolled.errors import ArgumentError, ModelError, ShapeError
 from unrolled.networks import OneToOneNetwork
-from unrolled.tasks import Model, load
+from unrolled.tasks import Model, load, train
 from unrolled.tasks.baselines.per_frame import load_per_frame
 from unrolled.tasks.label_encoding import StepEncoders, encode_recording, varied
 from unrolled.tasks.label_plan import build_per_frame
@@ -236,6 +236,20 @@ def test_recordings_standardised_by_themselves(tables: Path, tmp_path: Path) -> 
     one, other = model.predict(rows), model.predict(rows * 7 - 3)
     assert one.labels == other.labels
     assert one.scores == pytest.approx(other.scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["tables", "strips"])
+def test_defaults_fit_the_data(kind: str, tmp_path: Path, request: Any) -> None:
+    data = request.getfixturevalue(kind)
+    reading = {"time_column": "seconds"} if kind == "tables" else {"frame_height": 12}
+    model = train("label", data / "train", tmp_path / "m", dev=data / "dev", options=reading, steps=1, sample_every=0)
+    network, batching = model.config.network, model.config.batching
+    assert (network["num_layers"], network["hidden_size"]) == {"tables": (1, 64), "strips": (2, 128)}[kind]
+    assert network["differences"] == (kind == "strips")
+    assert batching == {"batch_size": {"tables": 8, "strips": 4}[kind], "window": 0}
+    assert model.config.training["monitor"] == "f1"
+    assert model.config.training["evaluate_every"] == {"tables": 1, "strips": 3}[kind]
+    assert set(model.config.result["dev"]) == {"loss", "accuracy", "f1", "edit", "f1_10", "f1_25", "f1_50"}
 
 
 # What is varied while training
