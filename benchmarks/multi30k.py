@@ -40,7 +40,7 @@ def main() -> None:
     def files(part: str) -> list[Any]:
         return [args.data / f"{part}.{language}.gz" for language in (source, target)]
 
-    if (out / "model.safetensors").is_file():
+    if (out / "model.safetensors").is_file() and not args.resume:
         model = unrolled.load(out)
     else:
         model = unrolled.train(
