@@ -33,7 +33,7 @@ from unrolled.layers.pooling import (
 from unrolled.layers.recurrent import GRU, LSTM, RNN
 from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
-from unrolled.layers.words import Spelling, WordBatch, Words
+from unrolled.layers.words import Affixes, Spelling, WordBatch, Words
 
 __all__ = [
     "CRF",
@@ -43,6 +43,7 @@ __all__ = [
     "RNN",
     "AdaptiveOutput",
     "AdditiveAttention",
+    "Affixes",
     "Attention",
     "AttentionPooling",
     "CrossEntropy",
