@@ -188,7 +188,8 @@ class Label(ExampleTask):
             )
         if model.folder is not None:
             batches = self.batches(model, material, settings)
-            model.fitted["per_frame"] = fit_comparison(model, material, batches, settings, metric, progress)
+            epochs = options.comparison_epochs or max(1.0, float(model.config.result["epoch"]))
+            model.fitted["per_frame"] = fit_comparison(model, material, batches, settings, epochs, metric, progress)
 
     def check_fitted(self, fitted: Mapping[str, Any]) -> None:
         """The weights of the transitions are numbers."""

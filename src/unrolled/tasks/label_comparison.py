@@ -59,15 +59,22 @@ def start_from_frequencies(network: Any, targets: Labels) -> Tensor:
 
 
 def fit_comparison(
-    model: Model, material: Material, batches: Batches, settings: TrainingSettings, metric: str, progress: Progress
+    model: Model,
+    material: Material,
+    batches: Batches,
+    settings: TrainingSettings,
+    epochs: float,
+    metric: str,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Train the per-frame model on what the model was trained on, for as long at most, and leave it in its folder.
+    """Train the per-frame model on what the model was trained on, and leave it in the model's folder.
 
     It may weigh transitions as the model does: their weight is chosen for it on the same development data.
 
     Args:
         model: trained; has a folder.
         material, batches, settings: what it was trained on, and how.
+        epochs: passes over the data, at most.
         metric: by which the weight of transitions is chosen.
         progress: told how far it has come.
 
@@ -86,7 +93,7 @@ def fit_comparison(
         per_frame,
         material.dev,
         batches,
-        settings.replace(epochs=max(1.0, float(model.config.result["epoch"]))),
+        settings.replace(epochs=epochs),
         model.folder,
         background=background,
         identity={"network": model.config.network, "batching": model.config.batching, "data": model.config.data},

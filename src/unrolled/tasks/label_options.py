@@ -41,6 +41,10 @@ class LabelOptions(ExampleOptions):
         description="labels that say that nothing happens: read as one, and left out of segmental scores",
     )
 
+    comparison_epochs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="passes over the data for the model without recurrence to compare with; as many as the model"
+    )
+
     label_column: str = Field("label", description="of tables: where the label of a step is")
     time_column: str | None = Field(None, description="of tables: the time of a step, looked at for gaps")
     sequence_column: str | None = Field(

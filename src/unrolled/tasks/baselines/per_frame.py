@@ -84,8 +84,8 @@ def train_per_frame(
 ) -> dict[str, Any]:
     """Train the baseline on what the model was trained on, and leave it in the model's folder.
 
-    It has as long as the model had, and ends when it has not become better for a while: without context there is less
-    to learn. A run that was killed goes on where it was.
+    It ends early when it has not become better for a while: without context there is less to learn. A run that was
+    killed goes on where it was.
 
     Args:
         network: initialised.
