@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -327,6 +328,22 @@ def test_a_damaged_model_is_refused(
     (folder / name).write_text(json.dumps(change(value)), "utf-8")
     with pytest.raises(ModelError, match=message):
         load(folder)
+
+
+def test_a_damaged_baseline_is_refused(critic: Model, films: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(critic.folder, tmp_path / "m")  # type: ignore[arg-type, type-var]
+    (folder / "majority.json").write_text("[1, -1]")
+    with pytest.raises(ModelError, match=r"majority\.json: corrupt, expected a count for each label"):
+        load(folder).evaluate(films / "dev.tsv")
+
+
+def test_without_scikit_learn_the_majority_is_the_baseline(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    model = learn(films / "train.tsv", tmp_path / "m", dev=films / "dev.tsv")
+    assert "beside the most frequent label alone: the TF-IDF baseline needs scikit-learn" in caplog.text
+    assert model.evaluate(films / "dev.tsv").baseline["model"] == "the most frequent label"
 
 
 def test_word_vectors_help_with_words_that_training_never_saw(films: Path, tmp_path: Path) -> None:

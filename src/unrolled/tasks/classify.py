@@ -19,7 +19,7 @@ from unrolled.data import Arrays, ExampleStore, Findings
 from unrolled.data.labelled import LabelledText, Reading, read_labelled
 from unrolled.data.vectors import read_vectors
 from unrolled.data.words import split_words
-from unrolled.errors import ArgumentError, DataError, MissingDependencyError
+from unrolled.errors import ArgumentError, DataError, MissingDependencyError, ModelError
 from unrolled.layers import CrossEntropy
 from unrolled.layers.texts import WordVotes
 from unrolled.metrics.classification import calibration_error, classification_metrics, fit_temperature
@@ -282,8 +282,10 @@ class Classify(ExampleTask):
         if folder is None or not (folder / MAJORITY).is_file():
             return {}
         counts = read_json(folder / MAJORITY)
-        if not (isinstance(counts, list) and len(counts) == len(encoders.labels)):
-            raise DataError("does not fit the labels; restore it from a copy of the model", folder / MAJORITY)
+        is_whole = isinstance(counts, list) and all(isinstance(n, int) and n > 0 for n in counts)
+        if not is_whole or len(counts) != len(encoders.labels):
+            path = folder / MAJORITY
+            raise ModelError(f"{path}: corrupt, expected a count for each label; restore it from a copy of the model")
         alone = np.tile(majority(counts), (len(texts), 1))
         simplest = classification_metrics(alone, gold, encoders.labels)
         if not (folder / TFIDF).is_file():

@@ -25,8 +25,12 @@ from unrolled.tasks.examples import ExampleOptions, Material, plan_epochs
 
 STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
+#: fewer texts than this are small data; more words a text than this make it long
+SMALL, LONG = 30_000, 150
 #: passes over small data, and over large; and steps at least
-EPOCHS, EPOCHS_OF_LARGE, FEWEST_STEPS = 10, 6, 600
+EPOCHS, EPOCHS_OF_LARGE, FEWEST_STEPS = 6, 4, 600
+#: fewer development texts than this choose by loss
+FEW_TO_CHOOSE_BY = 2_000
 
 Units = Annotated[int, Field(ge=1, le=65536)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -187,9 +191,10 @@ def plan_classifier(material: Material, options: ClassifyOptions, training: Mapp
     """A network and a schedule by how many texts there are and how long they are."""
     encoders: ClassifyEncoders = material.encoders
     texts, words = material.facts["train_examples"], material.facts["train_words"]
-    is_small = texts < 30_000
-    hidden = options.hidden_size or (100 if texts < 5_000 else 128 if is_small else 256)
-    size = options.embedding_size or (64 if texts < 5_000 else 96 if is_small else 128)
+    mean = max(1.0, words / max(texts, 1))
+    is_small, is_long = texts < SMALL, mean > LONG
+    hidden = options.hidden_size or (50 if is_small and is_long else 100 if is_small else 256)
+    size = options.embedding_size or (64 if is_small else 128)
 
     def chosen(name: str, small: float, large: float) -> float:
         given = getattr(options, name)
@@ -211,13 +216,11 @@ def plan_classifier(material: Material, options: ClassifyOptions, training: Mapp
         word_dropout=chosen("word_dropout", 0.1, 0.05),
         dropout=chosen("dropout", 0.5, 0.3),
         smoothing=chosen("smoothing", 0.1, 0.05),
-        consistency=chosen("consistency", 1.0, 0.0),
+        # a second reading takes as long as the first, and long texts differ less from one reading to the other
+        consistency=chosen("consistency", 0.0 if is_long else 1.0, 0.0),
     )
-    # as many words a batch whether texts are sentences or documents
-    mean = max(1.0, words / max(texts, 1))
-    by_words = 2 ** round(math.log2(max(1.0, (1000 if is_small else 4000) / mean)))
     # a few hundred texts make few steps otherwise
-    batch = options.batch_size or min(max(by_words, 16), 64 if is_small else 256, max(4, texts // 32))
+    batch = options.batch_size or min((32 if is_long else 50) if is_small else 128, max(4, texts // 32))
     epochs = max(EPOCHS if is_small else EPOCHS_OF_LARGE, math.ceil(FEWEST_STEPS / math.ceil(texts / batch)))
     settings = plan_epochs(
         texts,
@@ -229,7 +232,8 @@ def plan_classifier(material: Material, options: ClassifyOptions, training: Mapp
         weight_decay=0.1,
         averaging="ema",
         ema_decay=0.99 if is_small else 0.999,
-        monitor="accuracy",
+        # of a few hundred texts the accuracy is a coarse measure, and changes by chance
+        monitor="loss" if material.facts["dev_examples"] < FEW_TO_CHOOSE_BY else "accuracy",
     )
     unknown = options.unknown if options.unknown is not None else 0.5 if is_small else 0.25
     direction = "bidirectional " if options.bidirectional else ""
