@@ -21,7 +21,7 @@ from unrolled.training import make_reporter
 
 
 class DataSet(NamedTuple):
-    """A published data set: its files, what was to be reached, and what others report."""
+    """A published data set: its files, what was to be reached, what others report, and options that it needs."""
 
     title: str
     train: str
@@ -29,6 +29,7 @@ class DataSet(NamedTuple):
     test: str
     goal: float
     published: dict[str, Any]
+    options: dict[str, Any]
 
 
 SETS = {
@@ -43,6 +44,7 @@ SETS = {
             "BiLSTM-CRF with them (Lample et al. 2016)": 90.94,
             "BiLSTM-CNN-CRF, random embeddings (Ma & Hovy 2016)": 80.76,
         },
+        {},
     ),
     "conll2002_es": DataSet(
         "CoNLL-2002 Spanish entities",
@@ -51,6 +53,8 @@ SETS = {
         "esp.testb.gz",
         78.0,
         {"BiLSTM-CRF with pretrained embeddings (Lample et al. 2016)": 85.75},
+        # its files do not tell documents apart, but their sentences follow each other as in the newspaper
+        {"context": 300},
     ),
     "wnut17": DataSet(
         "WNUT 2017 emerging entities",
@@ -59,6 +63,7 @@ SETS = {
         "emerging.test.annotated.gz",
         30.0,
         {"best of the shared task, with embeddings and gazetteers (Aguilar et al. 2017)": "41.86, surface forms 40.24"},
+        {},
     ),
 }
 
@@ -88,6 +93,7 @@ def main() -> None:
             reporter=make_reporter(False),
             minutes=args.minutes,
             seed=args.seed,
+            options=chosen.options,
         )
     )
     found = model.evaluate(args.data / (chosen.test if args.split == "test" else chosen.dev))
