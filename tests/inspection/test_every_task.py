@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from tests.tasks import (
     label_data,
     test_caption,
@@ -20,6 +19,7 @@ from tests.tasks import (
     test_transcribe,
     test_translate,
 )
+
 from unrolled.errors import ArgumentError
 from unrolled.inspection import gradient_flow, occlusion, saliency, unfold_network
 from unrolled.inspection.recorded import record

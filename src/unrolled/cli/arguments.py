@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,6 +76,15 @@ def use_threads(threads: int | None) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def personal_option(task: Task) -> list[inspect.Parameter]:
+    """--personal, for a task whose models can be adapted to a writer."""
+    from unrolled.tasks import Task as Base
+
+    if type(task).personalise is Base.personalise:
+        return []
+    return [inspect.Parameter("personal", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Personal)]
 
 
 def adapted(model: Model, personal: list[Path] | None, progress: Any) -> Model:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import AsJson, ModelFolder, Personal, Threads, adapted, use_threads
+from unrolled.cli.arguments import AsJson, ModelFolder, Threads, adapted, personal_option, use_threads
 from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.following import Following
 from unrolled.cli.options import parameters
@@ -21,7 +21,6 @@ def evaluate(
     model: ModelFolder,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders to evaluate on")],
     as_json: AsJson = False,
-    personal: Personal = None,
     threads: Threads = None,
     **given: Any,
 ) -> None:
@@ -34,6 +33,7 @@ def evaluate(
     The standard metrics of the model's task on some data, beside those of a baseline on the same data. With --json
     one object: task, data, metrics, baseline, seconds.
     """
+    personal = given.pop("personal", None)
     use_threads(threads)
     from unrolled.tasks import load
 
@@ -46,7 +46,11 @@ def evaluate(
 
 
 evaluating = Following(
-    evaluate, lambda task: parameters(task.evaluate_options, f"Of the task {task.name}", unset="as in training")
+    evaluate,
+    lambda task: [
+        *personal_option(task),
+        *parameters(task.evaluate_options, f"Of the task {task.name}", unset="as in training"),
+    ],
 )
 
 

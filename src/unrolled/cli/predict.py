@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import AsJson, ModelFolder, Personal, Threads, adapted, use_threads
+from unrolled.cli.arguments import AsJson, ModelFolder, Threads, adapted, personal_option, use_threads
 from unrolled.cli.console import print_json, progress_line, show
 from unrolled.cli.following import Following
 from unrolled.cli.options import parameters
@@ -47,7 +47,6 @@ def predict(
     encoding: Annotated[str, typer.Option(help="of --file and standard input")] = "utf-8",
     errors: Annotated[str, typer.Option(help="strict or replace: bytes that are no text")] = "strict",
     as_json: AsJson = False,
-    personal: Personal = None,
     threads: Threads = None,
     **given: Any,
 ) -> None:
@@ -61,7 +60,7 @@ def predict(
     One prediction for each input, one a line: inputs are arguments, the lines of a --file, or those of standard input.
     With none of them, on a terminal, a model that suggests does so while you type.
     """
-    prompt = given.pop("prompt", None)
+    prompt, personal = given.pop("prompt", None), given.pop("personal", None)
     if inputs and file:
         raise ArgumentError("--file: does not go with INPUT arguments")
     use_threads(threads)
@@ -90,7 +89,7 @@ def predict(
 
 def options_of(task: Task) -> list[inspect.Parameter]:
     """What can be asked of a model of this task."""
-    found = parameters(task.predict_options, f"Of the task {task.name}", unset="")
+    found = [*personal_option(task), *parameters(task.predict_options, f"Of the task {task.name}", unset="")]
     if task.writing_options is None:
         return found
     prompt = typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unrolled.cli.arguments import Personal, TaskGroup, Threads, adapted, use_threads
+from unrolled.cli.arguments import TaskGroup, Threads, adapted, personal_option, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.cli.failures import INTERRUPTED
 from unrolled.cli.layout import lone_command
@@ -52,10 +52,10 @@ def task_command(task: Task) -> Any:
         overwrite: Overwrite = False,
         quiet: Quiet = False,
         threads: Threads = None,
-        personal: Personal = None,
         **given: Any,
     ) -> int:
         use_threads(threads)
+        personal = given.pop("personal", None)
         own = {name: value for name, value in given.items() if name in task.options.model_fields}
         training = {name: value for name, value in given.items() if name not in own}
         return run(
@@ -72,6 +72,7 @@ def task_command(task: Task) -> Any:
         )
 
     extra = [
+        *personal_option(task),
         *parameters(TrainingSettings, "Training", first=FIRST, sure=False),
         *parameters(task.options, f"The task {task.name}"),
     ]
