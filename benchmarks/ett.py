@@ -19,7 +19,7 @@ from unrolled.tasks import load, train
 
 TRAIN, DEV, TEST = 8640, 2880, 2880
 #: a long horizon takes a step of the network for each of its segments, and its windows repeat each other
-EPOCHS = {96: 5, 192: 5, 336: 4, 720: 3}
+EPOCHS = {96: 5, 192: 5, 336: 4, 720: 2}
 GOALS = {96: 0.37, 192: 0.41, 336: 0.445, 720: 0.45}
 PUBLISHED = {
     96: {"SegRNN (Lin et al. 2023), look-back 96": 0.368},
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--loss", default="mae")
     parser.add_argument("--normalise", default="last")
     parser.add_argument("--weight-decay", type=float, default=1e-3)
+    parser.add_argument("--averaging", default="none")
     parser.add_argument("--calendar", action="store_true")
     parser.add_argument("--name", default="", help="of a trial, whose result is printed and not kept")
     args = parsed(parser)
@@ -77,6 +78,7 @@ def main() -> None:
             "calendar": args.calendar,
         }
         settings: dict[str, Any] = {"lr": args.lr, "weight_decay": args.weight_decay, "seed": args.seed}
+        settings["averaging"] = args.averaging
         settings |= {"minutes": args.minutes} if args.minutes else {"epochs": args.epochs or EPOCHS[args.horizon]}
         train("forecast", path, folder, resume=args.resume, overwrite=not args.resume, options=options, **settings)
     model = load(folder)
