@@ -24,7 +24,8 @@ class Comparer(nn.Module):
         self.output = LinearOutput(2 * self.hidden.output_size, 2)
 
     def forward(self, sequences, lengths):
-        read = [self.pooling(self.hidden(self.inputs(x), lengths=n)[0], n) for x, n in zip(sequences, lengths)]
+        pairs = zip(sequences, lengths, strict=True)
+        read = [self.pooling(self.hidden(self.inputs(x), lengths=n)[0], n) for x, n in pairs]
         return self.output(torch.cat(read, -1))
 
 
@@ -32,7 +33,7 @@ def batch(size: int) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tens
     """Pairs of sequences of numbers, time first, and which of each pair has the larger sum."""
     lengths = [torch.randint(1, 9, (size,)) for _ in range(2)]
     sequences = [torch.rand(8, size, 1) for _ in range(2)]
-    sums = [(x[..., 0] * (torch.arange(8)[:, None] < n)).sum(0) for x, n in zip(sequences, lengths)]
+    sums = [(x[..., 0] * (torch.arange(8)[:, None] < n)).sum(0) for x, n in zip(sequences, lengths, strict=True)]
     return sequences, lengths, (sums[1] > sums[0]).long()
 
 
