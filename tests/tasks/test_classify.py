@@ -378,6 +378,15 @@ def test_parts_stand_in_the_order_of_the_words() -> None:
     assert pieces == [expected[0], expected[1], [], expected[2], [], []]
 
 
+def test_texts_of_no_words_can_be_learned_from(critic: Model) -> None:
+    nothing = [critic.encoders.encode([], "pos")] * 2
+    data = collated(nothing, critic.encoders.counts, 0.5, np.random.default_rng(0))
+    assert data["words"].shape == (1, 2)
+    assert data["lengths"].tolist() == [0, 0]
+    scored = critic.task.score(critic.network, data)  # type: ignore[attr-defined]
+    assert (scored.count, bool(torch.isfinite(scored.mean))) == (2, True)
+
+
 def test_rare_words_are_read_as_unknown_now_and_then() -> None:
     encoders = ClassifyEncoders(("a", "b"), ("often", "once"), (1000, 1))
     text = encoders.encode(["often", "once"] * 2000, "a")

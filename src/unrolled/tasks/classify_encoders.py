@@ -240,6 +240,11 @@ def collated(
     Returns:
         The fields of `TextBatch`, `lengths` and `labels` (B,).
     """
+    lengths = lengths_of([text["words"] for text in texts])
+    if not bool(lengths.any()):
+        # a step that is nowhere valid: recurrent layers read at least one
+        nothing = {name: np.zeros(1, dtype=np.int32) for name in ("words", "pairs", "vectors", "spans")}
+        texts = [{**text, **nothing} for text in texts]
     words = [text["words"].astype(np.int64) for text in texts]
     if draw is not None and unknown:
         words = [np.where(draw.random(len(w)) < unknown / (unknown + counts[w]), UNKNOWN, w) for w in words]
@@ -252,7 +257,7 @@ def collated(
         "pairs": padded([text["pairs"].astype(np.int64) for text in texts]),
         "parts": _in_steps(texts),
         "begins": torch.cat([ends.new_zeros(1), ends[:-1]]) if len(ends) else ends,
-        "lengths": lengths_of(words),
+        "lengths": lengths,
         "labels": torch.from_numpy(np.concatenate([text["label"] for text in texts])),
     }
 

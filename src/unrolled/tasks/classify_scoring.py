@@ -61,11 +61,7 @@ def log_probabilities(
 def logits_of(network: Any, texts: Sequence[Arrays], encoders: ClassifyEncoders) -> Tensor:
     """(B, K); a text of no words is judged by what the model expects before it reads."""
     data = on_device(network, collated(texts, encoders.counts, 0.0, None))
-    if not data["words"].numel():
-        pooled = next(network.parameters()).new_zeros(len(texts), network.pooling.output_size)
-        result: Tensor = network.output(pooled)
-        return result
-    result = network(text_batch(data), data["lengths"])
+    result: Tensor = network(text_batch(data), data["lengths"])
     return result
 
 
