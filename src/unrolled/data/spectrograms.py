@@ -20,6 +20,8 @@ Frames = NDArray[np.float32]
 
 #: added to a band's energy before the logarithm, so that silence is −13.8 and not −∞; of full scale, −60 dB or so
 FLOOR = 1e-6
+#: frames hidden in one piece at most: with more, short words would be hidden whole, and be asked for all the same
+LONGEST_GAP = 10
 #: frames that are computed at a time, so that hours take bounded memory
 BLOCK = 4096
 
@@ -166,7 +168,7 @@ class Variation:
         speed: the sound is played up to this share slower or faster, pitch and all.
         gain: standard deviation of the loudness, dB.
         noise: probability that noise is added, whose level is drawn from 30 to 5 dB below the sound's mean.
-        time: share of the frames that is hidden at most, in up to `times` pieces.
+        time: share of the frames that is hidden at most, in pieces of `LONGEST_GAP` or less.
         band: share of the bands that is hidden at most by each of `bands` pieces.
 
     Source: speed, Ko et al. 2015, doi:10.21437/Interspeech.2015-711 (here on frames, whose axes are stretched); hiding,
@@ -178,7 +180,6 @@ class Variation:
     noise: float = 0.0
     time: float = 0.2
     band: float = 0.2
-    times: int = 2
     bands: int = 2
 
 
@@ -215,10 +216,12 @@ def varied(
         size = int(draw.integers(0, int(variation.band * width) + 1))
         at = int(draw.integers(0, width - size + 1))
         frames[:, at : at + size] = blank[at : at + size]
-    for _ in range(variation.times):
-        size = int(draw.integers(0, int(variation.time * length / max(1, variation.times)) + 1))
+    hidden = int(draw.integers(0, int(variation.time * length) + 1))
+    while hidden:
+        size = int(draw.integers(1, min(hidden, LONGEST_GAP) + 1))
         at = int(draw.integers(0, length - size + 1))
         frames[at : at + size] = blank
+        hidden -= size
     return frames
 
 

@@ -56,9 +56,9 @@ class TranscribeOptions(ExampleOptions):
     augment: bool = Field(True, description="vary speed, loudness and noise, and hide parts, while training")
     speed: Annotated[float, Field(ge=0, le=0.5)] = Field(0.1, description="slower or faster by up to this share")
     gain: Annotated[float, Field(ge=0, le=30)] = Field(4.0, description="standard deviation of the loudness, dB")
-    noise: Annotated[float, Field(ge=0, le=1)] = Field(0.3, description="probability that noise is added")
-    hide_time: Share = Field(0.15, description="share of the time that is hidden, at most")
-    hide_bands: Share = Field(0.2, description="share of the bands that is hidden by each of two masks, at most")
+    noise: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="probability that noise is added")
+    hide_time: Share = Field(0.1, description="share of the time that is hidden, at most")
+    hide_bands: Share = Field(0.15, description="share of the bands that is hidden by each of two masks, at most")
 
 
 class DecodingOptions(Settings):
