@@ -97,6 +97,7 @@ class Network(nn.Module):
 
 def looked_at(network: Any, times: int, monkeypatch: pytest.MonkeyPatch) -> tuple[FlowMonitor, list[str]]:
     monkeypatch.setattr(module, "EVERY", 1)
+    monkeypatch.setattr(module, "SHARE", float("inf"))
     monitor, said = FlowMonitor(network), []
     x = torch.randn(40, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.1
     for step in range(1, times + 1):
@@ -127,6 +128,22 @@ def test_what_was_said_is_not_said_again_after_a_resume(monkeypatch: pytest.Monk
     again = FlowMonitor(network)
     again.load_state_dict(monitor.state_dict())
     assert again.state_dict() == monitor.state_dict()
+
+
+def test_looks_that_would_take_too_long_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(module, "EVERY", 1)
+    monkeypatch.setattr(module, "SHARE", 1e-9)
+    monitor, x = FlowMonitor(network := Network(0.5)), torch.randn(40, 2, 2)
+    looks = 0
+    for step in range(1, 6):
+        with monitor.watching(step):
+            output, _ = network.hidden(x)
+        output[-1].sum().backward()
+        monitor.observe()
+        looks += monitor.report is not None
+        monitor.report = None
+    assert looks == 1
 
 
 def test_a_network_without_recurrent_layers_is_left_alone() -> None:

@@ -1,12 +1,14 @@
 """A look at how the error flows back over time, now and then during every training run, at next to no cost.
 
 Every so many steps the passes through the recurrent layers are noted; after the backward pass the error that the last
-step's loss sent to a layer's output is walked back by hand, for two sequences and at most 64 steps.
+step's loss sent to a layer's output is walked back by hand, for two sequences and at most 64 steps. Where steps are
+short and looks would take more than 2 % of the time, some are left out.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,8 @@ log = logging.getLogger("unrolled.training")
 
 #: steps between two looks, after the first at step 20
 EVERY, FIRST = 200, 20
+#: of the time of training, at most this share is spent on looks
+SHARE = 0.02
 #: sequences, and steps back, that are looked at
 SEQUENCES, LAGS = 2, 64
 #: a layer is warned of when so many looks in a row say the same
@@ -43,6 +47,8 @@ class FlowMonitor:
         self._calls: list[RecordedCall] = []
         self._last: dict[str, tuple[str, int]] = {}
         self._said: set[str] = set()
+        # what the last look took, and when it was
+        self._cost, self._looked = 0.0, time.perf_counter()
         #: the latest look, for metrics.jsonl: layer → lags, norms and verdict; taken away when it is written
         self.report: dict[str, Any] | None = None
         if layers and not self._active:
@@ -52,7 +58,7 @@ class FlowMonitor:
     def watching(self, step: int) -> Iterator[None]:
         """Note the passes of this step's forward, if a look is due."""
         due = self._active and (step == FIRST or (step > 0 and step % EVERY == 0))
-        if not due:
+        if not due or self._cost > SHARE * (time.perf_counter() - self._looked):
             yield
             return
         with recording(self._network, retain=True) as calls:
@@ -62,6 +68,9 @@ class FlowMonitor:
     def observe(self) -> list[str]:
         """After the backward pass: what there is to say, each layer and illness once."""
         calls, self._calls = self._calls, []
+        if not calls:
+            return []
+        begun = time.perf_counter()
         said: list[str] = []
         report: dict[str, Any] = {}
         for call in calls:
@@ -76,6 +85,8 @@ class FlowMonitor:
             for tensor in (call.output, *call.final):
                 tensor.grad = None
         self.report = report or self.report
+        self._looked = time.perf_counter()
+        self._cost = self._looked - begun
         return said
 
     def _note(self, verdict: Verdict) -> str | None:

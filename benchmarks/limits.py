@@ -1,0 +1,111 @@
+"""The two limits, measured: who learns the adding problem over 200 steps, and what watching the gradients costs.
+
+    python benchmarks/limits.py memory --minutes 12
+    python benchmarks/limits.py monitor
+
+Writes `results/limits-adding-200.json` with its picture, and `results/limits-monitor.json`, beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import provenance
+
+from unrolled.inspection.lab import CONTESTANTS, Adding, memory_lab
+from unrolled.inspection.plot import plot_memory_lab, save
+from unrolled.layers import GRU, LSTM, RNN
+from unrolled.training.flow import EVERY, SHARE, FlowMonitor
+
+RESULTS = Path(__file__).parent / "results"
+TRIED = ("RNN tanh", "LSTM, forget bias 1", "LSTM, forget bias 4", "GRU")
+
+
+def memory(args: argparse.Namespace) -> None:
+    """Each contestant on the same sequences, for the same time at most."""
+    chosen = [one for one in CONTESTANTS if one.name in TRIED]
+    runs = memory_lab(
+        Adding(args.length),
+        chosen,
+        lr=args.lr,
+        seconds=60 * args.minutes / len(chosen),
+        seed=args.seed,
+        told=lambda name, share, loss: print(f"{name} {share:.0%} {loss:.4f}", flush=True),
+    )
+    result = {
+        **provenance(),
+        "title": f"adding problem, {args.length} steps",
+        "seed": args.seed,
+        "lr": args.lr,
+        "minutes": round(sum(run.seconds for run in runs) / 60, 2),
+        "chance": runs[0].chance,
+        "solved below": runs[0].limit,
+        "runs": [run.as_json() for run in runs],
+        "note": args.note,
+    }
+    path = RESULTS / f"limits-adding-{args.length}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save(plot_memory_lab(runs), path.with_suffix(""))
+    print(f"written to {path}")
+
+
+def monitor(args: argparse.Namespace) -> None:
+    """The time of a look beside that of a step of training, for stacks from small to large."""
+    rows = []
+    for kind, hidden, layers, steps, batch in (
+        (LSTM, 64, 1, 24, 8),
+        (LSTM, 512, 1, 64, 32),
+        (LSTM, 256, 2, 96, 32),
+        (GRU, 128, 1, 64, 16),
+        (RNN, 128, 1, 64, 16),
+    ):
+        layer = kind(64, hidden, layers)
+        x = torch.randn(steps, batch, 64)
+        watch = FlowMonitor(layer)
+        times: dict[bool, list[float]] = {False: [], True: []}
+        for _ in range(args.repeats):
+            for watched in (False, True):
+                # looks are left out where they would take more than their share; here each is wanted
+                watch._cost = 0.0
+                begun = time.perf_counter()
+                with watch.watching(EVERY if watched else 1):
+                    output, _ = layer(x)
+                output[-1].sum().backward()
+                watch.observe()
+                times[watched].append(time.perf_counter() - begun)
+        plain, looked = (statistics.median(times[watched]) for watched in (False, True))
+        row: dict[str, Any] = {"layer": kind.__name__, "H": hidden, "L": layers, "T": steps, "B": batch}
+        row |= {"step_ms": 1000 * plain, "look_ms": 1000 * (looked - plain)}
+        row |= {"share": min(SHARE, (looked - plain) / plain / EVERY)}
+        print(row, flush=True)
+        rows.append(row)
+    result = {**provenance(), "title": "cost of watching gradients over time", "every": EVERY, "rows": rows}
+    path = RESULTS / "limits-monitor.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {path}")
+
+
+def main() -> None:
+    """One of the two."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("memory", "monitor"))
+    parser.add_argument("--length", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--note", default="")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    {"memory": memory, "monitor": monitor}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()
