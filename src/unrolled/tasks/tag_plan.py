@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 #: steps after which a tagger has learned what it can, and within how many passes over the data, whatever its size
-STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 6000, 15, 60
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 3200, 15, 60
 
 #: tokens of a document that are read in one go where the files tell documents apart
 CONTEXT = 300
