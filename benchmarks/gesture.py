@@ -34,8 +34,6 @@ RECORDINGS = ("a1", "a2", "b1", "b3", "c1")
 #: one row of b1_raw.csv is labelled in Portuguese
 PHASES = {"Preparação": "Preparation"}
 POINTS = ("lh", "rh", "lw", "rw")
-#: frames without velocities
-LACKING = 4
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -49,6 +47,7 @@ def converted(data: Path, out: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in RECORDINGS:
         raw, moves = rows_of(data / f"{name}_raw.csv.gz"), rows_of(data / f"{name}_va3.csv.gz")
+        # the first four frames have no velocities
         raw = raw[len(raw) - len(moves) :]
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -123,7 +122,7 @@ def main() -> None:
         measured=f"**{100 * own['f1']:.1f}** macro F1, {100 * own['accuracy']:.1f} % of frames",
         beside=f"each frame alone {100 * other['f1']:.1f} macro F1, {100 * other['accuracy']:.1f} %",
         goal="macro F1 at least 10 points above the per-frame model's",
-        folds=[{"recording": e.data[0], "metrics": e.metrics, "baseline": e.baseline} for e in found],
+        folds=[{"recording": Path(e.data[0]).stem, "metrics": e.metrics, "baseline": e.baseline} for e in found],
         minutes_of_folds=[round(float(m.config.result["seconds"]) / 60, 2) for m in models],
     )
 
