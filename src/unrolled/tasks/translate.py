@@ -43,8 +43,8 @@ _DICTIONARY = "dictionary.json"
 
 #: development pairs that are translated once an epoch, and those that a length penalty is fitted on
 DEV_PAIRS, FIT_PAIRS = 1_000, 500
-#: powers of the length that are tried
-LENGTH_PENALTIES = (0.0, 0.5, 1.0, 1.5)
+#: powers of the length that are tried; with none, a smoothed model finds the shortest translations the most probable
+LENGTH_PENALTIES = (0.5, 1.0, 1.5, 2.0)
 #: a pair whose sides differ by this factor, beyond how they differ in most, and has so many characters, is odd
 ODD_RATIO, ODD_LENGTH = 3.0, 20
 
