@@ -16,6 +16,7 @@ from unrolled.cells import Cell, State, Trace
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import Call, Choice, Direction, choose, run, step
 from unrolled.kernels.dispatch import check_engine_name
+from unrolled.kernels.prepared import may_infer, may_use, prepare
 from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, pack_like
 from unrolled.layers.initial import initialise
 from unrolled.layers.regularise import draw_masks, drop
@@ -112,6 +113,17 @@ class Recurrent(nn.Module):
                 self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
 
+    #: what `prepare` made of the layer as it is; any change of an attribute drops it
+    _ready: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__["_ready"] = None
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy has parameters of its own
+        return self.__dict__ | {"_ready": None}
+
     @property
     def num_directions(self) -> int:
         """D."""
@@ -170,6 +182,11 @@ class Recurrent(nn.Module):
         Raises:
             ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
         """
+        ready = self._ready
+        if ready is not None and may_infer():
+            found = ready.infer(x, state, lengths)
+            if found is not None:
+                return found
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
@@ -197,6 +214,8 @@ class Recurrent(nn.Module):
         """All layers over x (T, B, I)."""
         if lengths is not None:
             valid_steps(lengths, x.shape[0], x.shape[1])
+        if not torch.is_grad_enabled():
+            self._prepare()
         states = self._states(state, x, batched)
         blocks: list[dict[str, Tensor]] = [dict(block) for block in self.parameter_blocks()]
         low = autocast_dtype(x)
@@ -236,6 +255,25 @@ class Recurrent(nn.Module):
             directions.append(Direction(params, states[index], bool(d), masks))
         return Call(self.cell, x, tuple(directions), lengths, self.truncate, batch_first)
 
+    def _prepare(self) -> None:
+        """Make ready for calls that are too short to be checked at leisure, if the native engine serves this layer."""
+        ready = self._ready
+        if ready is not None and ready.is_current():
+            return
+        self.__dict__["_ready"] = None
+        is_random = self.dropout or self.recurrent_dropout or self.weight_dropout
+        if self.truncate is None and not any(self.zoneout) and not (self.training and is_random):
+            self.__dict__["_ready"] = prepare(
+                self.cell,
+                self._parameters,
+                self._names,
+                self.num_directions,
+                batch_first=self.batch_first,
+                residual=self.residual,
+                starts_at_zero=not self.learn_initial_state,
+                engine=self._engine,
+            )
+
     def _states(self, state: LayerState, x: Tensor, batched: bool) -> list[State]:
         """The initial states of each layer and direction, from what the caller gave, what is learned, or zeros."""
         count, batch = self.num_layers * self.num_directions, x.shape[1]
@@ -266,6 +304,11 @@ class Recurrent(nn.Module):
         Raises:
             ArgumentError: for a bidirectional layer, which can't be streamed, and while training with regularisers.
         """
+        ready = self._ready
+        if ready is not None and may_use():
+            found = ready.step(x, state)
+            if found is not None:
+                return found
         if self.bidirectional:
             raise ArgumentError("step: a bidirectional layer reads the future and can't be streamed; use forward")
         if self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout or any(self.zoneout)):
@@ -287,6 +330,7 @@ class Recurrent(nn.Module):
                 new = step(self.cell, x, previous, params, self._engine)
                 finals.append(new)
                 x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
+            self._prepare()
             return x, self._joined(finals)
 
     def trace(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> list[Trace]:
