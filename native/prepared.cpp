@@ -270,19 +270,7 @@ public:
             floats_ = std::make_unique<StreamStates<float>>(prepared.stack<float>(), batch);
         }
     }
-    Stream(const Stream& other) : prepared_(other.prepared_) {
-        if (other.floats_) {
-            const std::lock_guard<std::mutex> lock(other.floats_->guard);
-            floats_ = std::make_unique<StreamStates<float>>(*other.floats_);
-        } else {
-            const std::lock_guard<std::mutex> lock(other.doubles_->guard);
-            doubles_ = std::make_unique<StreamStates<double>>(*other.doubles_);
-        }
-    }
-
     const Prepared& prepared() const { return nb::cast<const Prepared&>(prepared_); }
-    /// Other weights from now on, of the same shapes.
-    void rebase(nb::object prepared) { prepared_ = prepared; }
     template <class S>
     StreamStates<S>& states() const {
         if constexpr (sizeof(S) == sizeof(double))
@@ -316,7 +304,7 @@ nb::object output(const Prepared& prepared, nb::handle given, Index batch, Index
     if (given.is_none()) return new_tensor(prepared.is_double(), {batch, width}, data);
     TensorView view;
     if (!read_tensor(given, prepared.dtype(), view) || view.dimensions != 2 || view.size[0] != batch ||
-        view.size[1] != width)
+        view.size[1] != width || wants_gradient(given))
         return {};
     data = view.data;
     return nb::borrow(given);
@@ -339,8 +327,6 @@ nb::object step_streams(const Prepared& prepared, const Streams& streams, Index 
     const bool overlaps = to < from + batch * stack.input() && from < to + batch * stack.output();
     if (overlaps && batch > 0) return nb::none();
     const Index threads = torch()->threads();
-    // packed weights stay while other threads give the streams new ones
-    const nb::object keep = nb::find(prepared);
     run_free(stack.work(batch), [&] {
         static thread_local StackRows<S> rows;
         rows.clear();
@@ -401,8 +387,6 @@ void bind_prepared(nb::module_& m) {
         .def("infer", &Prepared::infer, nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none());
     nb::class_<Stream>(m, "Stream")
         .def(nb::init<const Prepared&, Index>())
-        .def("fork", [](const Stream& self) { return new Stream(self); })
-        .def("rebase", &Stream::rebase)
         .def("read", &Stream::read)
         .def("write", &Stream::write)
         .def("step", &step_one, nb::arg("x"), nb::arg("out").none());

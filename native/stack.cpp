@@ -83,20 +83,6 @@ StreamStates<S>::StreamStates(const Stack<S>& stack, Index batch)
 }
 
 template <class S>
-StreamStates<S>::StreamStates(const StreamStates& other)
-    : layers_(other.layers_),
-      batch_(other.batch_),
-      h_width_(other.h_width_),
-      c_width_(other.c_width_),
-      h_room_(other.h_room_),
-      c_room_(other.c_room_),
-      sets_(other.sets_),
-      memory_(other.memory_.size()),
-      now_(other.now_) {
-    std::memcpy(memory_.template as<S>(), other.memory_.template as<S>(), static_cast<std::size_t>(memory_.size()));
-}
-
-template <class S>
 void StreamStates<S>::read(const S* from_h, const S* from_c) {
     for (Index layer = 0; layer < layers_; ++layer)
         for (Index b = 0; b < batch_; ++b) {

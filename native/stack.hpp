@@ -42,7 +42,8 @@ template <class S>
 class StreamStates {
 public:
     StreamStates(const Stack<S>& stack, Index batch);
-    StreamStates(const StreamStates& other);
+    StreamStates(const StreamStates&) = delete;
+    StreamStates& operator=(const StreamStates&) = delete;
     Index batch() const { return batch_; }
     /// Copies from or to (L, B, P) and (L, B, H); null c for cells without.
     void read(const S* h, const S* c);

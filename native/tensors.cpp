@@ -78,7 +78,8 @@ void use_torch(nb::object tensor, nb::object float32, nb::object float64, nb::ob
                       name("is_contiguous"),
                       name("is_neg"),
                       name("data_ptr"),
-                      name("_version")};
+                      name("_version"),
+                      name("requires_grad")};
 }
 
 const Torch* torch() { return known; }
@@ -105,6 +106,13 @@ bool read_tensor(nb::handle object, nb::handle dtype, TensorView& view) {
     const std::int64_t address = address_of(object);
     view.data = reinterpret_cast<void*>(address);
     return address != -1;
+}
+
+bool wants_gradient(nb::handle tensor) {
+    PyObject* found = PyObject_GetAttr(tensor.ptr(), known->requires_grad.ptr());
+    if (found == nullptr) return PyErr_Clear(), true;
+    Py_DECREF(found);
+    return found != Py_False;
 }
 
 std::int64_t address_of(nb::handle tensor) {

@@ -12,7 +12,7 @@ namespace nb = nanobind;
 /// What is looked up in torch once. Set by `use_torch`; lives as long as the process.
 struct Torch {
     nb::object tensor, float32, float64, int64, from_dlpack, thread_count;
-    nb::object dtype, is_cpu, shape, is_contiguous, is_neg, data_ptr, version;  // names
+    nb::object dtype, is_cpu, shape, is_contiguous, is_neg, data_ptr, version, requires_grad;  // names
 
     Index threads() const;
     const nb::object& dtype_of(bool is_double) const { return is_double ? float64 : float32; }
@@ -34,6 +34,9 @@ struct TensorView {
 /// Reads a tensor that can be read as it lies: a plain one of that dtype on the CPU, contiguous, of at most three
 /// dimensions. False, without an exception, for whatever else it is.
 bool read_tensor(nb::handle object, nb::handle dtype, TensorView& view);
+
+/// Whether a tensor takes part in a graph.
+bool wants_gradient(nb::handle tensor);
 
 /// The address of a tensor's data, 0 if it has none to tell.
 std::int64_t address_of(nb::handle tensor);

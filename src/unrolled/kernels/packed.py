@@ -157,5 +157,11 @@ def cached(cell: Cell, params: Params, narrow: bool = False) -> PackedWeights:
     return entry
 
 
+def forget(params: Params) -> None:
+    """Drop the packed copies of these parameters."""
+    for narrow in (False, True):
+        packed_weights.pop((id(params["weight_ih"]), narrow), None)
+
+
 def _forget(key: tuple[int, bool], _: weakref.ref[Tensor]) -> None:
     packed_weights.pop(key, None)
