@@ -5,6 +5,7 @@ Letters: T time, B batch, I input, H hidden, P width of h (the projection, else 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import Call, Choice, Direction, choose, run, step
 from unrolled.kernels.dispatch import check_engine_name
 from unrolled.kernels.prepared import may_infer, may_use
-from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, pack_like
+from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, is_autocast, pack_like
 from unrolled.layers.initial import initialise
 from unrolled.layers.ready import Readied
 from unrolled.layers.regularise import draw_masks, drop
@@ -201,7 +202,8 @@ class Recurrent(Readied):
         states = self._states(state, x, batched)
         blocks = self._used_blocks()
         low = autocast_dtype(x)
-        with torch.autocast(x.device.type, enabled=False):
+        # entering a context takes as long as a short kernel
+        with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
             if low is not None:
                 x = x.to(low)
                 states = [tuple(s.to(low) for s in one) for one in states]
@@ -251,7 +253,10 @@ class Recurrent(Readied):
 
     def _joined(self, states: list[State]) -> LayerState:
         """Per-layer states as the caller holds them: h, or (h, c)."""
-        joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        if len(states) == 1:
+            joined = tuple(s.unsqueeze(0) for s in states[0])
+        else:
+            joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
         return joined if len(joined) > 1 else joined[0]
 
     def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, LayerState]:
