@@ -14,7 +14,7 @@
 namespace unrolled {
 namespace {
 
-/// Fewer multiply-adds than this are over before another thread has taken the GIL.
+/// Fewer multiply-adds than this are over before another thread has taken the GIL, or come to help.
 constexpr double kWorthTheGil = 5e5;
 
 /// Runs a job with the GIL released if it is long enough.
@@ -177,8 +177,9 @@ private:
             rows.c_0.push_back(c_0 + row * s.hidden());
             rows.c_n.push_back(c_n + row * s.hidden());
         }
-        const Index threads = torch()->threads();
-        run_free(s.work(batch), [&] { run_stack(s, rows, threads); });
+        const double work = s.work(batch);
+        const Index threads = work < kWorthTheGil ? 1 : torch()->threads();
+        run_free(work, [&] { run_stack(s, rows, threads); });
         return nb::make_tuple(y, final);
     }
 
@@ -326,17 +327,12 @@ nb::object step_streams(const Prepared& prepared, const Streams& streams, Index 
     // a step may write its result over its own input, row for row, only once all of it has been read
     const bool overlaps = to < from + batch * stack.input() && from < to + batch * stack.output();
     if (overlaps && batch > 0) return nb::none();
-    const Index threads = torch()->threads();
-    run_free(stack.work(batch), [&] {
+    const double work = stack.work(batch);
+    // so short a step uses one thread anyway
+    const Index threads = work < kWorthTheGil ? 1 : torch()->threads();
+    const auto run = [&] {
         static thread_local StackRows<S> rows;
         rows.clear();
-        std::vector<std::unique_lock<std::mutex>> locks;
-        locks.reserve(streams.size());
-        // in one order, whoever steps them: two threads that hold some and wait for others would wait for ever
-        std::vector<StreamStates<S>*> ordered;
-        for (const Stream* one : streams) ordered.push_back(&one->template states<S>());
-        std::sort(ordered.begin(), ordered.end());
-        for (StreamStates<S>* states : ordered) locks.emplace_back(states->guard);
         for (Index b = 0; b < batch; ++b) {
             rows.x.push_back(from + b * stack.input());
             rows.y.push_back(to + b * stack.output());
@@ -344,7 +340,20 @@ nb::object step_streams(const Prepared& prepared, const Streams& streams, Index 
         for (std::size_t layer = 0; layer < stack.layers.size(); ++layer)
             for (const Stream* one : streams) one->template states<S>().add_rows(layer, rows);
         run_stack(stack, rows, threads);
-        for (StreamStates<S>* states : ordered) states->advance();
+        for (const Stream* one : streams) one->template states<S>().advance();
+    };
+    run_free(work, [&] {
+        if (streams.size() == 1) {
+            const std::lock_guard<std::mutex> lock(streams[0]->template states<S>().guard);
+            return run();
+        }
+        // in one order, whoever steps them: two threads that hold some and wait for others would wait for ever
+        std::vector<std::mutex*> guards;
+        for (const Stream* one : streams) guards.push_back(&one->template states<S>().guard);
+        std::sort(guards.begin(), guards.end());
+        std::vector<std::unique_lock<std::mutex>> locks;
+        for (std::mutex* guard : guards) locks.emplace_back(*guard);
+        run();
     });
     return y;
 }

@@ -3,6 +3,9 @@
 //     cmake -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF && cmake --build build/sanitize
 //     build/sanitize/random_shapes 200        the rounds; a second number seeds them
 //
+// `make sanitize` does that. For another processor, without the sanitizers: -DUNROLLED_CHECK=ON, a cross compiler, and
+// an emulator to run it.
+//
 // Every array is its own heap block of exactly the size the contract gives it, so that a byte too far is seen. Values
 // are only required to be finite, and equal between a whole sequence and its single steps; tests/kernels holds them
 // to the scan.
