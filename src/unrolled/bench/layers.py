@@ -169,7 +169,7 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
     for (name, way), values in seconds.items():
         if name not in fastest or median(values) < median(fastest[name][1]):
             fastest[name] = (way, values)
-    way, ours = fastest.pop(OURS, (None, []))
+    taken, ours = fastest.pop(OURS, (None, []))
     narrow = fastest.pop(NARROW, (None, []))[1]
     ratios = {name: _round(timing.ratio(values, ours)) for name, (_, values) in fastest.items()}
     best = min(ratios, key=lambda name: ratios[name]) if ratios else None
@@ -186,8 +186,8 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
         "B": case.batch,
         "I": case.hidden,
         "H": case.hidden,
-        "engine": None if way is None else way.split()[0],
-        "way": way,
+        "engine": None if taken is None else taken.split()[0],
+        "way": taken,
         "ours_ms": _round(1e3 * median(ours)) if ours else None,
         "ours_min_ms": _round(1e3 * min(ours)) if ours else None,
         "rounds": len(ours),
