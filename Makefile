@@ -51,6 +51,7 @@ bench: benchlayers benchtext  ## both that follow, into benchmarks/results
 benchlayers: $(STAMP)  ## our layers against torch, JAX, ONNX Runtime and OpenVINO, in about 10 minutes
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[bench]"
 	$(BIN)/unrolled bench layers --json benchmarks/results/ --plot benchmarks/results/
+	$(BIN)/python benchmarks/engine_tables.py
 
 benchtext: $(STAMP)  ## train on tinyshakespeare for 3 minutes (BENCH_TEXT=its input.txt)
 	@text="$(BENCH_TEXT)"; test -n "$$text" || text="$$($(BIN)/unrolled data get tinyshakespeare)/input.txt"; \

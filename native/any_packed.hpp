@@ -27,12 +27,12 @@ Parameters<S> parameters_at(const ParameterAddresses& a) {
 
 class AnyPacked {
 public:
-    AnyPacked(const Spec& spec, bool is_double, const ParameterAddresses& addresses) {
+    AnyPacked(const Spec& spec, bool is_double, const ParameterAddresses& addresses, Index threads) {
         const nanobind::gil_scoped_release free;
         if (is_double) {
-            held_ = std::make_shared<const Packed<double>>(spec, parameters_at<double>(addresses));
+            held_ = std::make_shared<const Packed<double>>(spec, parameters_at<double>(addresses), threads);
         } else {
-            held_ = std::make_shared<const Packed<float>>(spec, parameters_at<float>(addresses));
+            held_ = std::make_shared<const Packed<float>>(spec, parameters_at<float>(addresses), threads);
         }
     }
     template <class S>

@@ -21,6 +21,8 @@ constexpr double kWorthAThread = 2.5e5;
 /// A step that reads fewer bytes of weights than this and computes less is quicker alone.
 constexpr Index kStepBytesOfOneThread = Index{1} << 20;
 constexpr double kStepWorkOfOneThread = 1e6;
+/// Bytes of weights whose packing takes longer than asking for help.
+constexpr Index kWorthSharing = Index{1} << 18;
 /// Multiply-adds for which more than two threads are worth waking.
 constexpr double kWorthARegion = 4e6;
 
@@ -106,12 +108,15 @@ double work_of(const Spec& spec, Index rows) {
 }
 
 template <class S>
-Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters)
+Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threads)
     : fingerprint_(fingerprint(spec, parameters)),
       spec_(spec),
       kernels_(kernels_of<S>(variant())),
       gates_(kernels_.gates_size(spec)) {
-    kernels_.pack_gates(spec, parameters, gates_.template as<void>(), Scratch::of_thread());
+    const Index parts = gates_.size() < kWorthSharing ? 1 : 8;
+    share(threads, parts, [&](Index part) {
+        kernels_.pack_gates(spec, parameters, gates_.template as<void>(), part, parts, Scratch::of_thread());
+    });
     if (spec.is_projected()) {
         projection_ =
             std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
@@ -179,7 +184,9 @@ void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index thread
     const Index parts = shares(threads, call.directions, call.spec, call.schedule);
     deal(parts == 1 && work_of(call.spec, call.schedule.offset[call.schedule.steps]) < kWorthAThread ? 1 : threads,
          parts * call.directions,
-         [&](Index task, Scratch& scratch) { kernels.forward(call, task / parts, task % parts, parts, Company{}, scratch); });
+         [&](Index task, Scratch& scratch) {
+             kernels.forward(call, task / parts, task % parts, parts, Company{}, scratch);
+         });
 }
 
 template <class S>
@@ -206,33 +213,41 @@ void run_backward(Backward<S>& call, Index threads) {
     const Spec& spec = call.spec;
     const Index H = spec.hidden, G = spec.gates();
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
-    const auto pack = [&](const S* matrix, Index rows, Index columns) {
-        auto buffer = std::make_unique<Buffer>(kernels.columns_size(rows, columns) * static_cast<Index>(sizeof(S)));
-        kernels.pack_columns(matrix, rows, columns, buffer->template as<S>());
-        return buffer;
+    struct Job {
+        const S* matrix;
+        Index rows, columns;
+        std::unique_ptr<Buffer> packed;
     };
-    std::vector<std::unique_ptr<Buffer>> packed;
-    const auto keep = [&](std::unique_ptr<Buffer> buffer) {
-        packed.push_back(std::move(buffer));
-        return static_cast<const S*>(packed.back()->template as<S>());
+    std::vector<Job> jobs;
+    std::vector<std::unique_ptr<Buffer>> turned;
+    const auto pack = [&](const S* matrix, Index rows, Index columns) {
+        const Index bytes = kernels.columns_size(rows, columns) * static_cast<Index>(sizeof(S));
+        jobs.push_back({matrix, rows, columns, std::make_unique<Buffer>(bytes)});
+        return static_cast<const S*>(jobs.back().packed->template as<S>());
     };
     for (Index i = 0; i < call.directions; ++i) {
         BackwardDirection<S>& d = call.direction[i];
-        d.hidden_packed = keep(pack(d.parameters.weight_hh, (resets_before ? 2 : G) * H, spec.output));
-        if (resets_before) d.candidate_packed = keep(pack(d.parameters.weight_hh + 2 * H * H, H, H));
-        if (spec.is_projected()) d.projection_packed = keep(pack(d.parameters.weight_hr, spec.output, H));
+        d.hidden_packed = pack(d.parameters.weight_hh, (resets_before ? 2 : G) * H, spec.output);
+        if (resets_before) d.candidate_packed = pack(d.parameters.weight_hh + 2 * H * H, H, H);
+        if (spec.is_projected()) d.projection_packed = pack(d.parameters.weight_hr, spec.output, H);
         if (call.dx != nullptr && spec.kind == Kind::gru) {
             // the kernels keep GRU's gates as n, r, z
             const Index block = H * spec.input;
-            const Buffer turned(3 * block * static_cast<Index>(sizeof(S)));
+            turned.push_back(std::make_unique<Buffer>(3 * block * static_cast<Index>(sizeof(S))));
+            S* to = turned.back()->template as<S>();
             const S* weight = d.parameters.weight_ih;
-            std::memcpy(turned.as<S>(), weight + 2 * block, static_cast<std::size_t>(block) * sizeof(S));
-            std::memcpy(turned.as<S>() + block, weight, static_cast<std::size_t>(2 * block) * sizeof(S));
-            d.input_packed = keep(pack(turned.as<S>(), 3 * H, spec.input));
+            std::memcpy(to, weight + 2 * block, static_cast<std::size_t>(block) * sizeof(S));
+            std::memcpy(to + block, weight, static_cast<std::size_t>(2 * block) * sizeof(S));
+            d.input_packed = pack(to, 3 * H, spec.input);
         } else if (call.dx != nullptr) {
-            d.input_packed = keep(pack(d.parameters.weight_ih, G * H, spec.input));
+            d.input_packed = pack(d.parameters.weight_ih, G * H, spec.input);
         }
     }
+    const bool is_small = spec.gates() * H * (spec.input + spec.output) * static_cast<Index>(sizeof(S)) < kWorthSharing;
+    share(is_small ? 1 : threads, static_cast<Index>(jobs.size()), [&](Index i) {
+        const Job& job = jobs[static_cast<std::size_t>(i)];
+        kernels.pack_columns(job.matrix, job.rows, job.columns, job.packed->template as<S>());
+    });
     const Index all = call.schedule.offset[call.schedule.steps];
     if (is_for_two(threads, call.directions, spec, call.schedule)) {
         in_lockstep(threads,
@@ -249,7 +264,9 @@ void run_backward(Backward<S>& call, Index threads) {
     if (work_of(spec, all) < kWorthAThread) threads = 1;
     const Index parts = shares(threads, call.directions, spec, call.schedule);
     deal(threads, parts * call.directions,
-         [&](Index task, Scratch& scratch) { kernels.bptt(call, task / parts, task % parts, parts, Company{}, scratch); });
+         [&](Index task, Scratch& scratch) {
+             kernels.bptt(call, task / parts, task % parts, parts, Company{}, scratch);
+         });
     deal(threads, threads, [&](Index part, Scratch& scratch) {
         for (Index i = 0; i < call.directions; ++i) {
             kernels.weight_gradient(call, i, part, threads, scratch);

@@ -35,7 +35,8 @@ private:
 template <class S>
 class Packed {
 public:
-    Packed(const Spec& spec, const Parameters<S>& parameters);
+    /// `threads` is the most that may be used for it.
+    Packed(const Spec& spec, const Parameters<S>& parameters, Index threads = 1);
     const Spec& spec() const { return spec_; }
     const Kernels<S>& kernels() const { return kernels_; }
     const void* gates() const { return gates_.template as<void>(); }

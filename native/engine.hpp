@@ -197,7 +197,7 @@ private:
 template <class S>
 struct Kernels {
     Index (*gates_size)(const Spec&);  // in bytes
-    void (*pack_gates)(const Spec&, const Parameters<S>&, void* packed, Scratch&);
+    void (*pack_gates)(const Spec&, const Parameters<S>&, void* packed, Index part, Index parts, Scratch&);
     Index (*columns_size)(Index rows, Index columns);
     void (*pack_columns)(const S* matrix, Index rows, Index columns, S* packed);
     void (*pack_transposed)(const S* matrix, Index rows, Index columns, S* packed);

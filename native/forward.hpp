@@ -177,10 +177,13 @@ struct Pass {
 
     static Index size(const Spec& spec) { return Weights(spec, nullptr).size; }
 
-    static void pack(const Spec& spec, const Parameters<S>& from, void* packed, Scratch& scratch) {
+    static void pack(const Spec& spec, const Parameters<S>& from, void* packed, Share share, Scratch& scratch) {
         const Weights w(spec, packed);
         Index i = 0;
-        (pack_stage<S, W, Stages>(spec, from, const_cast<char*>(w.of[i++].packed), scratch), ...);
+        ((pack_stage<S, W, Stages>(spec, from, const_cast<char*>(w.of[i].packed), share.begin(w.of[i].panels),
+                                   share.end(w.of[i].panels), scratch),
+          ++i),
+         ...);
     }
 
     static void run(const Weights& w, const S* projection, const Row<S>* rows, Index n, const CellArgs<S>& cell) {

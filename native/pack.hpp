@@ -112,10 +112,11 @@ void pack_half(const S* weight, Index depth, Index panel, Index hidden, char* to
 }
 
 template <class S, class W, class Stage>
-void pack_stage(const Spec& spec, const Parameters<S>& from, char* packed, Scratch& scratch) {
+void pack_stage(const Spec& spec, const Parameters<S>& from, char* packed, Index begin, Index end, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     const StageWeights w = stage_weights<S, W, Stage>(spec);
-    for (Index panel = 0; panel < w.panels; ++panel, packed += w.panel_size) {
+    packed += begin * w.panel_size;
+    for (Index panel = begin; panel < end; ++panel, packed += w.panel_size) {
         for (Index n = 0; n < Stage::Sums::sums; ++n) {
             const auto place = Stage::bias(n, panel, L, spec.hidden);
             const Index valid = spec.hidden - place.unit;

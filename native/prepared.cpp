@@ -222,7 +222,8 @@ private:
                 if (!is_last && between.size() < 2)
                     between.push_back(
                         std::make_unique<Buffer>(time * batch * D * P * static_cast<Index>(sizeof(S))));
-                call.out = is_last ? static_cast<S*>(out) : between[static_cast<std::size_t>(layer % 2)]->template as<S>();
+                call.out = static_cast<S*>(out);
+                if (!is_last) call.out = between[static_cast<std::size_t>(layer % 2)]->template as<S>();
                 const bool by_row = is_last && options_.batch_first;
                 call.out_time = by_row ? D * P : batch * D * P;
                 call.out_batch = by_row ? time * D * P : D * P;
@@ -385,7 +386,7 @@ nb::object step_many(const std::vector<const Stream*>& streams, nb::handle x, nb
 
 void bind_prepared(nb::module_& m) {
     nb::class_<AnyPacked>(m, "Packed")
-        .def(nb::init<const Spec&, bool, const ParameterAddresses&>())
+        .def(nb::init<const Spec&, bool, const ParameterAddresses&, Index>())
         .def("matches", &AnyPacked::matches)
         .def_prop_ro("bytes", &AnyPacked::bytes);
     nb::class_<Prepared>(m, "Prepared")

@@ -13,8 +13,8 @@ const Kernels<Scalar> UNROLLED_TABLE = {
     [](const Spec& spec) {
         return with_cell<Scalar>(spec, [&](auto pass) { return decltype(pass)::size(spec); });
     },
-    [](const Spec& spec, const Parameters<Scalar>& from, void* packed, Scratch& scratch) {
-        with_cell<Scalar>(spec, [&](auto pass) { decltype(pass)::pack(spec, from, packed, scratch); });
+    [](const Spec& spec, const Parameters<Scalar>& from, void* packed, Index part, Index parts, Scratch& scratch) {
+        with_cell<Scalar>(spec, [&](auto pass) { decltype(pass)::pack(spec, from, packed, Share{part, parts}, scratch); });
     },
     columns_size<Scalar>,
     pack_columns<Scalar>,

@@ -136,6 +136,7 @@ def pack(cell: Cell, params: Params, narrow: bool = False) -> Any:
         spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates, narrow),
         weight.dtype is torch.float64,
         addresses(solid),
+        torch.get_num_threads(),
     )
 
 
