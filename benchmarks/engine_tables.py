@@ -71,11 +71,11 @@ def training_line(found: dict[str, Any]) -> str:
     """The same training on two engines."""
     seconds = found["seconds"]
     note = f" ({found['note']})" if found["note"] else ""
+    apart = found["largest_relative_difference_of_losses"]
     return (
-        f"{found['steps']} steps of `unrolled train generate` on {found['data']}, end to end: {seconds['native']:g} s on "
-        f"this engine, {seconds['torch']:g} s on torch's layers, a ratio of {found['ratio']:.2f}; the losses differ by "
-        f"{found['largest_relative_difference_of_losses']:.0e} of themselves at most "
-        f"([engines.json](../benchmarks/results/engines.json)){note}."
+        f"{found['steps']} steps of `unrolled train generate` on {found['data']}, end to end: {seconds['native']:g} s "
+        f"on this engine, {seconds['torch']:g} s on torch's layers, a ratio of {found['ratio']:.2f}; the losses differ "
+        f"by {apart:.0e} of themselves at most ([engines.json](../benchmarks/results/engines.json)){note}."
     )
 
 
