@@ -22,7 +22,7 @@ import torch
 from machine import provenance
 
 import unrolled
-from unrolled.bench.machine import usable_cores
+from unrolled.bench.machine import load_average, usable_cores
 
 #: cell, T (0 is a single step), B, H
 CASES = (("LSTM", 0, 1, 128), ("LSTM", 0, 1, 512), ("LSTM", 100, 1, 128), ("GRU", 100, 1, 128), ("LSTM", 100, 1, 512))
@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    found = {"alone": measure(args.rounds)}
+    load = load_average()
+    found = {"without them": measure(args.rounds)}
     cores = usable_cores()
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(cores)]
     try:
@@ -47,7 +48,13 @@ def main() -> None:
         for process in busy:
             process.kill()
             process.wait()
-    result = {**provenance(), "busy_processes": cores, "rounds": args.rounds, "microseconds": found}
+    result = {
+        **provenance(),
+        "load_average_before": load,
+        "busy_processes": cores,
+        "rounds": args.rounds,
+        "microseconds": found,
+    }
     path = Path(__file__).parent / "results" / "contention.json"
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for company, cases in found.items():

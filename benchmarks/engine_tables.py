@@ -52,9 +52,11 @@ def _ratio(row: dict[str, Any] | None) -> str:
 
 def contention_table(found: dict[str, Any]) -> str:
     """Median and 95th percentile, alone and beside busy processes."""
+    load = found["load_average_before"]
     lines = [
         f"Microseconds of a call, median / 95th percentile, from "
-        f"[contention.json](../benchmarks/results/contention.json) ({found['rounds']} rounds by turns):",
+        f"[contention.json](../benchmarks/results/contention.json): {found['rounds']} rounds by turns, load average "
+        f"{load[0]:g} beforehand.",
         "",
     ]
     for company, cases in found["microseconds"].items():

@@ -86,7 +86,9 @@ class Readied(nn.Module):
             return
         self.__dict__["_ready"] = None
         is_random = self.dropout or self.recurrent_dropout or self.weight_dropout
-        if self.truncate is None and not any(self.zoneout) and not (self.training and is_random):
+        # a subclass may make its parameters of others
+        own = type(self).parameter_blocks is Readied.parameter_blocks
+        if own and self.truncate is None and not any(self.zoneout) and not (self.training and is_random):
             self.__dict__["_ready"] = prepare(
                 self.cell,
                 self._parameters,
