@@ -27,7 +27,7 @@ using std::chrono::milliseconds;
 /// loop, short enough to steal nothing that anybody would miss.
 constexpr auto kLookout = microseconds(50);
 /// Both shares of a step are alike, so that whoever is this much later has lost its core.
-constexpr auto kLate = microseconds(50);
+constexpr auto kLate = microseconds(20);
 constexpr auto kNap = microseconds(10);
 /// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
 constexpr int kRest = 20;
