@@ -6,6 +6,8 @@ DEMO_MINUTES ?= 3
 TORCH_INDEX ?=
 # a copy of tinyshakespeare; without it `make bench` fetches one
 BENCH_TEXT ?=
+# random problems of each kind in `make sanitize`
+ROUNDS ?= 100
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +16,7 @@ STAMP := $(VENV)/.installed
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
 .DEFAULT_GOAL := install
-.PHONY: help install demo test lint bench benchlayers benchtext docs clean
+.PHONY: help install demo test lint sanitize bench benchlayers benchtext docs clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
@@ -39,11 +41,17 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+sanitize:  ## the C++ engine over random shapes under AddressSanitizer and UBSan (ROUNDS=100); needs cmake
+	cmake -S . -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF > /dev/null
+	cmake --build build/sanitize --parallel
+	build/sanitize/random_shapes $(ROUNDS)
+
 bench: benchlayers benchtext  ## both that follow, into benchmarks/results
 
 benchlayers: $(STAMP)  ## our layers against torch, JAX, ONNX Runtime and OpenVINO, in about 10 minutes
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[bench]"
 	$(BIN)/unrolled bench layers --json benchmarks/results/ --plot benchmarks/results/
+	$(BIN)/python benchmarks/engine_tables.py
 
 benchtext: $(STAMP)  ## train on tinyshakespeare for 3 minutes (BENCH_TEXT=its input.txt)
 	@text="$(BENCH_TEXT)"; test -n "$$text" || text="$$($(BIN)/unrolled data get tinyshakespeare)/input.txt"; \

@@ -11,20 +11,21 @@
 namespace unrolled::UNROLLED_ISA {
 
 /// sums = rows · matrix for packed columns; finish(sums, row, unit, width) for each block of units. Rows from `product`
-/// to `n` have no product: their sums are zero.
+/// to `n` have no product: their sums are zero. A thread may do its share of the panels alone.
 /// soon(row, unit, count) is called ahead of a tile, to prefetch what its finish will touch.
 template <class S, class RowOf, class Finish, class Soon>
 UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
-                                    Finish finish, Soon soon) {
+                                    Finish finish, Soon soon, Share share = {}) {
     constexpr Index L = kLanes<S>;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(product);
     const Index panels = (columns + 4 * L - 1) / (4 * L);
-    for (Index panel = 0, count; panel < panels; panel += count) {
-        count = product == 1 && panel + 1 < panels ? 2 : 1;
+    const Index begin_panel = share.begin(panels), end_panel = share.end(panels);
+    for (Index panel = begin_panel, count; panel < end_panel; panel += count) {
+        count = product == 1 && panel + 1 < end_panel ? 2 : 1;
         TileArgs<S> args;
         args.first.weights = packed + panel * depth * 4 * L;
-        args.first.panel_stride = depth * 4 * L;
+        args.first.panel_stride = depth * 4 * UNROLLED_VECTOR_BYTES;
         args.first.depth = depth;
         for (Index t = 0; t < cut.tiles; ++t) {
             const Index height = cut.height(t), begin = cut.begin(t);
@@ -46,7 +47,7 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
         }
     }
     for (Index i = product; i < n; ++i)
-        for (Index unit = 0; unit < columns; unit += L)
+        for (Index unit = begin_panel * 4 * L; unit < columns && unit < end_panel * 4 * L; unit += L)
             at_width<S>(width_at<S>(unit, columns),
                         [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(Vec<S>{}, i, unit, lanes); });
 }
@@ -60,7 +61,7 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
 /// One step back for rows 0 to n, of which the first `going_on` have a following step.
 template <class S>
 void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n,
-               const CellArgs<S>& cell) {
+               const CellArgs<S>& cell, Share share) {
     const Spec& spec = cell.spec;
     const Index H = spec.hidden, P = spec.output;
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
@@ -85,7 +86,7 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
                 decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit,
                                                  width);
             },
-            soon);
+            soon, share);
     };
     if (spec.is_projected()) {
         column_product<S>(d.hidden_packed, depth, P, going_on, n, next,
@@ -115,8 +116,11 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
             UNROLLED_INLINE_LAMBDA { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
 }
 
+/// All steps back of the sequences part, part + parts, …; with company, the units of each step are shared. Not shared
+/// are the projection, and GRU's reset before the product.
 template <class S>
-void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Scratch& scratch) {
+void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Company company,
+               Scratch& scratch) {
     const Schedule& plan = b.schedule;
     const Spec& spec = b.spec;
     const Index H = spec.hidden, P = spec.output, row_size = spec.dgates() * H;
@@ -127,7 +131,10 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
     // what reaches W_hh begins at n ⊙ r's neighbours r, z in GRU's order
     const Index hidden_part = spec.kind == Kind::gru ? H : 0;
     const bool goes_past = spec.kind == Kind::gru || d.masks.any_zoneout();
-    for (Index j = part; j < plan.batch; j += parts) {
+    Together together(company);
+    const Index skipped = together.begin();
+    if (skipped < 0) return;
+    for (Index j = part; j < plan.batch && !company.is_helper; j += parts) {
         const Index row = plan.row[j];
         std::memcpy(d.dh_0 + row * P, d.dh_n + row * P, P * sizeof(S));
         if (d.dc_0 != nullptr) std::memcpy(d.dc_0 + row * H, d.dc_n + row * H, H * sizeof(S));
@@ -135,7 +142,9 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
     const auto h_at = [&](Index s, Index j) {
         return b.out + plan.when(s, j, d.reverse) * b.out_time + plan.row[j] * b.out_batch + d.column;
     };
-    for (Index s = plan.steps - 1; s >= 0; --s) {
+    for (Index s = plan.steps - 1 - skipped; s >= 0; --s) {
+        const Index taken = plan.steps - 1 - s;
+        together.changes(taken);
         const Index n = mine_below(plan.running[s], part, parts),
                     going_on = mine_below(plan.running[s + 1], part, parts);
         if (n == 0) continue;
@@ -157,8 +166,11 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
             back.keep_h = d.masks.keep_h == nullptr ? nullptr : d.masks.keep_h + (t * plan.batch + row) * P;
             back.keep_c = d.masks.keep_c == nullptr ? nullptr : d.masks.keep_c + (t * plan.batch + row) * H;
         }
-        bptt_step(d, rows, going_on, n, cell);
+        bptt_step(d, rows, going_on, n, cell, together.share());
+        if (together.is_shared() && !together.goes_on(taken)) break;
     }
+    if (company.is_helper) return;
+    together.close();
     if (plan.steps == 0) return;
     const Index n = mine_below(plan.running[0], part, parts);
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "helper.hpp"
 #include "threads.hpp"
 
 #if defined(UNROLLED_X86)
@@ -17,9 +18,13 @@ namespace {
 
 /// Fewer multiply-adds than this are over before a second thread has begun.
 constexpr double kWorthAThread = 2.5e5;
-/// Weights beyond this no longer fit beside anything else in one core's cache, so that even a single step gains from
-/// a second core. From the sizes of common caches (1 to 2 MiB a core), not from a measurement.
-constexpr Index kStepBytesOfOneThread = Index{3} << 19;
+/// A step that reads fewer bytes of weights than this and computes less is quicker alone.
+constexpr Index kStepBytesOfOneThread = Index{1} << 20;
+constexpr double kStepWorkOfOneThread = 1e6;
+/// Bytes of weights whose packing takes longer than asking for help.
+constexpr Index kWorthSharing = Index{1} << 18;
+/// Multiply-adds for which more than two threads are worth waking.
+constexpr double kWorthARegion = 4e6;
 
 /// Flushes denormal numbers to zero while it lives, in this thread: a vanishing gradient would else cost a hundred
 /// times what a plain number does.
@@ -54,28 +59,64 @@ void deal(Index threads, Index parts, F&& job) {
     });
 }
 
+/// Runs job(scratch) as a kernel wants it.
+template <class F>
+void ready(F&& job) {
+    const FlushDenormals flush;
+    Scratch& scratch = Scratch::of_thread();
+    scratch.reset();
+    job(scratch);
+}
+
+/// So few rows that two threads had better share the units of each step than the rows.
+constexpr Index kLockstepRows = 4;
+/// Shorter work is over before a helper is awake.
+constexpr double kWorthHelp = 4e5;
+
+bool is_for_two(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
+    const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
+    return threads > 1 && directions == 1 && plan.batch > 0 && plan.batch <= kLockstepRows && plan.steps > 2 &&
+           !two_stages && work_of(spec, plan.offset[plan.steps]) >= kWorthHelp;
+}
+
+/// loop(company, scratch) in this thread and, if it comes, in the helper's.
+template <class F>
+void in_lockstep(Index threads, F&& loop) {
+    struct Both {
+        F& loop;
+        Lockstep pair;
+    } both{loop, {}};
+    const auto help = [](void* self) {
+        Both& b = *static_cast<Both*>(self);
+        ready([&](Scratch& scratch) { b.loop(Company{&b.pair, true}, scratch); });
+    };
+    const Help asked(threads, help, &both);
+    ready([&](Scratch& scratch) { loop(asked.asked() ? Company{&both.pair, false} : Company{}, scratch); });
+}
+
 /// How many shares a direction's sequences are cut into.
 Index shares(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
-    const double work = static_cast<double>(plan.offset[plan.steps]) * static_cast<double>(spec.gates() * spec.hidden) *
-                        static_cast<double>(spec.input + spec.output);
-    if (work < kWorthAThread) return 1;
+    if (work_of(spec, plan.offset[plan.steps]) < kWorthAThread) return 1;
     return std::max<Index>(1, std::min(threads / directions, plan.batch));
 }
+
+}  // namespace
 
 double work_of(const Spec& spec, Index rows) {
     return static_cast<double>(rows) * static_cast<double>(spec.gates() * spec.hidden) *
            static_cast<double>(spec.input + spec.output);
 }
 
-}  // namespace
-
 template <class S>
-Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters)
+Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threads)
     : fingerprint_(fingerprint(spec, parameters)),
       spec_(spec),
       kernels_(kernels_of<S>(variant())),
-      gates_(kernels_.gates_size(spec) * static_cast<Index>(sizeof(S))) {
-    kernels_.pack_gates(spec, parameters, gates_.template as<S>());
+      gates_(kernels_.gates_size(spec)) {
+    const Index parts = gates_.size() < kWorthSharing ? 1 : 8;
+    share(threads, parts, [&](Index part) {
+        kernels_.pack_gates(spec, parameters, gates_.template as<void>(), part, parts, Scratch::of_thread());
+    });
     if (spec.is_projected()) {
         projection_ =
             std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
@@ -136,26 +177,34 @@ Plan::Plan(Index time, Index batch, const std::int64_t* lengths) : row_(batch), 
 
 template <class S>
 void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index threads) {
+    if (is_for_two(threads, call.directions, call.spec, call.schedule) && !call.direction[0].masks.recurrent)
+        return in_lockstep(threads, [&](Company company, Scratch& scratch) {
+            kernels.forward(call, 0, 0, 1, company, scratch);
+        });
     const Index parts = shares(threads, call.directions, call.spec, call.schedule);
     deal(parts == 1 && work_of(call.spec, call.schedule.offset[call.schedule.steps]) < kWorthAThread ? 1 : threads,
          parts * call.directions,
-         [&](Index task, Scratch& scratch) { kernels.forward(call, task / parts, task % parts, parts, scratch); });
+         [&](Index task, Scratch& scratch) {
+             kernels.forward(call, task / parts, task % parts, parts, Company{}, scratch);
+         });
 }
 
 template <class S>
 void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
     const Spec& spec = call.spec;
     const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
-    const Index bytes = spec.gates() * spec.hidden * (spec.input + spec.output) * static_cast<Index>(sizeof(S));
-    const bool alone =
-        two_stages || threads <= 1 || (bytes <= kStepBytesOfOneThread && work_of(spec, call.batch) < 8 * kWorthAThread);
-    if (alone) {
-        const FlushDenormals flush;
-        Scratch& scratch = Scratch::of_thread();
-        scratch.reset();
-        return kernels.step(call, 0, 1, scratch);
-    }
-    deal(threads, threads, [&](Index part, Scratch& scratch) { kernels.step(call, part, threads, scratch); });
+    const Index bytes = spec.gates() * spec.hidden * (spec.input + spec.output) *
+                        (spec.narrow ? 2 : static_cast<Index>(sizeof(S)));
+    const double work = work_of(spec, call.batch);
+    if (two_stages || threads < 2 || (bytes <= kStepBytesOfOneThread && work < kStepWorkOfOneThread))
+        return ready([&](Scratch& scratch) { kernels.step(call, 0, 1, scratch); });
+    if (threads > 2 && work >= kWorthARegion)
+        return deal(threads, threads,
+                    [&](Index part, Scratch& scratch) { kernels.step(call, part, threads, scratch); });
+    // parts long enough to be worth taking, short enough to be waited for
+    const Index parts = std::min<Index>(16, (spec.hidden + 31) / 32);
+    share(threads, parts,
+          [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); });
 }
 
 template <class S>
@@ -164,38 +213,60 @@ void run_backward(Backward<S>& call, Index threads) {
     const Spec& spec = call.spec;
     const Index H = spec.hidden, G = spec.gates();
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
-    const auto pack = [&](const S* matrix, Index rows, Index columns) {
-        auto buffer = std::make_unique<Buffer>(kernels.columns_size(rows, columns) * static_cast<Index>(sizeof(S)));
-        kernels.pack_columns(matrix, rows, columns, buffer->template as<S>());
-        return buffer;
+    struct Job {
+        const S* matrix;
+        Index rows, columns;
+        std::unique_ptr<Buffer> packed;
     };
-    std::vector<std::unique_ptr<Buffer>> packed;
-    const auto keep = [&](std::unique_ptr<Buffer> buffer) {
-        packed.push_back(std::move(buffer));
-        return static_cast<const S*>(packed.back()->template as<S>());
+    std::vector<Job> jobs;
+    std::vector<std::unique_ptr<Buffer>> turned;
+    const auto pack = [&](const S* matrix, Index rows, Index columns) {
+        const Index bytes = kernels.columns_size(rows, columns) * static_cast<Index>(sizeof(S));
+        jobs.push_back({matrix, rows, columns, std::make_unique<Buffer>(bytes)});
+        return static_cast<const S*>(jobs.back().packed->template as<S>());
     };
     for (Index i = 0; i < call.directions; ++i) {
         BackwardDirection<S>& d = call.direction[i];
-        d.hidden_packed = keep(pack(d.parameters.weight_hh, (resets_before ? 2 : G) * H, spec.output));
-        if (resets_before) d.candidate_packed = keep(pack(d.parameters.weight_hh + 2 * H * H, H, H));
-        if (spec.is_projected()) d.projection_packed = keep(pack(d.parameters.weight_hr, spec.output, H));
+        d.hidden_packed = pack(d.parameters.weight_hh, (resets_before ? 2 : G) * H, spec.output);
+        if (resets_before) d.candidate_packed = pack(d.parameters.weight_hh + 2 * H * H, H, H);
+        if (spec.is_projected()) d.projection_packed = pack(d.parameters.weight_hr, spec.output, H);
         if (call.dx != nullptr && spec.kind == Kind::gru) {
             // the kernels keep GRU's gates as n, r, z
             const Index block = H * spec.input;
-            const Buffer turned(3 * block * static_cast<Index>(sizeof(S)));
+            turned.push_back(std::make_unique<Buffer>(3 * block * static_cast<Index>(sizeof(S))));
+            S* to = turned.back()->template as<S>();
             const S* weight = d.parameters.weight_ih;
-            std::memcpy(turned.as<S>(), weight + 2 * block, static_cast<std::size_t>(block) * sizeof(S));
-            std::memcpy(turned.as<S>() + block, weight, static_cast<std::size_t>(2 * block) * sizeof(S));
-            d.input_packed = keep(pack(turned.as<S>(), 3 * H, spec.input));
+            std::memcpy(to, weight + 2 * block, static_cast<std::size_t>(block) * sizeof(S));
+            std::memcpy(to + block, weight, static_cast<std::size_t>(2 * block) * sizeof(S));
+            d.input_packed = pack(to, 3 * H, spec.input);
         } else if (call.dx != nullptr) {
-            d.input_packed = keep(pack(d.parameters.weight_ih, G * H, spec.input));
+            d.input_packed = pack(d.parameters.weight_ih, G * H, spec.input);
         }
     }
+    const bool is_small = spec.gates() * H * (spec.input + spec.output) * static_cast<Index>(sizeof(S)) < kWorthSharing;
+    share(is_small ? 1 : threads, static_cast<Index>(jobs.size()), [&](Index i) {
+        const Job& job = jobs[static_cast<std::size_t>(i)];
+        kernels.pack_columns(job.matrix, job.rows, job.columns, job.packed->template as<S>());
+    });
     const Index all = call.schedule.offset[call.schedule.steps];
+    if (is_for_two(threads, call.directions, spec, call.schedule)) {
+        in_lockstep(threads,
+                    [&](Company company, Scratch& scratch) { kernels.bptt(call, 0, 0, 1, company, scratch); });
+        constexpr Index kParts = 4;
+        share(threads, 2 * kParts, [&](Index part) {
+            ready([&](Scratch& scratch) {
+                if (part < kParts) return kernels.weight_gradient(call, 0, part, kParts, scratch);
+                if (call.dx != nullptr) kernels.input_gradient(call, part - kParts, kParts, scratch);
+            });
+        });
+        return;
+    }
     if (work_of(spec, all) < kWorthAThread) threads = 1;
     const Index parts = shares(threads, call.directions, spec, call.schedule);
     deal(threads, parts * call.directions,
-         [&](Index task, Scratch& scratch) { kernels.bptt(call, task / parts, task % parts, parts, scratch); });
+         [&](Index task, Scratch& scratch) {
+             kernels.bptt(call, task / parts, task % parts, parts, Company{}, scratch);
+         });
     deal(threads, threads, [&](Index part, Scratch& scratch) {
         for (Index i = 0; i < call.directions; ++i) {
             kernels.weight_gradient(call, i, part, threads, scratch);

@@ -35,10 +35,11 @@ private:
 template <class S>
 class Packed {
 public:
-    Packed(const Spec& spec, const Parameters<S>& parameters);
+    /// `threads` is the most that may be used for it.
+    Packed(const Spec& spec, const Parameters<S>& parameters, Index threads = 1);
     const Spec& spec() const { return spec_; }
     const Kernels<S>& kernels() const { return kernels_; }
-    const S* gates() const { return gates_.template as<S>(); }
+    const void* gates() const { return gates_.template as<void>(); }
     const S* projection() const { return projection_ ? projection_->template as<S>() : nullptr; }
     const S* peephole() const { return peephole_ ? peephole_->template as<S>() : nullptr; }
     Index bytes() const;
@@ -76,6 +77,9 @@ void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index thread
 /// Runs a backward pass, the packing of its weights included.
 template <class S>
 void run_backward(Backward<S>& call, Index threads);
+
+/// Multiply-adds of so many rows.
+double work_of(const Spec& spec, Index rows);
 
 /// Runs one step.
 template <class S>

@@ -21,6 +21,8 @@ struct Spec {
     bool coupled = false;
     bool peephole = false;
     bool reset_after = true;
+    /// Whether packed weights are bfloat16, with float alone; biases, projection and peepholes stay as they are.
+    bool narrow = false;
     Index input = 0, hidden = 0, output = 0;
 
     /// G, the blocks of H rows in weight_ih.
@@ -72,7 +74,7 @@ struct Regularisers {
 template <class S>
 struct ForwardDirection {
     bool reverse = false;
-    const S* gates_packed = nullptr;       // by pack_gates
+    const void* gates_packed = nullptr;    // by pack_gates
     const S* projection_packed = nullptr;  // by pack_rows of weight_hr, or null
     const S* peephole = nullptr;           // ((G−1)·H,), or null
     const S* h_0 = nullptr;                // (B, P)
@@ -98,19 +100,19 @@ struct Forward {
     ForwardDirection<S> direction[2];
 };
 
-/// One step of one direction; all arrays contiguous. The results may not alias the inputs.
+/// One step of one direction. Each of its B rows lies where it likes; h_n may not alias x or h_0, c_n may be c_0.
 template <class S>
 struct Step {
     Spec spec;
     Index batch = 0;
-    const S* gates_packed = nullptr;
+    const void* gates_packed = nullptr;
     const S* projection_packed = nullptr;
     const S* peephole = nullptr;
-    const S* x = nullptr;    // (B, I)
-    const S* h_0 = nullptr;  // (B, P)
-    const S* c_0 = nullptr;  // (B, H), or null
-    S* h_n = nullptr;        // (B, P)
-    S* c_n = nullptr;        // (B, H), or null
+    const S* const* x = nullptr;    // B rows of I
+    const S* const* h_0 = nullptr;  // B rows of P
+    const S* const* c_0 = nullptr;  // B rows of H, or null
+    S* const* h_n = nullptr;        // B rows of P
+    S* const* c_n = nullptr;        // B rows of H, or null
 };
 
 /// One direction of a backward pass.
@@ -161,6 +163,14 @@ struct Backward {
     BackwardDirection<S> direction[2];
 };
 
+class Lockstep;
+
+/// Who runs a time loop: the calling thread alone, or one of two in step (helper.hpp).
+struct Company {
+    Lockstep* pair = nullptr;
+    bool is_helper = false;
+};
+
 /// Aligned memory of one thread, kept between calls; what `take` gives is valid until the next `reset`.
 class Scratch {
 public:
@@ -186,14 +196,14 @@ private:
 /// touch disjoint memory, and no result depends on how many there are.
 template <class S>
 struct Kernels {
-    Index (*gates_size)(const Spec&);  // in scalars
-    void (*pack_gates)(const Spec&, const Parameters<S>&, S* packed);
+    Index (*gates_size)(const Spec&);  // in bytes
+    void (*pack_gates)(const Spec&, const Parameters<S>&, void* packed, Index part, Index parts, Scratch&);
     Index (*columns_size)(Index rows, Index columns);
     void (*pack_columns)(const S* matrix, Index rows, Index columns, S* packed);
     void (*pack_transposed)(const S* matrix, Index rows, Index columns, S* packed);
-    void (*forward)(const Forward<S>&, Index direction, Index part, Index parts, Scratch&);
+    void (*forward)(const Forward<S>&, Index direction, Index part, Index parts, Company, Scratch&);
     void (*step)(const Step<S>&, Index part, Index parts, Scratch&);
-    void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
+    void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Company, Scratch&);
     void (*input_gradient)(const Backward<S>&, Index part, Index parts, Scratch&);
     void (*weight_gradient)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gru.hpp"
+#include "helper.hpp"
 #include "lstm.hpp"
 #include "pack.hpp"
 #include "rnn.hpp"
@@ -12,6 +13,21 @@ namespace unrolled::UNROLLED_ISA {
 inline constexpr Index kFewRows = kTallest > 3 ? 4 : 2;
 /// Steps × rows whose input share is computed at once: several tall tiles, and still in the cache when it is used.
 inline constexpr Index kChunkRows = 8 * kTallest;
+
+/// One thread's share of the panels of a product.
+struct Share {
+    Index part = 0, parts = 1;
+    Index begin(Index panels) const { return cut(panels, part); }
+    Index end(Index panels) const { return cut(panels, part + 1); }
+
+private:
+    /// Pairs stay together where there are enough of them: a lone row takes two panels at once.
+    Index cut(Index panels, Index at) const {
+        if (panels < 2 * parts) return panels * at / parts;
+        const Index end = (panels + 1) / 2 * at / parts * 2;
+        return end < panels ? end : panels;
+    }
+};
 
 /// Asks for the lines that training will keep of some units: they were never in the cache, and a tile is time enough.
 template <class S, class Stage>
@@ -24,28 +40,29 @@ UNROLLED_INLINE void expect_gates(const Row<S>& row, Index panel, Index panels, 
 }
 
 /// One stage of a step for `n` rows, its panels from `begin` to `end`.
-template <class S, class Stage>
-void run_stage(const StageWeights<S>& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end) {
+template <class S, class W, class Stage>
+void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end) {
     constexpr Index L = kLanes<S>;
-    constexpr Index N = Stage::Sums::sums, G = Stage::Sums::weights;
+    constexpr Index N = Stage::Sums::sums;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(n);
     const bool has_start = rows[0].start != nullptr;
     for (Index panel = begin, count; panel < end; panel += count) {
         count = n == 1 && panel + 1 < end ? 2 : 1;
-        const S* weights = w.packed + panel * w.panel_size;
-        TileArgs<S> args;
-        args.start_stride = has_start ? N * L : w.panel_size;
-        args.first.weights = weights + N * L;
+        const char* weights = w.packed + panel * w.panel_size;
+        TileArgs<S, W> args;
+        args.start_stride = has_start ? N * UNROLLED_VECTOR_BYTES : w.panel_size;
+        args.first.weights = reinterpret_cast<const W*>(weights + w.x_place);
         args.first.depth = has_start ? 0 : w.x_depth;
         args.first.panel_stride = args.second.panel_stride = w.panel_size;
-        args.second.weights = weights + N * L + w.x_depth * G * L;
+        args.second.weights = reinterpret_cast<const W*>(weights + w.h_place);
         args.second.depth = w.h_depth;
         for (Index t = 0; t < cut.tiles; ++t) {
             const Row<S>* some = rows + cut.begin(t);
             const Index height = cut.height(t);
             for (Index r = 0; r < height; ++r) {
-                args.start[r] = has_start ? some[r].start + w.start_offset + panel * N * L : weights;
+                args.start[r] = has_start ? some[r].start + w.start_offset + panel * N * L
+                                          : reinterpret_cast<const S*>(weights);
                 args.first.rows[r] = some[r].x;
                 args.second.rows[r] = Stage::template second<S>(some[r]);
                 if (some[r].gates != nullptr) expect_gates<S, Stage>(some[r], panel, count, cell.spec);
@@ -80,20 +97,23 @@ void run_projection(const S* packed, const Row<S>* rows, Index n, const CellArgs
 }
 
 /// x's share of the sums of one stage, bias included: to[row · ld + start_offset + panel · sums · lanes].
-template <class S, class Stage>
-void project_stage(const StageWeights<S>& w, const S* const* x, Index n, S* to, Index ld) {
+template <class S, class W, class Stage>
+void project_stage(const StageWeights& w, const S* const* x, Index n, S* to, Index ld, Share share) {
     constexpr Index L = kLanes<S>;
     constexpr Index N = Stage::Sums::sums;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(n);
-    for (Index panel = 0; panel < w.panels; ++panel) {
-        const S* weights = w.packed + panel * w.panel_size;
-        TileArgs<S> args;
-        args.first.weights = weights + N * L;
+    for (Index panel = share.begin(w.panels); panel < share.end(w.panels); ++panel) {
+        const char* weights = w.packed + panel * w.panel_size;
+        TileArgs<S, W> args;
+        args.first.weights = reinterpret_cast<const W*>(weights + w.x_place);
         args.first.depth = w.x_depth;
         for (Index t = 0; t < cut.tiles; ++t) {
             const Index height = cut.height(t), begin = cut.begin(t);
-            for (Index r = 0; r < height; ++r) args.start[r] = weights, args.first.rows[r] = x[begin + r];
+            for (Index r = 0; r < height; ++r) {
+                args.start[r] = reinterpret_cast<const S*>(weights);
+                args.first.rows[r] = x[begin + r];
+            }
             run_tile<S, typename Stage::Sums>(height, 1, args, room);
             for (Index r = 0; r < height; ++r)
                 std::memcpy(to + (begin + r) * ld + w.start_offset + panel * N * L, room + r * N * L,
@@ -102,70 +122,106 @@ void project_stage(const StageWeights<S>& w, const S* const* x, Index n, S* to, 
     }
 }
 
-/// A cell as the stages of its step, in order.
-template <class... Stages>
+/// Keeps account of whether the units of a step are shared with another thread.
+class Together {
+public:
+    explicit Together(Company company) : company_(company), is_shared_(company.is_helper) {}
+    /// The number of the first step to be done here; negative for a helper that is no longer needed.
+    Index begin() { return company_.is_helper ? company_.pair->join() : 0; }
+    /// Before each step: whether other units are this thread's from here on.
+    bool changes(Index step) {
+        if (company_.pair == nullptr || company_.is_helper) return false;
+        if (is_shared_ && step >= alone_from_) {
+            is_shared_ = false;
+            return true;
+        }
+        if (is_shared_ || alone_from_ != kNever) return false;
+        is_shared_ = company_.pair->admit(step);
+        return is_shared_;
+    }
+    bool is_shared() const { return is_shared_; }
+    Share share() const { return is_shared_ ? Share{company_.is_helper ? 1 : 0, 2} : Share{}; }
+    /// After a shared step: whether this thread has a next one.
+    bool goes_on(Index step) {
+        if (company_.is_helper) return company_.pair->go_on(step);
+        if (!company_.pair->meet(step) && alone_from_ == kNever) alone_from_ = step + 2;
+        return true;
+    }
+    void close() {
+        if (company_.pair != nullptr) company_.pair->close();
+    }
+
+private:
+    static constexpr Index kNever = Index{1} << 62;
+    Company company_;
+    bool is_shared_;
+    Index alone_from_ = kNever;
+};
+
+/// A cell as the stages of its step, in order, with its weights kept as W.
+template <class S, class W, class... Stages>
 struct Pass {
-    template <class S>
     struct Weights {
-        StageWeights<S> of[sizeof...(Stages)];
-        Index start_size = 0;  // a row of projected inputs
-        Index size = 0;        // all of it, packed
-        Weights(const Spec& spec, const S* packed) {
+        StageWeights of[sizeof...(Stages)];
+        Index start_size = 0;  // a row of projected inputs, in scalars
+        Index size = 0;        // all of it, packed, in bytes
+        Weights(const Spec& spec, const void* packed) {
             Index i = 0;
-            ((of[i] = stage_weights<S, Stages>(spec), of[i].packed = packed + size, of[i].start_offset = start_size,
+            ((of[i] = stage_weights<S, W, Stages>(spec), of[i].packed = static_cast<const char*>(packed) + size,
+              of[i].start_offset = start_size,
               size += of[i].panels * of[i].panel_size, start_size += of[i].panels * Stages::Sums::sums * kLanes<S>,
               ++i),
              ...);
         }
     };
 
-    template <class S>
-    static Index size(const Spec& spec) {
-        return Weights<S>(spec, nullptr).size;
-    }
+    static Index size(const Spec& spec) { return Weights(spec, nullptr).size; }
 
-    template <class S>
-    static void pack(const Spec& spec, const Parameters<S>& from, S* packed) {
-        ((pack_stage<S, Stages>(spec, from, packed),
-          packed += stage_weights<S, Stages>(spec).panels * stage_weights<S, Stages>(spec).panel_size),
+    static void pack(const Spec& spec, const Parameters<S>& from, void* packed, Share share, Scratch& scratch) {
+        const Weights w(spec, packed);
+        Index i = 0;
+        ((pack_stage<S, W, Stages>(spec, from, const_cast<char*>(w.of[i].packed), share.begin(w.of[i].panels),
+                                   share.end(w.of[i].panels), scratch),
+          ++i),
          ...);
     }
 
-    template <class S>
-    static void run(const Weights<S>& w, const S* projection, const Row<S>* rows, Index n, const CellArgs<S>& cell) {
+    static void run(const Weights& w, const S* projection, const Row<S>* rows, Index n, const CellArgs<S>& cell) {
         Index i = 0;
-        ((run_stage<S, Stages>(w.of[i], rows, n, cell, 0, w.of[i].panels), ++i), ...);
+        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, 0, w.of[i].panels), ++i), ...);
         if (projection != nullptr) run_projection(projection, rows, n, cell);
     }
 
-    /// One thread's share of the units of a cell with a single stage; pairs of panels stay together.
-    template <class S>
-    static void run_share(const Weights<S>& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index part,
-                          Index parts) {
-        static_assert(sizeof...(Stages) >= 1);
-        const Index pairs = (w.of[0].panels + 1) / 2;
-        const Index begin = pairs * part / parts * 2, end = pairs * (part + 1) / parts * 2;
+    /// One thread's share of the units of a cell with a single stage.
+    static void run_share(const Weights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Share share) {
         Index i = 0;
-        ((run_stage<S, Stages>(w.of[i], rows, n, cell, begin, end < w.of[i].panels ? end : w.of[i].panels), ++i), ...);
+        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, share.begin(w.of[i].panels), share.end(w.of[i].panels)), ++i),
+         ...);
     }
 
-    template <class S>
-    static void project(const Weights<S>& w, const S* const* x, Index n, S* to) {
+    static void project(const Weights& w, const S* const* x, Index n, S* to, Share share) {
         Index i = 0;
-        (project_stage<S, Stages>(w.of[i++], x, n, to, w.start_size), ...);
+        (project_stage<S, W, Stages>(w.of[i++], x, n, to, w.start_size, share), ...);
     }
 };
 
-/// Calls `f` with the Pass of a cell.
-template <class F>
-UNROLLED_INLINE auto with_cell(const Spec& spec, F f) {
-    if (spec.kind == Kind::rnn) return f(Pass<RnnGate>{});
+template <class S, class W, class F>
+UNROLLED_INLINE auto with_stages(const Spec& spec, F f) {
+    if (spec.kind == Kind::rnn) return f(Pass<S, W, RnnGate>{});
     if (spec.kind == Kind::gru) {
-        if (spec.reset_after) return f(Pass<GruGates>{});
-        return f(Pass<GruResets, GruCandidate>{});
+        if (spec.reset_after) return f(Pass<S, W, GruGates>{});
+        return f(Pass<S, W, GruResets, GruCandidate>{});
     }
-    if (spec.coupled) return f(Pass<LstmGates<true>>{});
-    return f(Pass<LstmGates<false>>{});
+    if (spec.coupled) return f(Pass<S, W, LstmGates<true>>{});
+    return f(Pass<S, W, LstmGates<false>>{});
+}
+
+/// Calls `f` with the Pass of a cell.
+template <class S, class F>
+UNROLLED_INLINE auto with_cell(const Spec& spec, F f) {
+    if constexpr (sizeof(S) == sizeof(float))
+        if (spec.narrow) return with_stages<S, Narrow>(spec, f);
+    return with_stages<S, S>(spec, f);
 }
 
 template <class S>
@@ -220,17 +276,23 @@ void prepare_rows(const Forward<S>& f, const ForwardDirection<S>& d, Index part,
     }
 }
 
+/// All steps of the sequences part, part + parts, …; with company, the units of each step are shared. Not shared are
+/// cells of two stages, and steps with a recurrent mask.
 template <class S, class P>
-void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Scratch& scratch) {
+void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Company company,
+                  Scratch& scratch) {
     const Schedule& plan = f.schedule;
     const Index H = f.spec.hidden, width = f.spec.output;
     const Index mine = mine_below(plan.batch, part, parts);
     if (mine == 0) return;
-    const typename P::template Weights<S> weights(f.spec, d.gates_packed);
+    const typename P::Weights weights(f.spec, d.gates_packed);
     const CellArgs<S> cell = cell_args(f.spec, d.peephole, d.masks);
     const bool is_masked = d.masks.recurrent != nullptr;
     ForwardScratch<S> mem(f.spec, mine, is_masked, plan.steps > 1 ? weights.start_size : 0, scratch);
-    prepare_rows(f, d, part, parts);
+    Together together(company);
+    const Index begin = together.begin();
+    if (begin < 0) return;
+    if (!company.is_helper) prepare_rows(f, d, part, parts);
     if (is_masked)
         for (Index i = 0; i < mine; ++i) {
             const Index b = plan.row[part + i * parts];
@@ -241,9 +303,11 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
     Index chunk_end = 0;
     bool has_starts = false;
     Index start_row = 0;
-    for (Index s = 0; s < plan.steps; ++s) {
+    for (Index s = begin; s < plan.steps; ++s) {
         const Index n = mine_below(plan.running[s], part, parts);
         if (n == 0) break;
+        // other units from here on: what was projected is not theirs
+        if (together.changes(s)) chunk_end = s;
         if (s >= chunk_end) {
             // rows only get fewer, so a chunk that fits now fits throughout
             has_starts = n <= kFewRows && plan.steps - s > 1;
@@ -256,7 +320,7 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
                         const Index j = part + i * parts;
                         mem.x_rows[count++] = f.x + plan.when(q, j, d.reverse) * f.x_time + plan.row[j] * f.x_batch;
                     }
-                P::template project<S>(weights, mem.x_rows, count, mem.starts);
+                P::project(weights, mem.x_rows, count, mem.starts, together.share());
                 start_row = 0;
             }
         }
@@ -284,8 +348,15 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
                 row.c_prev = row.c;
             }
         }
-        P::template run<S>(weights, d.projection_packed, mem.rows, n, cell);
+        if (together.is_shared()) {
+            P::run_share(weights, mem.rows, n, cell, together.share());
+            if (!together.goes_on(s)) break;
+        } else {
+            P::run(weights, d.projection_packed, mem.rows, n, cell);
+        }
     }
+    if (company.is_helper) return;
+    together.close();
 
     for (Index j = part; j < plan.batch; j += parts) {
         const Index b = plan.row[j], length = plan.length[j];

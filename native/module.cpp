@@ -6,11 +6,10 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
-#include <memory>
-#include <optional>
-#include <variant>
 
-#include "driver.hpp"
+#include "any_packed.hpp"
+#include "prepared.hpp"
+#include "tensors.hpp"
 #include "threads.hpp"
 
 namespace nb = nanobind;
@@ -18,23 +17,8 @@ namespace nb = nanobind;
 namespace unrolled {
 namespace {
 
-using Address = std::uintptr_t;
 /// An array (T, B, ·): its address, and the strides of T and B in elements.
 using Strided = std::array<std::int64_t, 3>;
-
-template <class S>
-S* at(std::int64_t address) {
-    return reinterpret_cast<S*>(static_cast<Address>(address));
-}
-
-/// Addresses of weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole; 0 where there is none.
-using ParameterAddresses = std::array<std::int64_t, 6>;
-
-template <class S>
-Parameters<S> parameters_at(const ParameterAddresses& a) {
-    return {at<const S>(a[0]), at<const S>(a[1]), at<const S>(a[2]),
-            at<const S>(a[3]), at<const S>(a[4]), at<const S>(a[5])};
-}
 
 /// recurrent, keep_h, keep_c as addresses, then the two probabilities of evaluation.
 struct Masks {
@@ -45,32 +29,6 @@ struct Masks {
         return {at<const S>(addresses[0]), at<const std::uint8_t>(addresses[1]), at<const std::uint8_t>(addresses[2]),
                 static_cast<S>(rate_h), static_cast<S>(rate_c)};
     }
-};
-
-/// Packed weights of either scalar type.
-class AnyPacked {
-public:
-    AnyPacked(const Spec& spec, bool is_double, const ParameterAddresses& addresses) {
-        const nb::gil_scoped_release free;
-        if (is_double) {
-            held_.emplace<Packed<double>>(spec, parameters_at<double>(addresses));
-        } else {
-            held_.emplace<Packed<float>>(spec, parameters_at<float>(addresses));
-        }
-    }
-    template <class S>
-    const Packed<S>& as() const {
-        return std::get<Packed<S>>(held_);
-    }
-    bool is_double() const { return std::holds_alternative<Packed<double>>(held_); }
-    bool matches(const ParameterAddresses& addresses) const {
-        return is_double() ? as<double>().matches(parameters_at<double>(addresses))
-                           : as<float>().matches(parameters_at<float>(addresses));
-    }
-    Index bytes() const { return is_double() ? as<double>().bytes() : as<float>().bytes(); }
-
-private:
-    std::variant<std::monostate, Packed<float>, Packed<double>> held_;
 };
 
 /// One direction of a forward pass: h_0, c_0, h_n, c_n, saved_gates, saved_cells.
@@ -148,33 +106,22 @@ void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directio
     run_backward(call, threads);
 }
 
-template <class S>
-void step(const AnyPacked& any, Index batch, std::int64_t x, std::int64_t h_0, std::int64_t c_0, std::int64_t h_n,
-          std::int64_t c_n, Index threads) {
-    const Packed<S>& packed = any.as<S>();
-    Step<S> call;
-    call.spec = packed.spec();
-    call.batch = batch;
-    call.gates_packed = packed.gates();
-    call.projection_packed = packed.projection();
-    call.peephole = packed.peephole();
-    call.x = at<const S>(x), call.h_0 = at<const S>(h_0), call.c_0 = at<const S>(c_0);
-    call.h_n = at<S>(h_n), call.c_n = at<S>(c_n);
-    run_step(call, packed.kernels(), threads);
-}
-
 }  // namespace
 
 NB_MODULE(_native, m) {
+    // from here on a fork is noticed
+    was_forked();
     m.doc() = "The native engine: see native/ in the sources. Called by unrolled.kernels.native alone.";
 
     nb::class_<Spec>(m, "Spec").def("__init__", [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole,
-                                                   bool reset_after, Index input, Index hidden, Index output) {
+                                                   bool reset_after, bool narrow, Index input, Index hidden,
+                                                   Index output) {
         new (self) Spec{static_cast<Kind>(kind),
                         static_cast<Nonlinearity>(nonlinearity),
                         coupled,
                         peephole,
                         reset_after,
+                        narrow,
                         input,
                         hidden,
                         output};
@@ -183,10 +130,7 @@ NB_MODULE(_native, m) {
         .def("__init__", [](Masks* self, std::array<std::int64_t, 3> addresses, double rate_h, double rate_c) {
             new (self) Masks{addresses, rate_h, rate_c};
         });
-    nb::class_<AnyPacked>(m, "Packed")
-        .def(nb::init<const Spec&, bool, const ParameterAddresses&>())
-        .def("matches", &AnyPacked::matches)
-        .def_prop_ro("bytes", &AnyPacked::bytes);
+    bind_prepared(m);
     nb::class_<ForwardArgs>(m, "ForwardDirection")
         .def(
             "__init__",
@@ -214,12 +158,7 @@ NB_MODULE(_native, m) {
               if (is_double) return backward<double>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
               return backward<float>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
           });
-    m.def("step", [](const AnyPacked& packed, Index batch, std::int64_t x, std::int64_t h_0, std::int64_t c_0,
-                     std::int64_t h_n, std::int64_t c_n, Index threads) {
-        const nb::gil_scoped_release free;
-        if (packed.is_double()) return step<double>(packed, batch, x, h_0, c_0, h_n, c_n, threads);
-        return step<float>(packed, batch, x, h_0, c_0, h_n, c_n, threads);
-    });
+    m.def("use_torch", &use_torch);
     m.def("variants", [] {
         std::vector<std::string> names;
         for (const Variant* v : variants()) names.emplace_back(v->name);

@@ -54,34 +54,69 @@ void transpose_block(const S* from, Index ld, Index valid, Index depth, S* to, I
     }
 }
 
-/// Where the weights of one stage of a cell lie; see the stages in lstm.hpp, gru.hpp and rnn.hpp.
-template <class S>
+/// Where the weights of one stage of a cell lie; see the stages in lstm.hpp, gru.hpp and rnn.hpp. A panel is its biases
+/// [sums][lanes] of S, then the weights of x, then those of h; sizes and places count bytes.
 struct StageWeights {
-    const S* packed = nullptr;
-    Index panels = 0, panel_size = 0, x_depth = 0, h_depth = 0;
-    // where this stage's sums begin in a row of projected inputs
+    const char* packed = nullptr;
+    Index panels = 0, panel_size = 0, x_place = 0, h_place = 0, x_depth = 0, h_depth = 0;
+    // where this stage's sums begin in a row of projected inputs, in scalars
     Index start_offset = 0;
 };
 
-template <class S, class Stage>
-UNROLLED_INLINE StageWeights<S> stage_weights(const Spec& spec) {
+/// Bytes of the weights of so many k.
+template <class S, class W>
+UNROLLED_INLINE Index depth_size(Index depth, Index weights) {
+    const Index registers = sizeof(W) == sizeof(S) ? depth : (depth + 1) / 2;
+    return registers * weights * UNROLLED_VECTOR_BYTES;
+}
+
+template <class S, class W, class Stage>
+UNROLLED_INLINE StageWeights stage_weights(const Spec& spec) {
     constexpr Index L = kLanes<S>;
-    StageWeights<S> w;
+    StageWeights w;
     w.x_depth = spec.input;
     w.h_depth = spec.output;
     w.panels = (spec.hidden + Stage::blocks * L - 1) / (Stage::blocks * L);
-    w.panel_size = (Stage::Sums::sums + (w.x_depth + w.h_depth) * Stage::Sums::weights) * L;
+    w.x_place = Stage::Sums::sums * UNROLLED_VECTOR_BYTES;
+    w.h_place = w.x_place + depth_size<S, W>(w.x_depth, Stage::Sums::weights);
+    w.panel_size = w.h_place + depth_size<S, W>(w.h_depth, Stage::Sums::weights);
     return w;
 }
 
-template <class S, class Stage>
-void pack_stage(const Spec& spec, const Parameters<S>& from, S* packed) {
+/// Weights [depth][gates][lanes] as pairs of bfloat16 [depth / 2][gates][lanes].
+UNROLLED_INLINE void narrow(const float* wide, Index depth, Index gates, std::uint32_t* pairs) {
+    const Index row = gates * kLanes<float>;
+    for (Index k = 0; k < depth; k += 2)
+        for (Index i = 0; i < row; ++i) {
+            const std::uint32_t second = k + 1 < depth ? narrowed(wide[(k + 1) * row + i]) : 0;
+            pairs[k / 2 * row + i] = narrowed(wide[k * row + i]) | second << 16;
+        }
+}
+
+/// One half of a panel, of x or of h.
+template <class S, class W, class Stage>
+void pack_half(const S* weight, Index depth, Index panel, Index hidden, char* to, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     constexpr Index G = Stage::Sums::weights;
-    const StageWeights<S> w = stage_weights<S, Stage>(spec);
-    for (Index panel = 0; panel < w.panels; ++panel, packed += w.panel_size) {
-        S* x_part = packed + Stage::Sums::sums * L;
-        S* h_part = x_part + w.x_depth * G * L;
+    S* wide = reinterpret_cast<S*>(to);
+    if constexpr (sizeof(W) != sizeof(S))
+        wide = static_cast<S*>(scratch.take(depth * G * UNROLLED_VECTOR_BYTES));
+    for (Index g = 0; g < G; ++g) {
+        const auto place = Stage::weight(g, panel, L, hidden);
+        const Index valid = hidden - place.unit < L ? hidden - place.unit : L;
+        // a block beyond the last unit has no valid row, so its address is never read
+        const Index row = valid > 0 ? place.row : 0;
+        transpose_block(weight + row * depth, depth, valid, depth, wide + g * L, G * L);
+    }
+    if constexpr (sizeof(W) != sizeof(S)) narrow(wide, depth, G, reinterpret_cast<std::uint32_t*>(to));
+}
+
+template <class S, class W, class Stage>
+void pack_stage(const Spec& spec, const Parameters<S>& from, char* packed, Index begin, Index end, Scratch& scratch) {
+    constexpr Index L = kLanes<S>;
+    const StageWeights w = stage_weights<S, W, Stage>(spec);
+    packed += begin * w.panel_size;
+    for (Index panel = begin; panel < end; ++panel, packed += w.panel_size) {
         for (Index n = 0; n < Stage::Sums::sums; ++n) {
             const auto place = Stage::bias(n, panel, L, spec.hidden);
             const Index valid = spec.hidden - place.unit;
@@ -90,16 +125,11 @@ void pack_stage(const Spec& spec, const Parameters<S>& from, S* packed) {
                 if (place.of_input) bias = load(from.bias_ih + place.row, valid);
                 if (place.of_hidden) bias = bias + load(from.bias_hh + place.row, valid);
             }
-            store(packed + n * L, bias);
+            store(reinterpret_cast<S*>(packed) + n * L, bias);
         }
-        for (Index g = 0; g < G; ++g) {
-            const auto place = Stage::weight(g, panel, L, spec.hidden);
-            const Index valid = spec.hidden - place.unit < L ? spec.hidden - place.unit : L;
-            // a block beyond the last unit has no valid row, so its address is never read
-            const Index row = valid > 0 ? place.row : 0;
-            transpose_block(from.weight_ih + row * w.x_depth, w.x_depth, valid, w.x_depth, x_part + g * L, G * L);
-            transpose_block(from.weight_hh + row * w.h_depth, w.h_depth, valid, w.h_depth, h_part + g * L, G * L);
-        }
+        scratch.reset();
+        pack_half<S, W, Stage>(from.weight_ih, w.x_depth, panel, spec.hidden, packed + w.x_place, scratch);
+        pack_half<S, W, Stage>(from.weight_hh, w.h_depth, panel, spec.hidden, packed + w.h_place, scratch);
     }
 }
 

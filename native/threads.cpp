@@ -20,7 +20,7 @@ namespace unrolled {
 
 namespace {
 
-std::atomic<bool> was_forked{false};
+std::atomic<bool> forked{false};
 
 /// The few entries of an OpenMP runtime that are used. GOMP_parallel is GNU's, and LLVM's and Intel's have it too.
 struct Runtime {
@@ -67,9 +67,6 @@ Runtime find_runtime() {
 #elif defined(__APPLE__)
     r = runtime_in(RTLD_DEFAULT);
 #endif
-#ifdef UNROLLED_DL
-    pthread_atfork(nullptr, nullptr, [] { was_forked.store(true); });
-#endif
     return r;
 }
 
@@ -99,8 +96,16 @@ struct Region {
 
 }  // namespace
 
+bool was_forked() {
+#ifdef UNROLLED_DL
+    static const int watched = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+    static_cast<void>(watched);
+#endif
+    return forked.load(std::memory_order_relaxed);
+}
+
 const char* why_single() {
-    if (was_forked.load()) return "this process was forked from one that uses threads";
+    if (was_forked()) return "this process was forked from one that uses threads";
     if (!runtime().found()) return "torch's OpenMP runtime was not found";
     return nullptr;
 }

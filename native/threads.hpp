@@ -11,6 +11,9 @@ namespace unrolled {
 /// that was forked (a runtime whose threads stayed behind in the parent would wait for them for ever).
 void parallel(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
 
+/// Whether this process was forked from one that had loaded this library: threads stay behind in the parent.
+bool was_forked();
+
 /// Why jobs run in the calling thread alone, or null if they need not.
 const char* why_single();
 

@@ -33,23 +33,30 @@ struct SplitSums {
     static constexpr int weights = 3, sums = 4, first_last = 2, second_last = 3;
 };
 
-/// One half of a product. rows: `depth` scalars each, any address; weights: [depth][weights][lanes], aligned;
-/// `panel_stride` leads to the same place in the next panel.
-template <class S>
+/// One half of a product. rows: `depth` scalars each, any address; weights: [depth][weights][lanes] of W, aligned (of
+/// Narrow: [depth / 2, rounded up][weights][lanes] pairs); `panel_stride` leads to the same place in the next panel, in
+/// bytes.
+template <class S, class W>
 struct Segment {
     const S* rows[kTallest];
-    const S* weights = nullptr;
+    const W* weights = nullptr;
     Index depth = 0;
     Index panel_stride = 0;
 };
 
-/// What a tile works on. start: [sums][lanes] a row, or all null for zeros; may alias nothing that is written.
-template <class S>
+/// What a tile works on: scalars S, weights W, which is S or, for float, Narrow. start: [sums][lanes] a row, or all null
+/// for zeros, `start_stride` bytes from panel to panel; may alias nothing that is written.
+template <class S, class W = S>
 struct TileArgs {
     const S* start[kTallest];
     Index start_stride = 0;
-    Segment<S> first, second;
+    Segment<S, W> first, second;
 };
+
+template <class T>
+UNROLLED_INLINE const T* ahead(const T* from, Index bytes) {
+    return reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
+}
 
 /// Rows cut into tiles of nearly equal height: 32 = 6+6+5+5+5+5.
 struct Cut {
@@ -60,12 +67,56 @@ struct Cut {
     Index begin(Index tile) const { return tile * base + (tile < extra ? tile : extra); }
 };
 
+/// sums += a · w for one k.
 template <class S, int R, int P, int Weights, int Sums, int Last>
-UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S>& segment) {
+UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const S* const (&rows)[R], Index k,
+                                const Vec<S> (&w)[P][Weights]) {
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+        const Vec<S> a = splat<S>(rows[r][k]);
+#pragma GCC unroll 2
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int g = 0; g < Weights; ++g) {
+                Vec<S>& sum = sums[p][r][g == Weights - 1 ? Last : g];
+                sum = sum + a * w[p][g];
+            }
+    }
+}
+
+template <int R, int P, int Weights, int Sums, int Last>
+UNROLLED_INLINE void accumulate(Vec<float> (&sums)[P][R][Sums], const Segment<float, Narrow>& segment) {
+    const float* rows[R];
+    for (int r = 0; r < R; ++r) rows[r] = segment.rows[r];
+    const auto* weights = reinterpret_cast<const Bits<float>*>(segment.weights);
+    const Index stride = segment.panel_stride / static_cast<Index>(sizeof(Bits<float>));
+    const Index depth = segment.depth;
+    for (Index k = 0; k < depth; k += 2) {
+        Bits<float> pairs[P][Weights];
+        Vec<float> w[P][Weights];
+#pragma GCC unroll 2
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int g = 0; g < Weights; ++g) {
+                pairs[p][g] = weights[p * stride + k / 2 * Weights + g];
+                w[p][g] = first_of(pairs[p][g]);
+            }
+        accumulate<float, R, P, Weights, Sums, Last>(sums, rows, k, w);
+        if (k + 1 == depth) break;
+#pragma GCC unroll 2
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int g = 0; g < Weights; ++g) w[p][g] = second_of(pairs[p][g]);
+        accumulate<float, R, P, Weights, Sums, Last>(sums, rows, k + 1, w);
+    }
+}
+
+template <int R, int P, int Weights, int Sums, int Last, class S>
+UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S, S>& segment) {
     const S* rows[R];
     for (int r = 0; r < R; ++r) rows[r] = segment.rows[r];
     const S* weights = segment.weights;
-    const Index stride = segment.panel_stride;
+    const Index stride = segment.panel_stride / static_cast<Index>(sizeof(S));
     const Index depth = segment.depth;
 #pragma GCC unroll 2
     for (Index k = 0; k < depth; ++k) {
@@ -74,23 +125,13 @@ UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S>& se
         for (int p = 0; p < P; ++p)
 #pragma GCC unroll 4
             for (int g = 0; g < Weights; ++g) w[p][g] = load(weights + p * stride + (k * Weights + g) * kLanes<S>);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; ++r) {
-            const Vec<S> a = splat<S>(rows[r][k]);
-#pragma GCC unroll 2
-            for (int p = 0; p < P; ++p)
-#pragma GCC unroll 4
-                for (int g = 0; g < Weights; ++g) {
-                    Vec<S>& sum = sums[p][r][g == Weights - 1 ? Last : g];
-                    sum = sum + a * w[p][g];
-                }
-        }
+        accumulate<S, R, P, Weights, Sums, Last>(sums, rows, k, w);
     }
 }
 
 /// The tile itself, R rows by P panels. out: [P][R][sums][lanes], aligned, aliases nothing.
-template <class S, class Sums, int R, int P>
-__attribute__((noinline)) void tile(const TileArgs<S>& args, S* out) {
+template <class S, class Sums, int R, int P, class W>
+__attribute__((noinline)) void tile(const TileArgs<S, W>& args, S* out) {
     constexpr int N = Sums::sums;
     Vec<S> sums[P][R][N];
 #pragma GCC unroll 2
@@ -99,10 +140,11 @@ __attribute__((noinline)) void tile(const TileArgs<S>& args, S* out) {
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
             for (int n = 0; n < N; ++n)
-                sums[p][r][n] =
-                    args.start[r] == nullptr ? Vec<S>{} : load(args.start[r] + p * args.start_stride + n * kLanes<S>);
-    accumulate<S, R, P, Sums::weights, N, Sums::first_last>(sums, args.first);
-    accumulate<S, R, P, Sums::weights, N, Sums::second_last>(sums, args.second);
+                sums[p][r][n] = args.start[r] == nullptr
+                                    ? Vec<S>{}
+                                    : load(ahead(args.start[r], p * args.start_stride) + n * kLanes<S>);
+    accumulate<R, P, Sums::weights, N, Sums::first_last>(sums, args.first);
+    accumulate<R, P, Sums::weights, N, Sums::second_last>(sums, args.second);
 #pragma GCC unroll 2
     for (int p = 0; p < P; ++p)
 #pragma GCC unroll 6
@@ -116,8 +158,8 @@ template <class S>
 inline constexpr Index kTileRoom = kTallest * 4 * kLanes<S> * 2;
 
 /// A tile of `height` rows and one panel; a single row may take two panels, to keep more sums in flight.
-template <class S, class Sums>
-UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S>& args, S* out) {
+template <class S, class Sums, class W>
+UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S, W>& args, S* out) {
     if (height == 1 && panels == 2) return tile<S, Sums, 1, 2>(args, out);
     switch (height) {
         case 1:

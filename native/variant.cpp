@@ -11,23 +11,24 @@ using Scalar = UNROLLED_SCALAR;
 extern const Kernels<Scalar> UNROLLED_TABLE;
 const Kernels<Scalar> UNROLLED_TABLE = {
     [](const Spec& spec) {
-        return with_cell(spec, [&](auto pass) { return decltype(pass)::template size<Scalar>(spec); });
+        return with_cell<Scalar>(spec, [&](auto pass) { return decltype(pass)::size(spec); });
     },
-    [](const Spec& spec, const Parameters<Scalar>& from, Scalar* packed) {
-        with_cell(spec, [&](auto pass) { decltype(pass)::template pack<Scalar>(spec, from, packed); });
+    [](const Spec& spec, const Parameters<Scalar>& from, void* packed, Index part, Index parts, Scratch& scratch) {
+        with_cell<Scalar>(spec, [&](auto pass) { decltype(pass)::pack(spec, from, packed, Share{part, parts}, scratch); });
     },
     columns_size<Scalar>,
     pack_columns<Scalar>,
     pack_transposed<Scalar>,
-    [](const Forward<Scalar>& f, Index direction, Index part, Index parts, Scratch& scratch) {
-        with_cell(f.spec,
-                  [&](auto pass) { forward_pass<Scalar>(pass, f, f.direction[direction], part, parts, scratch); });
+    [](const Forward<Scalar>& f, Index direction, Index part, Index parts, Company company, Scratch& scratch) {
+        with_cell<Scalar>(f.spec, [&](auto pass) {
+            forward_pass<Scalar>(pass, f, f.direction[direction], part, parts, company, scratch);
+        });
     },
     [](const Step<Scalar>& step, Index part, Index parts, Scratch& scratch) {
-        with_cell(step.spec, [&](auto pass) { step_pass<Scalar>(pass, step, part, parts, scratch); });
+        with_cell<Scalar>(step.spec, [&](auto pass) { step_pass<Scalar>(pass, step, part, parts, scratch); });
     },
-    [](const Backward<Scalar>& b, Index direction, Index part, Index parts, Scratch& scratch) {
-        bptt_pass<Scalar>(b, b.direction[direction], part, parts, scratch);
+    [](const Backward<Scalar>& b, Index direction, Index part, Index parts, Company company, Scratch& scratch) {
+        bptt_pass<Scalar>(b, b.direction[direction], part, parts, company, scratch);
     },
     input_gradient<Scalar>,
     weight_gradients<Scalar>,

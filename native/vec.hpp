@@ -80,6 +80,28 @@ UNROLLED_INLINE void store(S* to, Vec<S> v, Index n) {
     std::memcpy(to, lanes, static_cast<std::size_t>(n) * sizeof(S));
 }
 
+/// A bfloat16: the upper half of a float. Two that follow each other in k share 32 bits, the first in the lower half, so
+/// that a shift and a mask widen a whole register of them.
+struct Narrow {
+    std::uint16_t bits;
+};
+
+/// The nearest bfloat16, to even where two are; a NaN stays one.
+UNROLLED_INLINE std::uint32_t narrowed(float value) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffffU) > 0x7f800000U) return (bits >> 16) | 0x40U;
+    return (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+}
+
+/// The first and the second of each pair, as floats.
+UNROLLED_INLINE Vec<float> first_of(Bits<float> pairs) {
+    return reinterpret_cast<Vec<float>>(pairs << 16);
+}
+UNROLLED_INLINE Vec<float> second_of(Bits<float> pairs) {
+    return reinterpret_cast<Vec<float>>(pairs & static_cast<std::int32_t>(0xffff0000U));
+}
+
 /// Asks for `count` scalars that will be read soon; null is allowed.
 template <class S>
 UNROLLED_INLINE void expect_reads(const S* from, Index count) {

@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-def tables() -> ModuleType:
-    """The script that writes the README's tables; it is no part of the package."""
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+def tables(name: str = "tables") -> ModuleType:
+    """A script that writes tables of results; it is no part of the package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -29,3 +29,8 @@ def test_the_help_pages_are_up_to_date() -> None:
 def test_the_map_and_the_results_in_the_readme_are_up_to_date() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     assert readme == tables().updated(readme), "run `python benchmarks/tables.py`"
+
+
+def test_the_results_in_the_page_on_the_engine_are_up_to_date() -> None:
+    page = (DOCS / "engine.md").read_text("utf-8")
+    assert page == tables("engine_tables").updated(page), "run `python benchmarks/engine_tables.py`"

@@ -1,7 +1,10 @@
 // Random shapes through every kernel of every instruction set of this machine, for the sanitizers to watch:
 //
 //     cmake -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF && cmake --build build/sanitize
-//     build/sanitize/random_shapes 200
+//     build/sanitize/random_shapes 200        the rounds; a second number seeds them
+//
+// `make sanitize` does that. For another processor, without the sanitizers: -DUNROLLED_CHECK=ON, a cross compiler, and
+// an emulator to run it.
 //
 // Every array is its own heap block of exactly the size the contract gives it, so that a byte too far is seen. Values
 // are only required to be finite, and equal between a whole sequence and its single steps; tests/kernels holds them
@@ -13,7 +16,7 @@
 #include <random>
 #include <vector>
 
-#include "../driver.hpp"
+#include "../stack.hpp"
 
 namespace {
 
@@ -59,6 +62,9 @@ Spec draw_spec() {
         if (spec.hidden > 1 && draw(0, 1) == 1) spec.output = draw(1, spec.hidden - 1);
     }
     spec.reset_after = spec.kind != Kind::gru || draw(0, 1) == 1;
+    // now and then enough work for the helper to be asked
+    if (draw(0, 3) == 0) spec.input = draw(41, 90), spec.hidden = draw(71, 150);
+    if (draw(0, 3) == 0 || spec.hidden > 70) spec.output = spec.hidden;
     return spec;
 }
 
@@ -69,7 +75,7 @@ struct Side {
     std::vector<S> h_0, c_0, h_n, c_n, gates, cells, dh_n, dc_n, dgates, dh, dh_0, dc_0, mask;
     std::vector<S> dweight_ih, dweight_hh, dbias_ih, dbias_hh, dweight_hr, dpeephole;
     std::vector<std::uint8_t> keep_h, keep_c;
-    std::unique_ptr<Packed<S>> packed;
+    std::shared_ptr<const Packed<S>> packed;
 
     Side(const Spec& spec, Index time, Index batch, Index all) {
         const Index H = spec.hidden, P = spec.output, rows = spec.gates() * H;
@@ -92,7 +98,7 @@ struct Side {
             for (Index i = 0; i < time * batch * P; ++i) keep_h.push_back(static_cast<std::uint8_t>(draw(0, 1)));
             for (Index i = 0; i < time * batch * H; ++i) keep_c.push_back(static_cast<std::uint8_t>(draw(0, 1)));
         }
-        packed = std::make_unique<Packed<S>>(spec, parameters());
+        packed = std::make_shared<const Packed<S>>(spec, parameters());
     }
 
     Parameters<S> parameters() const {
@@ -110,10 +116,34 @@ struct Side {
     }
 };
 
+/// One step of some streams, each row of x and y its own heap block.
+template <class S>
+void step_rows(const Stack<S>& stack, const std::vector<StreamStates<S>*>& streams, const S* x, S* y, Index threads) {
+    Index batch = 0;
+    for (const auto* one : streams) batch += one->batch();
+    std::vector<std::vector<S>> in, out;
+    StackRows<S> rows;
+    for (Index b = 0; b < batch; ++b) {
+        in.emplace_back(x + b * stack.input(), x + (b + 1) * stack.input());
+        out.push_back(poisoned<S>(stack.output()));
+    }
+    for (Index b = 0; b < batch; ++b) {
+        rows.x.push_back(in[static_cast<std::size_t>(b)].data());
+        rows.y.push_back(out[static_cast<std::size_t>(b)].data());
+    }
+    for (std::size_t layer = 0; layer < stack.layers.size(); ++layer)
+        for (const auto* one : streams) one->add_rows(layer, rows);
+    run_stack(stack, rows, threads);
+    for (auto* one : streams) one->advance();
+    for (Index b = 0; b < batch; ++b)
+        for (Index i = 0; i < stack.output(); ++i)
+            y[b * stack.output() + i] = out[static_cast<std::size_t>(b)][static_cast<std::size_t>(i)];
+}
+
 template <class S>
 void round_trip() {
     const Spec spec = draw_spec();
-    const Index T = draw(1, 12), B = draw(0, 14), D = draw(1, 2), H = spec.hidden, P = spec.output,
+    const Index T = draw(1, 12) * (draw(0, 3) == 0 ? 4 : 1), B = draw(0, 14), D = draw(1, 2), H = spec.hidden, P = spec.output,
                 threads = draw(1, 3);
     std::vector<std::int64_t> lengths;
     for (Index b = 0; b < B; ++b) lengths.push_back(draw(0, T));
@@ -169,33 +199,69 @@ void round_trip() {
 
     const Side<S>& first = *sides[0];
     if (is_ragged || !first.mask.empty()) return;
-    std::vector<S> h = first.h_0, c = first.c_0, h_n = poisoned<S>(B * P), c_n = poisoned<S>(B * H);
-    for (Index t = 0; t < T; ++t) {
-        Step<S> step{spec,
-                     B,
-                     first.packed->gates(),
-                     first.packed->projection(),
-                     first.packed->peephole(),
-                     x.data() + t * B * spec.input,
-                     h.data(),
-                     has_c ? c.data() : nullptr,
-                     h_n.data(),
-                     has_c ? c_n.data() : nullptr};
-        run_step(step, first.packed->kernels(), threads);
-        h.swap(h_n), c.swap(c_n);
-    }
+    Stack<S> stack;
+    stack.layers.push_back(first.packed);
+    StreamStates<S> states(stack, B);
+    states.read(first.h_0.data(), has_c ? first.c_0.data() : nullptr);
+    std::vector<S> h = poisoned<S>(B * P), c = poisoned<S>(B * H), y = poisoned<S>(B * P);
+    for (Index t = 0; t < T; ++t) step_rows(stack, {&states}, x.data() + t * B * spec.input, y.data(), threads);
+    states.write(h.data(), has_c ? c.data() : nullptr);
     require(h == first.h_n, "steps and the sequence differ");
+    require(D == 2 || y == h, "a step's output is not its state");
+}
+
+/// Streams of a stack of layers, together and each alone: the same bits.
+template <class S>
+void streams() {
+    Spec spec = draw_spec();
+    spec.narrow = sizeof(S) == sizeof(float) && draw(0, 1) == 1;
+    const Index layers = draw(1, 3), threads = draw(1, 3);
+    Stack<S> stack;
+    stack.residual = draw(0, 1) == 1;
+    for (Index i = 0; i < layers; ++i) {
+        if (i > 0) spec.input = spec.output;
+        const Side<S> side(spec, 1, 0, 0);
+        stack.layers.push_back(side.packed);
+    }
+    std::vector<std::unique_ptr<StreamStates<S>>> together, alone;
+    std::vector<StreamStates<S>*> all;
+    Index rows = 0;
+    for (Index i = draw(1, 5); i > 0; --i) {
+        const Index batch = draw(1, 3);
+        const auto h = normal<S>(layers * batch * stack.output()), c = normal<S>(layers * batch * stack.hidden());
+        for (auto* group : {&together, &alone}) {
+            group->push_back(std::make_unique<StreamStates<S>>(stack, batch));
+            group->back()->read(h.data(), c.data());
+        }
+        all.push_back(together.back().get());
+        rows += batch;
+    }
+    for (Index step = 0; step < 3; ++step) {
+        const auto x = normal<S>(rows * stack.input());
+        auto y = poisoned<S>(rows * stack.output()), z = y;
+        step_rows(stack, all, x.data(), y.data(), threads);
+        Index row = 0;
+        for (const auto& one : alone) {
+            step_rows(stack, {one.get()}, x.data() + row * stack.input(), z.data() + row * stack.output(), threads);
+            row += one->batch();
+        }
+        require_finite(y, "a stream's output is not finite");
+        require(y == z, "streams together and alone differ");
+    }
 }
 
 }  // namespace
 
 int main(int count, char** words) {
     const int rounds = count > 1 ? std::atoi(words[1]) : 100;
+    if (count > 2) source.seed(static_cast<unsigned>(std::atoi(words[2])));
     for (const Variant* each : variants()) {
         require(use_variant(each->name), "a variant can't be chosen");
         for (int i = 0; i < rounds; ++i) {
             round_trip<float>();
             round_trip<double>();
+            streams<float>();
+            streams<double>();
         }
         std::printf("%s: %d random problems of each type\n", each->name, rounds);
     }

@@ -9,8 +9,9 @@ from unrolled.bench import timing
 from unrolled.bench.ceiling import Ceiling, flop
 from unrolled.bench.goals import REGIMES, goals, headline, regimes
 from unrolled.bench.grid import CELLS, MODES, SHAPES, Case, grid, names, shapes
-from unrolled.bench.layers import _row
-from unrolled.bench.problem import make, mistake, truth
+from unrolled.bench.layers import NARROW, _row
+from unrolled.bench.peers import Ours
+from unrolled.bench.problem import make, mistake, rounded, truth
 from unrolled.errors import ArgumentError
 
 
@@ -82,6 +83,27 @@ def test_the_numbers_of_a_row() -> None:
     assert (slow["ratio_best"], slow["reached"]) == (1.0, False)
     # whether torch's goal is reached can't be known without torch
     assert _row(case, {k: v for k, v in seconds.items() if k[0] != "torch"}, 1e-3)["reached"] is None
+
+
+def test_steps_with_weights_in_bfloat16_stand_beside_the_others() -> None:
+    case = Case("gru", "step", 1, 1, 512)
+    seconds = {
+        ("unrolled", "native bound"): [2e-3, 2e-3, 2e-3],
+        (NARROW, "native stream"): [1e-3, 1e-3, 1e-3],
+        ("torch", "GRUCell"): [9e-3, 9e-3, 9e-3],
+        ("jax", "jit"): [3e-3, 3e-3, 3e-3],
+    }
+    row = _row(case, seconds, least=1e-3)
+    assert (row["engine"], row["way"], row["ours_ms"], row["ratio_best"]) == ("native", "native bound", 2.0, 1.5)
+    assert row["bfloat16"] == {"ours_ms": 1.0, "ratio_best": 3.0, "goal": 2.5}
+    assert row["peers"].keys() == {"torch", "jax"}
+    assert _row(case, {k: v for k, v in seconds.items() if k[0] != NARROW}, 1e-3)["bfloat16"] is None
+    problem = make(case)
+    narrow = rounded(problem)
+    assert not torch.equal(narrow.weights["weight_hh"], problem.weights["weight_hh"])
+    assert torch.equal(narrow.weights["bias_hh"], problem.weights["bias_hh"])
+    for way in Ours().narrow(problem):
+        assert mistake(way.answer(way.run()), truth(narrow), None) is None
 
 
 def test_a_row_of_which_nothing_could_be_timed() -> None:

@@ -63,7 +63,7 @@ def test_changed_parameters_are_packed_again(change) -> None:
 
 def test_packed_weights_are_packed_once_and_die_with_their_parameters() -> None:
     call = problem(GRUCell(), seed=5)
-    key = id(call.directions[0].params["weight_ih"])
+    key = (id(call.directions[0].params["weight_ih"]), False)
     ENGINE.infer(call)
     entry = packed.packed_weights[key]
     ENGINE.infer(call)

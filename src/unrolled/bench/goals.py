@@ -44,6 +44,10 @@ class Regime(NamedTuple):
 
 _ANY = (1, 1 << 30)
 
+#: of one step with weights in bfloat16, from this hidden size on, against the fastest peer in float32
+BFLOAT16_FROM = 512
+BFLOAT16_GOALS = {"lstm": 2.0, "gru": 2.5, "rnn": 3.0}
+
 
 def _best(lstm: float, gru: float, rnn: float) -> dict[str, tuple[Goal, ...]]:
     return {"lstm": (Goal(lstm),), "gru": (Goal(gru),), "rnn": (Goal(rnn),)}

@@ -14,15 +14,17 @@ import torch
 
 from unrolled.bench import timing
 from unrolled.bench.ceiling import Ceiling
-from unrolled.bench.goals import goals, headline, regimes
+from unrolled.bench.goals import BFLOAT16_FROM, BFLOAT16_GOALS, goals, headline, regimes
 from unrolled.bench.grid import Case, grid
 from unrolled.bench.machine import load_average, machine, usable_cores, versions
 from unrolled.bench.peers import PEERS, Ours, Peer, Way
-from unrolled.bench.problem import Problem, make, mistake, truth
+from unrolled.bench.problem import Problem, make, mistake, rounded, truth
 from unrolled.errors import ArgumentError, DataError
 from unrolled.storage import storage_error, write_whole
 
 OURS = Ours.name
+#: our layer with weights in bfloat16, which is timed beside the others but is none of them
+NARROW = f"{OURS} bfloat16"
 #: told what is being done, how much of it is done, and of how much
 Progress = Callable[[str, int, "int | None"], None]
 #: what must be the same for rows of an earlier run to stand beside new ones
@@ -121,10 +123,15 @@ def measure(
         right, wrong = _right_ways(peer, problem, true, plan.threads)
         ways |= {(peer.name, way.name): way for way in right}
         errors |= wrong
+    if case.mode == "step" and case.hidden >= BFLOAT16_FROM and ours is None:
+        narrow = rounded(problem)
+        right, wrong = _checked(NARROW, Ours().narrow(problem), narrow, truth(narrow))
+        ways |= {(NARROW, way.name): way for way in right}
+        errors |= wrong
     seconds: dict[tuple[str, str], list[float]] = {}
     # without ours there is nothing to compare
     if any(name == OURS for name, _ in ways):
-        names = {" ".join(key): key for key in ways}
+        names = {" / ".join(key): key for key in ways}
         timed = timing.interleaved({n: ways[k].run for n, k in names.items()}, plan.seconds, plan.repeats)
         seconds = {names[name]: values for name, values in timed.items()}
     return _row(case, seconds, ceiling.least_seconds(case)) | {"skipped": skipped, "errors": errors}
@@ -134,20 +141,25 @@ def _right_ways(
     peer: Peer, problem: Problem, true: Mapping[str, torch.Tensor], threads: int
 ) -> tuple[list[Way], dict[str, str]]:
     """A peer's ways whose answer is right, and what is wrong with the others."""
-    right: list[Way] = []
-    wrong: dict[str, str] = {}
     try:
-        for way in peer.prepare(problem, threads):
-            found = mistake(way.answer(way.run()), dict(true), problem.lengths)
-            if found is None:
-                right.append(way)
-            else:
-                wrong[f"{peer.name} {way.name}"] = found
+        return _checked(peer.name, peer.prepare(problem, threads), problem, true)
     # whatever a library raises is a finding about that library, and the row says it
     except Exception as error:
         said = (str(error).strip().splitlines() or [""])[0]
-        wrong[peer.name] = f"{type(error).__name__}: {said}"
-        right = []
+        return [], {peer.name: f"{type(error).__name__}: {said}"}
+
+
+def _checked(
+    name: str, ways: Sequence[Way], problem: Problem, true: Mapping[str, torch.Tensor]
+) -> tuple[list[Way], dict[str, str]]:
+    right: list[Way] = []
+    wrong: dict[str, str] = {}
+    for way in ways:
+        found = mistake(way.answer(way.run()), dict(true), problem.lengths)
+        if found is None:
+            right.append(way)
+        else:
+            wrong[f"{name} {way.name}"] = found
     return right, wrong
 
 
@@ -157,10 +169,15 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
     for (name, way), values in seconds.items():
         if name not in fastest or median(values) < median(fastest[name][1]):
             fastest[name] = (way, values)
-    engine, ours = fastest.pop(OURS, (None, []))
+    taken, ours = fastest.pop(OURS, (None, []))
+    narrow = fastest.pop(NARROW, (None, []))[1]
     ratios = {name: _round(timing.ratio(values, ours)) for name, (_, values) in fastest.items()}
     best = min(ratios, key=lambda name: ratios[name]) if ratios else None
     goal, wanted = headline(case), goals(case)
+    bfloat16: dict[str, Any] = {}
+    if narrow and best is not None:
+        quicker = _round(timing.ratio(fastest[best][1], narrow))
+        bfloat16 = {"ours_ms": _round(1e3 * median(narrow)), "ratio_best": quicker, "goal": BFLOAT16_GOALS[case.cell]}
     got = ratios | ({} if best is None else {"best": ratios[best]})
     return {
         "cell": case.cell,
@@ -169,7 +186,8 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
         "B": case.batch,
         "I": case.hidden,
         "H": case.hidden,
-        "engine": engine,
+        "engine": None if taken is None else taken.split()[0],
+        "way": taken,
         "ours_ms": _round(1e3 * median(ours)) if ours else None,
         "ours_min_ms": _round(1e3 * min(ours)) if ours else None,
         "rounds": len(ours),
@@ -179,6 +197,7 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
         "ratios": ratios,
         "best_peer": best,
         "ratio_best": None if best is None else ratios[best],
+        "bfloat16": bfloat16 or None,
         "share_of_ceiling": _round(least / median(ours)) if ours else None,
         "goal": goal.ratio,
         "goal_against": goal.against,

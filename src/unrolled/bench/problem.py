@@ -5,7 +5,7 @@ Letters: T time, B batch, I input, H hidden, G gates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -63,6 +63,12 @@ def make(case: Case, seed: int = 0) -> Problem:
     state = tuple(torch.randn(case.batch, hidden, generator=generator) / 2 for _ in range(count))
     lengths = torch.tensor(case.lengths) if case.mode == "ragged" else None
     return Problem(case, weights, x, state, torch.randn(shape, generator=generator), lengths)
+
+
+def rounded(problem: Problem) -> Problem:
+    """The same problem with its matrices rounded to bfloat16, in float32."""
+    weights = {name: w.bfloat16().float() if w.dim() == 2 else w for name, w in problem.weights.items()}
+    return replace(problem, weights=weights)
 
 
 def torch_layer(problem: Problem, dtype: torch.dtype = torch.float32) -> Any:

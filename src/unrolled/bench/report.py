@@ -61,6 +61,13 @@ def footnotes(results: Results) -> list[str]:
     timed = [row for row in rows if row["ratio_best"] is not None]
     below = [row for row in timed if row["ratio_best"] < 1]
     known = [row for row in timed if row["reached"] is not None]
+    for row in rows:
+        if row.get("bfloat16"):
+            found = row["bfloat16"]
+            lines.append(
+                f"{row['cell']} step {row['B']}x{row['H']}: with weights in bfloat16 {1e3 * found['ours_ms']:.3g} µs, "
+                f"{found['ratio_best']:.2f} (goal {found['goal']:g})"
+            )
     lines.append(
         f"{len(timed)} of {len(rows)} rows timed; {sum(row['reached'] for row in known)} of {len(known)} reach their "
         f"goals; {len(below)} slower than the fastest peer"

@@ -48,12 +48,16 @@ def _grouped(flat: list[Any], call: Call) -> tuple[State, ...]:
     return tuple(tuple(flat[d * width : (d + 1) * width]) for d in range(len(call.directions)))
 
 
+#: in the place of tensors that autograd keeps
+_NOTHING = torch.empty(0)
+
+
 class _EngineFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, engine: Engine, call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         # the call is kept without its tensors: they go through save_for_backward, which checks their versions
         result, saved = engine.forward(call.with_tensors([t.detach() for t in tensors]))
-        ctx.engine, ctx.call, ctx.extra = engine, call.with_tensors([t.new_empty(0) for t in tensors]), saved.extra
+        ctx.engine, ctx.call, ctx.extra = engine, call.with_tensors([_NOTHING] * len(tensors)), saved.extra
         ctx.count = len(tensors)
         ctx.save_for_backward(*tensors, *saved.tensors)
         return (result.output, *(s for state in result.states for s in state))

@@ -76,6 +76,11 @@ def use_engine(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
+def forced_engine() -> str | None:
+    """The engine that `use_engine` forces here, or None."""
+    return _forced.get()
+
+
 def preference(own: str = "auto") -> tuple[str, str]:
     """The engine asked for, and by whom: the context before the layer, the layer before the environment."""
     context = _forced.get()

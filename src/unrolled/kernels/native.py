@@ -17,7 +17,6 @@ from torch.nn import Parameter
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
 from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
 from unrolled.kernels.packed import (
-    PackedWeights,
     addresses,
     cached,
     compiled,
@@ -25,7 +24,6 @@ from unrolled.kernels.packed import (
     cpu_variants,
     load,
     pack,
-    packed_weights,
     single_thread_reason,
     spec,
     use_cpu_variant,
@@ -37,7 +35,7 @@ __all__ = ["NativeEngine", "cpu_variant", "cpu_variants", "single_thread_reason"
 _DTYPES = (torch.float32, torch.float64)
 
 
-def _lacks(cell: Cell) -> str | None:
+def lacks(cell: Cell) -> str | None:
     """What of this cell the engine lacks, or None."""
     if type(cell) not in (RNNCell, LSTMCell, GRUCell):
         return f"the native engine has no kernel for {cell}"
@@ -78,19 +76,6 @@ def _misshapen_parameters(cell: Cell, x: Tensor, params: Params) -> str | None:
         if name not in params or params[name].shape != shape:
             return f"{name} does not have the shape {shape}"
     return None
-
-
-def _is_plain(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int]) -> bool:
-    """Whether the compiled module can read a tensor as it lies."""
-    return (
-        type(tensor) is Tensor
-        and tensor.dtype is dtype
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.shape == shape
-        and tensor.is_contiguous()
-        and not tensor.is_neg()
-    )
 
 
 def _strided(tensor: Tensor) -> tuple[int, int, int]:
@@ -135,7 +120,7 @@ class NativeEngine(Engine):
 
     def refuses(self, call: Call) -> str | None:
         """Cells with layer norm, dtypes but float32 and float64, devices but the CPU, and truncation."""
-        lack = _lacks(call.cell)
+        lack = lacks(call.cell)
         if lack is not None:
             return lack
         if call.truncate is not None:
@@ -301,50 +286,23 @@ class NativeEngine(Engine):
         return Gradients(tuple(found))
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
-        """One step with no detour: no graph, no schedule, nothing allocated but the new states."""
-        entry = packed_weights.get(id(params["weight_ih"]))
-        if entry is None or not entry.fits(cell, params):
-            entry = self._step_entry(cell, x, params)
-            if entry is None:
-                return None
-        dtype, batch = entry.dtype, x.shape[0]
-        if not _is_plain(x, dtype, (batch, entry.input_size)):
-            if _unfit("x", x, dtype) is not None or x.shape != (batch, entry.input_size):
-                return None
-            x = x.contiguous()
-        for tensor, size in zip(state, entry.state_sizes, strict=True):
-            if not _is_plain(tensor, dtype, (batch, size)):
-                if _unfit("state", tensor, dtype) is not None or tensor.shape != (batch, size):
-                    return None
-                state = tuple(s.contiguous() for s in state)
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        """One step of one direction; a layer's own `step` goes a shorter way (`prepared`)."""
+        dtype, batch = x.dtype, x.shape[0]
+        if self.unavailable() is not None or lacks(cell) is not None or dtype not in _DTYPES:
             return None
-        if len(state) == 2:
-            h, c = state
-            h_n, c_n = torch.empty_like(h), torch.empty_like(c)
-            entry.step(
-                entry.packed,
-                batch,
-                x.data_ptr(),
-                h.data_ptr(),
-                c.data_ptr(),
-                h_n.data_ptr(),
-                c_n.data_ptr(),
-                torch.get_num_threads(),
-            )
-            return h_n, c_n
-        (h,) = state
-        h_n = torch.empty_like(h)
-        entry.step(entry.packed, batch, x.data_ptr(), h.data_ptr(), 0, h_n.data_ptr(), 0, torch.get_num_threads())
-        return (h_n,)
-
-    def _step_entry(self, cell: Cell, x: Tensor, params: Params) -> PackedWeights | None:
-        """Packed weights for steps, or None if the engine can't serve this cell with these parameters."""
-        dtype = x.dtype
-        if self.unavailable() is not None or _lacks(cell) is not None or dtype not in _DTYPES:
+        if any(_unfit(name, p, dtype) is not None for name, p in [("x", x), *params.items()]):
             return None
-        if any(_unfit(name, p, dtype) is not None for name, p in params.items()):
+        if any(_unfit("state", s, dtype) is not None for s in state):
             return None
         if _misshapen_parameters(cell, x, params) is not None:
             return None
-        return cached(cell, params)
+        sizes = cell.state_sizes(params["weight_ih"].shape[0] // cell.num_gates)
+        if any(s.shape != (batch, size) for s, size in zip(state, sizes, strict=True)):
+            return None
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return None
+        ready = compiled().Prepared([cached(cell, params).packed], {}, [], (False, False, True), 1)
+        parts = tuple(s.detach().contiguous().unsqueeze(0) for s in state)
+        found = ready.step(x.detach().contiguous(), parts if len(parts) > 1 else parts[0])
+        new = found[1] if len(parts) > 1 else (found[1],)
+        return tuple(s.squeeze(0) for s in new)

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
+import torch.utils.dlpack
 from torch import Tensor
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell
@@ -17,7 +18,7 @@ from unrolled.errors import ArgumentError, EngineError
 _KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
 _NONLINEARITIES = {"tanh": 0, "relu": 1, "sigmoid": 2}
 #: the order in which the compiled module takes a direction's parameters
-_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")
 
 
 @functools.cache
@@ -31,6 +32,9 @@ def load() -> tuple[ModuleType | None, str]:
         _native.variant()
     except ValueError as error:
         raise ArgumentError(str(error)) from None
+    _native.use_torch(
+        Tensor, torch.float32, torch.float64, torch.int64, torch.utils.dlpack.from_dlpack, torch.get_num_threads
+    )
     return _native, ""
 
 
@@ -78,14 +82,15 @@ def single_thread_reason() -> str | None:
     return reason if module is None else (str(module.why_single()) or None)
 
 
-def spec(cell: Cell, input_size: int, hidden_size: int) -> Any:
-    """The compiled module's description of a cell and its sizes."""
+def spec(cell: Cell, input_size: int, hidden_size: int, narrow: bool = False) -> Any:
+    """The compiled module's description of a cell and its sizes; `narrow` for weights packed as bfloat16."""
     return compiled().Spec(
         _KINDS[cell.name],
         _NONLINEARITIES[cell.nonlinearity] if isinstance(cell, RNNCell) else 0,
         isinstance(cell, LSTMCell) and cell.coupled,
         isinstance(cell, LSTMCell) and cell.peephole,
         not isinstance(cell, GRUCell) or cell.reset_after,
+        narrow,
         input_size,
         hidden_size,
         cell.state_sizes(hidden_size)[0],
@@ -99,11 +104,6 @@ class PackedWeights(NamedTuple):
     refs: tuple[weakref.ref[Tensor], ...]
     versions: tuple[int, ...]
     packed: Any
-    dtype: torch.dtype
-    input_size: int
-    state_sizes: tuple[int, ...]
-    #: the compiled module's step
-    step: Any
 
     def fits(self, cell: Cell, params: Params) -> bool:
         """Whether those are still the same tensors with the same contents.
@@ -119,50 +119,50 @@ class PackedWeights(NamedTuple):
         return bool(self.packed.matches(addresses(params)))
 
 
-#: packed weights by the identity of their weight_ih, dropped when that tensor dies
-packed_weights: dict[int, PackedWeights] = {}
+#: packed weights by the identity of their weight_ih and whether they are narrow, dropped when that tensor dies
+packed_weights: dict[tuple[int, bool], PackedWeights] = {}
 
 
 def addresses(tensors: Params) -> tuple[int, ...]:
     """The addresses of parameters in the compiled module's order, 0 for those that are absent."""
-    return tuple(tensors[name].data_ptr() if name in tensors else 0 for name in _PARAMETERS)
+    return tuple(tensors[name].data_ptr() if name in tensors else 0 for name in PARAMETERS)
 
 
-def pack(cell: Cell, params: Params) -> Any:
-    """A packed copy of one direction's parameters."""
+def pack(cell: Cell, params: Params, narrow: bool = False) -> Any:
+    """A packed copy of one direction's parameters, its matrices as bfloat16 if `narrow`."""
     weight = params["weight_ih"]
     solid = {name: tensor.detach().contiguous() for name, tensor in params.items()}
     return compiled().Packed(
-        spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates), weight.dtype is torch.float64, addresses(solid)
+        spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates, narrow),
+        weight.dtype is torch.float64,
+        addresses(solid),
+        torch.get_num_threads(),
     )
 
 
-def cached(cell: Cell, params: Params) -> PackedWeights:
+def cached(cell: Cell, params: Params, narrow: bool = False) -> PackedWeights:
     """A packed copy made once for the same parameters, until one of them changes."""
     weight = params["weight_ih"]
-    key = id(weight)
+    key = (id(weight), narrow)
     entry = packed_weights.get(key)
     if entry is not None and entry.fits(cell, params):
         return entry
     # inference tensors count no versions, so that what is packed from them can't be trusted a second time
     lasting = all(t.is_contiguous() and not t.is_inference() for t in params.values())
     versions = tuple(t._version for t in params.values()) if lasting else ()
-    packed = pack(cell, params)
+    packed = pack(cell, params, narrow)
     refs = tuple(weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values())
-    entry = PackedWeights(
-        cell,
-        refs,
-        versions,
-        packed,
-        weight.dtype,
-        weight.shape[1],
-        cell.state_sizes(weight.shape[0] // cell.num_gates),
-        compiled().step,
-    )
+    entry = PackedWeights(cell, refs, versions, packed)
     if lasting:
         packed_weights[key] = entry
     return entry
 
 
-def _forget(key: int, _: weakref.ref[Tensor]) -> None:
+def forget(params: Params) -> None:
+    """Drop the packed copies of these parameters."""
+    for narrow in (False, True):
+        packed_weights.pop((id(params["weight_ih"]), narrow), None)
+
+
+def _forget(key: tuple[int, bool], _: weakref.ref[Tensor]) -> None:
     packed_weights.pop(key, None)

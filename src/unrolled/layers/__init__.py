@@ -1,8 +1,9 @@
 """The nn.Modules a network is put together from: input, hidden, output and loss layers.
 
 `recurrent` holds RNN, LSTM and GRU, drop-in for torch.nn's; `inputs`, `outputs` and `losses` what stands before and
-after them; `attention` what a decoder looks up in what an encoder read; `pooling` one vector out of many; `streaming`
-carries a state from one push to the next. They hold parameters and options, and leave the arithmetic to the kernels.
+after them; `attention` what a decoder looks up in what an encoder read; `pooling` one vector out of many; `streams`
+are layers in progress, and `streaming` carries a state from one push to the next. They hold parameters and options,
+and leave the arithmetic to the kernels.
 """
 
 from unrolled.layers.attention import (
@@ -33,6 +34,7 @@ from unrolled.layers.pooling import (
 from unrolled.layers.recurrent import GRU, LSTM, RNN
 from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
+from unrolled.layers.streams import LayerStream, step_together
 from unrolled.layers.words import Affixes, Spelling, WordBatch, Words
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "ImageSteps",
     "JoinedPooling",
     "LastState",
+    "LayerStream",
     "Likelihood",
     "LinearOutput",
     "MaxPooling",
@@ -77,4 +80,5 @@ __all__ = [
     "fingerprint",
     "make_attention",
     "make_pooling",
+    "step_together",
 ]

@@ -79,10 +79,14 @@ def check_state(given: tuple[Any, ...], cell: Cell, hidden: int, count: int, x: 
 
 def autocast_dtype(x: Tensor) -> torch.dtype | None:
     """The dtype that an autocast in progress asks for, or None; float64 is left alone, as torch does."""
-    kind = x.device.type
-    if x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
+    if x.dtype == torch.float64 or not is_autocast(x):
         return None
-    return torch.get_autocast_dtype(kind)
+    return torch.get_autocast_dtype(x.device.type)
+
+
+def is_autocast(x: Tensor) -> bool:
+    """Whether autocast is in progress on the device of `x`."""
+    return torch.is_autocast_enabled(x.device.type)
 
 
 def pack_like(x: PackedSequence, output: Tensor) -> PackedSequence:

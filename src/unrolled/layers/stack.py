@@ -5,6 +5,7 @@ Letters: T time, B batch, I input, H hidden, P width of h (the projection, else 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,16 +17,19 @@ from unrolled.cells import Cell, State, Trace
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import Call, Choice, Direction, choose, run, step
 from unrolled.kernels.dispatch import check_engine_name
-from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, pack_like
+from unrolled.kernels.prepared import may_infer, may_use
+from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, is_autocast, pack_like
 from unrolled.layers.initial import initialise
+from unrolled.layers.ready import Readied
 from unrolled.layers.regularise import draw_masks, drop
+from unrolled.layers.streams import LayerStream
 from unrolled.scan import ScanResult, Tape, unfold, valid_steps
 
 #: what a caller holds as state: h, or (h, c); each (L·D, B, size)
 LayerState = Any
 
 
-class Recurrent(nn.Module):
+class Recurrent(Readied):
     """A stack of one cell, unfolded over time: the hidden layers of a recurrent network.
 
     Parameters are named and shaped as torch.nn's (`weight_ih_l0`, `bias_hh_l1_reverse`, …), so state_dicts load both
@@ -93,6 +97,7 @@ class Recurrent(nn.Module):
         self.zoneout, self.residual, self.truncate = zoneouts, bool(residual), truncate
         self.learn_initial_state = bool(learn_initial_state)
         self.initialisation, self.forget_bias = initialisation, forget_bias
+        self.num_directions = 2 if self.bidirectional else 1
         self._engine = check_engine_name(engine)
 
         state_sizes = cell.state_sizes(hidden_size)
@@ -112,21 +117,11 @@ class Recurrent(nn.Module):
                 self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
 
-    @property
-    def num_directions(self) -> int:
-        """D."""
-        return 2 if self.bidirectional else 1
-
     def reset_parameters(self) -> None:
         """Draw the parameters anew, by `initialisation` and `forget_bias`."""
         initialise(self.cell, self.parameter_blocks(), self.hidden_size, self.initialisation, self.forget_bias)
         for name in self.cell.state_names if self.learn_initial_state else ():
             nn.init.zeros_(self.get_parameter(f"initial_{name}"))
-
-    def parameter_blocks(self) -> list[dict[str, nn.Parameter]]:
-        """The parameters by the cell's own names, one dictionary a layer and direction: l0, l0_reverse, l1, …"""
-        # by attribute, so that torch.func.functional_call and parametrizations can put other tensors in their place
-        return [{name: getattr(self, full) for name, full in names.items()} for names in self._names]
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
@@ -170,6 +165,11 @@ class Recurrent(nn.Module):
         Raises:
             ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
         """
+        ready = self._ready
+        if ready is not None and may_infer():
+            found = ready.infer(x, state, lengths)
+            if found is not None:
+                return found
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
@@ -197,10 +197,13 @@ class Recurrent(nn.Module):
         """All layers over x (T, B, I)."""
         if lengths is not None:
             valid_steps(lengths, x.shape[0], x.shape[1])
+        if not torch.is_grad_enabled():
+            self._prepare()
         states = self._states(state, x, batched)
-        blocks: list[dict[str, Tensor]] = [dict(block) for block in self.parameter_blocks()]
+        blocks = self._used_blocks()
         low = autocast_dtype(x)
-        with torch.autocast(x.device.type, enabled=False):
+        # entering a context takes as long as a short kernel
+        with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
             if low is not None:
                 x = x.to(low)
                 states = [tuple(s.to(low) for s in one) for one in states]
@@ -250,7 +253,10 @@ class Recurrent(nn.Module):
 
     def _joined(self, states: list[State]) -> LayerState:
         """Per-layer states as the caller holds them: h, or (h, c)."""
-        joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        if len(states) == 1:
+            joined = tuple(s.unsqueeze(0) for s in states[0])
+        else:
+            joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
         return joined if len(joined) > 1 else joined[0]
 
     def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, LayerState]:
@@ -266,18 +272,20 @@ class Recurrent(nn.Module):
         Raises:
             ArgumentError: for a bidirectional layer, which can't be streamed, and while training with regularisers.
         """
-        if self.bidirectional:
-            raise ArgumentError("step: a bidirectional layer reads the future and can't be streamed; use forward")
-        if self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout or any(self.zoneout)):
-            raise ArgumentError("step: dropout and zoneout are for training on whole sequences; call eval() first")
+        ready = self._ready
+        if ready is not None and may_use():
+            found = ready.step(x, state)
+            if found is not None:
+                return found
+        self._check_streamable("step")
         if x.dim() == 1:
             y, final = self.step(x.unsqueeze(0), _unbatch(state, lambda s: s.unsqueeze(1)))
             return y.squeeze(0), _unbatch(final, lambda s: s.squeeze(1))
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
-        blocks = self.parameter_blocks()
-        check_input(x.unsqueeze(0), self.input_size, blocks[0]["weight_ih"], False)
+        check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
         with torch.no_grad():
+            blocks = self._used_blocks()
             if any(self.zoneout):
                 output, final = self._run(x.unsqueeze(0), state, None, True, True)
                 return output.squeeze(0), final
@@ -287,7 +295,34 @@ class Recurrent(nn.Module):
                 new = step(self.cell, x, previous, params, self._engine)
                 finals.append(new)
                 x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
+            self._prepare()
             return x, self._joined(finals)
+
+    def stream(self, batch_size: int = 1, state: LayerState = None) -> LayerStream:
+        """Streams in progress, which keep their state: quicker than `step`, with the same numbers.
+
+        Args:
+            batch_size: B, how many are stepped together; `unrolled.layers.step_together` steps several such streams.
+            state: as `forward` takes and returns it; None starts anew.
+
+        Raises:
+            ArgumentError, ShapeError, DTypeError: as from `step`.
+        """
+        self._check_streamable("stream")
+        return LayerStream(self, batch_size, state)
+
+    def stream_state(self, batch_size: int, state: LayerState) -> LayerState:
+        """A state that streams can begin with: the one given, copied, or what the layer starts from."""
+        like = self.parameter_blocks()[0]["weight_ih"]
+        with torch.no_grad():
+            states = self._states(state, like.new_empty(1, batch_size, self.input_size), True)
+            return self._joined([tuple(s.detach() for s in one) for one in states])
+
+    def _check_streamable(self, where: str) -> None:
+        if self.bidirectional:
+            raise ArgumentError(f"{where}: a bidirectional layer reads the future and can't be streamed; use forward")
+        if self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout or any(self.zoneout)):
+            raise ArgumentError(f"{where}: dropout and zoneout are for training on whole sequences; call eval() first")
 
     def trace(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> list[Trace]:
         """Every gate and state at every step, by the scan, without a graph and as in evaluation.

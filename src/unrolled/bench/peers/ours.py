@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from unrolled.bench.peers.base import Peer, Way
 from unrolled.bench.peers.modules import as_state, inference, training
-from unrolled.bench.problem import Problem, named
-from unrolled.layers import GRU, LSTM, RNN
+from unrolled.bench.problem import Answer, Problem, named
+from unrolled.layers import GRU, LSTM, RNN, LayerStream
 
 _LAYERS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
@@ -31,7 +33,32 @@ class Ours(Peer):
         if mode == "training":
             return [training(engine, layer, layer, problem)]
         if mode == "step":
-            x, state = problem.x, as_state(problem, layers=True)
-            # it makes no graph by itself
-            return [Way(engine, lambda: layer.step(x, state), lambda result: named(*result))]
+            # none makes a graph
+            return self._steps(layer, problem, engine)
         return [inference(engine, layer, problem.x, None, problem.lengths)]
+
+    def narrow(self, problem: Problem) -> list[Way]:
+        """A step with weights in bfloat16."""
+        layer = self.layer(problem)
+        layer.weights_dtype = torch.bfloat16
+        return self._steps(layer, problem, layer.engine.name)
+
+    @staticmethod
+    def _steps(layer: Any, problem: Problem, engine: str) -> list[Way]:
+        """With the state given and returned; kept by a stream; and with the output's memory given too."""
+        x, state = problem.x, as_state(problem, layers=True)
+        layer.eval()
+        stream, bound = layer.stream(problem.case.batch, state), layer.stream(problem.case.batch, state)
+        out = torch.empty(problem.case.batch, problem.case.hidden)
+
+        def answer(stream: LayerStream, y: Any) -> Answer:
+            found = named(y.clone(), stream.state)
+            # the same again next time
+            stream.state = state
+            return found
+
+        return [
+            Way(engine, lambda: layer.step(x, state), lambda result: named(*result)),
+            Way(f"{engine} stream", lambda: stream.step(x), lambda y: answer(stream, y)),
+            Way(f"{engine} bound", lambda: bound.step(x, out), lambda y: answer(bound, y)),
+        ]

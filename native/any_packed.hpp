@@ -1,0 +1,57 @@
+// Packed weights of either scalar type, and addresses as Python passes them.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <array>
+#include <memory>
+#include <variant>
+
+#include "driver.hpp"
+
+namespace unrolled {
+
+template <class S>
+S* at(std::int64_t address) {
+    return reinterpret_cast<S*>(static_cast<std::uintptr_t>(address));
+}
+
+/// Addresses of weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole; 0 where there is none.
+using ParameterAddresses = std::array<std::int64_t, 6>;
+
+template <class S>
+Parameters<S> parameters_at(const ParameterAddresses& a) {
+    return {at<const S>(a[0]), at<const S>(a[1]), at<const S>(a[2]),
+            at<const S>(a[3]), at<const S>(a[4]), at<const S>(a[5])};
+}
+
+class AnyPacked {
+public:
+    AnyPacked(const Spec& spec, bool is_double, const ParameterAddresses& addresses, Index threads) {
+        const nanobind::gil_scoped_release free;
+        if (is_double) {
+            held_ = std::make_shared<const Packed<double>>(spec, parameters_at<double>(addresses), threads);
+        } else {
+            held_ = std::make_shared<const Packed<float>>(spec, parameters_at<float>(addresses), threads);
+        }
+    }
+    template <class S>
+    const std::shared_ptr<const Packed<S>>& shared() const {
+        return std::get<std::shared_ptr<const Packed<S>>>(held_);
+    }
+    template <class S>
+    const Packed<S>& as() const {
+        return *shared<S>();
+    }
+    bool is_double() const { return std::holds_alternative<std::shared_ptr<const Packed<double>>>(held_); }
+    bool matches(const ParameterAddresses& addresses) const {
+        return is_double() ? as<double>().matches(parameters_at<double>(addresses))
+                           : as<float>().matches(parameters_at<float>(addresses));
+    }
+    Index bytes() const { return is_double() ? as<double>().bytes() : as<float>().bytes(); }
+
+private:
+    std::variant<std::shared_ptr<const Packed<float>>, std::shared_ptr<const Packed<double>>> held_;
+};
+
+}  // namespace unrolled

@@ -1,0 +1,221 @@
+#include "helper.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <system_error>
+#include <thread>
+
+#include "threads.hpp"
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
+#include <signal.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace unrolled {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+/// How long the helper looks out for the next request before it sleeps: longer than the pause between two calls of a
+/// loop, short enough to steal nothing that anybody would miss.
+constexpr auto kLookout = microseconds(50);
+/// Both shares of a step are alike, so that whoever is this much later has lost its core.
+constexpr auto kLate = microseconds(20);
+constexpr auto kNap = microseconds(10);
+/// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
+constexpr int kRest = 20;
+constexpr auto kLongestRest = milliseconds(50);
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+/// Waits for holds() without sleeping, and says how long if that was kLate or more, else 0. Whoever is late has lost
+/// its core, so that from then on this one is offered to others.
+template <class F>
+Clock::duration spin_until(F holds) {
+    for (int i = 0; i < 64; ++i) {
+        if (holds()) return {};
+        relax();
+    }
+    const auto start = Clock::now();
+    while (Clock::now() - start < kLate)
+        for (int i = 0; i < 64; ++i) {
+            if (holds()) return {};
+            relax();
+        }
+    // it may be waiting for this very core, which yielding alone would not give it
+    while (!holds()) std::this_thread::sleep_for(kNap);
+    return Clock::now() - start;
+}
+
+enum State : int { idle = 0, offered = 1, taken = 2 };
+
+/// Never destroyed: the thread outlives every destructor of the process.
+struct Helper {
+    alignas(128) std::atomic<int> state{idle};
+    alignas(128) std::atomic<bool> in_use{false};
+    void (*run)(void*) = nullptr;
+    void* data = nullptr;
+    // what follows is touched only by who has set in_use
+    bool started = false, broken = false;
+    Clock::time_point rest_until{};
+    std::thread thread;
+    int avoided = -1;
+
+    /// Whether there is a thread to ask; the first time it has only begun to begin.
+    bool is_there() {
+        if (started || broken) return started;
+#if defined(__linux__) || defined(__APPLE__)
+        // signals are for the threads of the program
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+#endif
+        try {
+            thread = std::thread([this] { work(); });
+            started = true;
+            rest_until = Clock::now() + microseconds(200);
+        } catch (const std::system_error&) {
+            broken = true;
+        }
+#if defined(__linux__) || defined(__APPLE__)
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+#endif
+        return started;
+    }
+
+    /// Until somebody asks: awake for kLookout, then asleep; who was woken in vain is awake for as long again.
+    void look_out() {
+        auto until = Clock::now() + kLookout;
+        while (state.load(std::memory_order_relaxed) != offered) {
+            for (int i = 0; i < 32 && state.load(std::memory_order_relaxed) != offered; ++i) relax();
+            if (Clock::now() < until) continue;
+            state.wait(idle);
+            until = Clock::now() + kLookout;
+        }
+    }
+
+    /// Keeps the helper off the core of who asks: a system whose cores are all taken would wake it there, behind the
+    /// very thread that waits for it. False if there is no other core.
+    bool keep_away() {
+#if defined(__linux__)
+        const int here = sched_getcpu();
+        if (here < 0 || here == avoided) return true;
+        cpu_set_t others;
+        if (sched_getaffinity(0, sizeof others, &others) != 0) return true;
+        CPU_CLR(here, &others);
+        if (CPU_COUNT(&others) == 0) return false;
+        if (pthread_setaffinity_np(thread.native_handle(), sizeof others, &others) == 0) avoided = here;
+#endif
+        return true;
+    }
+
+    [[noreturn]] void work() {
+        for (;;) {
+            look_out();
+            int expected = offered;
+            if (!state.compare_exchange_strong(expected, taken, std::memory_order_acquire)) continue;
+            run(data);
+            state.store(idle, std::memory_order_release);
+        }
+    }
+
+    /// Help was waited for.
+    void was_late(Clock::duration waited) {
+        if (waited.count() > 0)
+            rest_until = Clock::now() + std::min<Clock::duration>(kRest * waited, kLongestRest);
+    }
+};
+
+Helper& helper() {
+    static Helper* const one = new Helper;
+    return *one;
+}
+
+}  // namespace
+
+Help::Help(Index threads, void (*run)(void*), void* data) : asked_(false) {
+    if (threads < 2 || was_forked()) return;
+    Helper& h = helper();
+    if (h.in_use.exchange(true, std::memory_order_acquire)) return;
+    if (!h.is_there() || Clock::now() < h.rest_until || !h.keep_away()) {
+        h.in_use.store(false, std::memory_order_release);
+        return;
+    }
+    asked_ = true;
+    h.run = run;
+    h.data = data;
+    h.state.store(offered, std::memory_order_release);
+    h.state.notify_one();
+}
+
+Help::~Help() {
+    if (!asked_) return;
+    Helper& h = helper();
+    int expected = offered;
+    if (!h.state.compare_exchange_strong(expected, idle, std::memory_order_acq_rel))
+        h.was_late(spin_until([&] { return h.state.load(std::memory_order_acquire) == idle; }));
+    h.in_use.store(false, std::memory_order_release);
+}
+
+bool Lockstep::admit(Index step) {
+    if (joined_.value.load(std::memory_order_acquire) == 0) return false;
+    first_.value.store(step, std::memory_order_release);
+    return true;
+}
+
+bool Lockstep::meet(Index step) {
+    caller_.value.store(step + 1, std::memory_order_release);
+    const auto waited = spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; });
+    if (waited.count() == 0) return true;
+    // who is late once is late again; the helper reads this after it has seen the caller pass the next step
+    limit_.value.store(step + 2, std::memory_order_relaxed);
+    helper().was_late(waited);
+    return false;
+}
+
+void Lockstep::close() {
+    Index expected = kNotYet;
+    first_.value.compare_exchange_strong(expected, kNever, std::memory_order_acq_rel);
+}
+
+Index Lockstep::join() {
+    joined_.value.store(1, std::memory_order_release);
+    spin_until([&] { return first_.value.load(std::memory_order_acquire) != kNotYet; });
+    return first_.value.load(std::memory_order_acquire);
+}
+
+bool Lockstep::go_on(Index step) {
+    helper_.value.store(step + 1, std::memory_order_release);
+    spin_until([&] { return caller_.value.load(std::memory_order_acquire) > step; });
+    return step + 1 < limit_.value.load(std::memory_order_relaxed);
+}
+
+void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
+    struct Shared {
+        Index parts;
+        void (*job)(void*, Index);
+        void* data;
+        Counter next;
+        void work() {
+            for (Index part; (part = next.value.fetch_add(1, std::memory_order_relaxed)) < parts;) job(data, part);
+        }
+    } shared{parts, job, data, {}};
+    if (parts < 2) return shared.work();
+    const Help help(threads, [](void* self) { static_cast<Shared*>(self)->work(); }, &shared);
+    shared.work();
+}
+
+}  // namespace unrolled

@@ -1,0 +1,68 @@
+// A helper: one thread of our own, for work too short for a parallel region of OpenMP.
+//
+// A lone sequence or a single step is over in microseconds. A parallel region ends when every thread of it has come and
+// gone, so that one worker without a core holds it up for a time slice of the system. Nobody waits for this helper to
+// come: the caller begins at once, and shares what is left if the helper turns up. It waits only for what the helper has
+// taken on; where that took suspiciously long, because the cores have other work, no help is asked for until twenty
+// times as long is over.
+#pragma once
+
+#include <atomic>
+
+#include "engine.hpp"
+
+namespace unrolled {
+
+/// A place that no other variable shares a cache line with.
+struct alignas(128) Counter {
+    std::atomic<Index> value{0};
+};
+
+/// Asks for help while it lives; at its end the helper, if it came, has left. At most one lives at a time that asks with
+/// success; no result may depend on whether help came.
+class Help {
+public:
+    /// run(data) is what the helper will do, once; it must not throw. No help where `threads` is 1, in a forked
+    /// process, while another thread has it, or for a while after it was late.
+    Help(Index threads, void (*run)(void* data), void* data);
+    ~Help();
+    Help(const Help&) = delete;
+    Help& operator=(const Help&) = delete;
+    /// Whether somebody may come.
+    bool asked() const { return asked_; }
+
+private:
+    bool asked_;
+};
+
+/// Two threads in step: the caller, who is there from the beginning, and the helper, who may join at any step.
+class Lockstep {
+public:
+    /// The caller, before each step while it is alone: whether the helper shares from this step on.
+    bool admit(Index step);
+    /// The caller, after its share of `step`: waits for the helper's. False once help was late: from step + 2 on the
+    /// caller will be alone, and must say so to itself.
+    bool meet(Index step);
+    /// The caller, when all is done, or nothing more is to be shared.
+    void close();
+
+    /// The helper: waits until it is let in; the first step to share, or a negative number if there is none.
+    Index join();
+    /// The helper, after its share of `step`: whether it shares the next one too.
+    bool go_on(Index step);
+
+private:
+    static constexpr Index kNotYet = -1, kNever = -2, kUnlimited = Index{1} << 62;
+    Counter caller_, helper_, joined_, first_{kNotYet}, limit_{kUnlimited};
+};
+
+/// Parts of a job, taken by whoever is free: job(data, part) for every part below `parts`, in the calling thread and,
+/// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place.
+void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
+
+template <class F>
+void share(Index threads, Index parts, F&& job) {
+    share(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job);
+}
+
+}  // namespace unrolled
