@@ -57,9 +57,10 @@ benchtext: $(STAMP)  ## train on tinyshakespeare for 3 minutes (BENCH_TEXT=its i
 	@text="$(BENCH_TEXT)"; test -n "$$text" || text="$$($(BIN)/unrolled data get tinyshakespeare)/input.txt"; \
 	$(BIN)/python benchmarks/tinyshakespeare.py --data "$$text" --minutes 3
 
-docs: $(STAMP)  ## write docs/cli.md anew from the help pages
+docs: $(STAMP)  ## write docs/cli.md from the help pages, and run the tour that docs/tour.md shows (10 minutes)
 	$(BIN)/python -m unrolled.cli.reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
+	$(BIN)/python docs/tour/build.py
 
 clean:  ## remove .venv, builds, caches and the demo
 	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

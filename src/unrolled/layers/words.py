@@ -130,7 +130,7 @@ class Affixes(nn.Module):
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
         """(C, U) int64 and lengths (U,), each at least 1 → (U, output_size)."""
-        return self.table(self.rows(characters, lengths)).flatten(1)  # type: ignore[no-any-return]
+        return self.table(self.rows(characters, lengths)).flatten(1)
 
     def rows(self, characters: Tensor, lengths: Tensor) -> Tensor:
         """The rows of the table that are looked up, (U, 2 · longest)."""
