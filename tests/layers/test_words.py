@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.words import Affixes, Spelling, WordBatch, Words
+from unrolled.layers.words import Spelling, WordBatch, Words
 
 
 def batch(spellings: list[list[int]], at: list[list[int]]) -> WordBatch:
@@ -54,30 +54,6 @@ def test_gradients_reach_everything_but_the_padding(kind: Any) -> None:
         if name.endswith("embedding.weight") or name in ("words.weight", "shapes.weight"):
             assert parameter.grad[0].eq(0).all(), name
     assert "vectors" not in words.state_dict()
-
-
-def test_affixes_are_first_and_last_characters() -> None:
-    affixes = Affixes(2, longest=3)
-    spellings = [[3, 4, 5, 6, 7], [3, 4, 5, 8, 8], [9, 9, 5, 6, 7], [3, 4], [4, 3], [3, 4, 5]]
-    given = batch(spellings, [[0]])
-    one, prefix, suffix, short, turned, middle = affixes.rows(given.characters, given.character_lengths).tolist()
-    assert one[:3] == prefix[:3] == middle[:3]
-    assert one[3:] == suffix[3:]
-    assert not set(one[3:]) & set(prefix[3:])
-    assert short[:2] == one[:2]
-    assert short[2] != one[2]
-    assert set(short).isdisjoint(turned)
-    # what pads is never read
-    longer = torch.cat((given.characters, torch.full((2, 6), 7)))
-    assert affixes.rows(longer, given.character_lengths).tolist()[3] == short
-    assert affixes(given.characters, given.character_lengths).eq(0).all()
-    words = Words(9, 3, 4, 2, affixes=affixes)
-    assert words.output_size == 3 + 2 + 12
-    words(BATCH).sum().backward()
-    assert affixes.table.weight.grad is not None
-    assert affixes.table.weight.grad.abs().sum() > 0
-    with pytest.raises(ArgumentError, match="size, longest, buckets"):
-        Affixes(0)
 
 
 def test_the_parts_stand_side_by_side() -> None:

@@ -35,7 +35,7 @@ from unrolled.layers.recurrent import GRU, LSTM, RNN
 from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
 from unrolled.layers.streams import LayerStream, step_together
-from unrolled.layers.words import Affixes, Spelling, WordBatch, Words
+from unrolled.layers.words import Spelling, WordBatch, Words
 
 __all__ = [
     "CRF",
@@ -45,7 +45,6 @@ __all__ = [
     "RNN",
     "AdaptiveOutput",
     "AdditiveAttention",
-    "Affixes",
     "Attention",
     "AttentionPooling",
     "CrossEntropy",

@@ -2,7 +2,6 @@
 
     word, lower case ─▶ embedding ──────────────┐
     characters ─▶ embedding ─▶ BiLSTM or CNN ───┤
-    first and last characters ─▶ hashed table ──┤
     shape (Xxx, XX, dd-dd …) ─▶ embedding ──────┼─▶ (T, B, I) ─▶ dropout
     word ─▶ fixed vector ───────────────────────┘
 
@@ -108,46 +107,6 @@ class Spelling(nn.Module):
         return torch.tanh(torch.cat(found, dim=1))
 
 
-class Affixes(nn.Module):
-    """How a word begins and ends: its first and its last one to four characters, each looked up in one hashed table.
-
-    (C, U) → (U, output_size). Rows begin at zero, so that what was never seen says nothing.
-
-    Args:
-        size: width of each.
-        longest: characters of the longest.
-        buckets: rows of the table; different affixes may share one.
-    """
-
-    def __init__(self, size: int, *, longest: int = 4, buckets: int = 20_000) -> None:
-        super().__init__()
-        if size < 1 or longest < 1 or buckets < 1:
-            raise ArgumentError(f"size, longest, buckets: expected at least 1, found {size}, {longest}, {buckets}")
-        self.longest, self.buckets = longest, buckets
-        self.output_size = 2 * longest * size
-        self.table = Embedding(buckets, size)
-        nn.init.zeros_(self.table.weight)
-
-    def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        """(C, U) int64 and lengths (U,), each at least 1 → (U, output_size)."""
-        return self.table(self.rows(characters, lengths)).flatten(1)
-
-    def rows(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        """The rows of the table that are looked up, (U, 2 · longest)."""
-        found = []
-        last = lengths.to(characters.device) - 1
-        for from_end in (False, True):
-            code = torch.full_like(last, 1 + from_end)
-            for k in range(self.longest):
-                at = last - k if from_end else torch.full_like(last, k)
-                inside = (at >= 0) & (at <= last)
-                taken = characters.gather(0, at.clamp(0, len(characters) - 1).unsqueeze(0)).squeeze(0)
-                # a polynomial of the characters; of a shorter word the whole word, told by the zeros after it
-                code = (code * 1_000_003 + torch.where(inside, taken, 0)) % 2_147_483_647
-                found.append(code % self.buckets)
-        return torch.stack(found, 1)
-
-
 class Words(nn.Module):
     """The input layer of a tagger: (T, B) words → (T, B, I).
 
@@ -157,7 +116,6 @@ class Words(nn.Module):
         shapes: how many shapes there are, padding included.
         shape_size: width of their embedding; 0 for none.
         spelling: of characters, or None.
-        affixes: how words begin and end, or None.
         vectors: (N, W) fixed vectors, row 0 of words without one; or None.
         dropout: on the result; one mask a sequence, the same at every step (Gal & Ghahramani 2016).
 
@@ -173,7 +131,6 @@ class Words(nn.Module):
         shape_size: int,
         *,
         spelling: Spelling | None = None,
-        affixes: Affixes | None = None,
         vectors: NDArray[np.float32] | None = None,
         dropout: float = 0.0,
     ) -> None:
@@ -182,12 +139,11 @@ class Words(nn.Module):
             raise ArgumentError(f"dropout: expected a probability from 0 to below 1, found {dropout}")
         self.words = Embedding(vocabulary_size, size, padding=PADDING) if size else None
         self.shapes = Embedding(shapes, shape_size, padding=PADDING) if shape_size else None
-        self.spelling, self.affixes, self.dropout = spelling, affixes, dropout
+        self.spelling, self.dropout = spelling, dropout
         self.vectors: Tensor | None
         # published numbers, not learned: they are kept beside the weights, not among them
         self.register_buffer("vectors", None if vectors is None else torch.from_numpy(vectors), persistent=False)
         self.output_size = size + shape_size + (spelling.output_size if spelling is not None else 0)
-        self.output_size += affixes.output_size if affixes is not None else 0
         self.output_size += 0 if vectors is None else vectors.shape[1]
         if not self.output_size:
             raise ArgumentError("words: with neither embedding, spelling, shapes nor vectors nothing is left to read")
@@ -208,8 +164,6 @@ class Words(nn.Module):
         if self.spelling is not None:
             spelled = self.spelling(batch.characters, batch.character_lengths)
             parts.append(F.embedding(batch.spellings, spelled))
-        if self.affixes is not None:
-            parts.append(F.embedding(batch.spellings, self.affixes(batch.characters, batch.character_lengths)))
         if self.shapes is not None:
             parts.append(self.shapes(batch.shapes))
         if self.vectors is not None:

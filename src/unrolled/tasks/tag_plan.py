@@ -15,7 +15,7 @@ from pydantic import Field
 from unrolled.data.schemes import allowed_transitions
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent
-from unrolled.layers.words import Affixes, Spelling, Words
+from unrolled.layers.words import Spelling, Words
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan
@@ -64,7 +64,6 @@ class TagOptions(ExampleOptions):
     spelling: Literal["lstm", "cnn", "none"] = Field("lstm", description="what reads the characters of a word")
     character_size: Units | None = Field(None, description="width of a character's embedding")
     spelling_size: Units | None = Field(None, description="units of what reads the characters, in each direction")
-    affix_size: Width | None = Field(None, description="width of the embedding of each prefix and suffix; 0 none")
     shape_size: Width | None = Field(None, description="width of the embedding of a word's shape (Xxx, dd-dd); 0 none")
     vectors: str | None = Field(None, description="a file of word vectors, a word and its numbers a line")
     context: Annotated[int, Field(ge=0)] | None = Field(
@@ -99,7 +98,6 @@ class TagNetworkSettings(Settings):
     labels: int
     embedding_size: Width
     shape_size: Width
-    affix_size: Width = 0
     spelling: Literal["lstm", "cnn", "none"] = "lstm"
     character_size: Units
     spelling_size: Units
@@ -138,7 +136,6 @@ def _built(chosen: TagNetworkSettings, encoders: TagEncoders) -> TaggingNetwork:
         chosen.shapes,
         chosen.shape_size,
         spelling=spelling,
-        affixes=Affixes(chosen.affix_size) if chosen.affix_size else None,
         vectors=encoders.table(),
         dropout=chosen.input_dropout,
     )
@@ -180,7 +177,6 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
         **encoders.sizes,
         embedding_size=_or(options.embedding_size, 100 if large else 50),
         shape_size=_or(options.shape_size, 25),
-        affix_size=_or(options.affix_size, 0),
         spelling=options.spelling,
         character_size=options.character_size or 30,
         spelling_size=options.spelling_size or 50,
