@@ -4,8 +4,8 @@
     rejects VBZ I-VP O
 
 An empty line, or one of spaces and tabs alone, ends a sentence; a line that begins with `-DOCSTART-` begins a document.
-Columns are separated by tabs where the first token has one behind it, else by any space. In files separated by tabs a token may
-hold spaces, and a line without a tab that begins with `#` is a comment.
+Columns are separated by tabs where the first token has one behind it, else by any space. In files separated by tabs a
+token may hold spaces, and a line without a tab that begins with `#` is a comment.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ class PrefixBeam:
     """A search in progress: push steps, and ask for what was found.
 
     Each step, a prefix stays what it is (a blank, or its last unit once more) or grows by a unit; paths that lead to
-    the same prefix are added up, and the `beam_size` best prefixes live on. With a beam as wide as there are prefixes that
-    is exact.
+    the same prefix are added up, and the `beam_size` best prefixes live on. With a beam as wide as there are prefixes
+    that is exact.
 
     Args:
         beam_size: N.

@@ -55,8 +55,8 @@ def speech_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> dict
     """WER and CER as jiwer counts them, with what the errors are.
 
     Returns:
-        wer, cer; substitutions, deletions and insertions of words, and words of the references; sentence_error, the share of
-        texts with any error; texts.
+        wer, cer; substitutions, deletions and insertions of words, and words of the references; sentence_error, the
+        share of texts with any error; texts.
 
     Raises:
         ArgumentError: as `error_rates`.
