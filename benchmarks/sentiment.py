@@ -91,9 +91,11 @@ def split(rows: Rows, fold: int, out: Path) -> dict[str, Path]:
 
 
 def trained(args: argparse.Namespace, parts: dict[str, Path], out: Path, chosen: dict[str, Any]) -> Model:
-    """One model; of a run that is resumed the one that is there."""
+    """One model; the one that is there, if its training came to an end and is to be resumed."""
     if args.resume and (out / "model.safetensors").is_file():
-        return load(out)
+        model = load(out)
+        if not model.config.result["interrupted"]:
+            return model
     fields = ClassifyOptions.model_fields
     return train(
         "classify",
