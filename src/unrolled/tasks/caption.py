@@ -48,7 +48,7 @@ BASELINE = "baseline.json"
 #: images that captions are written about at the same time
 SIDE_BY_SIDE = 64
 #: images of the development data that captions are written about while it learns
-WRITTEN = 400
+WRITTEN = 1000
 
 
 class Caption(ExampleTask):
