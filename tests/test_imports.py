@@ -53,7 +53,7 @@ LEAVES = {
     "seqeval": ("metrics/entities.py",),
     "sacrebleu": ("metrics/translation.py",),
     "jiwer": ("metrics/speech.py",),
-    "sklearn": ("tasks/baselines",),
+    "sklearn": ("tasks/baselines", "inspection/lab/problems.py"),
 }
 #: what only runs may import, never the mere `import unrolled`
 HEAVY = (
