@@ -8,7 +8,7 @@ forgotten while training, dropout of one half, weights averaged), more than widt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -28,10 +28,29 @@ if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 #: steps after which a tagger has learned what it can, and within how many passes over the data, whatever its size
-STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 3200, 15, 60
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 2000, 15, 60
 
 #: tokens of a document that are read in one go where the files tell documents apart
 CONTEXT = 300
+
+
+class Size(NamedTuple):
+    """A tagger for so many tokens or more, and how it is regularised."""
+
+    tokens: int
+    hidden_size: int
+    embedding_size: int
+    lr: float
+    input_dropout: float
+    word_dropout: float
+    rare_dropout: float
+
+
+#: with little text, forgetting more of it makes a tagger worse (docs/log.md)
+SIZES = (
+    Size(0, 150, 50, 4e-3, input_dropout=0.4, word_dropout=0.0, rare_dropout=0.3),
+    Size(100_000, 200, 100, 2e-3, input_dropout=0.5, word_dropout=0.05, rare_dropout=0.5),
+)
 
 Width = Annotated[int, Field(ge=0, le=65536)]
 Units = Annotated[int, Field(ge=1, le=65536)]
@@ -168,14 +187,14 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
     """Fill in what the user left open, by how many tokens there are to learn from."""
     encoders: TagEncoders = material.encoders
     tokens, examples = int(material.facts["train_tokens"]), len(material.train)
-    large = tokens >= 100_000
-    hidden = options.hidden_size or (200 if large else 100)
+    size = max(size for size in SIZES if size.tokens <= tokens)
+    hidden = options.hidden_size or size.hidden_size
     layers = options.num_layers or 1
     reasons = [f"{layers} × {hidden} {options.cell} units for {tokens:,} tokens"]
     network = TagNetworkSettings(
         cell=options.cell,
         **encoders.sizes,
-        embedding_size=_or(options.embedding_size, 100 if large else 50),
+        embedding_size=_or(options.embedding_size, size.embedding_size),
         shape_size=_or(options.shape_size, 25),
         spelling=options.spelling,
         character_size=options.character_size or 30,
@@ -184,7 +203,7 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
         num_layers=layers,
         bidirectional=options.bidirectional,
         output=options.output,
-        input_dropout=_or(options.input_dropout, 0.5),
+        input_dropout=_or(options.input_dropout, size.input_dropout),
         dropout=_or(options.dropout, 0.5),
         recurrent_dropout=_or(options.recurrent_dropout, 0.0),
     )
@@ -198,7 +217,7 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
         epochs=max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS * batch / max(examples, 1)))),
         patience=8,
         optimiser="adamw",
-        lr=2e-3,
+        lr=size.lr,
         betas=(0.9, 0.99),
         weight_decay=0.01,
         min_lr_ratio=0.02,
@@ -209,9 +228,9 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
     )
     batching = {
         "batch_size": batch,
-        "word_dropout": _or(options.word_dropout, 0.05),
+        "word_dropout": _or(options.word_dropout, size.word_dropout),
         "rare": _or(options.rare, 1),
-        "rare_dropout": _or(options.rare_dropout, 0.5),
+        "rare_dropout": _or(options.rare_dropout, size.rare_dropout),
         "character_dropout": _or(options.character_dropout, 0.0),
         "alone": _or(options.alone, 0.2),
     }
