@@ -81,8 +81,8 @@ def plan_captioner(material: Material, options: CaptionOptions, training: Mappin
         lr=1.5e-3,
         weight_decay=0.05,
         clip_norm=2.0,
-        # BLEU-4 of a thousand captions goes up and down by half a point while everything else still improves
-        monitor="cider",
+        # BLEU-4 goes up and down by half a point while everything else still improves, and both say nothing of a few
+        monitor="cider" if len(material.dev) >= 200 else "loss",
         # the averages of normalisation layers follow the weights themselves; of short runs they fit no average of these
         averaging="ema" if steps >= 100 else "none",
         ema_decay=1 - 1 / min(400, max(20, steps)),
