@@ -242,7 +242,11 @@ class Task(ABC):
     def is_one_input(self, given: Any) -> bool:
         """Whether `Model.predict` was given one input, and not several."""
         # an array is one image, clip or series, however many rows it has
-        return isinstance(given, (str, Mapping)) or hasattr(given, "ndim") or not isinstance(given, Iterable)
+        return (
+            isinstance(given, (str, bytes, bytearray, memoryview, Mapping))
+            or hasattr(given, "ndim")
+            or not isinstance(given, Iterable)
+        )
 
     def probe(self, model: Model, given: Any, limit: int) -> Probe:
         """One input laid out for `unrolled.inspection`.

@@ -355,4 +355,4 @@ class Caption(ExampleTask):
         [found] = search_captions(network, seen.to(next(network.parameters()).device), Search())
         names = encoders.vocabulary
         words = list(found[0].tokens)[:limit]
-        return probe_caption(model, seen, words, lambda n: "(end)" if n == END else names.words[n], END)
+        return probe_caption(model, seen, words, lambda n: "".join(names.decode([n])) or "(end)", END)

@@ -56,7 +56,7 @@ class ForecastOptions(SeriesOptions, ExampleOptions):
     likelihood: Literal["gaussian", "student-t", "negative-binomial"] = Field(
         "student-t", description="of the autoregressive method; negative-binomial is for counts"
     )
-    cell: Literal["gru", "lstm", "rnn"] | None = None
+    cell: Literal["lstm", "gru", "rnn"] | None = None
     hidden_size: Annotated[int, Field(ge=2, le=65536)] | None = None
     num_layers: Annotated[int, Field(ge=1, le=64)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -84,7 +84,7 @@ class ForecastNetwork(Settings):
     """The network, completely."""
 
     method: Literal["direct", "autoregressive"]
-    cell: Literal["gru", "lstm", "rnn"]
+    cell: Literal["lstm", "gru", "rnn"]
     hidden_size: Annotated[int, Field(ge=2)]
     num_layers: Annotated[int, Field(ge=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
