@@ -36,7 +36,7 @@ class TranslateOptions(ExampleOptions):
         None,
         description="layers of the decoder; without --input-feeding those after the first read what attention found",
     )
-    attention: Literal["additive", "general", "dot"] | None = Field(
+    attention: Literal["general", "additive", "dot"] | None = Field(
         None, description="how the decoder's state is compared with the source"
     )
     input_feeding: bool | None = Field(None, description="feed what attention found back into the decoder")

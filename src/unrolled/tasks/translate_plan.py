@@ -42,7 +42,7 @@ class TranslatorSettings(Settings):
     hidden_size: Size
     num_layers: int = Field(ge=1, le=16)
     decoder_layers: int = Field(ge=1, le=16)
-    attention: Literal["additive", "general", "dot"]
+    attention: Literal["general", "additive", "dot"]
     input_feeding: bool
     tied: bool
     dropout: Rate
