@@ -26,7 +26,7 @@ class Attribution:
         steps: what each step of the input is called.
         output: what the step of the output is called.
         target: the class that is asked about.
-        log_prob: ln p of it, nats.
+        log_prob: ln p of it, nats; of a forecast, its value, standardised.
         values: (T,), one for each step of the input; what they mean is the method's.
         unit: their unit.
         error: for integrated gradients, by how many nats the values' sum misses ln p − ln p of the baseline.

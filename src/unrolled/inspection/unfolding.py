@@ -5,7 +5,7 @@ Letters: T steps of the input, S steps of the output, H units, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,7 @@ class UnfoldedNetwork:
         looked_at: the output steps whose losses are sent back, added up.
         parameters: name → shape of every parameter outside the recurrent layers (the textbook's V and c among them).
         note: what was left out of the input.
+        values: whether the outputs are values, as of a forecast, and no probabilities.
     """
 
     steps: tuple[str, ...]
@@ -68,6 +69,12 @@ class UnfoldedNetwork:
     looked_at: tuple[int, ...]
     parameters: dict[str, tuple[int, ...]]
     note: str = ""
+    values: bool = False
+
+    def said(self, step: int, written: Callable[[str], str]) -> str:
+        """The first of what is likeliest at a step of the output, its name written in some way."""
+        name, share = self.likeliest[step][0]
+        return f"{written(name)} {share:.3g}" if self.values else f"{written(name)} {share:.0%}"
 
     def as_json(self) -> dict[str, Any]:
         """As one JSON object."""
@@ -92,6 +99,7 @@ class UnfoldedNetwork:
             "looked_at": list(self.looked_at),
             "parameters": {k: list(v) for k, v in self.parameters.items()},
             "note": self.note,
+            "values": self.values,
         }
 
 
@@ -137,5 +145,5 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
         for ps, ks in zip(top.values, top.indices, strict=True)
     )
     return UnfoldedNetwork(
-        probe.steps, probe.outputs, tuple(layers), named, array(losses), tuple(asked), others, probe.note
+        probe.steps, probe.outputs, tuple(layers), named, array(losses), tuple(asked), others, probe.note, probe.values
     )

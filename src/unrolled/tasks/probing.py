@@ -47,7 +47,7 @@ class Probe:
     @property
     def unit(self) -> str:
         """Of scores."""
-        return "units of the output" if self.values else "nats"
+        return "value" if self.values else "nats"
 
     def vectors(self) -> Tensor:
         """x_1 … x_T as the input layer yields them, usually (T, 1, I); outside the graph.

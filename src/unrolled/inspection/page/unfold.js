@@ -111,9 +111,11 @@
           strip(values[at], positive, `${name} at step ${at + 1}`), make("span", {}, `mean ${short(mean)}`)));
       }
       const output = synced ? at : data.losses.length - 1;
-      const said = data.likeliest[output].map(([name, p]) => [visible(name), p, make("span", {}, `${(100 * p).toFixed(1)} %`)]);
-      parts.push(make("p", {}, `What the output layer then holds for likely; true: “${visible(data.outputs[output])}”, `
-        + `−ln p = ${short(data.losses[output])} nats:`), ...bars(said, "class"));
+      const said = data.likeliest[output].map(([name, p]) => [visible(name), p, make("span", {}, data.values ? short(p) : `${(100 * p).toFixed(1)} %`)]);
+      const asked = data.values ? `What the output layer then says of “${visible(data.outputs[output])}” (standardised):`
+        : `What the output layer then holds for likely; asked about: “${visible(data.outputs[output])}”, `
+        + `−ln p = ${short(data.losses[output])} nats:`;
+      parts.push(make("p", {}, asked), ...bars(said, "class"));
     }
     stage.replaceChildren(...parts);
   }

@@ -27,15 +27,16 @@ def plot_attributions(found: Sequence[Attribution], theme: str = "light") -> Any
             colour = np.where(one.values < 0, colours.series[1], colours.series[0])
             axis.bar(np.arange(len(one.values)), one.values, color=colour)
             axis.axhline(0, color=colours.text, lw=0.8)
-            said = "" if one.error is None else f" (their sum misses the difference by {one.error:+.2g} nats)"
+            said = "" if one.error is None else f" (their sum misses the difference by {one.error:+.2g} {one.unit})"
             axis.set_title(f"{one.method}{said}")
             axis.set_ylabel(one.unit, fontsize=8.5)
             axis.margins(x=0.01)
         label_steps(axes[-1][0], found[0].steps)
         axes[-1][0].set_xlabel("step of the input")
         first = found[0]
+        score = f"ln p {first.log_prob:.2f} nats" if first.unit.startswith("nats") else f"{first.log_prob:.3g}"
         drawn.suptitle(
-            f"what mattered for {shown(first.target)} at output {shown(first.output)}, ln p {first.log_prob:.2f} nats",
+            f"what mattered for {shown(first.target)} at output {shown(first.output)}, {score}",
             fontsize=10.5,
             x=0.01,
             ha="left",

@@ -49,7 +49,9 @@ def plot_unfolding(found: UnfoldedNetwork, first: int = 0, steps: int = 8, theme
             _box(axis, colours, column, 0, shown(found.steps[t]), colours.series[5])
             for row, layer in enumerate(layers):
                 _unit_strip(axis, colours, column, row + 1, layer.values["h"][t])
-                _arrow(axis, colours, (column, row + (0.22 if row == 0 else 0.14)), (column, row + 0.86))
+                # both directions of a layer read what lies below the first of them
+                if not layer.name.endswith("_reverse"):
+                    _arrow(axis, colours, (column, row + (0.22 if row == 0 else 0.14)), (column, row + 0.86))
                 # right of the arrow, where nothing else is
                 norm, error = np.linalg.norm(layer.values["h"][t]), layer.error_norms[t]
                 axis.text(column + 0.06, row + 0.6, f"{norm:.2g}", va="center", fontsize=7.5)
@@ -62,10 +64,15 @@ def plot_unfolding(found: UnfoldedNetwork, first: int = 0, steps: int = 8, theme
                     _arrow(axis, colours, *(back[::-1] if reverse else back), colour=colours.series[1])
             if synced:
                 _arrow(axis, colours, (column, top - 1.01), (column, top - 0.22))
-                name, share = found.likeliest[t][0]
-                _box(axis, colours, column, top, f"{shown(name)} {share:.0%}", colours.series[2])
+                _box(axis, colours, column, top, found.said(t, shown), colours.series[2])
                 axis.text(column, top + 0.32, f"−ln p({shown(found.outputs[t])})", ha="center", fontsize=7.5)
                 axis.text(column, top + 0.53, f"{found.losses[t]:.2f} nats", ha="center", fontsize=7.5)
+        if not synced:
+            middle = (steps - 1) / 2
+            what = f"{shown(found.outputs[-1])}: {found.said(-1, shown)}"
+            _box(axis, colours, middle, top, what, colours.series[2])
+            for column in range(steps):
+                _arrow(axis, colours, (column, top - 1.01), (middle + (column - middle) * 0.3, top - 0.2))
         axis.set_title(
             f"unfolded over steps {first + 1} to {first + steps} of {count}: forwards ‖h‖, backwards ‖∂L/∂h‖ (orange)"
         )
@@ -78,7 +85,8 @@ def _loop(axis: Any, colours: Any, rows: int, layers: Sequence[Any]) -> None:
     _box(axis, colours, x, 0, "$x_t$", colours.series[5])
     for row, layer in enumerate(layers):
         _box(axis, colours, x, row + 1, layer.name.split(".")[-1], colours.grid)
-        _arrow(axis, colours, (x, row + 0.22), (x, row + 0.8))
+        if not layer.name.endswith("_reverse"):
+            _arrow(axis, colours, (x, row + 0.22), (x, row + 0.8))
         shape = layer.weights.get("weight_ih", ())
         letter = TEXTBOOK["weight_ih"]
         axis.text(x - 0.06, row + 0.5, f"{letter} {'×'.join(map(str, shape))}", ha="right", va="center", fontsize=7.5)
