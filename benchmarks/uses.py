@@ -79,7 +79,8 @@ def write_result(
         "seed": args.seed,
         "parameters": model.parameters,
         "minutes": round(float(model.config.result["seconds"]) / 60, 2),
-        "options": model.config.options,
+        # as others can use them: a path by its last name
+        "options": {k: Path(v).name if str(v).startswith("/") else v for k, v in model.config.options.items()},
         "network": model.config.network,
         "training": model.config.training,
         "batching": model.config.batching,
