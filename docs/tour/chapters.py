@@ -36,10 +36,10 @@ CHAPTERS = (
             "*hidden state* from step to step, so that what it says at step t depends on all it has read: "
             "h_t = f(U x_t + W h_{t−1} + b), o_t = V h_t + c. U, V, W, b and c are the same at every step. In this package "
             "they are called `weight_ih`, the output layer's weight, `weight_hh` and the biases.\n\nHere is one that learns to "
-            "write from the language reference that every Python carries, for half a minute:",
+            "write from the language reference that every Python carries, for a third of a minute:",
             Run(
-                "unrolled train generate reference.txt --out writer --minutes 0.5 --num-layers 1 --hidden-size 128 --seed 1",
-                ("--minutes 0.5", "--steps 30"),
+                "unrolled train generate reference.txt --out writer --minutes 0.3 --num-layers 1 --hidden-size 128 --seed 1",
+                ("--minutes 0.3", "--steps 30"),
                 lines=3,
             ),
             Run('unrolled predict writer --prompt "The import statement " --temperature 0.6 --max-tokens 120', lines=6),
@@ -93,8 +93,8 @@ CHAPTERS = (
             "to `metrics.jsonl` and what it produces on the way to `samples.md`; two runs compared, the second by plain SGD:",
             Run(
                 "unrolled train generate reference.txt --out by-sgd --optimiser sgd --lr 1 --momentum 0.9 --weight-decay 0 "
-                "--minutes 0.5 --num-layers 1 --hidden-size 128 --seed 1",
-                ("--minutes 0.5", "--steps 30"),
+                "--minutes 0.3 --num-layers 1 --hidden-size 128 --seed 1",
+                ("--minutes 0.3", "--steps 30"),
                 lines=0,
             ),
             Run(
@@ -112,8 +112,8 @@ CHAPTERS = (
             Run("unrolled predict digits seven.png", lines=1),
             "**One-to-many**: an image, a sentence about it:",
             Run(
-                "unrolled train caption scenes.txt --images scenes --out captions --epochs 30",
-                ("--epochs 30", "--steps 4"),
+                "unrolled train caption scenes.txt --images scenes --out captions --epochs 8",
+                ("--epochs 8", "--steps 4"),
                 lines=1,
             ),
             Run("unrolled predict captions scenes/3.png", lines=1),
@@ -122,8 +122,8 @@ CHAPTERS = (
             Run('unrolled predict feeling "this story is not dull at all ."', lines=1),
             "**Many-to-many**: a sentence in, another one out, of another length and order:",
             Run(
-                "unrolled train translate pairs.de pairs.en --out translator --epochs 25",
-                ("--epochs 25", "--steps 4"),
+                "unrolled train translate pairs.de pairs.en --out translator --epochs 16",
+                ("--epochs 16", "--steps 4"),
                 lines=1,
             ),
             Run('unrolled predict translator "ich sehe , dass der große rote Hund schläft ."', lines=1),
@@ -150,8 +150,8 @@ CHAPTERS = (
             Run('unrolled predict names "Greta and Hugo flew from Oslo to New York ."', lines=1),
             "Speech, here sung notes:",
             Run(
-                "unrolled train transcribe sung/all.jsonl --out singer --epochs 60",
-                ("--epochs 60", "--steps 4"),
+                "unrolled train transcribe sung/all.jsonl --out singer --epochs 40",
+                ("--epochs 40", "--steps 4"),
                 lines=1,
             ),
             Run("unrolled predict singer sung/5.wav", lines=1),
@@ -184,8 +184,8 @@ CHAPTERS = (
             ),
             "Who remembers how far? The adding problem asks for the sum of two marked numbers far apart:",
             Run(
-                'unrolled lab memory --length 60 --minutes 2.5 --out lab --only "RNN tanh" --only "LSTM, forget bias 1" --only GRU',
-                ("--minutes 2.5", "--minutes 0.05"),
+                'unrolled lab memory --length 60 --minutes 1.2 --out lab --only "RNN tanh" --only "LSTM, forget bias 1" --only GRU',
+                ("--minutes 1.2", "--minutes 0.05"),
                 figures=(
                     (
                         "lab/memory-adding-60",
@@ -205,15 +205,15 @@ CHAPTERS = (
         "The variants",
         (
             "The *LSTM* keeps a cell state behind an input, a forget and an output gate; the *GRU* gets by with two gates; a "
-            "*bidirectional* network reads from both ends. The same half minute with each cell:",
+            "*bidirectional* network reads from both ends. The same time with each cell:",
             Run(
-                "unrolled train generate reference.txt --out gru --cell gru --minutes 0.5 --num-layers 1 --hidden-size 128 --seed 1",
-                ("--minutes 0.5", "--steps 30"),
+                "unrolled train generate reference.txt --out gru --cell gru --minutes 0.3 --num-layers 1 --hidden-size 128 --seed 1",
+                ("--minutes 0.3", "--steps 30"),
                 lines=0,
             ),
             Run(
-                "unrolled train generate reference.txt --out rnn --cell rnn --minutes 0.5 --num-layers 1 --hidden-size 128 --seed 1",
-                ("--minutes 0.5", "--steps 30"),
+                "unrolled train generate reference.txt --out rnn --cell rnn --minutes 0.3 --num-layers 1 --hidden-size 128 --seed 1",
+                ("--minutes 0.3", "--steps 30"),
                 lines=0,
             ),
             Run(
