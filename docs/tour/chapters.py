@@ -109,7 +109,7 @@ CHAPTERS = (
         (
             "**One-to-one**: fixed in, fixed out. An image, a class:",
             Run("unrolled train recognize digits.npz --out digits --epochs 6", ("--epochs 6", "--steps 4"), lines=1),
-            Run("unrolled predict digits seven.png", lines=1),
+            Run("unrolled predict digits digit.png", lines=1),
             "**One-to-many**: an image, a sentence about it:",
             Run(
                 "unrolled train caption scenes.txt --images scenes --out captions --epochs 8",

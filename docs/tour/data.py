@@ -97,7 +97,7 @@ def digits(folder: Path) -> None:
     images, labels = load_digits(return_X_y=True)
     pixels = (images.reshape(-1, 8, 8) / 16 * 255).astype(np.uint8)
     np.savez(folder / "digits.npz", images=pixels[:1500], labels=labels[:1500])
-    (folder / "seven.png").write_bytes(png(np.kron(pixels[1504], np.ones((16, 16), np.uint8))))
+    (folder / "digit.png").write_bytes(png(np.kron(pixels[1504], np.ones((16, 16), np.uint8))))
 
 
 def scenes(folder: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from unrolled.cells import Cell, Params, Trace
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked
+from unrolled.layers.unfolding import RecordedCall
 from unrolled.tasks.probing import Probe
 from unrolled.training.verdict import Verdict, judge
 
@@ -79,8 +80,15 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
                     back = norms[: steps[-1] + 1 if len(steps) else None][::-1]
                 found.setdefault(part_name(call, layer.name), []).append(back)
     means = {name: _mean_of_ragged(rows) for name, rows in found.items()}
-    verdicts = tuple(judge(name, norms.tolist()) for name, norms in means.items())
+    cells = {part_name(call, name): call.layer.cell.name for call in recorded.calls for name in _parts(call)}
+    verdicts = tuple(judge(name, norms.tolist(), cells[name]) for name, norms in means.items())
     return GradientFlow(tuple(means), means, tuple(asked), verdicts)
+
+
+def _parts(call: RecordedCall) -> list[str]:
+    """l0, l0_reverse, l1, …"""
+    directions = ("", "_reverse")[: call.layer.num_directions]
+    return [f"l{layer}{direction}" for layer in range(call.layer.num_layers) for direction in directions]
 
 
 def _mean_of_ragged(rows: list[Floats]) -> Floats:

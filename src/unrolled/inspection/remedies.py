@@ -138,7 +138,9 @@ def _tried(model: Model, material: Any, remedy: Remedy, steps: int) -> Trial:
                 report = learner.loss(batch, start)
             report.mean.backward()
             verdicts = tuple(
-                judge(f"{call.name}.{name}", norms) for call in calls for name, norms in norms_by_lag(call).items()
+                judge(f"{call.name}.{name}", norms, call.layer.cell.name)
+                for call in calls
+                for name, norms in norms_by_lag(call).items()
             )
         else:
             report = learner.loss(batch, start)

@@ -130,7 +130,9 @@ def text_of(vocabulary: Vocabulary, words: Sequence[int]) -> tuple[str, tuple[st
     return sentence(decoded), decoded
 
 
-def fit_search(score: Any, beams: Sequence[int] = (3, 5), penalties: Sequence[float] = (0.0, 0.5, 0.8, 1.1, 1.4)) -> Any:
+def fit_search(
+    score: Any, beams: Sequence[int] = (3, 5), penalties: Sequence[float] = (0.0, 0.5, 0.8, 1.1, 1.4)
+) -> Any:
     """The beam size and length penalty that score best, the smaller beam of equals.
 
     Args:

@@ -77,7 +77,7 @@ class FlowMonitor:
             if call.output.grad is None:
                 continue
             for name, norms in norms_by_lag(call).items():
-                verdict = judge(f"{call.name}.{name}", norms)
+                verdict = judge(f"{call.name}.{name}", norms, call.layer.cell.name)
                 report[verdict.layer] = {"norms": norms, "verdict": verdict.kind, "lag": verdict.lag}
                 sentence = self._note(verdict)
                 if sentence:

@@ -21,7 +21,7 @@ SHORTEST = 4
 REMEDIES = {
     "vanishing": (
         "a gated cell (--cell lstm or gru) instead of a plain RNN",
-        "a forget-gate bias of 1 or more (LSTM)",
+        "a forget-gate bias of 1 or more",
         "orthogonal or identity initialisation of weight_hh",
         "layer normalisation (--layer-norm)",
         "a shorter way from input to target: attention, or inputs fed in reverse",
@@ -65,12 +65,13 @@ class Verdict:
         return {**vars(self), "remedies": list(self.remedies)}
 
 
-def judge(layer: str, norms: Sequence[float]) -> Verdict:
+def judge(layer: str, norms: Sequence[float], cell: str = "") -> Verdict:
     """A verdict on one layer.
 
     Args:
         layer: its name.
         norms: g_0, g_1, …, in any unit.
+        cell: its cell's name, so that nobody is told to try what is there already.
 
     >>> judge("l0", [0.5**k for k in range(20)]).kind, judge("l0", [0.5**k for k in range(20)]).lag
     ('vanishing', 10)
@@ -85,7 +86,7 @@ def judge(layer: str, norms: Sequence[float]) -> Verdict:
     if not all(math.isfinite(g) for g in norms):
         first = next(k for k, g in enumerate(norms) if not math.isfinite(g))
         said = f"the error is no finite number from {first} steps back"
-        return Verdict(layer, "exploding", first, math.inf, said, REMEDIES["exploding"])
+        return Verdict(layer, "exploding", first, math.inf, said, _remedies("exploding", cell))
     if norms[0] == 0:
         return Verdict(layer, "unknown", None, math.nan, "the loss sends no error to this layer")
     shares = [g / norms[0] for g in norms]
@@ -95,11 +96,21 @@ def judge(layer: str, norms: Sequence[float]) -> Verdict:
     if shares[largest] > EXPLODED:
         lag = next(k for k, share in enumerate(shares) if share > EXPLODED)
         said = f"the error {lag} steps back is {shares[lag]:.3g} times that at the loss ({by} over {longest} steps)"
-        return Verdict(layer, "exploding", lag, rate, said, REMEDIES["exploding"])
+        return Verdict(layer, "exploding", lag, rate, said, _remedies("exploding", cell))
     if shares[-1] < VANISHED:
         # from where it stays small: an error that comes back later has not vanished
         lag = next(k for k in range(len(shares)) if all(share < VANISHED for share in shares[k:]))
         said = f"the error {lag} steps back is {shares[lag]:.3g} of that at the loss ({by} over {longest} steps)"
-        return Verdict(layer, "vanishing", lag, rate, said, REMEDIES["vanishing"])
+        return Verdict(layer, "vanishing", lag, rate, said, _remedies("vanishing", cell))
     said = f"the error {longest} steps back is {shares[-1]:.3g} of that at the loss ({by})"
     return Verdict(layer, "healthy", None, rate, said)
+
+
+def _remedies(kind: str, cell: str) -> tuple[str, ...]:
+    """What to try against an illness, for a cell."""
+    gated, lstm = cell in ("lstm", "gru"), cell in ("", "lstm")
+    return tuple(
+        text
+        for text in REMEDIES[kind]
+        if not (gated and text.startswith("a gated cell")) and (lstm or not text.startswith("a forget-gate"))
+    )
