@@ -6,11 +6,12 @@ Like `errors`, this may be imported from every room.
 from __future__ import annotations
 
 import errno
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from unrolled.errors import StorageError
 
@@ -76,6 +77,19 @@ def written_aside(path: str | Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise storage_error(error, target, "writing it; what was there before is whole") from error
         raise
+
+
+def plain_json(value: Any) -> Any:
+    """A value as strict JSON can hold it, at any depth: a number that is not finite becomes None, as JSON has none.
+
+    >>> plain_json({"a": [1.5, float("inf")], "b": {"c": float("nan")}})
+    {'a': [1.5, None], 'b': {'c': None}}
+    """
+    if isinstance(value, Mapping):
+        return {str(k): plain_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_whole(path: str | Path, content: bytes) -> None:

@@ -78,6 +78,17 @@ def test_gradient_flow_means_over_the_steps_that_reach_so_far(text_probe: Probes
     assert gradient_flow(probe, at=[-1]).steps == (len(probe.targets) - 1,)
 
 
+def test_a_shrinking_stack_of_two_directions_is_not_told_to_explode(text_probe: Probes) -> None:
+    probe = text_probe(RNN, num_layers=2, bidirectional=True)
+    with torch.no_grad():
+        for name, parameter in probe.network.named_parameters():
+            if "weight_hh" in name:
+                parameter.copy_(0.3 * torch.eye(6, dtype=torch.float64))
+    kinds = {verdict.layer: verdict.kind for verdict in gradient_flow(probe, at=[11]).verdicts}
+    assert set(kinds) == {f"hidden.l{k}{d}" for k in (0, 1) for d in ("", "_reverse")}
+    assert "exploding" not in kinds.values()
+
+
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
 def test_jacobians_equal_autograd(text_probe: Probes, kind: Any) -> None:
     probe = text_probe(kind)

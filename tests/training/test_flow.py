@@ -152,3 +152,21 @@ def test_a_network_without_recurrent_layers_is_left_alone() -> None:
         pass
     assert monitor.observe() == []
     assert monitor.report is None
+
+
+def test_an_encoder_of_which_only_the_final_state_is_used_is_looked_at() -> None:
+    torch.manual_seed(0)
+    layer = GRU(3, 5, dtype=torch.float64)
+    x, weight = torch.randn(9, 2, 3, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
+    with recording(layer, retain=True) as calls:
+        _, final = layer(x)
+    (final[0] * weight).sum().backward()
+    assert norms_by_lag(calls[0])["l0"] == pytest.approx(autograd_norms(layer, x, weight), rel=1e-9)
+
+
+def test_what_autocast_made_narrower_is_walked_back_all_the_same() -> None:
+    layer = LSTM(3, 5)
+    with torch.autocast("cpu", torch.bfloat16), recording(layer, retain=True) as calls:
+        output, _ = layer(torch.randn(8, 2, 3).bfloat16())
+        output[-1].float().sum().backward()
+    assert len(norms_by_lag(calls[0])["l0"]) == 8

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from unrolled.storage import plain_json
+
 _BETWEEN = 0.1  # seconds
 
 
@@ -68,17 +70,7 @@ def progress_line(quiet: bool = False) -> Iterator[ProgressLine]:
 
 def print_json(value: object) -> None:
     """One JSON object on one line. A number that is not finite becomes null, as JSON has none."""
-    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False), flush=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not -float("inf") < value < float("inf"):
-        return None
-    return value
+    print(json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def printable(text: str) -> str:

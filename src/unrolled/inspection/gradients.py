@@ -17,6 +17,7 @@ from torch import Tensor
 from unrolled.cells import Cell, Params, Trace
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked
+from unrolled.layers import Recurrent
 from unrolled.layers.unfolding import RecordedCall
 from unrolled.tasks.probing import Probe
 from unrolled.training.verdict import Verdict, judge
@@ -68,21 +69,39 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
     asked = steps_asked(probe, at, most)
     scores = probe.scores_of(recorded.logits)
     found: dict[str, list[Floats]] = {}
+    longest: dict[int, int] = {}
+    for call in recorded.calls:
+        longest[id(call.layer)] = max(_steps(call), longest.get(id(call.layer), 0))
     for t in asked:
         for call, flow in zip(recorded.calls, recorded.errors(-scores[t]), strict=True):
+            if _steps(call) < 2 < longest[id(call.layer)]:
+                # a single step of a layer that is also passed over many has nothing to tell about time
+                continue
             for layer in flow.layers:
                 norms = array(layer.errors["h"].double().flatten(1).norm(dim=1))
-                # from the last step that the loss depends on; where that is none, no error arrives at all
-                steps = np.flatnonzero(norms)
-                if layer.name.endswith("_reverse"):
-                    back = norms[steps[0] if len(steps) else 0 :]
-                else:
-                    back = norms[: steps[-1] + 1 if len(steps) else None][::-1]
+                first = _nearest(norms, t, len(probe.targets), call.layer, layer.name.endswith("_reverse"))
+                back = norms[first:] if layer.name.endswith("_reverse") else norms[: first + 1][::-1]
                 found.setdefault(part_name(call, layer.name), []).append(back)
     means = {name: _mean_of_ragged(rows) for name, rows in found.items()}
     cells = {part_name(call, name): call.layer.cell.name for call in recorded.calls for name in _parts(call)}
     verdicts = tuple(judge(name, norms.tolist(), cells[name]) for name, norms in means.items())
     return GradientFlow(tuple(means), means, tuple(asked), verdicts)
+
+
+def _steps(call: RecordedCall) -> int:
+    """T of a pass."""
+    return call.x.shape[1 if call.layer.batch_first else 0]
+
+
+def _nearest(norms: Floats, t: int, outputs: int, layer: Recurrent, reverse: bool) -> int:
+    """The step at lag 0: the last one that the loss depends on; in reverse, the first."""
+    if layer.bidirectional and layer.num_layers > 1:
+        # a little error reaches every step of the lower layers, by way of the other direction above them
+        return t if len(norms) == outputs else int(norms.argmax())
+    steps = np.flatnonzero(norms)
+    if not len(steps):
+        return 0 if reverse else len(norms) - 1
+    return int(steps[0] if reverse else steps[-1])
 
 
 def _parts(call: RecordedCall) -> list[str]:

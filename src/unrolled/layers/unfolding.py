@@ -228,6 +228,13 @@ def _detached(state: Any) -> Any:
     return tuple(_detached(s) for s in state) if isinstance(state, (tuple, list)) else state
 
 
+def as_dtype(state: Any, dtype: torch.dtype) -> Any:
+    """A state, or None, in another precision."""
+    if isinstance(state, Tensor):
+        return state.to(dtype)
+    return tuple(as_dtype(s, dtype) for s in state) if isinstance(state, (tuple, list)) else state
+
+
 def columns(state: Any, chosen: Tensor) -> Any:
     """The states of some sequences of a batch, (L·D, B, size) → (L·D, len(chosen), size)."""
     if isinstance(state, Tensor):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
-from unrolled.layers.unfolding import RecordedCall, Unfolding, columns, recording
+from unrolled.layers.unfolding import RecordedCall, Unfolding, as_dtype, columns, recording
 from unrolled.training.verdict import Verdict, judge
 
 log = logging.getLogger("unrolled.training")
@@ -74,8 +74,6 @@ class FlowMonitor:
         said: list[str] = []
         report: dict[str, Any] = {}
         for call in calls:
-            if call.output.grad is None:
-                continue
             for name, norms in norms_by_lag(call).items():
                 verdict = judge(f"{call.name}.{name}", norms, call.layer.cell.name)
                 report[verdict.layer] = {"norms": norms, "verdict": verdict.kind, "lag": verdict.lag}
@@ -131,9 +129,14 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
     """
     layer, time_first = call.layer, not call.layer.batch_first
     x = call.x if time_first else call.x.transpose(0, 1)
-    grad = call.output.grad
-    if grad is None:
+    arrived = [tensor.grad for tensor in (call.output, *call.final)]
+    if all(grad is None for grad in arrived):
         return {}
+    # an encoder of which the final state alone is used gets its error there
+    grad = torch.zeros_like(call.output) if arrived[0] is None else arrived[0]
+    # what autocast made narrower is walked back in the weights' own precision
+    exact = next(layer.parameters()).dtype
+    x, grad, given = x.to(exact), grad.to(exact), as_dtype(call.state, exact)
     grad = grad if time_first else grad.transpose(0, 1)
     steps, batch = x.shape[:2]
     lengths = torch.full((batch,), steps) if call.lengths is None else call.lengths.cpu().long()
@@ -149,14 +152,20 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
         only = torch.zeros_like(error)
         at = 0 if reverse else seen - 1
         only[at] = error[at]
-        state = _entering(layer, x, call.state, chosen, ends - seen)
+        state = _entering(layer, x, given, chosen, ends - seen)
         part = part if time_first else part.transpose(0, 1)
-        dstate = tuple(_last_states(final.grad, chosen, layer.num_directions, reverse) for final in call.final)
+        dstate = tuple(
+            _last_states(_cast(final.grad, exact), chosen, layer.num_directions, reverse) for final in call.final
+        )
         for flow in Unfolding.of(layer, part, state).backward(only, dstate=dstate).layers:
             if flow.name.endswith("_reverse") == bool(reverse):
                 norms = flow.errors["h"].double().norm(dim=(1, 2))
                 found[flow.name] = (norms if reverse else norms.flip(0)).tolist()
     return dict(sorted(found.items()))
+
+
+def _cast(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if grad is None else grad.to(dtype)
 
 
 def _last_states(grad: Tensor | None, chosen: Tensor, directions: int, direction: int) -> Tensor | None:

@@ -6,7 +6,6 @@ Here is the book-keeping, so that `loop.py` can show the steps: what counts, and
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 
 from unrolled.errors import CheckpointError, DivergenceError, OutputExistsError
-from unrolled.storage import make_folder
+from unrolled.storage import make_folder, plain_json
 from unrolled.training.averaging import make_averaging
 from unrolled.training.checkpoints import Checkpoints
 from unrolled.training.contract import Batches, Learner
@@ -271,12 +270,8 @@ class Run:
         progress = self.progress
         record = {"step": progress.step, "split": split, **values}
         record.update(epoch=progress.epoch, seconds=progress.seconds, skipped=progress.skipped)
-        # JSON has no NaN; a value that is not finite is written as null.
-        record = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in record.items()
-        }
-        self.metrics.append(json.dumps(record) + "\n")
+        record = plain_json(record)
+        self.metrics.append(json.dumps(record, allow_nan=False) + "\n")
         self._unsaved = True
         self.reporter.logged(record)
 
