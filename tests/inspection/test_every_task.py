@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from tests.tasks import (
+    forecast_data,
     label_data,
     test_caption,
     test_classify,
-    test_forecast,
     test_recognize,
     test_tag,
     test_transcribe,
@@ -81,8 +81,8 @@ def transcribe(folder: Path) -> Made:
 
 
 def forecast(folder: Path) -> Made:
-    (folder / "t.csv").write_text(test_forecast.wide())
-    return test_forecast.learn(folder / "t.csv", folder / "m", options={"method": "direct"}), str(folder / "t.csv")
+    (folder / "t.csv").write_text(forecast_data.wide())
+    return forecast_data.learn(folder / "t.csv", folder / "m", options={"method": "direct"}), str(folder / "t.csv")
 
 
 def generate(folder: Path) -> Made:

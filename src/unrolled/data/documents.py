@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unrolled.data.files import Source, check_encoding, decode, find_sources, text_lines
+from unrolled.data.files import Source, check_encoding, decode, filled_lines, find_sources
 from unrolled.data.mail import read_mbox, read_message, starts_like_mbox, starts_like_message
 from unrolled.errors import ArgumentError, DataError, EncodingError
 
@@ -126,10 +126,7 @@ def _cut(texts: Iterable[str], source: str) -> Iterator[Piece]:
 
 
 def _read_jsonl(source: Source, encoding: str, errors: str, text_key: str) -> Iterator[tuple[int, str]]:
-    lines = text_lines(decode(source.chunks(), source.name, encoding, errors), source.name)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in filled_lines(source, encoding, errors):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unrolled.errors import ArgumentError, DataError, ModelError, StateError
+from unrolled.data.positions import position_in
+from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.storage import make_folder, storage_error, write_whole
 
 #: an encoded example: a name and an array for each of its parts
@@ -273,15 +274,7 @@ class ExampleBatches:
         Raises:
             StateError: it was taken over other data, or with another size or seed.
         """
-        for name, ours in self._identity().items():
-            if state.get(name) != ours:
-                raise StateError(
-                    f"data position: was saved with {name}={state.get(name)}, now {name}={ours}; resume with the same "
-                    "data and options, or start a new run"
-                )
-        epoch, position = state.get("epoch", -1), state.get("position", -1)
-        if epoch < 0 or not 0 <= position < self.batches_per_epoch:
-            raise StateError(f"data position: epoch {epoch}, batch {position} does not exist in this data")
+        epoch, position = position_in(state, self._identity(), self.batches_per_epoch, "data")
         self._start(epoch)
         self._position = position
 

@@ -322,6 +322,17 @@ def decode(chunks: Iterable[bytes], name: str, encoding: str = "utf-8", errors: 
         raise EncodingError(f"not valid {codec.upper()}: {error}; try utf-16-le or utf-16-be", name) from error
 
 
+def filled_lines(source: Source, encoding: str, errors: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers from 1: those of JSONL, say.
+
+    Raises:
+        DataError, EncodingError, StorageError: as `decode` and `text_lines` do.
+    """
+    for number, line in enumerate(text_lines(decode(source.chunks(), source.name, encoding, errors), source.name), 1):
+        if line.strip():
+            yield number, line
+
+
 def text_lines(texts: Iterable[str], name: str) -> Iterator[str]:
     r"""Lines without their ``\n`` out of pieces of text.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unrolled.data.columns import RawSentence
-from unrolled.data.files import Source, decode, text_lines
+from unrolled.data.files import Source, filled_lines
 from unrolled.data.findings import Findings
 from unrolled.data.schemes import Span, tags_of
 from unrolled.data.words import Word, split_words
@@ -38,10 +38,7 @@ def read_spans(
     Raises:
         DataError, EncodingError, StorageError: as reading text does, or a bad line if `findings` is strict.
     """
-    lines = text_lines(decode(source.chunks(), source.name, encoding, errors), source.name)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in filled_lines(source, encoding, errors):
         try:
             value = json.loads(line)
             tokens, tags, cut = _tokens_and_tags(value)

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unrolled.data.files import LONGEST_LINE, Source, check_encoding, decode, find_sources, text_lines
+from unrolled.data.files import LONGEST_LINE, Source, check_encoding, decode, filled_lines, find_sources, text_lines
 from unrolled.data.findings import Findings
 from unrolled.errors import ArgumentError, DataError, MissingDependencyError
 
@@ -372,10 +372,7 @@ def _delimited_rows(table: Table, findings: Findings) -> Iterator[Row]:
 
 def _json_rows(table: Table, findings: Findings) -> Iterator[Row]:
     name = table.name
-    lines = text_lines(decode(table.source.chunks(), name, table.encoding, table.errors), name)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in filled_lines(table.source, table.encoding, table.errors):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -31,6 +31,10 @@ class WordVectors(NamedTuple):
     words: list[str]
     vectors: NDArray[np.float32]
 
+    def table(self) -> NDArray[np.float32]:
+        """The vectors with a row of zeros before them, for words that have none, (1 + V, I)."""
+        return np.concatenate([np.zeros((1, self.vectors.shape[1]), dtype=np.float32), self.vectors])
+
 
 def read_vectors(
     path: str | Path,

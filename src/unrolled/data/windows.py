@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unrolled.data.positions import position_in
 from unrolled.data.tokenfile import TokenFile
-from unrolled.errors import ArgumentError, DataError, StateError
+from unrolled.errors import ArgumentError, DataError
 
 IGNORED = -100
 """The target of padding: torch's `cross_entropy` leaves it out."""
@@ -109,15 +110,7 @@ class Windows:
         Raises:
             StateError: it was taken over another corpus, or with other sizes or another seed.
         """
-        for name, ours in self._identity().items():
-            if state.get(name) != ours:
-                raise StateError(
-                    f"data position: was saved with {name}={state.get(name)}, now {name}={ours}; resume with the same "
-                    "data and options, or start a new run"
-                )
-        epoch, position = state.get("epoch", -1), state.get("position", -1)
-        if epoch < 0 or not 0 <= position < self.batches_per_epoch:
-            raise StateError(f"data position: epoch {epoch}, batch {position} does not exist in this corpus")
+        epoch, position = position_in(state, self._identity(), self.batches_per_epoch, "corpus")
         self._start_epoch(epoch)
         self._position = position
 

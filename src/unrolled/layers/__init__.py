@@ -31,7 +31,7 @@ from unrolled.layers.pooling import (
     Pooling,
     make_pooling,
 )
-from unrolled.layers.recurrent import GRU, LSTM, RNN
+from unrolled.layers.recurrent import GRU, LSTM, RNN, STACKS
 from unrolled.layers.stack import Recurrent
 from unrolled.layers.streaming import StreamState, fingerprint
 from unrolled.layers.streams import LayerStream, step_together
@@ -43,6 +43,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "STACKS",
     "AdaptiveOutput",
     "AdditiveAttention",
     "Attention",

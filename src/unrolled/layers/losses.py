@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,80 +51,3 @@ class CrossEntropy(nn.Module):
         counted = log_probs if count == len(flat) else log_probs[flat != self.ignored]
         smooth = (1 - self.smoothing) * total - self.smoothing * counted.sum() / rows.shape[-1]
         return smooth / max(count, 1), total.detach(), count
-
-
-class CTC(nn.Module):
-    """Connectionist temporal classification: −ln of the probability that the steps, read without repeats and blanks,
-    are the target.
-
-        p(y | x) = Σ_π Π_t p(π_t | x),   over all paths π of which B(π) = y
-
-    The path needs a step for each unit, and one more for a blank between two equal ones. Where there are fewer the
-    probability is 0 and the loss infinite: such a sequence is refused, never counted as 0.
-
-    Args:
-        blank: the class that stands for no unit.
-
-    Source: Graves et al. 2006, doi:10.1145/1143844.1143891.
-    """
-
-    def __init__(self, blank: int = 0) -> None:
-        super().__init__()
-        self.blank = blank
-
-    def forward(
-        self, logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
-    ) -> tuple[Tensor, Tensor, int]:
-        """Compare logits with what they are to spell.
-
-        Args:
-            logits: (T, B, K); what lies beyond a sequence's length is never read.
-            lengths: (B,) valid steps.
-            targets: (U, B) int64 units, anything beyond a target's length.
-            target_lengths: (B,) units, from 0.
-
-        Returns:
-            The mean to differentiate, nats per unit of the target (a target of none counts as one), the plain sum in
-            nats (detached), and that number of units.
-
-        Raises:
-            ShapeError: shapes that do not belong together.
-            ArgumentError: a target that needs more steps than there are; a blank in a target.
-        """
-        if logits.dim() != 3 or targets.dim() != 2 or targets.shape[1] != logits.shape[1]:
-            raise ShapeError("targets", f"(U, B={logits.shape[1]}) for logits (T, B, K)", targets.shape)
-        needed = ctc_steps(targets, target_lengths)
-        if bool((needed > lengths).any()):
-            row = int((needed > lengths).nonzero()[0])
-            raise ArgumentError(
-                f"targets: sequence {row} needs {int(needed[row])} steps to spell {int(target_lengths[row])} units, "
-                f"and has {int(lengths[row])}"
-            )
-        within = torch.arange(targets.shape[0], device=targets.device).unsqueeze(1) < target_lengths
-        if bool(((targets == self.blank) & within).any()):
-            raise ArgumentError(f"targets: {self.blank} is the blank, and spells nothing")
-        rows = targets.masked_fill(~within, 0).transpose(0, 1)
-        if not rows.shape[1]:
-            # torch wants room for a unit even where there is none
-            rows = rows.new_zeros(rows.shape[0], 1)
-        # torch reads no step beyond the length, but the gradient of its softmax would be NaN if there is NaN
-        beyond = torch.arange(logits.shape[0], device=logits.device).unsqueeze(1) >= lengths
-        log_probs = logits.masked_fill(beyond.unsqueeze(-1), 0).log_softmax(-1)
-        losses = F.ctc_loss(log_probs, rows, lengths, target_lengths, blank=self.blank, reduction="none")
-        total, count = losses.sum(), int(target_lengths.clamp(min=1).sum())
-        return total / max(1, count), total.detach(), count
-
-
-def ctc_steps(targets: Tensor, lengths: Tensor) -> Tensor:
-    """How many steps each target needs at least: one a unit, and one between two equal units.
-
-    Args:
-        targets: (U, B) units.
-        lengths: (B,) how many are valid.
-
-    >>> ctc_steps(torch.tensor([[7, 7], [7, 8], [9, 8]]), torch.tensor([3, 2])).tolist()
-    [4, 2]
-    """
-    place = torch.arange(1, targets.shape[0], device=targets.device).unsqueeze(1)
-    repeats = (targets[1:] == targets[:-1]) & (place < lengths)
-    return lengths + repeats.sum(0)

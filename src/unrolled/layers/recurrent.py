@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from unrolled.cells import GRUCell, LSTMCell, RNNCell
@@ -99,3 +100,7 @@ class GRU(Recurrent):
         super().__init__(
             cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         )
+
+
+#: the layers by the names that options call them
+STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Frames, LinearOutput, Recurrent
 from unrolled.layers.likelihoods import ForecastLoss, Likelihood
+from unrolled.networks.parts import select_rows
 
 Normalise = Literal["last", "instance", "none"]
 #: the least standard deviation by which a window is divided, in units of the standardised series
@@ -298,7 +299,7 @@ class AutoregressiveForecaster(nn.Module):
         shift, spread = (s.repeat_interleave(samples) for s in scale)
         whose = whose.repeat_interleave(samples, 0)
         rows = torch.arange(count, device=past.device).repeat_interleave(samples)
-        state = _selected(state, rows)
+        state = select_rows(state, rows)
         recent = past.index_select(1, rows)
         for step in known:
             x = self._inputs(recent, step.unsqueeze(0).index_select(1, rows), shift, spread, whose, 1, ahead=True)
@@ -358,11 +359,3 @@ def _repeated(state: Any, times: int) -> Any:
     if isinstance(state, Tensor):
         return state.repeat(1, times, 1)
     return tuple(s.repeat(1, times, 1) for s in state)
-
-
-def _selected(state: Any, rows: Tensor) -> Any:
-    if state is None:
-        return None
-    if isinstance(state, Tensor):
-        return state.index_select(1, rows)
-    return tuple(s.index_select(1, rows) for s in state)

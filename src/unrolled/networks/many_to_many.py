@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Attention, CrossEntropy, Embedding, Memory, Recurrent
 from unrolled.layers.regularise import drop
+from unrolled.networks.parts import select_rows
 from unrolled.scan import valid_steps
 
 
@@ -46,8 +47,8 @@ class DecoderState(NamedTuple):
         # a search reorders the hypotheses of each source, and its memory is the largest part of the state
         same = sources.shape == self.sources.shape and torch.equal(sources, self.sources)
         return DecoderState(
-            _rows(self.hidden, rows),
-            _rows(self.upper, rows),
+            select_rows(self.hidden, rows),
+            select_rows(self.upper, rows),
             feed,
             self.memory if same else self.memory.select(rows),
             self.attended.index_select(0, rows),
@@ -349,15 +350,6 @@ class Decoding:
 def _check_fit(name: str, stack: Recurrent, width: int) -> None:
     if stack.input_size != width or stack.batch_first or stack.bidirectional:
         raise ArgumentError(f"{name}: expected input_size={width}, batch_first=False and one direction")
-
-
-def _rows(state: Any, rows: Tensor) -> Any:
-    """Rows of a layer's state, (L, B, ·) each."""
-    if state is None:
-        return None
-    if isinstance(state, Tensor):
-        return state.index_select(1, rows)
-    return tuple(s.index_select(1, rows) for s in state)
 
 
 def _unpack(stack: Recurrent, states: Tensor) -> tuple[Any, Tensor]:

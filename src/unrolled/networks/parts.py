@@ -38,7 +38,9 @@ def initial_state(hidden: Recurrent, batch_size: int) -> Any:
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:
-    """The hidden layers' state whose stream n is stream `rows[n]` of `state`."""
+    """The hidden layers' state whose stream n is stream `rows[n]` of `state`; None stays None."""
+    if state is None:
+        return None
     if isinstance(state, Tensor):
         return state.index_select(1, rows)
     return tuple(s.index_select(1, rows) for s in state)

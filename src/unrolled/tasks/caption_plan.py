@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, Embedding, Frames, ImageEncoder, LinearOutput, make_attention
+from unrolled.layers import STACKS, Embedding, Frames, ImageEncoder, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, OneToManyNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan
@@ -20,7 +20,6 @@ from unrolled.tasks.examples import Material, plan_epochs
 if TYPE_CHECKING:
     from unrolled.tasks.caption_encoders import CaptionEncoders
 
-CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 #: times that images are shown in all, about
 SHOWN = 210_000
 
@@ -132,7 +131,7 @@ def _built(chosen: CaptionNetwork, encoders: CaptionEncoders, words: int) -> One
         width = min(len(encoders.mean), 512)
         inputs = Frames(len(encoders.mean), width, mean=mean, std=std)
     options = {"forget_bias": 1.0} if chosen.cell == "lstm" else {}
-    hidden = CELLS[chosen.cell](
+    hidden = STACKS[chosen.cell](
         chosen.embedding_size,
         chosen.hidden_size,
         chosen.num_layers,

@@ -9,21 +9,19 @@ words.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent, make_pooling
+from unrolled.layers import STACKS, LinearOutput, make_pooling
 from unrolled.layers.texts import TextInputs, WordVotes
 from unrolled.networks import ManyToOneNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan
 from unrolled.tasks.classify_encoders import ClassifyEncoders
 from unrolled.tasks.examples import ExampleOptions, Material, plan_epochs
-
-STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
 #: fewer texts than this are small data; more words a text than this make it long
 SMALL, LONG = 30_000, 150

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from unrolled.data.series import SeriesOptions
 from unrolled.data.timeline import Frequency
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, Recurrent
+from unrolled.layers import STACKS
 from unrolled.layers.likelihoods import LIKELIHOODS, ForecastLoss
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.settings import Settings
@@ -20,7 +20,6 @@ from unrolled.tasks.examples import ExampleOptions
 from unrolled.tasks.forecast_encoders import SeriesEncoders
 from unrolled.training import TrainingSettings
 
-STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 Forecaster = DirectForecaster | AutoregressiveForecaster
 
 #: steps ahead that are asked for where nobody says: those of the M4 competition

@@ -11,7 +11,7 @@ from torch import nn
 
 from unrolled.data.pieces import Pieces
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, CrossEntropy, Frames, LinearOutput
+from unrolled.layers import STACKS, CrossEntropy, Frames, LinearOutput
 from unrolled.layers.clips import ImageVector, StepEncoder
 from unrolled.layers.images import ImageEncoder
 from unrolled.networks import FeedForward, OneToOneNetwork, SyncedNetwork
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from unrolled.tasks.label import LabelOptions
     from unrolled.tasks.label_encoding import StepEncoders
 
-STACKS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 #: recordings longer than this are trained on in pieces
 LONG = 400
 WINDOW = 256

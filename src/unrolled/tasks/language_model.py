@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +14,10 @@ from torch.nn import functional as F
 
 from unrolled.data import IGNORED, Batch, TokenFile, Tokenizer, evaluation_windows
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, CrossEntropy, Embedding, LinearOutput, Recurrent
+from unrolled.layers import STACKS, CrossEntropy, Embedding, LinearOutput
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.training import LossReport
-
-STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
 
 class LanguageModelSettings(Settings):

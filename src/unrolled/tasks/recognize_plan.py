@@ -11,7 +11,7 @@ from torch import nn
 
 from unrolled.data.image_format import ImageFormat
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, LinearOutput, make_pooling
+from unrolled.layers import STACKS, LinearOutput, make_pooling
 from unrolled.layers.images import ImageEncoder, ImageSteps
 from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork
 from unrolled.settings import Settings
@@ -21,7 +21,6 @@ from unrolled.tasks.examples import Material, plan_epochs
 if TYPE_CHECKING:
     from unrolled.tasks.recognize import RecognizeOptions
 
-CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 #: images shown in all, about; fewer than 8 or more than 120 passes are never made
 SHOWN = 440_000
 
@@ -134,7 +133,7 @@ def _built(
         hidden = FeedForward(inputs.output_size, (), dropout=chosen.dropout)
         return OneToOneNetwork(inputs, hidden, LinearOutput(hidden.output_size, classes))
     steps = ImageSteps(format.height, format.width, format.channels, chosen.reading, mean=mean, std=std)
-    stack = CELLS[chosen.cell](
+    stack = STACKS[chosen.cell](
         steps.output_size,
         chosen.hidden_size,
         chosen.num_layers,

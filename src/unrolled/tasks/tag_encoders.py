@@ -207,10 +207,7 @@ class TagEncoders:
 
     def table(self) -> NDArray[np.float32] | None:
         """The vectors with a row of zeros before them, (N, W), or None."""
-        if self.vectors is None:
-            return None
-        rows = self.vectors.vectors
-        return np.concatenate([np.zeros((1, rows.shape[1]), dtype=np.float32), rows])
+        return None if self.vectors is None else self.vectors.table()
 
     def save(self, folder: Path) -> None:
         """Write encoders.json, and the vectors."""

@@ -7,22 +7,20 @@ forgotten while training, dropout of one half, weights averaged), more than widt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from unrolled.data.schemes import allowed_transitions
 from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent
+from unrolled.layers import STACKS, LinearOutput
 from unrolled.layers.words import Spelling, Words
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan
 from unrolled.tasks.examples import ExampleOptions, Material, plan_epochs
 from unrolled.tasks.tag_encoders import TagEncoders
-
-STACKS: dict[str, Callable[..., Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
