@@ -107,6 +107,11 @@ class Cell(ABC):
         raise NotImplementedError(f"the cell {self.name!r} defines no step_backward; autograd through scan serves it")
 
     @property
+    def activations(self) -> Mapping[str, str]:
+        """Of what `trace` records, which activation each quantity is the result of: sigmoid, tanh or relu."""
+        return {}
+
+    @property
     def is_traced(self) -> bool:
         """Whether the cell defines `trace` and `step_backward`."""
         return type(self).trace is not Cell.trace and type(self).step_backward is not Cell.step_backward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,6 +39,11 @@ class GRUCell(GatedCell):
     def num_gates(self) -> int:
         """Three: r, z, n."""
         return 3
+
+    @property
+    def activations(self) -> Mapping[str, str]:
+        """The gates r and z are sigmoids, the proposal n is tanh."""
+        return {"r": "sigmoid", "z": "sigmoid", "n": "tanh"}
 
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
         """(H,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +49,11 @@ class LSTMCell(GatedCell):
     def num_gates(self) -> int:
         """Four (i, f, g, o), or three (f, g, o) with the coupled gate."""
         return 3 if self.coupled else 4
+
+    @property
+    def activations(self) -> Mapping[str, str]:
+        """The gates i, f and o are sigmoids; what is written, g, and what is read of c are tanh."""
+        return {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid", "tanh_c": "tanh"}
 
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
         """(P, H): h is as wide as the projection, c as the cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +34,11 @@ class RNNCell(GatedCell):
     def num_gates(self) -> int:
         """One: the hidden preactivation itself."""
         return 1
+
+    @property
+    def activations(self) -> Mapping[str, str]:
+        """h is the activation's own value."""
+        return {"h": self.nonlinearity}
 
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
         """(H,)."""

@@ -33,7 +33,7 @@ from unrolled.layers.pooling import (
 )
 from unrolled.layers.recurrent import GRU, LSTM, RNN, STACKS
 from unrolled.layers.stack import Recurrent
-from unrolled.layers.streaming import StreamState, fingerprint
+from unrolled.layers.streaming import Session, StreamState, fingerprint
 from unrolled.layers.streams import LayerStream, step_together
 from unrolled.layers.words import Spelling, WordBatch, Words
 
@@ -70,6 +70,7 @@ __all__ = [
     "Pooling",
     "Posterior",
     "Recurrent",
+    "Session",
     "Spelling",
     "StackedFrames",
     "StreamState",

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from unrolled.errors import StateError, StorageError
-from unrolled.storage import write_whole
+from unrolled.storage import storage_error, write_whole
 
 FORMAT = "unrolled-state"
 VERSION = 1
+
+S = TypeVar("S", bound="Session")
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -46,12 +49,8 @@ class StreamState:
     def __init__(self, tensors: Any, position: int, model: str, extra: dict[str, Any] | None = None) -> None:
         self.tensors, self.position, self.model, self.extra = tensors, position, model, extra or {}
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file.
-
-        Raises:
-            StorageError: if the file can't be written; an older file of that name is then still whole.
-        """
+    def to_bytes(self) -> bytes:
+        """The state as the bytes of one safetensors file."""
         flat: dict[str, Tensor] = {}
         form = _describe(self.tensors, flat, "state")
         header = {
@@ -63,7 +62,49 @@ class StreamState:
             "extra": json.dumps(self.extra),
         }
         # cloned, since safetensors refuses tensors that share memory, as the parts of a state may
-        write_whole(path, save({k: v.detach().cpu().clone().contiguous() for k, v in flat.items()}, header))
+        written: bytes = save({k: v.detach().cpu().clone().contiguous() for k, v in flat.items()}, header)
+        return written
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one file.
+
+        Raises:
+            StorageError: if the file can't be written; an older file of that name is then still whole.
+        """
+        write_whole(path, self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, model: str, where: str = "state") -> StreamState:
+        """Read what `to_bytes` wrote.
+
+        Args:
+            data: the bytes.
+            model: the fingerprint of the model that is to continue it.
+            where: what errors call it.
+
+        Raises:
+            StateError: if it is no saved state, is torn, of a later version, or belongs to another model.
+        """
+        try:
+            flat = load(data)
+            header = _header(data)
+        except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StateError(f"{where}: not a saved state, or a torn one: {error}") from error
+        if header.get("format") != FORMAT:
+            raise StateError(f"{where}: not a saved state of a stream")
+        try:
+            version, position = int(header["version"]), int(header["position"])
+            if version > VERSION:
+                raise StateError(f"{where}: written by a later version (format {version}); update unrolled")
+            tensors = _rebuild(json.loads(header["form"]), flat)
+            extra = json.loads(header["extra"])
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise StateError(f"{where}: the header of the saved state is damaged: {error}") from error
+        if header.get("model") != model:
+            raise StateError(
+                f"{where}: this state belongs to another model (its fingerprint differs); start a new stream"
+            )
+        return cls(tensors, position, model, extra)
 
     @classmethod
     def load(cls, path: str | Path, model: str) -> StreamState:
@@ -75,32 +116,75 @@ class StreamState:
 
         Raises:
             StorageError: if the file can't be read.
-            StateError: if it is no saved state, is torn, of a later version, or belongs to another model.
+            StateError: as `from_bytes`.
         """
         path = Path(path)
         if not path.is_file():
             raise StorageError(f"{path}: no such file")
         try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
-        except (SafetensorError, OSError) as error:
-            raise StateError(f"{path}: not a saved state, or a torn one: {error}") from error
-        if header.get("format") != FORMAT:
-            raise StateError(f"{path}: not a saved state of a stream")
+            data = path.read_bytes()
+        except OSError as error:
+            raise storage_error(error, path, "reading it") from error
+        return cls.from_bytes(data, model, str(path))
+
+
+class Session(ABC):
+    """A stream in progress: a model and the state that it carries, which can be forked, saved and gone on from.
+
+    A subclass keeps its state in immutable values, names it with `state` and takes it up again with `resume`.
+    """
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Of the model whose stream this is."""
+
+    @property
+    @abstractmethod
+    def state(self) -> StreamState:
+        """The stream so far, to be saved; bound to this model."""
+
+    @abstractmethod
+    def resume(self: S, saved: StreamState) -> S:
+        """Go on from a state of this model.
+
+        Raises:
+            StateError: it is not of such a stream.
+        """
+
+    def fork(self: S) -> S:
+        """A second session that goes on from here; what is pushed to one does not reach the other."""
+        twin: S = object.__new__(type(self))
+        twin.__dict__ = dict(self.__dict__)
+        return twin
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one file.
+
+        Raises:
+            StorageError: it can't be written; an older file of that name is then still whole.
+        """
+        self.state.save(path)
+
+    def load(self: S, path: str | Path) -> S:
+        """Go on from a state that `save` wrote.
+
+        Raises:
+            StorageError: the file can't be read.
+            StateError: it belongs to another model, or is no saved state of such a stream.
+        """
+        saved = StreamState.load(path, self.fingerprint)
         try:
-            version, position = int(header["version"]), int(header["position"])
-            if version > VERSION:
-                raise StateError(f"{path}: written by a later version (format {version}); update unrolled")
-            tensors = _rebuild(json.loads(header["form"]), flat)
-            extra = json.loads(header["extra"])
-        except (KeyError, ValueError, TypeError, RecursionError) as error:
-            raise StateError(f"{path}: the header of the saved state is damaged: {error}") from error
-        if header.get("model") != model:
-            raise StateError(
-                f"{path}: this state belongs to another model (its fingerprint differs); start a new stream"
-            )
-        return cls(tensors, position, model, extra)
+            return self.resume(saved)
+        except StateError as error:
+            raise StateError(f"{path}: {error}") from error
+
+
+def _header(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: JSON after its length in eight bytes."""
+    length = int.from_bytes(data[:8], "little")
+    found = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return found if isinstance(found, dict) else {}
 
 
 def _describe(value: Any, flat: dict[str, Tensor], key: str) -> Any:

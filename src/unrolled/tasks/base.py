@@ -18,6 +18,7 @@ from unrolled.training import Batches, Learner, TrainingSettings
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
+    from unrolled.tasks.wires import Wire
 
 #: told what is being done before training and after it: a sentence, done so far, and of how many (None: unknown)
 Progress = Callable[[str, int, int | None], None]
@@ -260,6 +261,14 @@ class Task(ABC):
             ArgumentError: if the task can't be looked into, or there is nothing in the input to look at.
         """
         raise ArgumentError(f"the task {self.name!r} can't be looked into")
+
+    def wire(self) -> Wire:
+        """How this use is spoken to over HTTP.
+
+        Raises:
+            ArgumentError: if it can't be.
+        """
+        raise ArgumentError(f"the task {self.name!r} can't be served")
 
     def stream(self, model: Model) -> Any:
         """A session that takes input piece by piece.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from unrolled.data.words import Word, split_words
 from unrolled.errors import ArgumentError, StateError
-from unrolled.layers import StreamState
+from unrolled.layers import Session, StreamState
 from unrolled.networks import ManyToOneNetwork
 from unrolled.tasks.classify_encoders import ClassifyEncoders, collated, text_batch
 from unrolled.tasks.classify_predictions import AfterWord, Classification, ranked
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 
-class ClassifySession:
+class ClassifySession(Session):
     """A stream of text through a causal classifier. Pushed in pieces, or whole, it comes to the same result.
 
     A session is of fixed size however long the text: the state, and the characters of a word that what follows may
@@ -55,12 +54,6 @@ class ClassifySession:
         self._pending, self._before, self._characters, self._position = "", "", 0, 0
         self._last: list[float] | None = None
         return self
-
-    def fork(self) -> ClassifySession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(ClassifySession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
 
     def push(self, text: str) -> list[AfterWord]:
         """Read more text, which may end within a word.
@@ -121,20 +114,20 @@ class ClassifySession:
         extra = {"pending": self._pending, "characters": self._characters, "last": self._last, "before": self._before}
         return StreamState(self._state, self._position, self._model.fingerprint, extra)
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file."""
-        self.state.save(path)
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-    def load(self, path: str | Path) -> ClassifySession:
-        """Go on from a state that `save` wrote.
+    def resume(self, saved: StreamState) -> ClassifySession:
+        """Go on from a state of this model.
 
         Raises:
-            StateError: it belongs to another model, or is no saved state.
+            StateError: it is not of such a stream.
         """
-        saved = StreamState.load(path, self._model.fingerprint)
         last = saved.extra.get("last")
         if not (last is None or (isinstance(last, list) and len(last) == len(self._encoders.labels))):
-            raise StateError(f"{path}: the saved state is damaged: {last!r}")
+            raise StateError(f"the saved state is damaged: {last!r}")
         self._state, self._position, self._last = saved.tensors, saved.position, last
         self._pending, self._characters = str(saved.extra.get("pending", "")), int(saved.extra.get("characters", 0))
         self._before = str(saved.extra.get("before", ""))

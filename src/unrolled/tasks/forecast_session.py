@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from unrolled.data.series import Series
 from unrolled.data.timeline import parse_time, written
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers import StreamState
+from unrolled.layers import Session, StreamState
 from unrolled.networks.forecaster import AutoregressiveForecaster
 from unrolled.tasks.forecast_encoders import SeriesEncoders, statistics
 from unrolled.tasks.forecast_predictions import Forecast
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-class ForecastSession:
+class ForecastSession(Session):
     """A stream of observations of one series, of fixed size however long it becomes.
 
     An autoregressive forecaster carries its state: an observation costs one step, whatever came before. Its scale is
@@ -132,12 +131,6 @@ class ForecastSession:
             drawn = self._sampled(network, series, steps, samples, seed)
         return forecast_of(self._model, series, drawn, times)
 
-    def fork(self) -> ForecastSession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(ForecastSession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
-
     @property
     def state(self) -> StreamState:
         """The stream so far, to be saved; bound to this model."""
@@ -152,17 +145,17 @@ class ForecastSession:
         tensors = (arrays, self._state, self._scale)
         return StreamState(tensors, self._position, self._model.fingerprint, extra)
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file."""
-        self.state.save(path)
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-    def load(self, path: str | Path) -> ForecastSession:
-        """Go on from a state that `save` wrote.
+    def resume(self, saved: StreamState) -> ForecastSession:
+        """Go on from a state of this model.
 
         Raises:
-            StateError: it belongs to another model, or is no saved state.
+            StateError: it is not of such a stream.
         """
-        saved = StreamState.load(path, self._model.fingerprint)
         arrays, self._state, scale = saved.tensors
         self._values, self._times, self._known = (a.numpy() for a in arrays)
         self._scale = None if scale is None else (scale[0], scale[1])

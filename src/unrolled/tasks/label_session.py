@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from unrolled.data.images import Pixels, as_pixels, resize, with_channels
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers import StreamState
+from unrolled.layers import Session, StreamState
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.label_predictions import LabelledRecording, labelled
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 
-class LabelSession:
+class LabelSession(Session):
     """A stream of frames or rows of features. Pushing them in pieces, or whole, leads to the same labels.
 
     Args:
@@ -92,28 +91,22 @@ class LabelSession:
         labels = [encoders.labels[n] for n in best]
         return labelled("stream", labels, scores.tolist(), encoders.rate, encoders.background)
 
-    def fork(self) -> LabelSession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(LabelSession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
-
     @property
     def state(self) -> StreamState:
         """The stream so far, to be saved; bound to this model."""
         return StreamState((self._state, self._before), self._position, self._model.fingerprint)
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file."""
-        self.state.save(path)
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-    def load(self, path: str | Path) -> LabelSession:
-        """Go on from a state that `save` wrote.
+    def resume(self, saved: StreamState) -> LabelSession:
+        """Go on from a state of this model.
 
         Raises:
-            StateError: it belongs to another model, or is no saved state.
+            StateError: it is not of such a stream.
         """
-        saved = StreamState.load(path, self._model.fingerprint)
         self._state, self._before = saved.tensors
         self._position = saved.position
         return self

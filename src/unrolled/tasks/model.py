@@ -82,6 +82,7 @@ class Model:
     ) -> None:
         self.task, self.config, self.encoders, self.network, self.folder = task, config, encoders, network, folder
         self.cache = cache
+        self._fingerprint = ""
 
     @property
     def fitted(self) -> dict[str, Any]:
@@ -91,6 +92,15 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """A hash of the weights (and of the cache), which binds saved states of streams to this model."""
+        return self._fingerprint or self._hashed()
+
+    def freeze(self) -> Model:
+        """Take the weights as final: they are hashed once and for all, not at each save of a stream."""
+        self.network.eval().requires_grad_(False)
+        self._fingerprint = self._hashed()
+        return self
+
+    def _hashed(self) -> str:
         own = fingerprint(self.network)
         return own if self.cache is None else hashlib.sha256((own + self.cache.fingerprint).encode()).hexdigest()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers import StreamState
+from unrolled.layers import Session, StreamState
 from unrolled.networks import ManyToOneNetwork
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 
-class RowSession:
+class RowSession(Session):
     """A stream of rows (or pixels) through a model that reads in one direction.
 
     Pushing them in pieces, or whole, leads to the same probabilities; after the last row they are those of `predict`.
@@ -91,26 +90,21 @@ class RowSession:
         order = probs.argsort(descending=True, stable=True).tolist()
         return {self._model.encoders.labels[k]: float(probs[k]) for k in order}
 
-    def fork(self) -> RowSession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(RowSession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
+    @property
+    def state(self) -> StreamState:
+        """The stream so far, to be saved; bound to this model."""
+        return StreamState((self._state, self._logits), self._position, self._model.fingerprint)
 
-    def save(self, path: str | Path) -> None:
-        """Write the session's state to a file.
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-        Raises:
-            StorageError: it can't be written.
-        """
-        StreamState((self._state, self._logits), self._position, self._model.fingerprint).save(path)
-
-    def load(self, path: str | Path) -> RowSession:
-        """Go on where `save` was called, with the same model.
+    def resume(self, saved: StreamState) -> RowSession:
+        """Go on from a state of this model.
 
         Raises:
-            StorageError, StateError: it can't be read, or belongs to another model.
+            StateError: it is not of such a stream.
         """
-        state = StreamState.load(path, self._model.fingerprint)
-        (self._state, self._logits), self._position = state.tensors, state.position
+        (self._state, self._logits), self._position = saved.tensors, saved.position
         return self

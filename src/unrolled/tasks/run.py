@@ -109,6 +109,7 @@ def train(
         identity={"task": task.name, "network": config.network, "batching": config.batching, "data": config.data},
         resume=resume,
         reporter=reporter,
+        options=task.trained_with,
     )
     network.eval()
     _finish(model, material, result, settings, out, progress)

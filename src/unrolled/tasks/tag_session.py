@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from unrolled.data.words import split_words
 from unrolled.errors import ArgumentError, StateError
-from unrolled.layers import StreamState
+from unrolled.layers import Session, StreamState
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.tag_batches import Noise, collated, word_batch
 from unrolled.tasks.tag_decoding import EAGERNESS, less_outside, untagged
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 
-class TagSession:
+class TagSession(Session):
     """A stream of text through a causal tagger. Pushed in pieces, or whole, it gets the same labels.
 
     A session is of fixed size however long the text: the state, the last label, and the characters of a word that what
@@ -58,12 +57,6 @@ class TagSession:
         self._label: int | None = None
         self._pending, self._characters, self._position = "", 0, 0
         return self
-
-    def fork(self) -> TagSession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(TagSession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
 
     def push(self, text: str | Sequence[str]) -> list[TaggedToken]:
         """Read more text; or more tokens, which end a word that is pending.
@@ -121,20 +114,20 @@ class TagSession:
         extra = {"pending": self._pending, "characters": self._characters, "label": self._label}
         return StreamState(self._state, self._position, self._model.fingerprint, extra)
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file."""
-        self.state.save(path)
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-    def load(self, path: str | Path) -> TagSession:
-        """Go on from a state that `save` wrote.
+    def resume(self, saved: StreamState) -> TagSession:
+        """Go on from a state of this model.
 
         Raises:
-            StateError: it belongs to another model, or is no saved state.
+            StateError: it is not of such a stream.
         """
-        saved = StreamState.load(path, self._model.fingerprint)
         label, characters = saved.extra.get("label"), saved.extra.get("characters", 0)
         if not (label is None or (isinstance(label, int) and 0 <= label < len(self._encoders.labels))):
-            raise StateError(f"{path}: the saved state is damaged: label {label!r}")
+            raise StateError(f"the saved state is damaged: label {label!r}")
         self._state, self._position, self._label = saved.tensors, saved.position, label
         self._pending, self._characters = str(saved.extra.get("pending", "")), int(characters)
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +22,7 @@ from unrolled.decoding import (
     sample,
 )
 from unrolled.errors import ArgumentError
-from unrolled.layers import StreamState
+from unrolled.layers import Session, StreamState
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.baselines import CachedStepper, NGramStepper
 
@@ -45,7 +44,7 @@ LONGEST_WORD = 64
 MAX_TOKENS = {"char": 32, "byte": 32, "bpe": 12}
 
 
-class TextSession:
+class TextSession(Session):
     """A stream of text through a causal model. Pushing in pieces, or whole, leads to the same state.
 
     A session is of fixed size however long the text: a state, the last few tokens, and for BPE the last few characters
@@ -85,12 +84,6 @@ class TextSession:
         ids, self._pending = self._tokenizer.encode_prefix(self._pending + text)
         self._read(ids.tolist())
         return self
-
-    def fork(self) -> TextSession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(TextSession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
 
     def suggest(
         self,
@@ -195,17 +188,17 @@ class TextSession:
         extra = {"pending": self._pending, "recent": self._recent}
         return StreamState((self._state, self._logits), self._position, self._model.fingerprint, extra)
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file."""
-        self.state.save(path)
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-    def load(self, path: str | Path) -> TextSession:
-        """Go on from a state that `save` wrote.
+    def resume(self, saved: StreamState) -> TextSession:
+        """Go on from a state of this model.
 
         Raises:
-            StateError: it belongs to another model, or is no saved state.
+            StateError: it is not of such a stream.
         """
-        saved = StreamState.load(path, self._model.fingerprint)
         self._state, self._logits = saved.tensors
         self._position, self._pending = saved.position, str(saved.extra.get("pending", ""))
         self._recent = [int(token) for token in saved.extra.get("recent", [])]

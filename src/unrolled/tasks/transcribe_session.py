@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from unrolled.data.resampling import Resampler, ResamplerState
 from unrolled.data.sound import Samples, as_samples, checked_rate
 from unrolled.decoding.ctc import Emission, GreedyState, finish_greedily, read_greedily
 from unrolled.errors import ArgumentError, StateError
-from unrolled.layers import StackedFrames, StreamState
+from unrolled.layers import Session, StackedFrames, StreamState
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.transcribe_encoders import SpeechEncoders
 from unrolled.tasks.transcribe_predictions import Transcript, Word, gathered_words
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.model import Model
 
 
-class TranscriptSession:
+class TranscriptSession(Session):
     """A stream of sound through a model of one direction. Pushing in pieces, or whole, leads to the same words.
 
     What is heard is read greedily, so that a word stands once it is over: `predict(…, beam_size=1)` says the same of
@@ -121,12 +120,6 @@ class TranscriptSession:
         text = " ".join(word.text for word in twin.words)
         return Transcript(text, twin.words, None, None, (), self.seconds)
 
-    def fork(self) -> TranscriptSession:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
-        twin = object.__new__(TranscriptSession)
-        twin.__dict__ = dict(self.__dict__)
-        return twin
-
     @property
     def state(self) -> StreamState:
         """The stream so far, to be saved; bound to this model."""
@@ -144,17 +137,17 @@ class TranscriptSession:
         }
         return StreamState(tensors, self._greedy.step, self._model.fingerprint, extra)
 
-    def save(self, path: str | Path) -> None:
-        """Write the state to one file."""
-        self.state.save(path)
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._model.fingerprint
 
-    def load(self, path: str | Path) -> TranscriptSession:
-        """Go on from a state that `save` wrote.
+    def resume(self, saved: StreamState) -> TranscriptSession:
+        """Go on from a state of this model.
 
         Raises:
-            StateError: it belongs to another model, or is no saved state of such a stream.
+            StateError: it is not of such a stream.
         """
-        saved = StreamState.load(path, self._model.fingerprint)
         extra = saved.extra
         try:
             self._state, self._held, arrays = saved.tensors
@@ -169,7 +162,7 @@ class TranscriptSession:
             self._words = tuple(Word(**word) for word in extra["words"])
             self._samples, self._over = extra["samples"], extra["over"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise StateError(f"{path}: not the state of a stream of sound ({error})") from error
+            raise StateError(f"not the state of a stream of sound ({error})") from error
         return self
 
     def _hear(self, samples: Samples, *, last: bool) -> list[Word]:

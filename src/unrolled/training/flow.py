@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,11 +38,13 @@ class FlowMonitor:
     Args:
         network: the network in training; one without recurrent layers, or with cells that define `step` alone, is
             left alone.
+        options: names of those that the network is trained with, for advice; None where there is no command.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, options: Collection[str] | None = None) -> None:
         layers = [m for m in network.modules() if isinstance(m, Recurrent)]
         self._network = network
+        self._options = options
         self._active = bool(layers) and all(layer.cell.is_traced for layer in layers)
         self._calls: list[RecordedCall] = []
         self._last: dict[str, tuple[str, int]] = {}
@@ -75,7 +77,7 @@ class FlowMonitor:
         report: dict[str, Any] = {}
         for call in calls:
             for name, norms in norms_by_lag(call).items():
-                verdict = judge(f"{call.name}.{name}", norms, call.layer.cell.name)
+                verdict = judge(f"{call.name}.{name}", norms, call.layer.cell.name, self._options)
                 report[verdict.layer] = {"norms": norms, "verdict": verdict.kind, "lag": verdict.lag}
                 sentence = self._note(verdict)
                 if sentence:
@@ -96,8 +98,8 @@ class FlowMonitor:
             return None
         self._said.add(mark)
         return (
-            f"gradients over time in {verdict.layer}: {verdict.kind}; {verdict.evidence}. Try {verdict.remedies[0]}, "
-            f"or {verdict.remedies[1]}; unrolled inspect shows more"
+            f"gradients over time in {verdict.layer}: {verdict.kind}; {verdict.evidence}. Try "
+            f"{', or '.join(verdict.remedies[:2])}; unrolled inspect shows more"
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +68,7 @@ def fit(
     identity: Mapping[str, Any] | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    options: Collection[str] | None = None,
 ) -> FitResult:
     """Train a network until a criterion of the settings is met.
 
@@ -84,6 +85,7 @@ def fit(
         identity: what this run is (network, data …), as JSON can hold it; a checkpoint with another one is not resumed.
         resume: go on from the latest usable checkpoint in `out`; if none was ever saved there, begin.
         reporter: is told of everything; by default only warnings are shown.
+        options: names of the options that a user can set, for advice; None where there is no command.
 
     Raises:
         ArgumentError: nothing says when to stop, nothing is trainable, or a metric asked for is not measured.
@@ -97,7 +99,7 @@ def fit(
         stack.callback(reporter.close)
         interrupt = stack.enter_context(Interrupt())
         stack.enter_context(deterministic_algorithms(settings.deterministic))
-        run = Run(learner, batches, settings, Path(out), identity or {}, reporter)
+        run = Run(learner, batches, settings, Path(out), identity or {}, reporter, options)
         stack.callback(run.close)
         try:
             run.begin(resume)  # 1 initialise, or resume

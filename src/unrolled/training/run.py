@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Run:
     """A run, before its first step. The order of things is `loop.fit`'s.
 
     Args:
-        learner, batches, settings, out, identity, reporter: as for `loop.fit`.
+        learner, batches, settings, out, identity, reporter, options: as for `loop.fit`.
 
     Raises:
         ArgumentError: nothing to train, or nothing says when to stop.
@@ -64,6 +64,7 @@ class Run:
         out: Path,
         identity: Mapping[str, Any],
         reporter: Reporter,
+        options: Collection[str] | None = None,
     ) -> None:
         self.learner, self.batches, self.settings, self.reporter = learner, batches, settings, reporter
         self.criteria = make_criteria(settings)
@@ -76,7 +77,7 @@ class Run:
         self.carried: Any = None
         self.window = Window()
         self.watch = GradientWatch()
-        self.flow = FlowMonitor(learner.network)
+        self.flow = FlowMonitor(learner.network, options)
         self.lr = settings.lr
         make_folder(out)
         self.checkpoints = Checkpoints(out / "checkpoints", identity)

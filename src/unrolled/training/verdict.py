@@ -7,9 +7,9 @@ g_k = ‖∂L_t/∂h_{t−k}‖ is the error that the loss at t sends to the sta
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 #: below this share of g_0 the error of a step no longer moves the weights for what lies so far back
 VANISHED = 1e-3
@@ -18,20 +18,38 @@ EXPLODED = 1e2
 #: lags shorter than this are too short to judge
 SHORTEST = 4
 
+
+class Advice(NamedTuple):
+    """One thing to try.
+
+    Attributes:
+        text: in words.
+        option: the option of a training run that does it, where there is one; whose run lacks it is not told of it.
+        spelled: how it is given to the command.
+    """
+
+    text: str
+    option: str = ""
+    spelled: str = ""
+
+
+_GATED = Advice("a gated cell instead of a plain RNN", "cell", "--cell lstm or gru")
+_FORGET = Advice("a forget-gate bias of 1 or more")
+
 REMEDIES = {
     "vanishing": (
-        "a gated cell (--cell lstm or gru) instead of a plain RNN",
-        "a forget-gate bias of 1 or more",
-        "orthogonal or identity initialisation of weight_hh",
-        "layer normalisation (--layer-norm)",
-        "a shorter way from input to target: attention, or inputs fed in reverse",
+        _GATED,
+        _FORGET,
+        Advice("orthogonal or identity initialisation of weight_hh"),
+        Advice("layer normalisation", "layer_norm", "--layer-norm"),
+        Advice("a shorter way from input to target: attention, or inputs fed in reverse"),
     ),
     "exploding": (
-        "clipping the gradient by its norm (--clip-norm 1 or less)",
-        "a lower learning rate (--lr)",
-        "orthogonal initialisation of weight_hh, or weight decay",
-        "a shorter window (--window), so that the product of Jacobians is shorter",
-        "a gated cell (--cell lstm or gru)",
+        Advice("clipping the gradient by its norm", "clip_norm", "--clip-norm 1 or less"),
+        Advice("a lower learning rate", "lr", "--lr"),
+        Advice("orthogonal initialisation of weight_hh, or weight decay"),
+        Advice("a shorter product of Jacobians, by a shorter window", "window", "--window"),
+        _GATED,
     ),
     "healthy": (),
 }
@@ -65,13 +83,17 @@ class Verdict:
         return {**vars(self), "remedies": list(self.remedies)}
 
 
-def judge(layer: str, norms: Sequence[float], cell: str = "") -> Verdict:
+def judge(
+    layer: str, norms: Sequence[float], cell: str = "", options: Collection[str] | None = None
+) -> Verdict:
     """A verdict on one layer.
 
     Args:
         layer: its name.
         norms: g_0, g_1, …, in any unit.
         cell: its cell's name, so that nobody is told to try what is there already.
+        options: names of those that such a network is trained with: remedies that need another one are left out, and the
+            others say how they are spelled; None where there is no command.
 
     >>> judge("l0", [0.5**k for k in range(20)]).kind, judge("l0", [0.5**k for k in range(20)]).lag
     ('vanishing', 10)
@@ -86,7 +108,7 @@ def judge(layer: str, norms: Sequence[float], cell: str = "") -> Verdict:
     if not all(math.isfinite(g) for g in norms):
         first = next(k for k, g in enumerate(norms) if not math.isfinite(g))
         said = f"the error is no finite number from {first} steps back"
-        return Verdict(layer, "exploding", first, math.inf, said, _remedies("exploding", cell))
+        return Verdict(layer, "exploding", first, math.inf, said, _remedies("exploding", cell, options))
     if norms[0] == 0:
         return Verdict(layer, "unknown", None, math.nan, "the loss sends no error to this layer")
     shares = [g / norms[0] for g in norms]
@@ -96,21 +118,24 @@ def judge(layer: str, norms: Sequence[float], cell: str = "") -> Verdict:
     if shares[largest] > EXPLODED:
         lag = next(k for k, share in enumerate(shares) if share > EXPLODED)
         said = f"the error {lag} steps back is {shares[lag]:.3g} times that at the loss ({by} over {longest} steps)"
-        return Verdict(layer, "exploding", lag, rate, said, _remedies("exploding", cell))
+        return Verdict(layer, "exploding", lag, rate, said, _remedies("exploding", cell, options))
     if shares[-1] < VANISHED:
         # from where it stays small: an error that comes back later has not vanished
         lag = next(k for k in range(len(shares)) if all(share < VANISHED for share in shares[k:]))
         said = f"the error {lag} steps back is {shares[lag]:.3g} of that at the loss ({by} over {longest} steps)"
-        return Verdict(layer, "vanishing", lag, rate, said, _remedies("vanishing", cell))
+        return Verdict(layer, "vanishing", lag, rate, said, _remedies("vanishing", cell, options))
     said = f"the error {longest} steps back is {shares[-1]:.3g} of that at the loss ({by})"
     return Verdict(layer, "healthy", None, rate, said)
 
 
-def _remedies(kind: str, cell: str) -> tuple[str, ...]:
-    """What to try against an illness, for a cell."""
-    gated, lstm = cell in ("lstm", "gru"), cell in ("", "lstm")
-    return tuple(
-        text
-        for text in REMEDIES[kind]
-        if not (gated and text.startswith("a gated cell")) and (lstm or not text.startswith("a forget-gate"))
-    )
+def _remedies(kind: str, cell: str, options: Collection[str] | None) -> tuple[str, ...]:
+    """What to try against an illness, for a cell and a command."""
+    passed_over = {_GATED} if cell in ("lstm", "gru") else set()
+    if cell not in ("", "lstm"):
+        passed_over.add(_FORGET)
+    found = []
+    for advice in REMEDIES[kind]:
+        lacking = advice.option and options is not None and advice.option not in options
+        if advice not in passed_over and not lacking:
+            found.append(f"{advice.text} ({advice.spelled})" if advice.option and options is not None else advice.text)
+    return tuple(found)

@@ -1,0 +1,178 @@
+"""The contract of a wire."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from unrolled.errors import ArgumentError
+from unrolled.settings import Settings
+
+if TYPE_CHECKING:
+    from unrolled.tasks.base import Task
+    from unrolled.tasks.model import Model
+
+#: which of the page's tabs an input is tried in
+View = Literal["write", "translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"]
+
+#: the largest value that a request may give to an option that costs time or memory
+CEILINGS: Mapping[str, int] = {
+    "n": 10,
+    "n_best": 10,
+    "beam_size": 16,
+    "max_words": 50,
+    "max_tokens": 2_000,
+    "samples": 1_000,
+    "horizon": 2_000,
+}
+
+
+class TooLarge(ArgumentError):
+    """An input beyond what the server takes in one request: what, how large, and the most."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The largest input that is read.
+
+    Attributes:
+        characters: of a text.
+        pixels: of an image, or of one frame, before it is scaled.
+        seconds: of sound or video.
+        frames: of a clip.
+        rows: of a table, or of an array pushed to a stream.
+    """
+
+    characters: int = 20_000
+    pixels: int = 25_000_000
+    seconds: float = 300.0
+    frames: int = 3_000
+    rows: int = 100_000
+
+
+class Message(BaseModel):
+    """JSON from a stranger: unknown fields are refused, and so are NaN and infinities."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Push(Message):
+    """What is pushed to a stream; each task has its own."""
+
+
+class Wire:
+    """How one use is spoken to. Has no state of its own.
+
+    Attributes:
+        view: the page's tab.
+        Input: one input of `predict`.
+        Output: a prediction, as its `as_json()` writes it.
+        media: content types that a request may carry an input in as it is, without JSON; `Wire.raw` reads them.
+        Pushed: what comes back from a push; None where the task has no streams.
+        Push: what may be pushed.
+        together: whether `predict` gives one prediction for each input, so that inputs of several requests may go
+            through the network side by side.
+        example: an input, for the documentation.
+        push_example: what is pushed, for the documentation.
+    """
+
+    view: ClassVar[View]
+    Input: ClassVar[type[BaseModel]]
+    Output: ClassVar[type[BaseModel]]
+    media: ClassVar[tuple[str, ...]] = ()
+    Push: ClassVar[type[Push] | None] = None
+    Pushed: ClassVar[type[BaseModel] | None] = None
+    together: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]]
+    push_example: ClassVar[dict[str, Any]] = {}
+
+    def read(self, model: Model, given: Any, bounds: Bounds) -> Any:
+        """What `predict` and `inspect` of the task take, from an `Input`.
+
+        Raises:
+            TooLarge: beyond the bounds.
+            ArgumentError, DataError: what can't be read.
+        """
+        raise NotImplementedError
+
+    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> Any:
+        """The same from a request's body as it is, of one of the types in `media`."""
+        raise NotImplementedError
+
+    def answer(self, model: Model, prediction: Any, given: Any) -> dict[str, Any]:
+        """A prediction as JSON that `Output` describes.
+
+        Args:
+            prediction: the task's.
+            given: what `read` made of the input it is for.
+        """
+        found: dict[str, Any] = prediction.as_json()
+        return found
+
+    def check(self, push: Any, bounds: Bounds) -> None:
+        """See that what is pushed is within the bounds, before it waits for its turn.
+
+        Raises:
+            TooLarge: it isn't.
+        """
+
+    def open(self, model: Model) -> Any:
+        """A new stream: the task's session, or something around it with `push`, `fork`, `save` and `load`.
+
+        Raises:
+            ArgumentError: this model can't be streamed; says what to train instead.
+        """
+        return model.stream()
+
+    def push(self, model: Model, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
+        """Push to several streams at once.
+
+        Args:
+            pairs: streams, each once, and what is pushed to each (a `Push`; or bytes, see `samples`).
+
+        Returns:
+            For each the answer, JSON that `Pushed` describes, or the UnrolledError that it ran into; a stream with an
+            error is as it was.
+        """
+        raise NotImplementedError
+
+    def samples(self, data: bytes, bounds: Bounds) -> Any:
+        """A `Push` from a binary message of a WebSocket.
+
+        Raises:
+            ArgumentError: this task takes no binary messages.
+        """
+        raise ArgumentError("message: this model takes messages of text (JSON), not binary ones")
+
+    def held(self, stream: Any) -> int:
+        """The bytes that a stream keeps, about."""
+        from unrolled.layers.streaming import tensors_of
+
+        state = stream.state
+        return sum(t.numel() * t.element_size() for t in tensors_of(state.tensors)) + 1024
+
+
+def served_options(task: Task) -> type[Settings]:
+    """The options of `predict` that a request may give: none that names a file, none beyond its ceiling."""
+    fields: dict[str, Any] = {}
+    for name, field in task.predict_options.model_fields.items():
+        if name == "batch_size" or _mentions(field.annotation, Path):
+            continue
+        fields[name] = (field.annotation, field)
+        if name in CEILINGS:
+            below: Any = Annotated[int, Field(ge=1, le=CEILINGS[name])]
+            kind = below | None if type(None) in get_args(field.annotation) else below
+            default = field.get_default(call_default_factory=True)
+            fields[name] = (kind, Field(default, description=field.description))
+    return create_model(f"{task.name.capitalize()}Options", __base__=Settings, **fields)
+
+
+def _mentions(annotation: Any, kind: type) -> bool:
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, tuple, list, dict):
+        return any(_mentions(part, kind) for part in get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, kind)

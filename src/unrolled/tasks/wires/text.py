@@ -1,0 +1,95 @@
+"""Texts on the wire: one input is a string, a push adds to a stream's text or says what all of it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, RootModel, model_validator
+
+from unrolled.errors import ArgumentError, UnrolledError
+from unrolled.tasks.model import Model
+from unrolled.tasks.wires.base import Bounds, Push, TooLarge, Wire
+from unrolled.tasks.wires.rewriting import Rewritable
+
+
+class Text(RootModel[str]):
+    """A text."""
+
+
+class TextPush(Push):
+    """More of a text, or all of it as it is now."""
+
+    text: str | None = Field(None, description="what comes next")
+    rewrite: str | None = Field(None, description="the whole text as it is now; only what changed is read again")
+
+    @model_validator(mode="after")
+    def _one(self) -> TextPush:
+        if (self.text is None) == (self.rewrite is None):
+            raise ValueError("expected either text or rewrite")
+        return self
+
+
+def check_text(text: str, bounds: Bounds) -> str:
+    """The text.
+
+    Raises:
+        TooLarge: more characters than the bound.
+    """
+    if len(text) > bounds.characters:
+        raise TooLarge(f"input: {len(text):,} characters, and at most {bounds.characters:,} are read in one")
+    return text
+
+
+class TextWire(Wire):
+    """What all tasks that read text share."""
+
+    Input = Text
+    media = ("text/plain",)
+
+    def read(self, model: Model, given: Any, bounds: Bounds) -> str:
+        """The text."""
+        return check_text(given.root, bounds)
+
+    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> str:
+        """A body of UTF-8."""
+        try:
+            return check_text(data.decode("utf-8"), bounds)
+        except UnicodeDecodeError as error:
+            raise ArgumentError(f"input: byte {error.start} is not UTF-8") from error
+
+    def check(self, push: Any, bounds: Bounds) -> None:
+        """No more characters than in an input."""
+        check_text(push.rewrite if push.text is None else push.text, bounds)
+
+    def held(self, stream: Rewritable) -> int:
+        """All its snapshots."""
+        return super().held(stream) * stream.snapshots + 4 * len(stream.text)
+
+
+def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:
+    """Rewind each stream to where its text has not changed; what is to be pushed to each from there."""
+    return [push.text if push.text is not None else stream.rewind(push.rewrite or "") for stream, push in pairs]
+
+
+def one_by_one(pairs: Sequence[tuple[Any, Any]], push: Any) -> list[Any]:
+    """`push(stream, given)` for each pair, or the error that it ran into."""
+    found: list[Any] = []
+    for stream, given in pairs:
+        try:
+            found.append(push(stream, given))
+        except UnrolledError as error:
+            found.append(error)
+    return found
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Suggested(BaseModel):
+    """A suggestion."""
+
+    text: str
+    log_prob: float = Field(description="nats")
+    score: float = Field(description="nats a token")
+    words: int
