@@ -132,8 +132,6 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
     const Index hidden_part = spec.kind == Kind::gru ? H : 0;
     const bool goes_past = spec.kind == Kind::gru || d.masks.any_zoneout();
     Together together(company);
-    const Index skipped = together.begin();
-    if (skipped < 0) return;
     for (Index j = part; j < plan.batch && !company.is_helper; j += parts) {
         const Index row = plan.row[j];
         std::memcpy(d.dh_0 + row * P, d.dh_n + row * P, P * sizeof(S));
@@ -142,12 +140,10 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
     const auto h_at = [&](Index s, Index j) {
         return b.out + plan.when(s, j, d.reverse) * b.out_time + plan.row[j] * b.out_batch + d.column;
     };
-    for (Index s = plan.steps - 1 - skipped; s >= 0; --s) {
-        const Index taken = plan.steps - 1 - s;
-        together.changes(taken);
+    const auto step_back = [&](Index s) {
         const Index n = mine_below(plan.running[s], part, parts),
                     going_on = mine_below(plan.running[s + 1], part, parts);
-        if (n == 0) continue;
+        if (n == 0) return;
         for (Index i = 0; i < n; ++i) {
             const Index j = part + i * parts, row = plan.row[j], t = plan.when(s, j, d.reverse), m = plan.offset[s] + j;
             BackRow<S>& back = rows[i];
@@ -167,7 +163,14 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
             back.keep_c = d.masks.keep_c == nullptr ? nullptr : d.masks.keep_c + (t * plan.batch + row) * H;
         }
         bptt_step(d, rows, going_on, n, cell, together.share());
-        if (together.is_shared() && !together.goes_on(taken)) break;
+    };
+    for (Index taken; (taken = together.begin()) >= 0;) {
+        for (; taken < plan.steps; ++taken) {
+            together.arrange(taken);
+            step_back(plan.steps - 1 - taken);
+            if (!together.goes_on(taken)) break;
+        }
+        if (!company.is_helper) break;
     }
     if (company.is_helper) return;
     together.close();

@@ -90,7 +90,9 @@ void in_lockstep(Index threads, F&& loop) {
         Both& b = *static_cast<Both*>(self);
         ready([&](Scratch& scratch) { b.loop(Company{&b.pair, true}, scratch); });
     };
-    const Help asked(threads, help, &both);
+    Help asked(threads, help, &both);
+    // who was sent away looks in from time to time whether it is wanted again
+    asked.allow(std::chrono::microseconds(200));
     ready([&](Scratch& scratch) { loop(asked.asked() ? Company{&both.pair, false} : Company{}, scratch); });
 }
 

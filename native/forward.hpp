@@ -126,25 +126,24 @@ void project_stage(const StageWeights& w, const S* const* x, Index n, S* to, Ind
 class Together {
 public:
     explicit Together(Company company) : company_(company), is_shared_(company.is_helper) {}
-    /// The number of the first step to be done here; negative for a helper that is no longer needed.
+    /// The number of the first step to be done here; negative for a helper that is no longer needed. A helper that was
+    /// sent away comes back by asking again.
     Index begin() { return company_.is_helper ? company_.pair->join() : 0; }
-    /// Before each step: whether other units are this thread's from here on.
-    bool changes(Index step) {
-        if (company_.pair == nullptr || company_.is_helper) return false;
-        if (is_shared_ && step >= alone_from_) {
-            is_shared_ = false;
-            return true;
-        }
-        if (is_shared_ || alone_from_ != kNever) return false;
-        is_shared_ = company_.pair->admit(step);
-        return is_shared_;
+    /// Before each step: whether this thread's units are others from here on.
+    void arrange(Index step) {
+        if (company_.pair == nullptr || company_.is_helper) return;
+        if (is_shared_ && step >= alone_from_) is_shared_ = false;
+        if (is_shared_ || !company_.pair->admit(step)) return;
+        is_shared_ = true;
+        alone_from_ = kNever;
     }
     bool is_shared() const { return is_shared_; }
     Share share() const { return is_shared_ ? Share{company_.is_helper ? 1 : 0, 2} : Share{}; }
-    /// After a shared step: whether this thread has a next one.
-    bool goes_on(Index step) {
+    /// After a step: whether this thread has a next one.
+    bool goes_on(Index step, bool long_step = false) {
+        if (!is_shared_) return true;
         if (company_.is_helper) return company_.pair->go_on(step);
-        if (!company_.pair->meet(step) && alone_from_ == kNever) alone_from_ = step + 2;
+        if (!company_.pair->meet(step, long_step) && alone_from_ == kNever) alone_from_ = step + 2;
         return true;
     }
     void close() {
@@ -251,13 +250,14 @@ struct ForwardScratch {
     S *inner, *z, *masked[2];
     S* starts;
     const S** x_rows;
-    ForwardScratch(const Spec& spec, Index mine, bool is_masked, Index start_size, Scratch& scratch) {
+    /// `start_size` is 0 where nothing is projected beforehand; a helper uses the caller's starts.
+    ForwardScratch(const Spec& spec, Index mine, bool is_masked, Index start_size, bool is_helper, Scratch& scratch) {
         rows = take<Row<S>>(scratch, mine);
         const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
         inner = two_stages ? take<S>(scratch, mine * spec.hidden) : nullptr;
         z = two_stages ? take<S>(scratch, mine * spec.hidden) : nullptr;
         for (auto& m : masked) m = is_masked ? take<S>(scratch, mine * spec.output) : nullptr;
-        starts = start_size ? take<S>(scratch, kChunkRows * start_size) : nullptr;
+        starts = start_size && !is_helper ? take<S>(scratch, kChunkRows * start_size) : nullptr;
         x_rows = start_size ? take<const S*>(scratch, kChunkRows) : nullptr;
     }
 };
@@ -276,6 +276,27 @@ void prepare_rows(const Forward<S>& f, const ForwardDirection<S>& d, Index part,
     }
 }
 
+/// The next steps whose input's share is computed at once, if there are few enough rows. Everyone who runs a time loop
+/// cuts it alike, from the first step on.
+struct Chunk {
+    Index begin = 0, end = 0;
+    bool is_projected = false;
+
+    /// Moves on to the chunk that step `s` is in.
+    void move_to(Index s, const Schedule& plan, Index part, Index parts) {
+        while (s >= end) {
+            const Index n = mine_below(plan.running[end], part, parts);
+            // rows only get fewer, so a chunk that fits now fits throughout; the first is short, for until it is over a
+            // helper has nothing to do
+            const Index rows = begin == end ? 2 * kTallest : kChunkRows;
+            begin = end;
+            is_projected = n <= kFewRows && plan.steps - begin > 1;
+            end = is_projected && n > 0 ? begin + rows / n : begin + 1;
+            if (end > plan.steps) end = plan.steps;
+        }
+    }
+};
+
 /// All steps of the sequences part, part + parts, …; with company, the units of each step are shared. Not shared are
 /// cells of two stages, and steps with a recurrent mask.
 template <class S, class P>
@@ -288,47 +309,36 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
     const typename P::Weights weights(f.spec, d.gates_packed);
     const CellArgs<S> cell = cell_args(f.spec, d.peephole, d.masks);
     const bool is_masked = d.masks.recurrent != nullptr;
-    ForwardScratch<S> mem(f.spec, mine, is_masked, plan.steps > 1 ? weights.start_size : 0, scratch);
+    const bool projects = plan.steps > 1 && mine_below(plan.running[plan.steps - 1], part, parts) <= kFewRows;
+    ForwardScratch<S> mem(f.spec, mine, is_masked, projects ? weights.start_size : 0, company.is_helper, scratch);
     Together together(company);
-    const Index begin = together.begin();
-    if (begin < 0) return;
-    if (!company.is_helper) prepare_rows(f, d, part, parts);
+    if (!company.is_helper) {
+        prepare_rows(f, d, part, parts);
+        // two threads project into one place, each its own units
+        if (company.pair != nullptr) company.pair->shared = mem.starts;
+    }
     if (is_masked)
         for (Index i = 0; i < mine; ++i) {
             const Index b = plan.row[part + i * parts];
             for (Index k = 0; k < width; ++k)
                 mem.masked[0][i * width + k] = d.h_0[b * width + k] * d.masks.recurrent[b * width + k];
         }
-
-    Index chunk_end = 0;
-    bool has_starts = false;
-    Index start_row = 0;
-    for (Index s = begin; s < plan.steps; ++s) {
-        const Index n = mine_below(plan.running[s], part, parts);
-        if (n == 0) break;
-        // other units from here on: what was projected is not theirs
-        if (together.changes(s)) chunk_end = s;
-        if (s >= chunk_end) {
-            // rows only get fewer, so a chunk that fits now fits throughout
-            has_starts = n <= kFewRows && plan.steps - s > 1;
-            chunk_end = s + kChunkRows / (n < kChunkRows ? n : kChunkRows);
-            chunk_end = has_starts ? (chunk_end < plan.steps ? chunk_end : plan.steps) : s + 1;
-            if (has_starts) {
-                Index count = 0;
-                for (Index q = s; q < chunk_end; ++q)
-                    for (Index i = 0, running = mine_below(plan.running[q], part, parts); i < running; ++i) {
-                        const Index j = part + i * parts;
-                        mem.x_rows[count++] = f.x + plan.when(q, j, d.reverse) * f.x_time + plan.row[j] * f.x_batch;
-                    }
-                P::project(weights, mem.x_rows, count, mem.starts, together.share());
-                start_row = 0;
+    const auto each_row = [&](Index from, Index until, auto visit) {
+        for (Index q = from; q < until; ++q)
+            for (Index i = 0, running = mine_below(plan.running[q], part, parts); i < running; ++i) {
+                const Index j = part + i * parts;
+                visit(plan.when(q, j, d.reverse) * f.x_time + plan.row[j] * f.x_batch);
             }
-        }
+    };
+
+    Chunk chunk;
+    Index s = 0;
+    const auto run_step = [&](Index n, Index start_row) {
         for (Index i = 0; i < n; ++i) {
             const Index j = part + i * parts, b = plan.row[j], t = plan.when(s, j, d.reverse), m = plan.offset[s] + j;
             Row<S>& row = mem.rows[i];
             row.x = f.x + t * f.x_time + b * f.x_batch;
-            row.start = has_starts ? mem.starts + start_row++ * weights.start_size : nullptr;
+            row.start = chunk.is_projected ? mem.starts + (start_row + i) * weights.start_size : nullptr;
             row.h = f.out + t * f.out_time + b * f.out_batch + d.column;
             row.h_prev = s == 0 ? d.h_0 + b * width
                                 : f.out + plan.when(s - 1, j, d.reverse) * f.out_time + b * f.out_batch + d.column;
@@ -350,10 +360,35 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
         }
         if (together.is_shared()) {
             P::run_share(weights, mem.rows, n, cell, together.share());
-            if (!together.goes_on(s)) break;
         } else {
             P::run(weights, d.projection_packed, mem.rows, n, cell);
         }
+    };
+    while ((s = together.begin()) >= 0) {
+        if (company.is_helper) mem.starts = static_cast<S*>(company.pair->shared);
+        // where a helper comes in the middle of a chunk, the caller has projected all of it
+        if (s > 0) chunk.move_to(s - 1, plan, part, parts);
+        Index start_row = 0;
+        each_row(chunk.begin, s < chunk.end ? s : chunk.begin, [&](Index) { ++start_row; });
+        for (; s < plan.steps; ++s) {
+            const Index n = mine_below(plan.running[s], part, parts);
+            if (n == 0) break;
+            together.arrange(s);
+            const bool is_new = s >= chunk.end;
+            if (is_new) {
+                chunk.move_to(s, plan, part, parts);
+                start_row = 0;
+            }
+            if (is_new && chunk.is_projected) {
+                Index count = 0;
+                each_row(chunk.begin, chunk.end, [&](Index at) { mem.x_rows[count++] = f.x + at; });
+                P::project(weights, mem.x_rows, count, mem.starts, together.share());
+            }
+            run_step(n, start_row);
+            start_row += n;
+            if (!together.goes_on(s, is_new && chunk.is_projected)) break;
+        }
+        if (!company.is_helper) break;
     }
     if (company.is_helper) return;
     together.close();

@@ -27,7 +27,9 @@ using std::chrono::milliseconds;
 /// loop, short enough to steal nothing that anybody would miss.
 constexpr auto kLookout = microseconds(50);
 /// Both shares of a step are alike, so that whoever is this much later has lost its core.
-constexpr auto kLate = microseconds(20);
+constexpr auto kLate = microseconds(40);
+/// Likewise for a step in which the inputs of many others are projected too.
+constexpr auto kLateAfterLong = microseconds(200);
 constexpr auto kNap = microseconds(10);
 /// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
 constexpr int kRest = 20;
@@ -41,16 +43,16 @@ void relax() {
 #endif
 }
 
-/// Waits for holds() without sleeping, and says how long if that was kLate or more, else 0. Whoever is late has lost
-/// its core, so that from then on this one is offered to others.
+/// Waits for holds() without sleeping, and says how long if it ran out of patience, else 0. Whoever is late has lost its
+/// core, so that from then on this one is offered to others.
 template <class F>
-Clock::duration spin_until(F holds) {
+Clock::duration spin_until(F holds, Clock::duration patience = kLate) {
     for (int i = 0; i < 64; ++i) {
         if (holds()) return {};
         relax();
     }
     const auto start = Clock::now();
-    while (Clock::now() - start < kLate)
+    while (Clock::now() - start < patience)
         for (int i = 0; i < 64; ++i) {
             if (holds()) return {};
             relax();
@@ -166,34 +168,40 @@ Help::~Help() {
     Helper& h = helper();
     int expected = offered;
     if (!h.state.compare_exchange_strong(expected, idle, std::memory_order_acq_rel))
-        h.was_late(spin_until([&] { return h.state.load(std::memory_order_acquire) == idle; }));
+        h.was_late(spin_until([&] { return h.state.load(std::memory_order_acquire) == idle; }, kLate + part_));
     h.in_use.store(false, std::memory_order_release);
 }
 
 bool Lockstep::admit(Index step) {
-    if (joined_.value.load(std::memory_order_acquire) == 0) return false;
+    if (joined_.value.load(std::memory_order_acquire) == admitted_) return false;
+    if (admitted_ > 0 && Clock::now() < rest_until_) return false;
+    ++admitted_;
+    limit_.value.store(kUnlimited, std::memory_order_relaxed);
     first_.value.store(step, std::memory_order_release);
     return true;
 }
 
-bool Lockstep::meet(Index step) {
+bool Lockstep::meet(Index step, bool long_step) {
     caller_.value.store(step + 1, std::memory_order_release);
-    const auto waited = spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; });
+    const auto waited = spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; },
+                                   long_step ? kLateAfterLong : kLate);
     if (waited.count() == 0) return true;
     // who is late once is late again; the helper reads this after it has seen the caller pass the next step
     limit_.value.store(step + 2, std::memory_order_relaxed);
     helper().was_late(waited);
+    rest_until_ = helper().rest_until;
     return false;
 }
 
-void Lockstep::close() {
-    Index expected = kNotYet;
-    first_.value.compare_exchange_strong(expected, kNever, std::memory_order_acq_rel);
-}
+void Lockstep::close() { closed_.value.store(1, std::memory_order_release); }
 
 Index Lockstep::join() {
-    joined_.value.store(1, std::memory_order_release);
-    spin_until([&] { return first_.value.load(std::memory_order_acquire) != kNotYet; });
+    first_.value.store(kNotYet, std::memory_order_relaxed);
+    joined_.value.fetch_add(1, std::memory_order_release);
+    spin_until([&] {
+        return first_.value.load(std::memory_order_acquire) != kNotYet ||
+               closed_.value.load(std::memory_order_acquire) != 0;
+    });
     return first_.value.load(std::memory_order_acquire);
 }
 
@@ -209,13 +217,24 @@ void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
         void (*job)(void*, Index);
         void* data;
         Counter next;
+        Index take() { return next.value.fetch_add(1, std::memory_order_relaxed); }
         void work() {
-            for (Index part; (part = next.value.fetch_add(1, std::memory_order_relaxed)) < parts;) job(data, part);
+            for (Index part; (part = take()) < parts;) job(data, part);
         }
     } shared{parts, job, data, {}};
     if (parts < 2) return shared.work();
-    const Help help(threads, [](void* self) { static_cast<Shared*>(self)->work(); }, &shared);
-    shared.work();
+    Help help(threads, [](void* self) { static_cast<Shared*>(self)->work(); }, &shared);
+    if (!help.asked()) return shared.work();
+    auto before = Clock::now();
+    Clock::duration longest{0};
+    for (Index part; (part = shared.take()) < parts;) {
+        job(data, part);
+        const auto now = Clock::now();
+        longest = std::max(longest, now - before);
+        before = now;
+    }
+    // the helper may have begun just before the end, and on a slower core
+    help.allow(2 * longest);
 }
 
 }  // namespace unrolled

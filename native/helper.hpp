@@ -4,10 +4,12 @@
 // gone, so that one worker without a core holds it up for a time slice of the system. Nobody waits for this helper to
 // come: the caller begins at once, and shares what is left if the helper turns up. It waits only for what the helper has
 // taken on; where that took suspiciously long, because the cores have other work, no help is asked for until twenty
-// times as long is over.
+// times as long is over. What is suspicious depends on the work: whoever takes on a part that lasts a millisecond may
+// be half a millisecond behind without having lost its core.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 
 #include "engine.hpp"
 
@@ -30,30 +32,39 @@ public:
     Help& operator=(const Help&) = delete;
     /// Whether somebody may come.
     bool asked() const { return asked_; }
+    /// How long a part takes, as the caller found: the helper may be that much behind at the end.
+    void allow(std::chrono::nanoseconds part) { part_ = part; }
 
 private:
     bool asked_;
+    std::chrono::nanoseconds part_{0};
 };
 
-/// Two threads in step: the caller, who is there from the beginning, and the helper, who may join at any step.
+/// Two threads in step: the caller, who is there from the beginning, and the helper, who may join at any step, is sent
+/// away when it is late, and may join again later.
 class Lockstep {
 public:
+    /// What the caller shares with the helper beside the steps; set before the first `admit`.
+    void* shared = nullptr;
+
     /// The caller, before each step while it is alone: whether the helper shares from this step on.
     bool admit(Index step);
     /// The caller, after its share of `step`: waits for the helper's. False once help was late: from step + 2 on the
-    /// caller will be alone, and must say so to itself.
-    bool meet(Index step);
+    /// caller will be alone, and must say so to itself. A `long_step` is one in which more was done than in others.
+    bool meet(Index step, bool long_step);
     /// The caller, when all is done, or nothing more is to be shared.
     void close();
 
     /// The helper: waits until it is let in; the first step to share, or a negative number if there is none.
     Index join();
-    /// The helper, after its share of `step`: whether it shares the next one too.
+    /// The helper, after its share of `step`: whether it shares the next one too; if not, it may join again.
     bool go_on(Index step);
 
 private:
-    static constexpr Index kNotYet = -1, kNever = -2, kUnlimited = Index{1} << 62;
-    Counter caller_, helper_, joined_, first_{kNotYet}, limit_{kUnlimited};
+    static constexpr Index kNotYet = -1, kUnlimited = Index{1} << 62;
+    Counter caller_, helper_, joined_, first_{kNotYet}, limit_{kUnlimited}, closed_;
+    Index admitted_ = 0;  // how often, known to the caller alone
+    std::chrono::steady_clock::time_point rest_until_{};
 };
 
 /// Parts of a job, taken by whoever is free: job(data, part) for every part below `parts`, in the calling thread and,
