@@ -183,8 +183,9 @@ bool Lockstep::admit(Index step) {
 
 bool Lockstep::meet(Index step, bool long_step) {
     caller_.value.store(step + 1, std::memory_order_release);
+    // at first the helper has none of what it reads in a cache of its own
     const auto waited = spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; },
-                                   long_step ? kLateAfterLong : kLate);
+                                   long_step || step == first_.value.load(std::memory_order_relaxed) ? kLateAfterLong : kLate);
     if (waited.count() == 0) return true;
     // who is late once is late again; the helper reads this after it has seen the caller pass the next step
     limit_.value.store(step + 2, std::memory_order_relaxed);
