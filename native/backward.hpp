@@ -11,18 +11,20 @@
 namespace unrolled::UNROLLED_ISA {
 
 /// sums = rows · matrix for packed columns; finish(sums, row, unit, width) for each block of units. Rows from `product`
-/// to `n` have no product: their sums are zero. A thread may do its share of the panels alone.
+/// to `n` have no product: their sums are zero. A thread may do its share of the panels alone, or the last panel first.
 /// soon(row, unit, count) is called ahead of a tile, to prefetch what its finish will touch.
 template <class S, class RowOf, class Finish, class Soon>
 UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
-                                    Finish finish, Soon soon, Share share = {}) {
+                                    Finish finish, Soon soon, Share share = {}, bool backwards = false) {
     constexpr Index L = kLanes<S>;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(product);
     const Index panels = (columns + 4 * L - 1) / (4 * L);
     const Index begin_panel = share.begin(panels), end_panel = share.end(panels);
-    for (Index panel = begin_panel, count; panel < end_panel; panel += count) {
-        count = product == 1 && panel + 1 < end_panel ? 2 : 1;
+    const Index most = product == 1 ? 2 : 1, turns = (end_panel - begin_panel + most - 1) / most;
+    for (Index turn = 0; turn < turns; ++turn) {
+        const Index panel = begin_panel + (backwards ? turns - 1 - turn : turn) * most;
+        const Index count = panel + most <= end_panel ? most : 1;
         TileArgs<S> args;
         args.first.weights = packed + panel * depth * 4 * L;
         args.first.panel_stride = depth * 4 * UNROLLED_VECTOR_BYTES;
@@ -61,7 +63,7 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
 /// One step back for rows 0 to n, of which the first `going_on` have a following step.
 template <class S>
 void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n,
-               const CellArgs<S>& cell, Share share) {
+               const CellArgs<S>& cell, Share share, bool backwards) {
     const Spec& spec = cell.spec;
     const Index H = spec.hidden, P = spec.output;
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
@@ -86,7 +88,7 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
                 decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit,
                                                  width);
             },
-            soon, share);
+            soon, share, backwards);
     };
     if (spec.is_projected()) {
         column_product<S>(d.hidden_packed, depth, P, going_on, n, next,
@@ -162,7 +164,7 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
             back.keep_h = d.masks.keep_h == nullptr ? nullptr : d.masks.keep_h + (t * plan.batch + row) * P;
             back.keep_c = d.masks.keep_c == nullptr ? nullptr : d.masks.keep_c + (t * plan.batch + row) * H;
         }
-        bptt_step(d, rows, going_on, n, cell, together.share());
+        bptt_step(d, rows, going_on, n, cell, together.share(), s % 2 != 0);
     };
     for (Index taken; (taken = together.begin()) >= 0;) {
         for (; taken < plan.steps; ++taken) {

@@ -39,16 +39,20 @@ UNROLLED_INLINE void expect_gates(const Row<S>& row, Index panel, Index panels, 
     expect_writes(row.h + unit, some);
 }
 
-/// One stage of a step for `n` rows, its panels from `begin` to `end`.
+/// One stage of a step for `n` rows, its panels from `begin` to `end`, or from `end` to `begin`: steps alternate, so that
+/// each begins with the weights that the one before left in the cache.
 template <class S, class W, class Stage>
-void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end) {
+void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end,
+               bool backwards = false) {
     constexpr Index L = kLanes<S>;
     constexpr Index N = Stage::Sums::sums;
     alignas(64) S room[kTileRoom<S>];
     const Cut cut(n);
     const bool has_start = rows[0].start != nullptr;
-    for (Index panel = begin, count; panel < end; panel += count) {
-        count = n == 1 && panel + 1 < end ? 2 : 1;
+    const Index most = n == 1 ? 2 : 1, turns = (end - begin + most - 1) / most;
+    for (Index turn = 0; turn < turns; ++turn) {
+        const Index panel = begin + (backwards ? turns - 1 - turn : turn) * most;
+        const Index count = panel + most <= end ? most : 1;
         const char* weights = w.packed + panel * w.panel_size;
         TileArgs<S, W> args;
         args.start_stride = has_start ? N * UNROLLED_VECTOR_BYTES : w.panel_size;
@@ -185,16 +189,20 @@ struct Pass {
          ...);
     }
 
-    static void run(const Weights& w, const S* projection, const Row<S>* rows, Index n, const CellArgs<S>& cell) {
+    static void run(const Weights& w, const S* projection, const Row<S>* rows, Index n, const CellArgs<S>& cell,
+                    bool backwards = false) {
         Index i = 0;
-        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, 0, w.of[i].panels), ++i), ...);
+        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, 0, w.of[i].panels, backwards), ++i), ...);
         if (projection != nullptr) run_projection(projection, rows, n, cell);
     }
 
     /// One thread's share of the units of a cell with a single stage.
-    static void run_share(const Weights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Share share) {
+    static void run_share(const Weights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Share share,
+                          bool backwards = false) {
         Index i = 0;
-        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, share.begin(w.of[i].panels), share.end(w.of[i].panels)), ++i),
+        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, share.begin(w.of[i].panels), share.end(w.of[i].panels),
+                                  backwards),
+          ++i),
          ...);
     }
 
@@ -359,9 +367,9 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
             }
         }
         if (together.is_shared()) {
-            P::run_share(weights, mem.rows, n, cell, together.share());
+            P::run_share(weights, mem.rows, n, cell, together.share(), s % 2 != 0);
         } else {
-            P::run(weights, d.projection_packed, mem.rows, n, cell);
+            P::run(weights, d.projection_packed, mem.rows, n, cell, s % 2 != 0);
         }
     };
     while ((s = together.begin()) >= 0) {
