@@ -11,6 +11,7 @@
 #include "prepared.hpp"
 #include "tensors.hpp"
 #include "threads.hpp"
+#include "training.hpp"
 
 namespace nb = nanobind;
 
@@ -109,6 +110,8 @@ void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directio
 }  // namespace
 
 NB_MODULE(_native, m) {
+    // a graph that is there at the end of the process holds what its backward pass needs
+    nb::set_leak_warnings(false);
     // from here on a fork is noticed
     was_forked();
     m.doc() = "The native engine: see native/ in the sources. Called by unrolled.kernels.native alone.";
@@ -131,6 +134,7 @@ NB_MODULE(_native, m) {
             new (self) Masks{addresses, rate_h, rate_c};
         });
     bind_prepared(m);
+    bind_training(m);
     nb::class_<ForwardArgs>(m, "ForwardDirection")
         .def(
             "__init__",

@@ -64,9 +64,10 @@ nb::object name(const char* text) { return nb::steal(PyUnicode_InternFromString(
 
 Index Torch::threads() const { return number(PyObject_CallNoArgs(thread_count.ptr())); }
 
-void use_torch(nb::object tensor, nb::object float32, nb::object float64, nb::object int64, nb::object from_dlpack,
-               nb::object thread_count) {
+void use_torch(nb::object tensor, nb::object parameter, nb::object float32, nb::object float64, nb::object int64,
+               nb::object from_dlpack, nb::object thread_count) {
     known = new Torch{tensor,
+                      parameter,
                       float32,
                       float64,
                       int64,
@@ -84,9 +85,10 @@ void use_torch(nb::object tensor, nb::object float32, nb::object float64, nb::ob
 
 const Torch* torch() { return known; }
 
-bool read_tensor(nb::handle object, nb::handle dtype, TensorView& view) {
+bool read_tensor(nb::handle object, nb::handle dtype, TensorView& view, bool may_be_parameter) {
     const Torch& t = *known;
-    if (object.type().ptr() != t.tensor.ptr()) return false;
+    const PyObject* type = object.type().ptr();
+    if (type != t.tensor.ptr() && !(may_be_parameter && type == t.parameter.ptr())) return false;
     const auto is = [&](const nb::object& attribute, nb::handle wanted) {
         PyObject* found = PyObject_GetAttr(object.ptr(), attribute.ptr());
         if (found == nullptr) return PyErr_Clear(), false;

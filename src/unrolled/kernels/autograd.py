@@ -6,6 +6,7 @@ The first derivative is the engine's own backward pass. A backward pass that mus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,14 +69,14 @@ class _EngineFunction(torch.autograd.Function):
         call: Call = ctx.call.with_tensors(tensors)
         needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():
-            return (None, None, *_backward_by_scan(call, grads, needed))
+            return (None, None, *backward_by_scan(call, grads, needed))
         gradients = ctx.engine.backward(
             call, Saved(tuple(kept), ctx.extra), grads[0], _grouped(list(grads[1:]), call), needed
         )
         return (None, None, *gradients.of)
 
 
-def _backward_by_scan(call: Call, grads: tuple[Tensor, ...], needed: tuple[bool, ...]) -> list[Tensor | None]:
+def backward_by_scan(call: Call, grads: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
     """The backward pass as a differentiable function of the inputs and of `grads`."""
     result = run_scan(call)
     outputs = [result.output, *(s for state in result.states for s in state)]

@@ -84,7 +84,8 @@ def _strided(tensor: Tensor) -> tuple[int, int, int]:
 
 
 def _readable(tensor: Tensor) -> Tensor:
-    """A tensor whose last dimension is contiguous: itself, if it can be."""
+    """A tensor whose last dimension is contiguous, and whose sign is written out: itself, if it can be."""
+    tensor = tensor.resolve_neg()
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] <= 1 else tensor.contiguous()
 
 
@@ -237,7 +238,7 @@ class NativeEngine(Engine):
         directions, held = [], []
         for direction, dfinal in zip(call.directions, dstates, strict=True):
             initial = [s.contiguous() for s in direction.state]
-            darriving = [d.contiguous() for d in dfinal]
+            darriving = [d.contiguous().resolve_neg() for d in dfinal]
             gates = next(kept) if cell.name != "rnn" else None
             cells = next(kept) if has_cell_state else None
             dgates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))

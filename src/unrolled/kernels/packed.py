@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.utils.dlpack
 from torch import Tensor
+from torch.nn import Parameter
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell
 from unrolled.errors import ArgumentError, EngineError
@@ -33,7 +34,13 @@ def load() -> tuple[ModuleType | None, str]:
     except ValueError as error:
         raise ArgumentError(str(error)) from None
     _native.use_torch(
-        Tensor, torch.float32, torch.float64, torch.int64, torch.utils.dlpack.from_dlpack, torch.get_num_threads
+        Tensor,
+        Parameter,
+        torch.float32,
+        torch.float64,
+        torch.int64,
+        torch.utils.dlpack.from_dlpack,
+        torch.get_num_threads,
     )
     return _native, ""
 

@@ -54,18 +54,10 @@ def prepare(
         narrow: whether the weights are kept as bfloat16.
         engine: what the layer insists on; the variable UNROLLED_ENGINE counts as it is now.
     """
-    native = dispatch.engines().get("native")
-    wanted = engine if engine != "auto" else check_engine_name(os.environ.get("UNROLLED_ENGINE", "auto"))
-    if wanted not in ("auto", "native") or not isinstance(native, NativeEngine):
-        return None
-    if native.unavailable() is not None or lacks(cell) is not None:
-        return None
-    if not all(name in parameters for block in names for name in block.values()):
+    if not serves(cell, parameters, names, engine):
         return None
     blocks = [{own: parameters[name] for own, name in block.items()} for block in names]
     tensors = [p for block in blocks for p in block.values()]
-    if not tensors or not all(_is_lasting(t, tensors[0].dtype) for t in tensors):
-        return None
     if narrow and tensors[0].dtype is not torch.float32:
         return None
     packed = [cached(cell, block, narrow=narrow).packed for block in blocks]
@@ -75,6 +67,22 @@ def prepare(
         for own, full in block.items()
     ]
     return compiled().Prepared(packed, parameters, watched, (batch_first, residual, starts_at_zero), directions)
+
+
+def serves(cell: Cell, parameters: dict[str, Any], names: Names, engine: str) -> bool:
+    """Whether the native engine may serve a layer at all; arguments as of `prepare`."""
+    native = dispatch.engines().get("native")
+    wanted = (
+        engine if engine != "auto" else check_engine_name(os.environ.get("UNROLLED_ENGINE", "auto"), "UNROLLED_ENGINE")
+    )
+    if wanted not in ("auto", "native") or not isinstance(native, NativeEngine):
+        return False
+    if native.unavailable() is not None or lacks(cell) is not None:
+        return False
+    if not all(name in parameters for block in names for name in block.values()):
+        return False
+    tensors = [parameters[name] for block in names for name in block.values()]
+    return bool(tensors) and all(_is_lasting(t, tensors[0].dtype) for t in tensors)
 
 
 def may_use() -> bool:

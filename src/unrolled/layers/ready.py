@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,14 @@ from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
 from unrolled.kernels.packed import forget
 from unrolled.kernels.prepared import prepare
+from unrolled.kernels.training import ReadyStack, make_ready
 
 
 class Readied(nn.Module):
     """A layer whose packed weights are kept with it, and the precision in which they are.
 
-    `_ready` is what `prepare` made of the layer as it was, or None; any change of an attribute drops it.
+    `_ready` is what `prepare` made of the layer as it was, or None; `_trainer` is what `make_ready` made of it for
+    training, False where that can't be. Any change of an attribute drops both.
     """
 
     cell: Cell
@@ -32,15 +34,16 @@ class Readied(nn.Module):
     _engine: str
     _names: list[dict[str, str]]
     _ready: Any = None
+    _trainer: ReadyStack | Literal[False] | None = None
     _weights_dtype: torch.dtype | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self.__dict__["_ready"] = None
+        self.__dict__["_ready"] = self.__dict__["_trainer"] = None
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy has parameters of its own
-        return self.__dict__ | {"_ready": None}
+        return self.__dict__ | {"_ready": None, "_trainer": None}
 
     @property
     def weights_dtype(self) -> torch.dtype | None:
@@ -75,7 +78,7 @@ class Readied(nn.Module):
 
     def forget_prepared(self) -> None:
         """Pack the weights anew before they are next used."""
-        self.__dict__["_ready"] = None
+        self.__dict__["_ready"] = self.__dict__["_trainer"] = None
         for block in self.parameter_blocks():
             forget(block)
 
@@ -85,10 +88,7 @@ class Readied(nn.Module):
         if ready is not None and ready.is_current():
             return
         self.__dict__["_ready"] = None
-        is_random = self.dropout or self.recurrent_dropout or self.weight_dropout
-        # a subclass may make its parameters of others
-        own = type(self).parameter_blocks is Readied.parameter_blocks
-        if own and self.truncate is None and not any(self.zoneout) and not (self.training and is_random):
+        if self._is_plain():
             self.__dict__["_ready"] = prepare(
                 self.cell,
                 self._parameters,
@@ -100,3 +100,25 @@ class Readied(nn.Module):
                 narrow=self._weights_dtype is not None,
                 engine=self._engine,
             )
+
+    def _prepare_training(self) -> None:
+        """Likewise for training."""
+        trainer = None
+        if self._is_plain() and not self.residual:
+            trainer = make_ready(
+                self.cell,
+                self._parameters,
+                self._names,
+                self.num_directions,
+                batch_first=self.batch_first,
+                starts_at_zero=not self.learn_initial_state,
+                engine=self._engine,
+            )
+        self.__dict__["_trainer"] = trainer or False
+
+    def _is_plain(self) -> bool:
+        """Whether the layer is its kernels and nothing else: no truncation, nothing random, parameters of its own."""
+        is_random = self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout)
+        # a subclass may make its parameters of others
+        own = type(self).parameter_blocks is Readied.parameter_blocks
+        return own and self.truncate is None and not any(self.zoneout) and not is_random

@@ -18,6 +18,7 @@ from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import Call, Choice, Direction, choose, run, step
 from unrolled.kernels.dispatch import check_engine_name
 from unrolled.kernels.prepared import may_infer, may_use
+from unrolled.kernels.training import may_train
 from unrolled.layers.arguments import autocast_dtype, check_input, check_options, check_state, is_autocast, pack_like
 from unrolled.layers.initial import initialise
 from unrolled.layers.ready import Readied
@@ -170,6 +171,11 @@ class Recurrent(Readied):
             found = ready.infer(x, state, lengths)
             if found is not None:
                 return found
+        trainer = self._trainer
+        if trainer and may_train():
+            trained = trainer(x, state, lengths)
+            if trained is not None:
+                return trained
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
@@ -199,6 +205,8 @@ class Recurrent(Readied):
             valid_steps(lengths, x.shape[0], x.shape[1])
         if not torch.is_grad_enabled():
             self._prepare()
+        elif self._trainer is None:
+            self._prepare_training()
         states = self._states(state, x, batched)
         blocks = self._used_blocks()
         low = autocast_dtype(x)
