@@ -164,6 +164,9 @@ void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, 
             back.keep_h = d.masks.keep_h == nullptr ? nullptr : d.masks.keep_h + (t * plan.batch + row) * P;
             back.keep_c = d.masks.keep_c == nullptr ? nullptr : d.masks.keep_c + (t * plan.batch + row) * H;
         }
+        // half of them lie in the other core's cache
+        for (Index i = 0; together.is_shared() && i < going_on; ++i)
+            expect_reads(rows[i].next, row_size - hidden_part);
         bptt_step(d, rows, going_on, n, cell, together.share(), s % 2 != 0);
     };
     for (Index taken; (taken = together.begin()) >= 0;) {

@@ -21,8 +21,13 @@ constexpr double kWorthAThread = 2.5e5;
 /// A step that reads fewer bytes of weights than this and computes less is quicker alone.
 constexpr Index kStepBytesOfOneThread = Index{1} << 20;
 constexpr double kStepWorkOfOneThread = 1e6;
-/// Bytes of weights whose packing takes longer than asking for help.
+/// Bytes of weights whose packing takes longer than asking for help, and, where the cores are far from each other, than
+/// fetching what the helper packed.
 constexpr Index kWorthSharing = Index{1} << 18;
+constexpr Index kWorthSharingFar = Index{1} << 21;
+constexpr Index kFar = 200;
+
+bool is_worth_sharing(Index bytes) { return bytes >= (round_trip() > kFar ? kWorthSharingFar : kWorthSharing); }
 /// Multiply-adds for which more than two threads are worth waking.
 constexpr double kWorthARegion = 4e6;
 
@@ -73,10 +78,27 @@ constexpr Index kLockstepRows = 4;
 /// Shorter work is over before a helper is awake.
 constexpr double kWorthHelp = 4e5;
 
+/// What one core reads of packed weights in a nanosecond, and so about how long a step takes with few rows.
+constexpr Index kBytesANanosecond = 100;
+
+/// Multiply-adds of a training pass below which what two far cores write for each other costs more than they save.
+constexpr double kWorthTrainingFar = 2e7;
+
+/// How many threads a training pass is worth, of those there are.
+Index training_threads(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
+    const bool is_lone = directions == 1 && plan.batch <= kLockstepRows;
+    const bool is_too_far = round_trip() > kFar && work_of(spec, plan.offset[plan.steps]) < kWorthTrainingFar;
+    return is_lone && is_too_far ? 1 : threads;
+}
+
 bool is_for_two(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
     const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
-    return threads > 1 && directions == 1 && plan.batch > 0 && plan.batch <= kLockstepRows && plan.steps > 2 &&
-           !two_stages && work_of(spec, plan.offset[plan.steps]) >= kWorthHelp;
+    if (threads < 2 || directions > 1 || plan.batch == 0 || plan.batch > kLockstepRows || plan.steps < 3 ||
+        two_stages || work_of(spec, plan.offset[plan.steps]) < kWorthHelp)
+        return false;
+    // meeting takes one or two round trips a step, and saves half of it
+    const Index bytes = spec.gates() * spec.hidden * spec.output * 4;
+    return bytes * std::max<Index>(1, plan.batch / 2) / kBytesANanosecond > 3 * round_trip();
 }
 
 /// loop(company, scratch) in this thread and, if it comes, in the helper's.
@@ -115,7 +137,7 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threa
       spec_(spec),
       kernels_(kernels_of<S>(variant())),
       gates_(kernels_.gates_size(spec)) {
-    const Index parts = gates_.size() < kWorthSharing ? 1 : 8;
+    const Index parts = is_worth_sharing(gates_.size()) ? 8 : 1;
     share(threads, parts, [&](Index part) {
         kernels_.pack_gates(spec, parameters, gates_.template as<void>(), part, parts, Scratch::of_thread());
     });
@@ -179,7 +201,10 @@ Plan::Plan(Index time, Index batch, const std::int64_t* lengths) : row_(batch), 
 
 template <class S>
 void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index threads) {
-    if (is_for_two(threads, call.directions, call.spec, call.schedule) && !call.direction[0].masks.recurrent)
+    const ForwardDirection<S>& first = call.direction[0];
+    if (first.saved_gates != nullptr)
+        threads = training_threads(threads, call.directions, call.spec, call.schedule);
+    if (is_for_two(threads, call.directions, call.spec, call.schedule) && !first.masks.recurrent)
         return in_lockstep(threads, [&](Company company, Scratch& scratch) {
             kernels.forward(call, 0, 0, 1, company, scratch);
         });
@@ -215,6 +240,7 @@ void run_backward(Backward<S>& call, Index threads) {
     const Spec& spec = call.spec;
     const Index H = spec.hidden, G = spec.gates();
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
+    threads = training_threads(threads, call.directions, spec, call.schedule);
     struct Job {
         const S* matrix;
         Index rows, columns;
@@ -245,8 +271,8 @@ void run_backward(Backward<S>& call, Index threads) {
             d.input_packed = pack(d.parameters.weight_ih, G * H, spec.input);
         }
     }
-    const bool is_small = spec.gates() * H * (spec.input + spec.output) * static_cast<Index>(sizeof(S)) < kWorthSharing;
-    share(is_small ? 1 : threads, static_cast<Index>(jobs.size()), [&](Index i) {
+    const Index bytes = spec.gates() * H * (spec.input + spec.output) * static_cast<Index>(sizeof(S));
+    share(is_worth_sharing(bytes) ? threads : 1, static_cast<Index>(jobs.size()), [&](Index i) {
         const Job& job = jobs[static_cast<std::size_t>(i)];
         kernels.pack_columns(job.matrix, job.rows, job.columns, job.packed->template as<S>());
     });

@@ -29,12 +29,12 @@ private:
     }
 };
 
-/// Asks for the lines that training will keep of some units: they were never in the cache, and a tile is time enough.
+/// Asks for the lines that will be written of some units: they were never in the cache, and a tile is time enough.
 template <class S, class Stage>
-UNROLLED_INLINE void expect_gates(const Row<S>& row, Index panel, Index panels, const Spec& spec) {
+UNROLLED_INLINE void expect_results(const Row<S>& row, Index panel, Index panels, const Spec& spec) {
     const Index unit = panel * Stage::blocks * kLanes<S>, count = Stage::blocks * kLanes<S> * panels;
     const Index some = spec.hidden - unit < count ? spec.hidden - unit : count;
-    for (Index g = 0; g < spec.saved_gates(); ++g) expect_writes(row.gates + g * spec.hidden + unit, some);
+    for (Index g = 0; row.gates != nullptr && g < spec.saved_gates(); ++g) expect_writes(row.gates + g * spec.hidden + unit, some);
     if (row.c != nullptr) expect_writes(row.c + unit, some);
     expect_writes(row.h + unit, some);
 }
@@ -69,7 +69,7 @@ void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArg
                                           : reinterpret_cast<const S*>(weights);
                 args.first.rows[r] = some[r].x;
                 args.second.rows[r] = Stage::template second<S>(some[r]);
-                if (some[r].gates != nullptr) expect_gates<S, Stage>(some[r], panel, count, cell.spec);
+                if (some[r].gates != nullptr || has_start) expect_results<S, Stage>(some[r], panel, count, cell.spec);
             }
             run_tile<S, typename Stage::Sums>(height, count, args, room);
             for (Index p = 0; p < count; ++p)
@@ -367,6 +367,8 @@ void forward_pass(P, const Forward<S>& f, const ForwardDirection<S>& d, Index pa
             }
         }
         if (together.is_shared()) {
+            // half of it lies in the other core's cache
+            for (Index i = 0; i < n; ++i) expect_reads(mem.rows[i].h_in, width);
             P::run_share(weights, mem.rows, n, cell, together.share(), s % 2 != 0);
         } else {
             P::run(weights, d.projection_packed, mem.rows, n, cell, s % 2 != 0);

@@ -34,6 +34,8 @@ constexpr auto kNap = microseconds(10);
 /// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
 constexpr int kRest = 20;
 constexpr auto kLongestRest = milliseconds(50);
+/// How long a measured round trip is believed.
+constexpr auto kMeasured = milliseconds(50);
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -61,6 +63,10 @@ Clock::duration spin_until(F holds, Clock::duration patience = kLate) {
     while (!holds()) std::this_thread::sleep_for(kNap);
     return Clock::now() - start;
 }
+
+/// The last round trip, and until when it is believed (ticks of Clock).
+std::atomic<Index> measured{0};
+std::atomic<Clock::rep> measured_until{0};
 
 enum State : int { idle = 0, offered = 1, taken = 2 };
 
@@ -172,9 +178,28 @@ Help::~Help() {
     h.in_use.store(false, std::memory_order_release);
 }
 
+Index round_trip() {
+    const bool holds = Clock::now().time_since_epoch().count() < measured_until.load(std::memory_order_relaxed);
+    return holds ? measured.load(std::memory_order_relaxed) : 0;
+}
+
 bool Lockstep::admit(Index step) {
     if (joined_.value.load(std::memory_order_acquire) == admitted_) return false;
     if (admitted_ > 0 && Clock::now() < rest_until_) return false;
+    if (admitted_ == 0 && round_trip() == 0) {
+        // the first turn only makes sure that both are there
+        constexpr Index kTurns = 5;
+        Clock::time_point start{};
+        for (Index turn = 1; turn <= kTurns; ++turn) {
+            if (turn == 2) start = Clock::now();
+            ping_.value.store(turn, std::memory_order_release);
+            if (spin_until([&] { return pong_.value.load(std::memory_order_acquire) == turn; }).count() > 0)
+                return false;
+        }
+        const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+        measured.store(std::max<Index>(1, took / (kTurns - 1)), std::memory_order_relaxed);
+        measured_until.store((Clock::now() + kMeasured).time_since_epoch().count(), std::memory_order_relaxed);
+    }
     ++admitted_;
     limit_.value.store(kUnlimited, std::memory_order_relaxed);
     first_.value.store(step, std::memory_order_release);
@@ -200,6 +225,8 @@ Index Lockstep::join() {
     first_.value.store(kNotYet, std::memory_order_relaxed);
     joined_.value.fetch_add(1, std::memory_order_release);
     spin_until([&] {
+        const Index ping = ping_.value.load(std::memory_order_acquire);
+        if (pong_.value.load(std::memory_order_relaxed) != ping) pong_.value.store(ping, std::memory_order_release);
         return first_.value.load(std::memory_order_acquire) != kNotYet ||
                closed_.value.load(std::memory_order_acquire) != 0;
     });
