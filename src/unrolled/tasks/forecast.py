@@ -361,7 +361,7 @@ class Forecasting(ExampleTask):
         series = next(given_series(model, given, None))
         model.encoders.check(series)
         data, _ = window_ahead(model, series, check_horizon(model, None))
-        return probe_series(model, data)
+        return probe_series(model, data, limit)
 
     def stream(self, model: Model) -> ForecastSession:
         """A series in progress: push observations, ask for the forecast."""

@@ -33,7 +33,7 @@ from unrolled.storage import write_whole
 from unrolled.tasks.base import DATA, Evaluation, Plan, Progress, Sources, Task
 from unrolled.tasks.baselines import NGram
 from unrolled.tasks.generate_options import EvaluateOptions, GenerateOptions, Suggesting, Writing
-from unrolled.tasks.language_model import LanguageModelLearner, language_model, score, unigram_bias
+from unrolled.tasks.language_model import LanguageModelLearner, device_of, language_model, score, unigram_bias
 from unrolled.tasks.language_model_plan import plan_language_model
 from unrolled.tasks.model import Model
 from unrolled.tasks.predictions import Completion, GeneratedText
@@ -327,16 +327,17 @@ class Generate(Task):
         if not isinstance(given, str):
             raise ArgumentError(f"input: the task 'generate' reads text, found {type(given).__name__}")
         tokenizer: Tokenizer = model.encoders
-        ids = torch.as_tensor(tokenizer.encode(given).astype(np.int64))
-        if len(ids) < 2:
-            raise ArgumentError(f"input: a text of at least 2 tokens is needed to look into, found {len(ids)}")
+        tokens = tokenizer.encode(given).astype(np.int64)
+        if len(tokens) < 2:
+            raise ArgumentError(f"input: a text of at least 2 tokens is needed to look into, found {len(tokens)}")
+        ids = torch.as_tensor(tokens, device=device_of(model.network))
         left_out = max(0, len(ids) - 1 - limit)
         state, network = None, model.network
         with torch.no_grad():
             if left_out:
                 _, state = network(ids[:left_out].unsqueeze(1))
         ids = ids[left_out:]
-        names = tuple(tokenizer.decode([int(token)]) for token in ids)
+        names = tuple(tokenizer.decode([int(token)]) for token in tokens[left_out:])
         return Probe(
             network=network,
             input_layer=network.get_submodule("inputs"),
@@ -346,6 +347,8 @@ class Generate(Task):
             classes=lambda token: tokenizer.decode([token]),
             targets=ids[1:],
             note=f"the first {left_out:,} tokens were read and are not shown" if left_out else "",
+            synced=True,
+            separator="",
         )
 
     def stream(self, model: Model) -> TextSession:

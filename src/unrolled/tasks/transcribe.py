@@ -333,6 +333,7 @@ class Transcribe(ExampleTask):
             classes=lambda k: encoders.vocabulary[k] or "(blank)",
             targets=targets,
             note=f"the first {dropped} steps are left out" if dropped else "",
+            synced=True,
         )
 
     def stream(self, model: Model) -> Any:
