@@ -34,7 +34,7 @@ def drawings(text_probe: Callable[..., Probe]) -> dict[str, Callable[[str], Any]
     units = rank_units(probe, hypotheses(probe.steps), most=1)
     return {
         "unfolding": lambda theme: plot.plot_unfolding(unfold_network(probe), theme=theme),
-        "gates": lambda theme: plot.plot_gates(gates, probe.steps, theme),
+        "gates": lambda theme: plot.plot_gates(gates, theme),
         "saturation": lambda theme: plot.plot_saturation(gates, theme),
         "activations": lambda theme: plot.plot_activations(gates, theme),
         "flow": lambda theme: plot.plot_gradient_flow(gradient_flow(probe), theme),
