@@ -190,8 +190,6 @@ def _image(data: bytes, name: str) -> Iterator[Any]:
         raise DataError(f"a damaged image: {error}", name) from error
     except image_module.DecompressionBombError as error:
         raise LimitError(f"more than {MOST_PIXELS:,} pixels, which are not decoded", name) from error
-    array = np.asarray(image, dtype=np.uint8)
-    return with_channels(array[..., None] if array.ndim == 2 else array, channels)
 
 
 def _flat(image: Any, image_module: Any) -> Any:
