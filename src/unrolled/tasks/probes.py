@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def probe_labelled_text(
     model: Model, words: Sequence[str], data: dict[str, Tensor], batch: TextBatch, note: str
 ) -> Probe:
-    """A text with one label: many-to-one. Where words also vote for labels, a word that is taken out has no vote.
+    """A text with one label: many-to-one. Where words also vote for labels, a word that is taken out has no vote, and
+    those of the others weigh what they weighed.
 
     Args:
         words: the steps.
