@@ -361,10 +361,7 @@ def heard_sound(given: Any, rate: int) -> tuple[Sound, tuple[str, ...]]:
     """
     notes = []
     if isinstance(given, (str, Path)):
-        header = read_header(given)
         sound = read_sound(given)
-        if header.channels > 1:
-            notes.append(f"{header.channels} channels were mixed into one")
     elif isinstance(given, Sound):
         sound = given
     elif _is_pair(given):
