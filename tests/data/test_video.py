@@ -106,7 +106,7 @@ def test_limits(grey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_video(grey)
     monkeypatch.undo()
     monkeypatch.setattr(video, "MOST_SECONDS", 0.3)
-    with pytest.raises(DataError, match="hours, and no more than"):
+    with pytest.raises(DataError, match=r"0\.5 seconds, and no more than 0\.3 seconds are read"):
         read_video(grey)
     monkeypatch.undo()
     monkeypatch.setattr(video, "MOST_BYTES", 5000)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -69,6 +70,16 @@ def in_range(array: NDArray[Any], name: str) -> NDArray[Any]:
         place = ", ".join(map(str, np.argwhere(far)[0].tolist()))
         raise ArgumentError(f"{name}[{place}]: numbers are to be from −{LARGEST:g} to {LARGEST:g}")
     return array
+
+
+def require_finite(numbers: Iterable[float], name: str) -> None:
+    """See that what a network said are numbers.
+
+    Raises:
+        ArgumentError: there is one that is NaN or infinite, as inputs far from all that it was trained on can bring.
+    """
+    if not all(map(math.isfinite, numbers)):
+        raise ArgumentError(f"{name}: so far from what the model was trained on that it answers nothing finite")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from unrolled.errors import ArgumentError
 from unrolled.tasks.model import Model
 from unrolled.tasks.wires.base import Bounds, Message
-from unrolled.tasks.wires.binary import Base64, Matrix, decoded_base64, matrix
+from unrolled.tasks.wires.binary import Base64, Matrix, decoded_base64, matrix, require_finite
 from unrolled.tasks.wires.images import PIXEL, ImageWire, read_image
 from unrolled.tasks.wires.text import Probability
 
@@ -74,4 +74,5 @@ class CaptionWire(ImageWire):
     def answer(self, model: Model, prediction: Any, given: Any) -> dict[str, Any]:
         """With the shape of the grid."""
         found = super().answer(model, prediction, given)
+        require_finite((caption.log_prob for caption in prediction.captions), "features")
         return {**found, "grid": list(prediction.captions[0].attention.shape[1:])}
