@@ -96,8 +96,11 @@ def test_the_lab_of_memory_is_bounded_and_drawn(tmp_path: Path) -> None:
     )
     assert result.code == 0, result.err
     assert result.out.startswith("adding, 8 steps: mean squared error; 0.1667 is who remembers nothing\nGRU ")
+    assert re.search(r"(time is up|steps are used up|solved) at step \d+; ", result.out)
     assert (tmp_path / "memory-adding-8.png").is_file()
     assert "there is no 'Elman'" in complaint(unrolled("lab", "memory", "--only", "Elman"))
+    assert "lr: expected a number above 0" in complaint(unrolled("lab", "memory", "--lr", 0))
+    assert "seed: expected 0 to" in complaint(unrolled("lab", "gradients", "--seed", -1))
     assert "problem: expected one of" in complaint(unrolled("lab", "memory", "--problem", "x"))
 
 

@@ -359,7 +359,7 @@ class Caption(ExampleTask):
         encoders: CaptionEncoders = model.encoders
         network = cast(OneToManyNetwork, model.network)
         seen = self._images(model, [self._seen(given, encoders)], None, False).to(next(network.parameters()).device)
-        [found] = search_captions(network, seen, Search())
+        [found] = search_captions(network, seen, self._search(model, None, None))
         names, words = encoders.vocabulary, list(found[0].tokens)
 
         def name(number: int) -> str:

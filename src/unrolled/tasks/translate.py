@@ -283,7 +283,8 @@ class Translate(ExampleTask):
             raise ArgumentError("input: a sentence of at least one word is needed to look into")
         source = encode_text(given.strip(), model.encoders.source)
         first, note = last_steps(len(source), limit, "tokens")
-        [[best]] = search_all(_network(model), [source[first:]], model.encoders, Search(beam_size=1))
+        search = self._search(model, PredictOptions())
+        [[best]] = search_all(_network(model), [source[first:]], model.encoders, search)
         return probe_translation(model, source[first:], best.tokens, note)
 
     def wire(self) -> Wire:
