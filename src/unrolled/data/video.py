@@ -229,7 +229,7 @@ def _opened(source: Path | BinaryIO, where: str | Path, limits: Limits) -> Itera
                 size = f"{codec.width} × {codec.height} pixels"
                 raise LimitError(f"{size}, and no more than {limits.pixels:,} are decoded", where)
             # frames within a stream may turn out larger than it said; libav counts what it adds at the edges too
-            codec.options = {"max_pixels": str(4 * limits.pixels)}
+            codec.options = {"max_pixels": str(max(4 * limits.pixels, 1 << 20))}
             # libav counts durations of files in microseconds
             seconds = None if container.duration is None else container.duration / 1_000_000
             if seconds is not None and seconds > limits.seconds:
