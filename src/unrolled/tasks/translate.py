@@ -283,7 +283,7 @@ class Translate(ExampleTask):
             raise ArgumentError("input: a sentence of at least one word is needed to look into")
         source = encode_text(given.strip(), model.encoders.source)
         first, note = last_steps(len(source), limit, "tokens")
-        search = self._search(model, PredictOptions())
+        search = self._search(model, PredictOptions.model_validate({}))
         [[best]] = search_all(_network(model), [source[first:]], model.encoders, search)
         return probe_translation(model, source[first:], best.tokens, note)
 
