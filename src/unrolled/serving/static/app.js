@@ -24,10 +24,10 @@ import { Api } from "./api.js";
 import { h, memory, tabList } from "./dom.js";
 import { emptyPage } from "./empty.js";
 
-/** In the order of the page; `inside` is for any model, `training` for runs that are watched. */
+/** In the order of the page. FOR_ALL are tabs for any model, TRAINING for runs that are watched; a name here is a file in tabs/. */
 const VIEWS = ["write", "translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"];
-const FOR_ALL = ["inside"];
-const TRAINING = ["training"];
+const FOR_ALL = [];
+const TRAINING = [];
 
 const kept = memory("page");
 

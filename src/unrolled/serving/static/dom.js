@@ -133,11 +133,24 @@ export async function base64(blob) {
   return url.slice(url.indexOf(",") + 1);
 }
 
+/** A number with its sign, a true minus among them. */
+export const signed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+
 /** A colour for each label, the same one all the time: `--label-0` to `--label-7` of theme.css, then again. */
 export function colours(labels) {
   const order = new Map(labels.map((label, n) => [label, n % 8]));
-  return (label) => {
+  const colour = (label) => {
     if (!order.has(label)) order.set(label, order.size % 8);
     return `var(--label-${order.get(label)})`;
   };
+  colour.labels = () => order.keys();
+  return colour;
+}
+
+/** From places in a text as the server counts them, in code points, to JavaScript's, in units of UTF-16. */
+export function placesIn(text) {
+  if (!/[\ud800-\udbff]/.test(text)) return (place) => place;
+  const units = [0];
+  for (const character of text) units.push(units.at(-1) + character.length);
+  return (place) => units[Math.min(place, units.length - 1)];
 }

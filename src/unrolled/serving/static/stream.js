@@ -2,7 +2,7 @@
  * A stream over a WebSocket: messages with ids, answers as promises, and a connection that comes back by itself.
  *
  * `latest(push)` is for what replaces what was pushed before (a text as it is now): while an answer is awaited only
- * the newest waits behind it, and a promise that has been overtaken resolves to undefined.
+ * the newest waits behind it; the promise of one that was never sent resolves to undefined.
  */
 
 import { Problem } from "./problem.js";
@@ -28,6 +28,9 @@ export class Stream {
     this.over = false;
     this.next = null;
     this.busy = false;
+    this.ready = new Promise((resolve) => {
+      this.opened = resolve;
+    });
     this.open();
   }
 
@@ -39,6 +42,7 @@ export class Stream {
     socket.onopen = () => {
       this.failures = 0;
       this.told("");
+      this.opened();
       if (this.saved !== null) this.post({ restore: this.saved });
       this.saved = null;
       for (const { message } of [...this.waiting.values()]) socket.send(JSON.stringify(message));
@@ -117,11 +121,9 @@ export class Stream {
       const { push, resolve, reject } = this.next;
       this.next = null;
       try {
-        const result = await this.push(push);
-        resolve(this.next ? undefined : result);
+        resolve(await this.push(push));
       } catch (error) {
-        if (this.next) resolve(undefined);
-        else reject(error);
+        reject(error);
       }
     }
     this.busy = false;

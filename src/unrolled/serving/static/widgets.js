@@ -1,6 +1,6 @@
 /** What the tabs share: the line on top, notices, bars, a place to drop files. */
 
-import { colours, h, memory, number, percent } from "./dom.js";
+import { h, memory, number, percent } from "./dom.js";
 
 /**
  * The line on top of a tab: which model (a picker where there are several), what it is, and the example button.
@@ -85,8 +85,7 @@ export function bars(testid, label) {
 }
 
 /** What the colours of labels mean. */
-export function legend(testid, labels) {
-  const colour = colours(labels);
+export function legend(testid, labels, colour) {
   return h("ul", { class: "legend", "aria-label": "Labels", "data-testid": testid },
     labels.map((label) => h("li", {}, h("span", { class: "dot", style: { "--hue": colour(label) } }), label)));
 }
