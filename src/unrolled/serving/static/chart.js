@@ -17,7 +17,9 @@ import { h, number, svg } from "./dom.js";
  */
 
 const LETTER = 6.6;
-const TOP = 22, BOTTOM = 40, RIGHT = 12;
+const TOP = 22, RIGHT = 12;
+/** below the axis: its ticks, and a line more for what it is called */
+const below = ({ label }) => (label ? 40 : 24);
 
 /**
  * @param {{testid: string, label: string, height?: number, idle?: string, reads?: (x: number | null) => void}} options
@@ -90,12 +92,12 @@ function scales({ x, y, lines, bands = [] }, width, height) {
   const usable = y.log ? up.filter((v) => v > 0) : up;
   const [x0, x1] = spread(x.min ?? least(across), x.max ?? most(across));
   const low = y.min ?? least(usable), high = y.max ?? most(usable);
-  const ticks = y.log ? decades(low, high) : steps(low, high, Math.max(2, Math.floor((height - TOP - BOTTOM) / 44)));
+  const ticks = y.log ? decades(low, high) : steps(low, high, Math.max(2, Math.floor((height - TOP - below(x)) / 44)));
   const [y0, y1] = spread(Math.min(y.min ?? Infinity, y.log ? low : ticks[0]), Math.max(y.max ?? -Infinity, y.log ? high : ticks.at(-1)));
   const told = y.format ?? number;
   const left = 10 + LETTER * Math.max(...ticks.map((tick) => told(tick).length), 2);
   const bend = y.log ? Math.log : (v) => v;
-  const wide = width - left - RIGHT, tall = height - TOP - BOTTOM;
+  const wide = width - left - RIGHT, tall = height - TOP - below(x);
   return {
     width, height, left, ticks: ticks.filter((tick) => tick >= y0 && tick <= y1), told,
     xs: [...new Set(across)].sort((a, b) => a - b), x0, x1,
@@ -109,14 +111,14 @@ function scales({ x, y, lines, bands = [] }, width, height) {
 function axes({ x, y, rules = [] }, view) {
   const { px, py, left, width, height } = view;
   const format = x.format ?? number;
-  const bottom = height - BOTTOM;
+  const bottom = height - below(x);
   const lines = view.ticks.map((tick) => svg("g", {},
     svg("line", { class: "grid", x1: left, x2: width - RIGHT, y1: py(tick), y2: py(tick) }),
     svg("text", { class: "tick", x: left - 6, y: py(tick) + 4, "text-anchor": "end" }, view.told(tick))));
   const longest = Math.max(format(view.x0).length, format(view.x1).length, 3);
   const room = Math.max(2, Math.floor((width - left) / (LETTER * longest + 22)));
   let free = -Infinity;
-  const below = steps(view.x0, view.x1, Math.min(room, 8)).filter((tick) => tick >= view.x0 - 1e-9 && tick <= view.x1 + 1e-9)
+  const ticks = steps(view.x0, view.x1, Math.min(room, 8)).filter((tick) => tick >= view.x0 - 1e-9 && tick <= view.x1 + 1e-9)
     .filter((tick) => !x.whole || Number.isInteger(tick)).flatMap((tick) => {
       const text = format(tick), half = (LETTER * text.length) / 2;
       const middle = Math.min(Math.max(px(tick), left + half - 4), width - half - 2);
@@ -132,7 +134,7 @@ function axes({ x, y, rules = [] }, view) {
     y.label && svg("text", { class: "axis", x: 2, y: 12 }, y.label),
     x.label && svg("text", { class: "axis", x: width - RIGHT, y: height - 4, "text-anchor": "end" }, x.label),
   ].filter(Boolean);
-  return [...lines, ...below, ...upright, ...named];
+  return [...lines, ...ticks, ...upright, ...named];
 }
 
 function shapes({ lines, bands = [] }, { px, py }) {
@@ -152,10 +154,10 @@ function shapes({ lines, bands = [] }, { px, py }) {
   return [...areas, ...curves];
 }
 
-function crossing({ lines }, { px, py, height }, x) {
+function crossing({ x: axis, lines }, { px, py, height }, x) {
   const spots = lines.flatMap(({ colour = "var(--accent)", points }) => points.filter(([v, w]) => v === x && w !== null)
     .map(([, w]) => svg("circle", { class: "spot", cx: px(x), cy: py(w), r: 4, style: { fill: colour } })));
-  return [svg("line", { class: "hair", x1: px(x), x2: px(x), y1: TOP, y2: height - BOTTOM }), ...spots];
+  return [svg("line", { class: "hair", x1: px(x), x2: px(x), y1: TOP, y2: height - below(axis) }), ...spots];
 }
 
 function standard({ x, y, lines }, at) {

@@ -9,8 +9,8 @@ import { Problem } from "./problem.js";
 
 const FIRST = 250;
 const LONGEST = 8000;
-/** the server's close code before it stops */
-const RESTART = 1012;
+/** close codes of the server: nothing came for long, it won't have us, it is about to stop */
+const IDLE = 1001, REFUSED = 1008, RESTART = 1012;
 
 export class Stream {
   /**
@@ -28,9 +28,13 @@ export class Stream {
     this.over = false;
     this.next = null;
     this.busy = false;
-    this.ready = new Promise((resolve) => {
+    this.timer = null;
+    this.refusal = null;
+    this.ready = new Promise((resolve, reject) => {
       this.opened = resolve;
+      this.refused = reject;
     });
+    this.ready.catch(() => {});
     this.open();
   }
 
@@ -40,12 +44,12 @@ export class Stream {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     socket.onopen = () => {
-      this.failures = 0;
-      this.told("");
+      if (!this.refusal) this.told("");
       this.opened();
+      const unanswered = [...this.waiting.values()];
       if (this.saved !== null) this.post({ restore: this.saved });
       this.saved = null;
-      for (const { message } of [...this.waiting.values()]) socket.send(JSON.stringify(message));
+      for (const { message } of unanswered) socket.send(JSON.stringify(message));
     };
     socket.onmessage = ({ data }) => this.take(JSON.parse(data));
     socket.onclose = (event) => this.closed(event);
@@ -56,7 +60,11 @@ export class Stream {
       if (this.restores && !answer.stream) this.saved = answer.state;
       return;
     }
-    if (answer.id === null || answer.id === undefined) return this.heard(answer);
+    if (answer.id === null || answer.id === undefined) {
+      if (answer.error) this.refusal = new Problem(answer.error);
+      return this.heard(answer);
+    }
+    this.wellAgain();
     const entry = this.waiting.get(answer.id);
     this.waiting.delete(answer.id);
     if (!entry) return;
@@ -81,10 +89,29 @@ export class Stream {
 
   closed({ code }) {
     if (this.over) return;
+    if (code === REFUSED) return this.giveUp();
+    // it sleeps until there is something to say
+    if (code === IDLE && !this.waiting.size) return;
     this.failures += 1;
-    if (this.failures > 1 || code === RESTART) this.told("Connecting again …");
+    if (this.failures > 1 || code === RESTART) this.told(this.refusal?.message ?? "Connecting again …");
     const wait = Math.min(LONGEST, FIRST * 2 ** this.failures) * (0.75 + Math.random() / 2);
-    this.timer = setTimeout(() => this.open(), wait);
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.open();
+    }, wait);
+  }
+
+  wellAgain() {
+    if (this.refusal) this.told("");
+    this.failures = 0;
+    this.refusal = null;
+  }
+
+  giveUp() {
+    const problem = this.refusal ?? new Problem({ status: 0, detail: "The server does not take this stream." });
+    for (const { reject } of this.waiting.values()) reject(problem);
+    this.waiting.clear();
+    this.refused(problem);
   }
 
   get isOpen() {
@@ -98,6 +125,7 @@ export class Stream {
     return new Promise((resolve, reject) => {
       this.waiting.set(whole.id, { message: whole, resolve, reject, tries: 0 });
       if (this.isOpen) this.socket.send(JSON.stringify(whole));
+      else if (this.socket.readyState === WebSocket.CLOSED && !this.timer) this.open();
     });
   }
 

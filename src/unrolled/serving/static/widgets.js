@@ -84,6 +84,22 @@ export function bars(testid, label) {
   };
 }
 
+/** The label that a model chose, and how sure it is: `.say("pos", 0.83, colour)`, `.say(null)`. */
+export function verdict(id) {
+  const label = h("strong", { class: "verdict", id, "data-testid": id });
+  const share = h("span", { class: "soft" });
+  const one = {
+    root: h("p", { class: "sure" }, label, share),
+    say(text, probability, colour = "var(--accent)", more = "") {
+      label.textContent = text ?? "–";
+      label.style.setProperty("--hue", text === null ? "var(--line)" : colour);
+      share.textContent = text === null ? "" : `${percent(probability)}${more}`;
+    },
+  };
+  one.say(null);
+  return one;
+}
+
 /** What the colours of labels mean. */
 export function legend(testid, labels, colour) {
   return h("ul", { class: "legend", "aria-label": "Labels", "data-testid": testid },

@@ -1,6 +1,6 @@
 /** Caption: sentences about an image, and where the network looked as it wrote each word. */
 
-import { base64, h, onlyLast, percent } from "../dom.js";
+import { base64, h, onlyLast, percent, signed } from "../dom.js";
 import { curlFile, programs, python, pythonLines } from "../programs.js";
 import { dropZone, modelBar, notice } from "../widgets.js";
 
@@ -60,7 +60,7 @@ export function mount(root, models, api) {
       class: "token", tabindex: n ? "-1" : "0", role: "button", "data-testid": "caption-word",
       onpointerenter: () => look(attention[n]), onpointerleave: () => look(null),
       onfocus: () => look(attention[n]), onblur: () => look(null), onkeydown: step,
-    }, word), " "])), h("span", { class: "soft" }, `${logProb.toFixed(1)} nats, ${percent(Math.exp(logProb / (words.length + 1)))} a word`));
+    }, word), " "])), h("span", { class: "soft" }, `${signed(logProb, 1)} nats, ${percent(Math.exp(logProb / (words.length + 1)))} a word`));
   }
 
   /** Dark where the network did not look. */

@@ -43,11 +43,10 @@ export function mount(root, models, api) {
 
   function connect() {
     stream?.close();
-    stream = bar.model.streams.available ? api.stream(bar.model.name) : null;
-    const labels = (bar.model.labels ?? []).map(kind).filter((label, n, all) => label !== "O" && all.indexOf(label) === n);
-    seen = new Set(labels);
-    colour = colours(labels);
-    meaning.replaceChildren(legend("entities-legend", labels, colour));
+    stream = bar.model.streams ? api.stream(bar.model.name) : null;
+    seen = new Set();
+    colour = colours([]);
+    meaning.replaceChildren(legend("entities-legend", [], colour));
     tokens = [];
     ask();
   }

@@ -4,7 +4,7 @@ import { chart } from "../chart.js";
 import { colours, h, later, memory, onlyLast, percent, placesIn, signed } from "../dom.js";
 import { editor } from "../editor.js";
 import { predictText, programs } from "../programs.js";
-import { bars, modelBar, notice } from "../widgets.js";
+import { bars, modelBar, notice, verdict } from "../widgets.js";
 
 export const view = "feeling";
 export const title = "Feeling";
@@ -33,7 +33,7 @@ export function mount(root, models, api) {
     },
     pointed: (mark) => curve.point(mark ? mark.data : null),
   });
-  const label = h("strong", { class: "verdict", id: "feeling-label", "data-testid": "feeling-label" }, "–");
+  const label = verdict("feeling-label");
   const shares = bars("feeling-shares", "Probability of each label");
   const curve = chart({
     testid: "feeling-curve", label: "Probability of each label after each word", height: 200,
@@ -58,15 +58,15 @@ export function mount(root, models, api) {
   }, MATTERED);
 
   root.append(bar.root, field.root, note.root,
-    h("section", { class: "judged" }, h("div", {}, h("h2", {}, "Label"), label), shares.root),
+    h("section", { class: "judged" }, h("div", {}, h("h2", {}, "Label"), label.root), shares.root),
     h("section", { class: "block" }, h("h2", {}, "As it reads"), curve.root),
     h("section", { class: "block" }, h("h2", {}, "What moved it"), moved, movedBy),
     lines.root);
 
   function connect() {
     stream?.close();
-    stream = bar.model.streams.available ? api.stream(bar.model.name) : null;
-    colour = colours((bar.model.labels ?? []).toSorted());
+    stream = bar.model.streams ? api.stream(bar.model.name) : null;
+    colour = colours([]);
     words = [];
     ask();
   }
@@ -92,8 +92,7 @@ export function mount(root, models, api) {
 
   function clear() {
     field.marks = [];
-    label.textContent = "–";
-    label.style.removeProperty("--hue");
+    label.say(null);
     shares.draw([]);
     curve.draw({ x: { min: 0, max: 5, format: () => "" }, y: { min: 0, max: 1, format: percent }, lines: [] });
     moved.replaceChildren();
@@ -103,10 +102,10 @@ export function mount(root, models, api) {
   function take(read, { label: best, probability, probabilities }, text) {
     note.clear();
     const place = placesIn(text);
-    label.textContent = `${best} ${percent(probability)}`;
-    label.style.setProperty("--hue", colour(best));
     const ranked = Object.entries(probabilities).slice(0, CURVES);
     const order = Object.keys(probabilities).toSorted();
+    order.forEach(colour);
+    label.say(best, probability, colour(best));
     shares.draw(ranked.toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b))
       .map(([name, share]) => ({ label: name, share, colour: colour(name) })));
     const chance = 1 / Math.max(2, order.length);

@@ -81,7 +81,7 @@ export function mount(root, models, api) {
     const last = known.at(-1);
     const ahead = placed(one, values.length, last);
     fan.draw({
-      x: { format: (n) => timeAt(table, one, values, n), whole: true, label: "time" },
+      x: { format: (n) => brief(timeAt(table, one, values, n)), whole: true },
       y: { label: one.series },
       lines: [
         { name: "measured", colour: "var(--soft)", points: known },
@@ -198,6 +198,13 @@ function timeAt({ header, rows }, { times }, values, n) {
   const column = header?.findIndex((name) => /^(time|timestamp|date|ds|datetime|month|day|hour)$/i.test(name)) ?? -1;
   if (whole >= values.length) return times[whole - values.length] ?? "";
   return column >= 0 ? (rows.slice(-values.length)[whole]?.[column] ?? "") : String(whole + 1);
+}
+
+/** A time short enough for an axis: a day and its month where there are dates, else as it is. */
+function brief(time) {
+  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)/.exec(time) ?? [];
+  if (!year) return time;
+  return new Date(Date.UTC(year, month - 1, day)).toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
 }
 
 /** Four weeks of hours with a day's and a week's rhythm. */

@@ -3,7 +3,7 @@
 import { base64, colours, h, onlyLast, percent } from "../dom.js";
 import { curlFile, curlJson, programs, python, pythonLines } from "../programs.js";
 import { numbersOf, readTable } from "../table.js";
-import { dropZone, legend, modelBar, notice } from "../widgets.js";
+import { dropZone, legend, modelBar, notice, verdict } from "../widgets.js";
 
 export const view = "frames";
 export const title = "Frames";
@@ -23,13 +23,13 @@ export function mount(root, models, api) {
     type: "range", class: "scrubber", min: 0, max: 0, step: 1, value: 0, disabled: true, "aria-label": "Step", "data-testid": "frames-scrubber",
     oninput: () => seek(Number(scrubber.value)),
   });
-  const now = h("p", { class: "verdict-line", role: "status", id: "frames-now", "data-testid": "frames-now" }, "–");
+  const now = verdict("frames-now");
   const meaning = h("div", {});
   const list = h("ol", { class: "segments", "data-testid": "frames-segments", "aria-label": "Segments" });
   const predict = onlyLast((signal, input) => api.predict(bar.model.name, [input], {}, signal));
   let file = null, found = null, colour = colours([]);
 
-  root.append(bar.root, zone.root, note.root, video, h("div", { class: "track-box" }, strip, scrubber), now, meaning, list, lines.root);
+  root.append(bar.root, zone.root, note.root, video, h("div", { class: "track-box" }, strip, scrubber), now.root, meaning, list, lines.root);
   video.addEventListener("timeupdate", follow);
   video.addEventListener("play", function each() {
     follow();
@@ -72,7 +72,7 @@ export function mount(root, models, api) {
   function draw() {
     const { labels, segments } = found;
     const names = [...new Set(labels)].filter((label) => !NOTHING.has(label)).sort();
-    colour = colours((bar.model.labels ?? names).filter((label) => !NOTHING.has(label)));
+    colour = colours(names);
     strip.replaceChildren(...segments.map(({ label, begin, end, score }) => h("span", {
       class: "piece", title: `${label} ${percent(score)}`,
       style: { "flex-grow": end - begin, "--hue": NOTHING.has(label) ? "transparent" : colour(label) },
@@ -111,8 +111,7 @@ export function mount(root, models, api) {
     scrubber.value = step;
     const label = found.labels[step], seconds = found.rate ? `${(step / found.rate).toFixed(2)} s` : `step ${step + 1} of ${found.labels.length}`;
     scrubber.setAttribute("aria-valuetext", `${seconds}: ${label}`);
-    now.replaceChildren(h("strong", { style: { "--hue": NOTHING.has(label) ? "var(--line)" : colour(label) }, class: "verdict" }, label),
-      h("span", { class: "soft" }, ` ${percent(found.scores[step])} · ${seconds}`));
+    now.say(label, found.scores[step], NOTHING.has(label) ? "var(--line)" : colour(label), ` · ${seconds}`);
   }
 
   function told() {

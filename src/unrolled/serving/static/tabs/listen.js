@@ -47,7 +47,7 @@ export function mount(root, models, api) {
     player.hidden = true;
     [blocks, count, soFar] = [[], 0, []];
     recording = await microphone(hear);
-    if (bar.model.streams.available) {
+    if (bar.model.streams) {
       stream = api.stream(bar.model.name, {
         rate: recording.rate, restores: true,
         heard: (answer) => (answer.error ? note.problem(new Error(answer.error.detail)) : more(answer.result)),
