@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -80,6 +80,7 @@ class Wire:
             input is predicted by itself, and may have several predictions.
         example: inputs and options, for the documentation.
         push_example: what is pushed, for the documentation.
+        Prompt: what `write` goes on from, and how; None where the task does not write.
     """
 
     view: ClassVar[View]
@@ -91,6 +92,7 @@ class Wire:
     together: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]]
     push_example: ClassVar[dict[str, Any]] = {}
+    Prompt: ClassVar[type[BaseModel] | None] = None
 
     def read(self, model: Model, given: Any, bounds: Bounds) -> Any:
         """What `predict` and `inspect` of the task take, from an `Input`.
@@ -141,6 +143,35 @@ class Wire:
             error is as it was.
         """
         raise NotImplementedError
+
+    def save(self, stream: Any) -> bytes:
+        """A stream's state."""
+        data: bytes = stream.state.to_bytes()
+        return data
+
+    def restore(self, model: Model, data: bytes) -> Any:
+        """A stream that goes on from what `save` gave.
+
+        Raises:
+            StateError: it is of another model, or none.
+        """
+        from unrolled.layers import StreamState
+
+        return self.open(model).resume(StreamState.from_bytes(data, model.fingerprint))
+
+    def write(self, model: Model, asked: Any, bounds: Bounds) -> Iterator[str]:
+        """A text written on from a prompt, in pieces as they come.
+
+        Args:
+            model: the model.
+            asked: of the type `Prompt`.
+            bounds: of the prompt.
+
+        Raises:
+            TooLarge: beyond the bounds.
+            ArgumentError: an option out of range.
+        """
+        raise ArgumentError("prompt: this model does not write")
 
     def samples(self, data: bytes, query: Mapping[str, str], bounds: Bounds) -> Any:
         """What `push` takes, from a binary message of a WebSocket.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from unrolled.decoding import Suggestion, choose
+from unrolled.decoding import SamplingOptions, Suggestion, choose
 from unrolled.errors import UnrolledError
 from unrolled.tasks.model import Model
 from unrolled.tasks.text_session import TextSession
 from unrolled.tasks.text_streams import push_together, suggest_together
-from unrolled.tasks.wires.base import CEILINGS
+from unrolled.tasks.wires.base import CEILINGS, Bounds, Message
 from unrolled.tasks.wires.rewriting import Rewritable
-from unrolled.tasks.wires.text import Suggested, TextPush, TextWire, rewound
+from unrolled.tasks.wires.text import Suggested, TextPush, TextWire, check_text, rewound
 
 
 class Completed(BaseModel):
@@ -33,6 +33,25 @@ class TypedPush(TextPush):
     threshold: float | None = Field(None, le=0, description="nats a token below which nothing is shown [as fitted]")
     max_words: int | None = Field(None, ge=1, le=20, description="words in a suggestion, at most [as fitted]")
     n: int = Field(3, ge=1, le=CEILINGS["n"], description="suggestions of each length")
+
+
+class Beginning(Message):
+    """What to write on from, and how."""
+
+    prompt: str
+    max_tokens: int = Field(400, ge=1, le=CEILINGS["max_tokens"], description="length, at most")
+    seed: int = Field(0, ge=0, lt=2**63, description="the same seed writes the same text")
+    stop: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        (), max_length=8, description="the text ends before any of these"
+    )
+    temperature: float = Field(1.0, ge=0, le=100, description="below 1 more careful, above 1 wilder; 0 the likeliest")
+    top_k: int | None = Field(None, ge=1, description="draw from the k likeliest tokens")
+    top_p: float | None = Field(None, gt=0, le=1, description="draw from the likeliest of this probability")
+    min_p: float | None = Field(None, ge=0, le=1, description="leave out what is less likely than this share")
+    repetition_penalty: float | None = Field(None, gt=0, le=100, description="above 1: repeat less")
+    frequency_penalty: float | None = Field(None, description="nats off for each time a token was used")
+    presence_penalty: float | None = Field(None, description="nats off if a token was used")
+    no_repeat_ngram: int | None = Field(None, ge=1, le=256, description="do not write the same n tokens twice")
 
 
 class Typed(BaseModel):
@@ -68,12 +87,22 @@ class GenerateWire(TextWire):
     Output = Completed
     Push = TypedPush
     Pushed = Typed
+    Prompt = Beginning
     example: ClassVar[dict[str, Any]] = {"inputs": ["Thank you for yo"], "options": {"n": 1}}
     push_example: ClassVar[dict[str, Any]] = {"text": "Thank you for yo"}
 
     def open(self, model: Model) -> TypedText:
         """A text in progress."""
         return TypedText(model.stream())
+
+    def write(self, model: Model, asked: Beginning, bounds: Bounds) -> Iterator[str]:
+        """What `TextSession.generate` writes after the prompt."""
+        check_text(asked.prompt, bounds)
+        plain = ("prompt", "max_tokens", "seed", "stop")
+        shaping = {k: v for k, v in asked.model_dump(exclude_none=True).items() if k not in plain}
+        session: TextSession = model.stream().push(asked.prompt)
+        options = SamplingOptions(**shaping)
+        return session.generate(asked.max_tokens, options=options, seed=asked.seed, stop=asked.stop)
 
     def push(self, model: Model, pairs: Sequence[tuple[TypedText, TypedPush]]) -> list[Any]:
         """Read what each was told, all in the same steps; then complete, alike ones in one search."""
