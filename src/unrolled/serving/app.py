@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -87,7 +86,7 @@ def create_app(
     app.state.work = work
     app.include_router(about_routes(work))
     for one in served.values():
-        app.include_router(predict_routes(one))
+        app.include_router(predict_routes(one, work))
         app.include_router(stream_routes(one, work))
         if not one.no_streams:
             app.include_router(socket_routes(one, work))
@@ -125,25 +124,19 @@ def _explain(app: FastAPI) -> None:
 
 def _document(app: FastAPI) -> None:
     """The OpenAPI document, with the schemas of what routes read by themselves."""
+    models = [ProblemBody, *app.state.work.reads]
+    _, found = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
+    )
     build = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _completed(build())
+            document = build()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, schema in found.get("$defs", {}).items():
+                schemas.setdefault(name, schema)
+            app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    models: list[type[BaseModel]] = [ProblemBody]
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            models += operation.pop("x-models", [])
-    _, found = models_json_schema(
-        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
-    )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for name, schema in found.get("$defs", {}).items():
-        schemas.setdefault(name, schema)
-    return document

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Metrics
 from unrolled.serving.models import Served
@@ -29,6 +31,7 @@ class Work:
         log_inputs: whether what people send may be logged.
         closing: set when the server begins to stop.
         conversations: WebSockets that are open.
+        reads: types of bodies that routes read by themselves, for the OpenAPI document.
     """
 
     models: Mapping[str, Served]
@@ -41,3 +44,4 @@ class Work:
     log_inputs: bool = False
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     conversations: int = 0
+    reads: list[type[BaseModel]] = field(default_factory=list)

@@ -59,13 +59,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def described(model: type[BaseModel], example: Any = None, media: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads a body by itself; `models_of` collects the schemas."""
+    """The `openapi_extra` of a route that reads a body by itself; its schema is in what `Work.reads` lists."""
     json: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
     if example is not None:
         json["example"] = example
     content: dict[str, Any] = {"application/json": json}
     content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media}
-    return {"requestBody": {"required": True, "content": content}, "x-models": [model]}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 _WHEN = {

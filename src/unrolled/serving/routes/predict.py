@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, invalid
 from unrolled.serving.routes.bodies import USUAL, content_type, described, json_message, problems
+from unrolled.serving.work import Work
 from unrolled.settings import Settings
 
 
-def predict_routes(served: Served) -> APIRouter:
+def predict_routes(served: Served, work: Work) -> APIRouter:
     """The route of one model."""
     router = APIRouter(prefix=f"/v1/models/{served.name}", tags=[served.name])
     wire, options = served.wire, served.options
@@ -27,6 +28,8 @@ def predict_routes(served: Served) -> APIRouter:
     answering: dict[str, Any] = {"model": (str, ...), "predictions": (list[written], ...)}  # type: ignore[valid-type]
     asked: Any = create_model(f"{title}Request", __config__=ConfigDict(extra="forbid"), **asking)
     answered: Any = create_model(f"{title}Predictions", **answering)
+
+    work.reads.append(asked)
 
     @router.post(
         "/predict",

@@ -61,6 +61,8 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
     )
     answered: Any = create_model(f"{task}Stepped", __base__=Message, result=(pushed, ...), state=(str, ...))
 
+    work.reads += [Begin, given, stepped]
+
     def alone() -> None:
         if work.workers > 1:
             raise Problem(409, ONE_PROCESS)

@@ -34,6 +34,7 @@ class Written(Message):
 def write_routes(served: Served, work: Work) -> APIRouter:
     """The route of one model."""
     prompt: Any = served.wire.Prompt
+    work.reads.append(prompt)
     router = APIRouter(prefix=f"/v1/models/{served.name}", tags=[served.name])
 
     @router.post(
