@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrolled.kernels import use_engine
     from unrolled.layers import GRU, LSTM, RNN, Recurrent
+    from unrolled.serving import Client
     from unrolled.tasks import Model, load, train
 
 __version__ = "0.1.0"
 
-__all__ = ["GRU", "LSTM", "RNN", "Model", "Recurrent", "__version__", "load", "train", "use_engine"]
+__all__ = ["GRU", "LSTM", "RNN", "Client", "Model", "Recurrent", "__version__", "load", "train", "use_engine"]
 
 _HOMES = {
     "kernels": ("use_engine",),
     "layers": ("GRU", "LSTM", "RNN", "Recurrent"),
+    "serving": ("Client",),
     "tasks": ("Model", "load", "train"),
 }
 _ROOMS = (
@@ -28,6 +30,7 @@ _ROOMS = (
     "layers",
     "networks",
     "scan",
+    "serving",
     "tasks",
     "testing",
     "training",

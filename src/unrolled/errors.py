@@ -6,7 +6,8 @@
     ├── DTypeError                  a tensor of the wrong dtype or device                                (TypeError)
     ├── EngineError                 a forced engine can't do what is asked; says what it lacks           (RuntimeError)
     ├── DataError                   something in a file: path, line or byte, what is wrong, the way out  (ValueError)
-    │   └── EncodingError           bytes that are not text in the encoding asked for
+    │   ├── EncodingError           bytes that are not text in the encoding asked for
+    │   └── LimitError              more pixels, samples, seconds or rows than are read at once
     ├── StorageError                a path that can't be read, written or filled                         (OSError)
     │   └── OutputExistsError       an output folder that would be overwritten
     ├── ModelError                  a model folder that is corrupt, foreign or of a later version
@@ -72,6 +73,10 @@ class DataError(UnrolledError, ValueError):
 
 class EncodingError(DataError):
     """Bytes that are not text in the encoding asked for."""
+
+
+class LimitError(DataError):
+    """Something larger than what is read at once."""
 
 
 class StorageError(UnrolledError, OSError):

@@ -66,6 +66,25 @@ def test_remedies_are_tried_on_the_data_of_the_run(model: Path) -> None:
     assert all("largest gradient" in line and "hidden.l0" in line for line in lines)
 
 
+def test_tries_are_refused_before_anything_else_is_done(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unrolled.inspection import remedies
+
+    ran: list[str] = []
+    monkeypatch.setattr(remedies.Tries, "run", lambda self, told=None: ran.append("tried") or [])
+    out = tmp_path / "x.html"
+    assert "steps: expected at least 10" in complaint(
+        unrolled("inspect", model, "Thank you", "--try", "--steps", 3, "--out", out)
+    )
+    assert not out.exists()
+    # an input that can't be looked at is refused before the tries, which take the longest
+    assert "at least 2 tokens" in complaint(unrolled("inspect", model, "a", "--try", "--out", out))
+    assert ran == []
+    assert unrolled("inspect", model, "Thank you", "--try", "--out", out).code == 0
+    assert ran == ["tried"]
+
+
 def test_bad_input_is_one_line(model: Path, tmp_path: Path) -> None:
     assert "is needed to look at" in complaint(unrolled("inspect", model))
     assert "at least 2 tokens" in complaint(unrolled("inspect", model, "a"))
@@ -96,8 +115,11 @@ def test_the_lab_of_memory_is_bounded_and_drawn(tmp_path: Path) -> None:
     )
     assert result.code == 0, result.err
     assert result.out.startswith("adding, 8 steps: mean squared error; 0.1667 is who remembers nothing\nGRU ")
+    assert re.search(r"(time is up|steps are used up|solved) at step \d+; ", result.out)
     assert (tmp_path / "memory-adding-8.png").is_file()
     assert "there is no 'Elman'" in complaint(unrolled("lab", "memory", "--only", "Elman"))
+    assert "lr: expected a number above 0" in complaint(unrolled("lab", "memory", "--lr", 0))
+    assert "seed: expected 0 to" in complaint(unrolled("lab", "gradients", "--seed", -1))
     assert "problem: expected one of" in complaint(unrolled("lab", "memory", "--problem", "x"))
 
 

@@ -34,6 +34,13 @@ def test_the_result_is_another_model_that_knows_the_writer(model: Path, sent: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_the_writer_may_be_named_before_the_model(model: Path, sent: Path) -> None:
+    result = unrolled("predict", "--personal", sent.parent, model, "Thank you for yo", "--threads", 1, "--json")
+    assert result.code == 0, result.err
+    assert result.json
+    assert "--prompt" in unrolled("predict", "--personal", sent.parent, model, "--help").out
+
+
 def test_folders_are_guarded(model: Path, sent: Path, tmp_path: Path) -> None:
     assert "is the model itself" in complaint(unrolled("personalise", model, sent, "--out", model, "--overwrite"))
     (tmp_path / "full").mkdir()

@@ -149,6 +149,11 @@ def test_samples_of_other_kinds() -> None:
 # Rates
 
 
+def test_a_sound_says_how_many_channels_it_had() -> None:
+    assert Sound(np.zeros((8, 3)), 8000).channels == 3
+    assert Sound(np.zeros(8), 8000).channels == 1
+
+
 @pytest.mark.parametrize("rate, to", [(44100, 16000), (8000, 16000), (48000, 16000), (22050, 16000), (16000, 44100)])
 def test_a_tone_stays_the_same_tone(rate: int, to: int) -> None:
     found = Resampler(rate, to)(tone(440, rate, 0.2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from unrolled.data import video
 from unrolled.data.images import resize
-from unrolled.data.video import read_video, video_size, write_video
-from unrolled.errors import DataError, MissingDependencyError, StorageError
+from unrolled.data.video import Limits, container_of, read_video, video_size, write_video
+from unrolled.errors import DataError, LimitError, MissingDependencyError, StorageError
 
 av = pytest.importorskip("av")
 
@@ -106,12 +107,49 @@ def test_limits(grey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_video(grey)
     monkeypatch.undo()
     monkeypatch.setattr(video, "MOST_SECONDS", 0.3)
-    with pytest.raises(DataError, match="hours, and no more than"):
+    with pytest.raises(DataError, match=r"0\.5 seconds, and no more than 0\.3 seconds are read"):
         read_video(grey)
     monkeypatch.undo()
     monkeypatch.setattr(video, "MOST_BYTES", 5000)
     with pytest.raises(DataError, match="GiB of frames; cut the video, or ask for a smaller --frame-size"):
         read_video(grey, channels=1)
+
+
+def test_out_of_a_stream_of_bytes(grey: Path) -> None:
+    data = grey.read_bytes()
+    found = read_video(io.BytesIO(data), name="clip", channels=1)
+    assert np.array_equal(found.frames, noise())
+    for limits, says in (
+        (Limits(700, 9), "clip: 32 × 24 pixels, and no more than 700 are decoded"),
+        (Limits(800, 0.3), "clip: 0.5 seconds, and no more than 0.3 seconds are read"),
+        (Limits(800, 9, frames=5), "clip: more than 5 frames; cut the video"),
+        (Limits(800, 9, total=1600), "clip: more than 1,600 pixels in 2 frames; make it smaller, or cut it"),
+    ):
+        with pytest.raises(LimitError, match=f"^{re.escape(says)}$"):
+            read_video(io.BytesIO(data), name="clip", limits=limits)
+    # frames that are shown again, to make more of them
+    with pytest.raises(LimitError, match="more than 20 frames"):
+        read_video(io.BytesIO(data), rate=100, limits=Limits(800, 9, frames=20))
+
+
+@pytest.mark.parametrize(
+    ("head", "format"),
+    [
+        (b"\0\0\0\x20ftypisom", "mp4"),
+        (b"\x1aE\xdf\xa3\x01", "matroska"),
+        (b"RIFF\0\0\0\0AVI LIST", "avi"),
+        (b"RIFF\0\0\0\0WAVEfmt ", None),
+        (b"OggS\0", "ogg"),
+        (b"\x00\x00\x01\xba", "mpeg"),
+        (b"\x00\x00\x01\xb3", "mpegvideo"),
+        (b"G" + b"\0" * 187 + b"G", "mpegts"),
+        (b"GIF89a" + b"\0" * 200, None),
+        (b"#EXTM3U\n", None),
+        (b"", None),
+    ],
+)
+def test_formats_are_told_by_the_first_bytes(head: bytes, format: str | None) -> None:
+    assert container_of(head) == format
 
 
 def test_sound_alone(tmp_path: Path) -> None:

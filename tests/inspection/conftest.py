@@ -34,6 +34,8 @@ def text_probe() -> Callable[..., Probe]:
             outputs=tuple(TEXT[1:]),
             classes=lambda k: ALPHABET[k],
             targets=ids[1:],
+            synced=True,
+            separator="",
         )
 
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from tests.tasks import (
 from unrolled.errors import ArgumentError
 from unrolled.inspection import gradient_flow, occlusion, saliency, unfold_network
 from unrolled.inspection.recorded import record
+from unrolled.layers import Recurrent
 from unrolled.tasks import Model, task_names, translate
+from unrolled.tasks import caption as caption_module
 
 #: task → a tiny model of it, hardly trained, and an input
 Made = tuple[Model, Any]
@@ -39,11 +42,19 @@ def tag(folder: Path) -> Made:
     return test_tag.learn(folder / "t.txt", folder / "m"), "Anna lives in New York ."
 
 
-def translated(folder: Path) -> Made:
+def translated(folder: Path, **options: Any) -> Made:
     for name, seed in (("train", 1), ("dev", 2)):
         test_translate.write(folder, name, test_translate.sentences(20, seed))
-    options = {"attention": "general"}
-    return test_translate.learn(folder, folder / "m", options=options), "ein Hund rennt."
+    return test_translate.learn(folder, folder / "m", options={"attention": "general"} | options), "ein Hund rennt."
+
+
+def fed_back(folder: Path) -> Made:
+    return translated(folder, input_feeding=True, decoder_layers=2, cell="lstm")
+
+
+def classify_without_votes(folder: Path) -> Made:
+    (folder / "t.tsv").write_text(test_classify.reviews(24, 1))
+    return test_classify.learn(folder / "t.tsv", folder / "m", options={"votes": False}), "the film was good"
 
 
 def recognize(folder: Path) -> Made:
@@ -105,17 +116,25 @@ MAKERS: dict[str, Callable[[Path], Made]] = {
     "forecast": forecast,
 }
 
+#: models of other networks than their task's usual one
+VARIANTS = {**MAKERS, "translate, fed back": fed_back, "classify without votes": classify_without_votes}
+
 
 def test_no_task_is_left_out() -> None:
     assert set(MAKERS) == set(task_names())
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translate, "FIT_PAIRS", 2)
-    model, given = MAKERS[name](tmp_path)
+    model, given = VARIANTS[name](tmp_path)
     probe = model.probe(given)
     recorded = record(probe)
+    # no layer that is used goes unseen, and none shares its name
+    used = {id(m) for m in model.network.modules() if isinstance(m, Recurrent)}
+    used -= {id(m) for m in probe.input_layer.modules()}
+    assert {id(call.layer) for call in recorded.calls} == used
+    assert len({call.name for call in recorded.calls}) == len(recorded.calls)
     assert recorded.logits.shape[0] == len(probe.outputs) == len(probe.targets)
     assert len(probe.vectors()) == len(probe.steps)
     # the gradients of the weights, walked back by hand through every recurrent layer, are those of autograd
@@ -143,6 +162,48 @@ def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert len(values) == len(probe.steps)
     assert values.max() > 0
     assert len(occlusion(probe).values) == len(probe.steps)
+    for layer in unfolded.layers:
+        assert len(layer.steps) == len(layer.error_norms)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_limit_is_kept_and_what_is_left_out_is_said(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translate, "FIT_PAIRS", 2)
+    model, given = MAKERS[name](tmp_path)
+    whole = model.probe(given)
+    limit = min(2, len(whole.steps) - 1)
+    cut = model.probe(given, limit=limit)
+    assert cut.steps == whole.steps[-limit:]
+    assert len(cut.vectors()) == limit
+    assert f"the first {len(whole.steps) - limit} " in cut.note
+    if "were read and are not shown" in cut.note:
+        # what was read before leaves its state, so the outputs are the same
+        same = len(cut.outputs)
+        assert cut.outputs == whole.outputs[-same:]
+        torch.testing.assert_close(cut.logits(), whole.logits()[-same:])
+
+
+def test_inputs_are_where_the_network_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # "meta" stands for any device that is not the CPU; tensors there have no numbers, so nothing is run
+    (tmp_path / "g").mkdir()
+    writer, text = generate(tmp_path / "g")
+    writer.network.to("meta")
+    assert writer.probe(text).targets.device.type == "meta"
+    (tmp_path / "c").mkdir()
+    captioner, image = caption(tmp_path / "c")
+    captioner.network.to("meta")
+    searched: list[torch.Tensor] = []
+
+    def search(network: Any, seen: torch.Tensor, how: Any) -> list[Any]:
+        searched.append(seen)
+        return [[SimpleNamespace(tokens=(3, 4))]]
+
+    monkeypatch.setattr(caption_module, "search_captions", search)
+    monkeypatch.setattr(caption_module, "probe_caption", lambda model, seen, *_: seen)
+    seen = captioner.task.probe(captioner, image, 9)
+    assert {searched[0].device.type, seen.device.type} == {"meta"}  # type: ignore[attr-defined]
 
 
 def test_what_has_no_steps_says_how_to_get_them(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ def test_saliency_and_occlusion_on_a_network_worked_by_hand() -> None:
     lost = [log_sigmoid(3 * w) - log_sigmoid(2 * w), log_sigmoid(3 * w) - log_sigmoid(w)]
     assert occlusion(probe).values == pytest.approx(lost, rel=1e-5)
     assert connectivity(probe).strength == pytest.approx(np.array([[slope, slope]]))
-    assert saliency(probe.asking(torch.tensor([1]))).log_prob == pytest.approx(log_sigmoid(-3 * w))
+    assert saliency(replace(probe, targets=torch.tensor([1]))).log_prob == pytest.approx(log_sigmoid(-3 * w))
 
 
 def test_connectivity_of_a_causal_network_never_looks_ahead(text_probe: Probes) -> None:
@@ -188,7 +189,6 @@ def test_connectivity_of_a_causal_network_never_looks_ahead(text_probe: Probes) 
     for s in (4, 11):
         assert found.strength[s] == pytest.approx(saliency(probe, at=s).values)
     assert found.shares.sum(1) == pytest.approx(np.ones(len(probe.outputs)))
-    assert found.reach(0.5)[0] == 0
     both = connectivity(text_probe(RNN, bidirectional=True))
     assert np.triu(both.strength, 1).any()
 
@@ -282,7 +282,9 @@ def test_bad_input_is_named(text_probe: Probes) -> None:
     with pytest.raises(ArgumentError, match="at: the output has 22 steps, found -23"):
         unfold_network(probe, at=[-23])
     with pytest.raises(ShapeError, match="targets"):
-        probe.asking(torch.zeros(3, dtype=torch.int64))
+        replace(probe, targets=torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(ArgumentError, match="synced: 21 steps of the input, 22 of the output"):
+        replace(probe, steps=probe.steps[1:])
     linear = nn.Linear(2, 3)
     nothing = Probe(linear, linear, ("a",), lambda: linear(torch.ones(1, 2)), ("y",), str, torch.tensor([0]))
     with pytest.raises(ArgumentError, match="no recurrent layer"):

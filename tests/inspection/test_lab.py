@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +83,33 @@ def test_bad_sizes_are_named() -> None:
         make_problem("adding", 1)
     with pytest.raises(ArgumentError, match="steps: expected at least 1, found 0"):
         gradient_lab(steps=0)
+    with pytest.raises(ArgumentError, match="steps: expected at least 1, found 0"):
+        memory_lab(Adding(6), steps=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": 0.0}, "lr: expected a number above 0, found 0"),
+        ({"lr": float("nan")}, "lr: expected a number above 0, found nan"),
+        ({"clip": -1.0}, "clip: expected a number above 0, found -1"),
+        ({"clip": float("inf")}, "clip: expected a number above 0, found inf"),
+        ({"seed": -1}, "seed: expected 0 to 2³² − 1, found -1"),
+        ({"seed": 2**32}, "seed: expected 0 to 2³² − 1, found 4294967296"),
+    ],
+)
+def test_what_can_not_train_is_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        memory_lab(Adding(6), CONTESTANTS[:1], steps=1, **given)
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        gradient_lab(steps=1, **given)
+
+
+def test_a_short_run_is_not_lost() -> None:
+    [run] = memory_lab(Adding(6), CONTESTANTS[:1], hidden_size=4, steps=7)
+    assert run.steps == [7]
+    assert run.best == run.losses[0] > 0
+    [run] = memory_lab(Adding(6), CONTESTANTS[:1], hidden_size=4, steps=53)
+    assert run.steps == [50, 53]
+    # the mean of three steps is no course
+    assert run.best == run.losses[0]

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from unrolled import LSTM
+from unrolled import GRU, LSTM, RNN
+from unrolled.cells import Params, RNNCell, State
 from unrolled.errors import ArgumentError
 from unrolled.inspection import (
+    AttentionMap,
     connectivity,
     gate_statistics,
     gradient_flow,
@@ -21,6 +26,9 @@ from unrolled.inspection import (
     saliency,
     unfold_network,
 )
+from unrolled.inspection.comparison import Compared
+from unrolled.inspection.neurons import RankedUnit
+from unrolled.layers import Recurrent
 from unrolled.tasks.probing import Probe
 
 plot = pytest.importorskip("unrolled.inspection.plot")
@@ -34,7 +42,7 @@ def drawings(text_probe: Callable[..., Probe]) -> dict[str, Callable[[str], Any]
     units = rank_units(probe, hypotheses(probe.steps), most=1)
     return {
         "unfolding": lambda theme: plot.plot_unfolding(unfold_network(probe), theme=theme),
-        "gates": lambda theme: plot.plot_gates(gates, probe.steps, theme),
+        "gates": lambda theme: plot.plot_gates(gates, theme),
         "saturation": lambda theme: plot.plot_saturation(gates, theme),
         "activations": lambda theme: plot.plot_activations(gates, theme),
         "flow": lambda theme: plot.plot_gradient_flow(gradient_flow(probe), theme),
@@ -42,7 +50,15 @@ def drawings(text_probe: Callable[..., Probe]) -> dict[str, Callable[[str], Any]
         "mattered": lambda theme: plot.plot_attributions([saliency(probe), occlusion(probe)], theme),
         "connectivity": lambda theme: plot.plot_connectivity(connectivity(probe), theme),
         "units": lambda theme: plot.plot_units(units, probe.steps, theme),
+        "attention": lambda theme: plot.plot_attention(attention(len(probe.steps)), theme),
+        "attention over an image": lambda theme: plot.plot_attention(attention(20, (4, 5)), theme),
     }
+
+
+def attention(places: int, grid: tuple[int, int] | None = None) -> AttentionMap:
+    """What a decoder might have looked at."""
+    weights = np.random.default_rng(0).dirichlet(np.ones(places), 9)
+    return AttentionMap("decoder", tuple("a dog run"), tuple(str(n) for n in range(places)), weights, grid)
 
 
 def overlapping(drawn: Any) -> list[str]:
@@ -94,3 +110,79 @@ def test_what_can_not_be_drawn_is_named(text_probe: Callable[..., Probe]) -> Non
         plot.plot_unfolding(found, theme="sepia")
     with pytest.raises(ArgumentError, match="at least one is needed"):
         plot.plot_attributions([])
+
+
+def texts(drawn: Any) -> list[str]:
+    """All that is written in a figure, as it is seen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    FigureCanvasAgg(drawn).draw()
+    return [text._preprocess_math(text.get_text())[0] for text in drawn.findobj(Text) if text.get_text()]
+
+
+def test_dollars_are_dollars() -> None:
+    values = np.linspace(-1, 1, 4)
+    unit = RankedUnit("hidden.l0", "h", 2, "/^$x^2$/", 0.5, None, values)
+    assert any(text.startswith("/^$x^2$/: hidden.l0") for text in texts(plot.plot_units([unit], list("abcd"))))
+    run = Compared("$a_1^", "t", {}, 1, 1, 1, 1.0, 1, {}, [(1, 0.1, 2.0), (2, 0.2, 1.0)])
+    other = Compared("_b$", "t", {}, 1, 1, 1, 1.0, 1, {}, [(1, 0.1, 2.0), (2, 0.2, 1.0)])
+    written = texts(plot.plot_curves([run, other]))
+    # matplotlib leaves out of legends what begins with _
+    assert {"$a_1^", " _b$"} <= set(written)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu", "sigmoid"])
+def test_activations_are_those_of_the_cell(text_probe: Callable[..., Probe], nonlinearity: str) -> None:
+    probe = text_probe(RNN, nonlinearity=nonlinearity)
+    hidden = probe.network.get_submodule("hidden")
+    with torch.no_grad():
+        # all values between 0 and 1, as a sigmoid's are, whatever the activation
+        hidden.get_parameter("weight_hh_l0").zero_()
+        hidden.get_parameter("weight_ih_l0").mul_(0.01)
+        hidden.get_parameter("bias_ih_l0").fill_(0.5)
+        hidden.get_parameter("bias_hh_l0").zero_()
+    [found] = gate_statistics(probe)
+    assert found.activations == {"activation": nonlinearity}
+    [axis] = plot.plot_activations(found).axes
+    x = axis.lines[0].get_xdata()
+    expected = {"tanh": np.tanh(x), "relu": np.maximum(x, 0), "sigmoid": 1 / (1 + np.exp(-x))}[nonlinearity]
+    assert axis.lines[0].get_ydata() == pytest.approx(expected)
+    assert axis.lines[0].get_label() == {"tanh": "tanh", "relu": "ReLU", "sigmoid": "σ"}[nonlinearity]
+
+
+class Linear(RNNCell):
+    """h_t = W x_t + U h_{t−1}: nothing in it is the value of an activation."""
+
+    name = "linear"
+
+    @property
+    def activations(self) -> dict[str, str]:
+        return {}
+
+    def trace(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> Any:
+        h_gates, record = self.recur(state[0], params)
+        h = x_gates + h_gates
+        return (h,), record | {"h_prev": state[0], "h": h}
+
+
+def test_a_layer_without_gates_or_activations_is_drawn_but_for_these(text_probe: Callable[..., Probe]) -> None:
+    probe = text_probe(lambda size, hidden: Recurrent(Linear(), size, hidden))
+    [found] = gate_statistics(probe)
+    assert (found.activations, found.operating) == ({}, {})
+    assert set(found.histograms) == {"h"}
+    assert overlapping(plot.plot_gates(found)) == []
+    assert overlapping(plot.plot_saturation(found)) == []
+    with pytest.raises(ArgumentError, match=r"hidden\.l0: its cell does not say of which activations"):
+        plot.plot_activations(found)
+
+
+def test_steps_that_are_as_many_by_chance_are_not_drawn_as_synced(text_probe: Callable[..., Probe]) -> None:
+    from dataclasses import replace
+
+    probe = text_probe(GRU)
+    assert any("ln p" in text for text in texts(plot.plot_unfolding(unfold_network(probe))))
+    apart = unfold_network(replace(probe, synced=False))
+    assert not any("ln p" in text for text in texts(plot.plot_unfolding(apart)))
+    with pytest.raises(ArgumentError, match="no layer of this network has the steps of its output"):
+        plot.plot_unfolding(apart, over="output")

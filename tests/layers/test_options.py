@@ -159,6 +159,30 @@ def test_the_forget_gates_bias() -> None:
         unrolled.LSTM(2, 3, bias=False, forget_bias=1.0)
 
 
+def test_chrono_biases() -> None:
+    """Gates that keep begin at ln u, u ~ U(1, T − 1), and the LSTM's input gate at the opposite."""
+    layer = unrolled.LSTM(2, 500, chrono=100)
+    i, f = (layer.bias_ih_l0 + layer.bias_hh_l0).detach()[:1000].split(500)
+    assert torch.equal(i, -f)
+    u = f.exp()
+    assert 1 <= float(u.min()) < 3
+    assert 96 < float(u.max()) <= 99
+    assert float(u.mean()) == pytest.approx(50, abs=5)
+    gru = unrolled.GRU(2, 4, chrono=10)
+    assert float((gru.bias_ih_l0 + gru.bias_hh_l0).detach()[4:8].min()) >= 0
+    coupled = unrolled.LSTM(2, 4, coupled=True, chrono=10)
+    assert float((coupled.bias_ih_l0 + coupled.bias_hh_l0).detach()[:4].min()) >= 0
+    for options, message in (
+        ({"chrono": 2}, "chrono: expected an integer of at least 3 steps, found 2"),
+        ({"chrono": 9, "forget_bias": 1.0}, "chrono: does not go with forget_bias"),
+        ({"chrono": 9, "bias": False}, "chrono: needs bias=True"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            unrolled.LSTM(2, 3, **options)
+    with pytest.raises(ArgumentError, match="chrono: a rnn cell has no gate that keeps its state"):
+        unrolled.RNN(2, 3, chrono=9)
+
+
 def test_orthogonal_and_identity_initial_values() -> None:
     layer = unrolled.LSTM(3, 4, num_layers=2, initialisation="orthogonal")
     for gate in layer.weight_hh_l1.split(4):

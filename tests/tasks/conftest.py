@@ -67,3 +67,18 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         return load(folder / kind)
 
     return model
+
+
+@pytest.fixture(scope="session")
+def wired(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
+    """The model of a kind that `wire_models` names, hardly trained. Not to be changed."""
+    from . import wire_models
+
+    made: dict[str, Model] = {}
+
+    def model(kind: str) -> Model:
+        if kind not in made:
+            made[kind] = wire_models.KINDS[kind](tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    return model

@@ -23,7 +23,7 @@ Trained = Callable[[str], Model]
 
 def tensors(session: TextSession) -> list[Tensor]:
     h, c = session._state
-    return [h, c, session._known_logits()]
+    return [h, c, session.logits]
 
 
 def shown(suggestions: list[Suggestion]) -> list[tuple[str, float]]:
@@ -160,7 +160,7 @@ def test_suggestions_do_not_depend_on_the_batch(trained: Trained, kind: str) -> 
     sessions = [model.stream().push(text) for text in texts]
     rule, _ = phrase_tools(model, 3)
     state = tuple(torch.cat(parts, dim=1) for parts in zip(*(s._state for s in sessions), strict=True))
-    logits = torch.cat([s._known_logits() for s in sessions])
+    logits = torch.cat([s.logits for s in sessions])
     together = complete_batch(model.network, state, logits, rule=rule, max_tokens=20, min_log_prob=-12.0)
     for session, found in zip(sessions, together, strict=True):
         alone = session.suggest(max_words=3, max_tokens=20, min_log_prob=-12.0)
@@ -192,7 +192,7 @@ def test_temperature_zero_is_greedy_whatever_the_seed(trained: Trained) -> None:
     assert text == "".join(session.generate(25, options=options, seed=2))
     greedy = model.stream().push("The meet")
     for character in text:
-        likeliest = greedy._known_logits().clone()
+        likeliest = greedy.logits.clone()
         likeliest[:, model.encoders.unknown_id] = -torch.inf
         assert model.encoders.token_text(int(likeliest.argmax())) == character
         greedy.push(character)

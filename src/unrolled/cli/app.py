@@ -20,6 +20,7 @@ from unrolled.cli.lab import lab_app
 from unrolled.cli.layout import CONTEXT, Command, Group, new_group
 from unrolled.cli.personalise import personalise
 from unrolled.cli.predict import predicting
+from unrolled.cli.serve import serving
 from unrolled.cli.train import TrainGroup
 
 ROOT_HELP = """
@@ -28,6 +29,7 @@ ROOT_HELP = """
   unrolled predict my-mail --prompt "Dear all,"       let it write
   unrolled evaluate my-mail held-out.mbox
   unrolled inspect my-mail "Thank you for"            look inside
+  unrolled serve my-mail                              try it in a browser, and put it behind a product
 
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
@@ -42,6 +44,7 @@ ORDER = (
     "inspect",
     "compare",
     "personalise",
+    "serve",
     "data",
     "lab",
     "bench",
@@ -82,6 +85,7 @@ for _command, _help in (
     (inspect, "what happens inside a model on one input, as one HTML file"),
     (compare, "models side by side: sizes, speeds, curves, metrics"),
     (personalise, "adapt a model to one writer"),
+    (serving, "models behind an HTTP API, streams, and a page where they can be tried"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="the standard data sets: list them, get one")

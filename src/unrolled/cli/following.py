@@ -16,6 +16,8 @@ from unrolled.cli.options import accepting
 if TYPE_CHECKING:
     from unrolled.tasks import Task
 
+#: what a model's folder has
+CONFIG = "config.json"
 #: what a task adds to a command: options of its own
 Extra = Callable[["Task"], list[inspect.Parameter]]
 
@@ -58,13 +60,18 @@ class Following:
 
 
 def _model_in(command: Any, arguments: Sequence[str]) -> Path | None:
-    """The first argument that is a folder; without one, the first that is no option and no option's value."""
+    """The first argument that is a model's folder; else the first that is a folder; else the first that is no option,
+    and no option's value.
+
+    An option of the task, which only the model tells of, may come before the model and have a folder as its value.
+    """
     taking = {name for p in command.params if not getattr(p, "is_flag", True) for name in p.opts}
     plain = [
         argument
         for before, argument in zip(("", *arguments), arguments, strict=False)
         if argument and not argument.startswith("-") and before not in taking
     ]
-    found = next((Path(a) for a in plain if Path(a).is_dir()), None)
+    folders = [Path(a) for a in plain if Path(a).is_dir()]
+    found = next((folder for folder in folders if (folder / CONFIG).is_file()), folders[0] if folders else None)
     asks_for_help = any(a in ("-h", "--help") for a in arguments)
     return found or (Path(plain[0]) if plain and not asks_for_help else None)

@@ -51,11 +51,12 @@ def inspect(
 
     with progress_line() as line:
         loaded = load(model)
-        trials = []
+        tries = None
         if try_:
-            from unrolled.inspection.remedies import try_remedies
+            from unrolled.inspection.remedies import Tries
 
-            trials = try_remedies(loaded, steps, line)
+            # refused now, if at all: what follows takes its time
+            tries = Tries(loaded, steps)
         report = None
         if given is not None:
             from unrolled.inspection.report import inspect as look
@@ -64,6 +65,7 @@ def inspect(
         elif not try_:
             raise ArgumentError("INPUT: a text, or the path of a file, is needed to look at")
         written = report.write(out, pictures) if report is not None and not as_json else []
+        trials = tries.run(line) if tries is not None else []
     if as_json:
         found: dict[str, Any] = dict(report.arrays) if report is not None else {}
         print_json(found | ({"trials": [trial.as_json() for trial in trials]} if trials else {}))

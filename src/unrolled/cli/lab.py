@@ -80,7 +80,7 @@ def memory(
         width = max(len(run.contestant) for run in runs)
         show(f"{made.name}, {made.length} steps: {made.unit}; {made.chance:.4g} is who remembers nothing")
         for run in runs:
-            end = f"solved at step {run.solved_at:,}" if run.solved_at else f"{run.reason} at step {run.steps[-1:]}"
+            end = f"solved at step {run.solved_at:,}" if run.solved_at else f"{run.reason} at step {run.steps[-1]:,}"
             kinds = " → ".join(
                 f"{v.kind}" + (f" from {v.lag}" if v.lag else "") for v in (run.verdicts[0], run.verdicts[-1])
             )

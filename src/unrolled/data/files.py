@@ -42,6 +42,7 @@ class Source:
         message: True for a file that a Maildir says is one mail message.
         found: True if it was found in a folder or archive instead of being named.
         archive: the open archive that `member` is in; shared by its members, closed with the last of them.
+        content: the bytes themselves, of what is no file and is only called `path`; they are not decompressed.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Source:
     message: bool = False
     found: bool = False
     archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
+    content: bytes | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -107,6 +109,8 @@ class Source:
 
     def _open(self, stack: ExitStack) -> BinaryIO:
         raw: BinaryIO
+        if self.content is not None:
+            return io.BytesIO(self.content)
         if self.archive is not None and self.member is not None:
             raw = cast(BinaryIO, stack.enter_context(self.archive.open(self.member)))
         else:

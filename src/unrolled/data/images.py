@@ -13,14 +13,15 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.errors import ArgumentError, DataError, MissingDependencyError, ShapeError, StorageError
+from unrolled.errors import ArgumentError, DataError, LimitError, MissingDependencyError, ShapeError, StorageError
 
 Pixels = NDArray[np.uint8]
 Fit = Literal["stretch", "crop", "pad"]
@@ -118,6 +119,28 @@ class Picture:
         return decode_image(self.read(), self.name, channels)
 
 
+class ImageHeader(NamedTuple):
+    """What an image file says of itself.
+
+    Attributes:
+        format: PNG, JPEG, GIF, BMP, WEBP, TIFF or PPM.
+        height, width: as stored.
+    """
+
+    format: str
+    height: int
+    width: int
+
+
+def read_image_header(data: bytes, name: str) -> ImageHeader:
+    """What an image says of itself, without decoding it.
+
+    Args, Raises: as `decode_image`; how many pixels it has is not looked at.
+    """
+    with _image(data, name) as image:
+        return ImageHeader(str(image.format), image.height, image.width)
+
+
 def decode_image(data: bytes, name: str, channels: int | None = None) -> Pixels:
     """Decode a PNG, JPEG, GIF, BMP, WebP, TIFF or PNM.
 
@@ -137,17 +160,26 @@ def decode_image(data: bytes, name: str, channels: int | None = None) -> Pixels:
         MissingDependencyError: Pillow is not installed.
     """
     image_module, ops = _pillow()
+    with _image(data, name) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise LimitError(
+                f"{image.width} × {image.height} pixels, and no more than {MOST_PIXELS:,} are decoded", name
+            )
+        image.load()
+        image = _flat(ops.exif_transpose(image), image_module)
+    array = np.asarray(image, dtype=np.uint8)
+    return with_channels(array[..., None] if array.ndim == 2 else array, channels)
+
+
+@contextmanager
+def _image(data: bytes, name: str) -> Iterator[Any]:
+    """An image that is not decoded yet; what goes wrong with it is a DataError that names it."""
+    image_module, _ = _pillow()
     try:
         with warnings.catch_warnings():
             # ours is the tighter limit; a warning about odd metadata is nobody's concern here
             warnings.simplefilter("ignore")
-            image = image_module.open(io.BytesIO(data), formats=_FORMATS)
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(
-                    f"{image.width} × {image.height} pixels, and no more than {MOST_PIXELS:,} are decoded", name
-                )
-            image.load()
-            image = _flat(ops.exif_transpose(image), image_module)
+            yield image_module.open(io.BytesIO(data), formats=_FORMATS)
     except image_module.UnidentifiedImageError as error:
         raise DataError(
             "not an image, or of a format that is not read (PNG, JPEG, GIF, BMP, WebP, TIFF, PNM are)", name
@@ -157,9 +189,7 @@ def decode_image(data: bytes, name: str, channels: int | None = None) -> Pixels:
             raise
         raise DataError(f"a damaged image: {error}", name) from error
     except image_module.DecompressionBombError as error:
-        raise DataError(f"more than {MOST_PIXELS:,} pixels, which are not decoded", name) from error
-    array = np.asarray(image, dtype=np.uint8)
-    return with_channels(array[..., None] if array.ndim == 2 else array, channels)
+        raise LimitError(f"more than {MOST_PIXELS:,} pixels, which are not decoded", name) from error
 
 
 def _flat(image: Any, image_module: Any) -> Any:

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unrolled.data.examples import Example
+from unrolled.data.files import Source
 from unrolled.data.findings import Findings
 from unrolled.data.series_tables import Column, read_columns
 from unrolled.data.timeline import STEPS, Frequency, Times, infer_frequency, parse_time, written
-from unrolled.errors import ArgumentError, DataError
+from unrolled.errors import ArgumentError, DataError, LimitError
 from unrolled.settings import Settings
 
 #: steps off the grid that are rounding, not irregularity
@@ -174,14 +175,21 @@ def as_series(
 
 
 def read_series(
-    paths: Sequence[Path], options: SeriesOptions, findings: Findings, *, frequency: Frequency | None = None
+    paths: Sequence[Path | Source],
+    options: SeriesOptions,
+    findings: Findings,
+    *,
+    frequency: Frequency | None = None,
+    longest: int | None = None,
 ) -> list[Series]:
     """The series of some tables, in the order in which they are first seen.
 
     Args:
         frequency: that of a trained model, which the series must have.
+        longest: steps that a series may have, those of its gaps among them.
 
     Raises:
+        LimitError: it has more.
         DataError, StorageError, ArgumentError: naming file, line and column; a series that can't be used goes to
             `findings`.
     """
@@ -197,7 +205,7 @@ def read_series(
         if not len(column.values):
             findings.error("empty", f"series {column.name!r} has no value", column.path, None)
             continue
-        one = _on_grid(column, step or STEPS, options.gaps, findings)
+        one = _on_grid(column, step or STEPS, options.gaps, findings, longest)
         if one is not None:
             found.append(one)
     return found
@@ -234,7 +242,7 @@ def _sort(column: Column, findings: Findings) -> None:
     column.take(np.flatnonzero(keep))
 
 
-def _on_grid(column: Column, frequency: Frequency, gaps: str, findings: Findings) -> Series | None:
+def _on_grid(column: Column, frequency: Frequency, gaps: str, findings: Findings, longest: int | None) -> Series | None:
     """A series whose every step is there, or None if the policy refuses it."""
     known_values = np.flatnonzero(~np.isnan(column.values))
     if not len(known_values):
@@ -272,6 +280,9 @@ def _on_grid(column: Column, frequency: Frequency, gaps: str, findings: Findings
             )
             findings.error("irregular", message, *column.place(far))
             return None
+        if longest is not None and steps[-1] >= longest:
+            message = f"series {column.name!r}: {steps[-1] + 1:,} steps with its gaps, and at most {longest:,} are read"
+            raise LimitError(message, *column.place(0))
         if len(off):
             stamp = written(column.times[off[:1]], frequency)[0]
             grid = f"the grid of {frequency.name} from {written(column.times[:1], frequency)[0]}"

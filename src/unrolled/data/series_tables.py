@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.data.files import Source
 from unrolled.data.findings import Findings
 from unrolled.data.tables import Row, Table, cell_number, open_tables
 from unrolled.data.timeline import Times, parse_time
@@ -95,7 +96,7 @@ class _Layout:
     values: tuple[str, ...]
 
 
-def read_columns(paths: Sequence[Path], options: SeriesOptions, findings: Findings) -> list[Column]:
+def read_columns(paths: Sequence[Path | Source], options: SeriesOptions, findings: Findings) -> list[Column]:
     """Every series of some tables, in the order in which they are first seen; one that is in several goes on.
 
     Raises:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 import wave
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unrolled.errors import ArgumentError, DataError, MissingDependencyError, ShapeError, StorageError
+from unrolled.errors import ArgumentError, DataError, LimitError, MissingDependencyError, ShapeError, StorageError
 
 Samples = NDArray[np.float32]
 
@@ -35,14 +35,20 @@ class Sound:
         samples: (N,), floating point from −1 to 1 or signed integers, which are scaled; (N, C) is mixed down.
         rate: samples a second, Hz.
 
+    Attributes:
+        channels: how many were mixed into one.
+
     Raises:
         ShapeError, ArgumentError: it is no such array, holds NaN, or the rate makes no sense.
     """
 
     samples: Samples
     rate: int
+    channels: int = field(init=False, default=1)
 
     def __post_init__(self) -> None:
+        if np.ndim(self.samples) == 2:
+            object.__setattr__(self, "channels", np.shape(self.samples)[1])
         object.__setattr__(self, "samples", as_samples(self.samples))
         object.__setattr__(self, "rate", checked_rate(self.rate))
 
@@ -152,7 +158,7 @@ def read_sound(
                     f"no sound from {begin:g} to {last / header.rate:g} s; it lasts {header.seconds:g} s", name
                 )
             if (last - first) * header.channels > MOST_SAMPLES:
-                raise DataError(
+                raise LimitError(
                     f"{header.seconds / 3600:.1f} hours, and no more than {MOST_SAMPLES:,} samples are decoded", name
                 )
             samples = decoder.read(first, last - first)

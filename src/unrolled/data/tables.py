@@ -129,7 +129,7 @@ class Table:
 
 
 def open_tables(
-    paths: str | Path | Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path | Source],
     *,
     format: Format = "auto",
     header: bool | None = None,
@@ -143,7 +143,8 @@ def open_tables(
     """The tables of some files, each looked at as far as is needed to know its columns.
 
     Args:
-        paths: files and folders; of a folder or .zip the members that are named like tables, or all if none is.
+        paths: files and folders, of a folder or .zip the members that are named like tables, or all if none is; or
+            sources that somebody has found.
         format: of all files; "auto" tells by name and content.
         header: whether the first line names the columns; None finds out.
         known: names of columns that make the first line a header, if one of them is in it.
@@ -163,7 +164,7 @@ def open_tables(
         raise ArgumentError(f"delimiter: expected one character, no quote or line end, found {delimiter!r}")
     tables = []
     for path in [paths] if isinstance(paths, (str, Path)) else list(paths):
-        sources = find_sources(path, binary=PARQUET)
+        sources = [path] if isinstance(path, Source) else find_sources(path, binary=PARQUET)
         if len(sources) > 1 or sources[0].found:
             sources = [s for s in sources if s.inner_name.endswith(SUFFIXES)] or sources
         for source in sources:

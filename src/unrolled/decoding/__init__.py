@@ -14,7 +14,7 @@ from unrolled.decoding.beam import (
     coverage_penalty,
 )
 from unrolled.decoding.completion import complete, complete_batch
-from unrolled.decoding.contract import Stepper, read
+from unrolled.decoding.contract import MergingStepper, Stepper, read
 from unrolled.decoding.ctc import Emission, align, read_greedily, sequence_log_prob
 from unrolled.decoding.ctc_beam import CTCHypothesis, PrefixBeam, UnitScorer, prefix_beam_search
 from unrolled.decoding.ctc_scorers import JointScorer, LanguageModelScorer, LexiconScorer
@@ -38,6 +38,7 @@ __all__ = [
     "LanguageModelScorer",
     "LengthPenalty",
     "LexiconScorer",
+    "MergingStepper",
     "PhraseRule",
     "PrefixBeam",
     "SamplingOptions",

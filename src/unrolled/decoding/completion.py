@@ -104,7 +104,8 @@ def complete_batch(
         joint = beam.extensions(logits)
         masks = start.masks(beam.tokens)
         if length:
-            over = (logits.softmax(-1) @ separates).log() + rule.open_word.index_select(0, modes)
+            # no matrix product, whose last bits would depend on how many rows there are
+            over = (logits.softmax(-1) * separates).sum(-1).log() + rule.open_word.index_select(0, modes)
             over = over.view(beam.log_probs.shape) + beam.log_probs
             found.note_words(beam.tokens, modes, over if masks is None else over.masked_fill(masks[2], NEVER))
         if length == max_tokens:
@@ -126,12 +127,20 @@ def complete_batch(
         modes = rule.next_mode.index_select(0, modes.index_select(0, rows) * stepper.vocabulary_size + newest)
         if min_log_prob > NEVER:
             beam = Beam(beam.log_probs.masked_fill(beam.log_probs < min_log_prob + start.log_prob, NEVER), beam.tokens)
-        if not bool((beam.log_probs[:, :1] > NEVER).any()):
+        live = (beam.log_probs[:, 0] > NEVER).nonzero().flatten()
+        if not len(live):
             break
+        if len(live) < len(beam.log_probs):
+            # what is over takes no more time
+            shape = beam.log_probs.shape
+            beam = Beam(beam.log_probs.index_select(0, live), beam.tokens.index_select(0, live))
+            rows, newest, modes = (x.view(shape).index_select(0, live).flatten() for x in (rows, newest, modes))
+            start.keep(live)
+            found.keep(live)
         ahead = stepper.select(state, rows.to(device))
         logits, state = stepper.step(newest.to(device), ahead)
         logits = logits.cpu()
-    return found.suggestions(start.log_prob, min_log_prob)
+    return found.suggestions(start.covered(), min_log_prob)
 
 
 def _checked_prefixes(
@@ -156,10 +165,21 @@ class _Start:
     """
 
     def __init__(self, rule: PhraseRule, healing: BytePrefix | None, prefixes: Sequence[bytes]) -> None:
-        self.prefixes = prefixes
+        self.prefixes: Sequence[bytes] = prefixes
         self._healing = healing if any(prefixes) else None
         covered = [[NEVER if prefix else 0.0] for prefix in prefixes]
         self.log_prob = torch.tensor(covered, dtype=torch.float64).view(-1, 1)
+        self._all, self._rows = self.log_prob.clone(), torch.arange(len(covered))
+
+    def keep(self, live: Tensor) -> None:
+        """Go on with some of the rows."""
+        self._all = self.covered()
+        self._rows, self.log_prob = self._rows.index_select(0, live), self.log_prob.index_select(0, live)
+        self.prefixes = [self.prefixes[row] for row in live.tolist()]
+
+    def covered(self) -> Tensor:
+        """``log_prob`` of all rows, those included that are over."""
+        return self._all.index_copy(0, self._rows, self.log_prob)
 
     def masks(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         """``BytePrefix.masks`` while any hypothesis has yet to cover its prefix, else None."""

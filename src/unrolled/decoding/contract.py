@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import torch
@@ -34,6 +35,14 @@ class Stepper(Protocol[S]):
 
     def select(self, state: S, rows: Tensor) -> S:
         """The state whose row n is row ``rows[n]`` of ``state``; rows (N,) int64, repeats allowed."""
+        ...
+
+
+class MergingStepper(Stepper[S], Protocol[S]):
+    """One whose streams can be put side by side, so that many texts are read and completed in one go."""
+
+    def merge(self, states: Sequence[S]) -> S:
+        """One state of all the rows of several, in their order."""
         ...
 
 

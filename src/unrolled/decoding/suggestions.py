@@ -45,6 +45,7 @@ def choose(suggestions: Iterable[Suggestion], threshold: float) -> Suggestion | 
 class _Step(NamedTuple):
     """What one step of the search noted; ``cells`` (parent · E + end) only where end tokens were."""
 
+    places: dict[int, int]  # row of the batch → its place in these
     tokens: Tensor  # (B, K, t)
     modes: Tensor  # (B, K)
     log_probs: Tensor  # (B, K), or (B, N) for N cells
@@ -73,15 +74,21 @@ class Candidates:
     def __init__(self, rule: PhraseRule, prefixes: Sequence[bytes], n_best: int) -> None:
         self._rule, self._prefixes, self._n_best = rule, prefixes, n_best
         self._steps: list[_Step] = []
+        self._places = {row: row for row in range(len(prefixes))}
+
+    def keep(self, live: Tensor) -> None:
+        """What is noted from now on is of these rows of those so far."""
+        rows = list(self._places)
+        self._places = {rows[place]: n for n, place in enumerate(live.tolist())}
 
     def note_words(self, tokens: Tensor, modes: Tensor, log_probs: Tensor) -> None:
         """Hypotheses (B, K, t), their modes (B·K,), and the log-probability (B, K) that the last word is over."""
-        self._steps.append(_Step(tokens, modes.view(tokens.shape[:2]), log_probs, None))
+        self._steps.append(_Step(self._places, tokens, modes.view(tokens.shape[:2]), log_probs, None))
 
     def note_ends(self, tokens: Tensor, modes: Tensor, log_probs: Tensor, count: int) -> None:
         """Hypotheses likewise, and the log-probability (B, K, E) of being ended by each end token; keeps ``count``."""
         best, cells = log_probs.flatten(1).topk(min(count, log_probs.shape[1] * log_probs.shape[2]), dim=-1)
-        self._steps.append(_Step(tokens, modes.view(tokens.shape[:2]), best, cells))
+        self._steps.append(_Step(self._places, tokens, modes.view(tokens.shape[:2]), best, cells))
 
     def suggestions(self, start: Tensor, min_log_prob: float) -> list[list[Suggestion]]:
         """Best score first, for each row; log_prob is conditional on the start's, (B, 1)."""
@@ -111,9 +118,12 @@ class Candidates:
         floor = max(min_log_prob + offset, -1e300)  # above −inf, which marks what can't be
         ends = len(self._rule.end_tokens)
         for step in self._steps:
-            tokens, modes = step.tokens[row].tolist(), step.modes[row].tolist()
-            cells = range(len(tokens)) if step.cells is None else step.cells[row].tolist()
-            for cell, value in zip(cells, step.log_probs[row].tolist(), strict=True):
+            place = step.places.get(row)
+            if place is None:
+                break
+            tokens, modes = step.tokens[place].tolist(), step.modes[place].tolist()
+            cells = range(len(tokens)) if step.cells is None else step.cells[place].tolist()
+            for cell, value in zip(cells, step.log_probs[place].tolist(), strict=True):
                 if value >= floor:
                     parent, end = (cell, -1) if step.cells is None else divmod(cell, ends)
                     log_prob = value - offset

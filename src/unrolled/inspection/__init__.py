@@ -2,10 +2,11 @@
 
 Everything starts from a `Probe` (`Model.probe`): one input on its way through a live model. `unfolding` lays every step
 open, forwards and backwards; `gradients` follows the error back through time and gives a verdict; `gates` looks at
-saturation, `neurons` at what single units track, `attribution` and `connectivity` at what mattered. The `lab` trains
-small networks on problems that need memory.
+saturation, `neurons` at what single units track, `attribution` and `connectivity` at what mattered, `attention` at
+what was looked up. The `lab` trains small networks on problems that need memory.
 """
 
+from unrolled.inspection.attention import AttentionMap, attention_maps
 from unrolled.inspection.attribution import Attribution, integrated_gradients, occlusion, saliency
 from unrolled.inspection.connectivity import Connectivity, connectivity
 from unrolled.inspection.gates import GateStatistics, gate_statistics
@@ -14,6 +15,7 @@ from unrolled.inspection.neurons import Hypothesis, RankedUnit, hypotheses, rank
 from unrolled.inspection.unfolding import UnfoldedNetwork, unfold_network
 
 __all__ = [
+    "AttentionMap",
     "Attribution",
     "Connectivity",
     "GateStatistics",
@@ -22,6 +24,7 @@ __all__ = [
     "Jacobians",
     "RankedUnit",
     "UnfoldedNetwork",
+    "attention_maps",
     "connectivity",
     "gate_statistics",
     "gradient_flow",

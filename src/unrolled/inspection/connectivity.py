@@ -32,16 +32,6 @@ class Connectivity:
         sums = self.strength.sum(1, keepdims=True)
         return np.divide(self.strength, sums, out=np.zeros_like(self.strength), where=sums > 0)
 
-    def reach(self, share: float = 0.9) -> Floats:
-        """(S,), for outputs that are synced with the input: how many steps back one must go to hold this share of the
-        row; the memory that is really used.
-        """
-        found = np.zeros(len(self.outputs))
-        for s, row in enumerate(self.shares):
-            back = np.cumsum(row[: s + 1][::-1])
-            found[s] = int(np.searchsorted(back, share * back[-1])) if back[-1] > 0 else 0
-        return found
-
     def as_json(self) -> dict[str, Any]:
         """As one JSON object."""
         return {"steps": list(self.steps), "outputs": list(self.outputs), "strength": self.strength.tolist()}

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
-from unrolled.inspection.recorded import Floats, array, part_name, record
+from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_of
 from unrolled.tasks.probing import Probe
 
 #: a gate is taken as shut below the first and as open above the second; Karpathy, Johnson & Li 2015, arXiv 1506.02078
 SHUT, OPEN = 0.1, 0.9
-#: σ lies in (0, 1); what else a trace names lies in (−1, 1), or is not bounded
-SIGMOIDS = frozenset("ifoRrz")
 
 
 @dataclass(frozen=True)
@@ -23,26 +22,35 @@ class GateStatistics:
 
     Attributes:
         layer: its name.
+        over: whose steps they are: the input's, the output's as in a decoder, or its own.
+        steps: what they are called (T).
         values: gate or state → (T, H), through time.
         shut, open: sigmoid gate → (H,), the share of steps at which the unit's gate is below 0.1, above 0.9.
         saturated: quantity → the share of all its values at which the activation's derivative is below a tenth of its
             largest: where hardly any gradient passes.
         histograms: quantity → (counts, edges), 40 bins over its range.
+        activations: quantity → sigmoid, tanh or relu, as the cell says; an RNN's h is called activation here, since
+            h is also the state. Empty for a cell that does not say.
         operating: quantity → (T·H,) preactivations, from the value by the activation's inverse, for drawing on curves.
     """
 
     layer: str
+    over: Over
+    steps: tuple[str, ...]
     values: dict[str, Floats]
     shut: dict[str, Floats]
     open: dict[str, Floats]
     saturated: dict[str, float]
     histograms: dict[str, tuple[Floats, Floats]]
+    activations: dict[str, str]
     operating: dict[str, Floats]
 
     def as_json(self) -> dict[str, Any]:
         """As one JSON object, without the preactivations."""
         return {
             "layer": self.layer,
+            "over": self.over,
+            "steps": list(self.steps),
             "values": {k: v.tolist() for k, v in self.values.items()},
             "shut": {k: v.tolist() for k, v in self.shut.items()},
             "open": {k: v.tolist() for k, v in self.open.items()},
@@ -60,29 +68,23 @@ def gate_statistics(probe: Probe) -> list[GateStatistics]:
     recorded = record(probe)
     found = []
     for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
-        nonlinearity = getattr(call.layer.cell, "nonlinearity", "tanh")
+        over = recorded.over(call)
+        steps = step_names(probe, over, steps_of(call))
         for name, traces in unfolding.traces().items():
             values = {k: array(v[:, 0]) for k, v in traces.items() if k not in ("h_prev", "c_prev")}
-            found.append(_statistics(part_name(call, name), values, nonlinearity))
+            found.append(_statistics(part_name(call, name), over, steps, values, call.layer.cell))
     return found
 
 
-def activation_of(quantity: str, nonlinearity: str) -> str | None:
-    """The activation that a traced quantity is the result of: sigmoid, tanh, relu, or None."""
-    if quantity in SIGMOIDS:
-        return "sigmoid"
-    if quantity in ("g", "n", "tanh_c"):
-        return "tanh"
-    return nonlinearity if quantity == "activation" else None
-
-
-def _statistics(layer: str, values: dict[str, Floats], nonlinearity: str) -> GateStatistics:
-    shown = dict(values)
-    if "preactivation" in shown:
-        shown["activation"] = shown["h"]
+def _statistics(
+    layer: str, over: Over, steps: tuple[str, ...], values: dict[str, Floats], cell: Cell
+) -> GateStatistics:
+    shown, activations = dict(values), {k: v for k, v in cell.activations.items() if k in values}
+    if "preactivation" in shown and "h" in activations:
+        shown["activation"], activations["activation"] = shown["h"], activations.pop("h")
     shut, opened, saturated, histograms, operating = {}, {}, {}, {}, {}
     for name, value in shown.items():
-        activation = activation_of(name, nonlinearity)
+        activation = activations.get(name)
         low, high = (0.0, 1.0) if activation == "sigmoid" else _range(value)
         histograms[name] = _histogram(value, low, high)
         if activation is None:
@@ -92,8 +94,7 @@ def _statistics(layer: str, values: dict[str, Floats], nonlinearity: str) -> Gat
         slope, point = derivative(activation, value)
         saturated[name] = float((slope < 0.1).mean())
         operating[name] = values["preactivation"].ravel() if name == "activation" else point.ravel()
-    shown.pop("activation", None)
-    return GateStatistics(layer, shown, shut, opened, saturated, histograms, operating)
+    return GateStatistics(layer, over, steps, values, shut, opened, saturated, histograms, activations, operating)
 
 
 def derivative(activation: str, value: Floats) -> tuple[Floats, Floats]:

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from unrolled.cells import Cell, Params, Trace
 from unrolled.errors import ArgumentError
-from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked
+from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked, steps_of
 from unrolled.layers import Recurrent
-from unrolled.layers.unfolding import RecordedCall
 from unrolled.tasks.probing import Probe
 from unrolled.training.verdict import Verdict, judge
 
@@ -60,7 +59,8 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
 
     Returns:
         The norms, from the last step of each layer that the loss depends on: t itself where output and layer are
-        synced, the last one of an encoder. Reversed directions are told from the first such step on.
+        synced, or the layer is a decoder's; the last one of an encoder. Single steps of a layer that is also passed
+        over many tell nothing about time and are left out. Reversed directions are told from the first such step on.
 
     Raises:
         ArgumentError: there is nothing recurrent to look at, or a step is out of range.
@@ -70,44 +70,36 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
     scores = probe.scores_of(recorded.logits)
     found: dict[str, list[Floats]] = {}
     longest: dict[int, int] = {}
+    cells: dict[str, str] = {}
     for call in recorded.calls:
-        longest[id(call.layer)] = max(_steps(call), longest.get(id(call.layer), 0))
+        longest[id(call.layer)] = max(steps_of(call), longest.get(id(call.layer), 0))
     for t in asked:
         for call, flow in zip(recorded.calls, recorded.errors(-scores[t]), strict=True):
-            if _steps(call) < 2 < longest[id(call.layer)]:
-                # a single step of a layer that is also passed over many has nothing to tell about time
+            if steps_of(call) < 2 <= longest[id(call.layer)]:
                 continue
+            over = recorded.over(call)
+            follows = over == "output" or (over == "input" and probe.synced)
             for layer in flow.layers:
                 norms = array(layer.errors["h"].double().flatten(1).norm(dim=1))
-                first = _nearest(norms, t, len(probe.targets), call.layer, layer.name.endswith("_reverse"))
+                first = _nearest(norms, t if follows else None, call.layer, layer.name.endswith("_reverse"))
                 back = norms[first:] if layer.name.endswith("_reverse") else norms[: first + 1][::-1]
-                found.setdefault(part_name(call, layer.name), []).append(back)
+                name = part_name(call, layer.name)
+                found.setdefault(name, []).append(back)
+                cells[name] = call.layer.cell.name
     means = {name: _mean_of_ragged(rows) for name, rows in found.items()}
-    cells = {part_name(call, name): call.layer.cell.name for call in recorded.calls for name in _parts(call)}
-    verdicts = tuple(judge(name, norms.tolist(), cells[name]) for name, norms in means.items())
+    verdicts = tuple(judge(name, norms.tolist(), cells[name], probe.options) for name, norms in means.items())
     return GradientFlow(tuple(means), means, tuple(asked), verdicts)
 
 
-def _steps(call: RecordedCall) -> int:
-    """T of a pass."""
-    return call.x.shape[1 if call.layer.batch_first else 0]
-
-
-def _nearest(norms: Floats, t: int, outputs: int, layer: Recurrent, reverse: bool) -> int:
-    """The step at lag 0: the last one that the loss depends on; in reverse, the first."""
+def _nearest(norms: Floats, t: int | None, layer: Recurrent, reverse: bool) -> int:
+    """The step at lag 0: the last one that the loss depends on; in reverse, the first. `t` where that is known."""
     if layer.bidirectional and layer.num_layers > 1:
         # a little error reaches every step of the lower layers, by way of the other direction above them
-        return t if len(norms) == outputs else int(norms.argmax())
+        return int(norms.argmax()) if t is None else t
     steps = np.flatnonzero(norms)
     if not len(steps):
         return 0 if reverse else len(norms) - 1
     return int(steps[0] if reverse else steps[-1])
-
-
-def _parts(call: RecordedCall) -> list[str]:
-    """l0, l0_reverse, l1, …"""
-    directions = ("", "_reverse")[: call.layer.num_directions]
-    return [f"l{layer}{direction}" for layer in range(call.layer.num_layers) for direction in directions]
 
 
 def _mean_of_ragged(rows: list[Floats]) -> Floats:
@@ -124,7 +116,7 @@ class Jacobians:
     """The recurrent Jacobian ∂s_t/∂s_{t−1} along a sequence, s all states of a layer, one after the other.
 
     Attributes:
-        layer: its name.
+        layer: its name. Only the layer's own recurrence counts, not what a decoder is fed of its output.
         radius: (T,) the spectral radius: the largest |eigenvalue|; what a step does to an error in the long run.
         norm: (T,) the spectral norm: the most that a step can enlarge an error.
         product: (T,) ‖∂s_T/∂s_{T−k}‖ for k = 1 … T: the most that k steps can.
@@ -161,19 +153,22 @@ def jacobians(probe: Probe, last: int = 32) -> list[Jacobians]:
             width = sum(call.layer.cell.state_sizes(call.layer.hidden_size))
             if width > LARGEST_STATE:
                 raise ArgumentError(f"{part_name(call, name)}: a state of {width} numbers, at most {LARGEST_STATE}")
-            steps = tape.traces[-last:]
-            matrices = [step_jacobian(call.layer.cell, trace, params) for trace in steps]
+            zoneout = tape.masks.zoneout
+            matrices = [step_jacobian(call.layer.cell, trace, params, zoneout) for trace in tape.traces[-last:]]
             found.append(_described(part_name(call, name), matrices))
     return found
 
 
-def step_jacobian(cell: Cell, trace: Trace, params: Params, sequence: int = 0) -> Tensor:
+def step_jacobian(
+    cell: Cell, trace: Trace, params: Params, zoneout: Sequence[Tensor | float | None] | None = None, sequence: int = 0
+) -> Tensor:
     """∂s_t/∂s_{t−1} of one sequence, (S, S) with S the sum of the state sizes, in float64, by the cell's own
     `step_backward`: each row is the error that one entry of s_t sends back.
 
     Args:
         cell, params: of the layer.
         trace: the record of the step, of (B, ·).
+        zoneout: for each state the share of the old value that stays, as in evaluation; None for none.
         sequence: which of the batch.
     """
     with torch.no_grad():
@@ -182,7 +177,12 @@ def step_jacobian(cell: Cell, trace: Trace, params: Params, sequence: int = 0) -
         rows = {k: v[sequence].double().expand(size, *v.shape[1:]) for k, v in trace.items()}
         sizes = [trace[name].shape[-1] for name in cell.state_names]
         dstate = tuple(torch.eye(size, dtype=torch.float64, device=trace["h"].device).split(sizes, dim=1))
-        return torch.cat(cell.step_backward(rows, dstate, wide).dstate, dim=1)
+        jacobian = torch.cat(cell.step_backward(rows, dstate, wide).dstate, dim=1)
+        if zoneout is None:
+            return jacobian
+        # s_t = z s_{t-1} + (1 - z) proposal: the expected update
+        kept = torch.cat([jacobian.new_full((n,), float(z or 0)) for n, z in zip(sizes, zoneout, strict=True)])
+        return torch.diag(kept) + (1 - kept).unsqueeze(1) * jacobian
 
 
 def _described(name: str, matrices: list[Tensor]) -> Jacobians:

@@ -6,7 +6,7 @@ Source: Karpathy, Johnson & Li 2015, arXiv 1506.02078 (cells that track quotes, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,35 +59,48 @@ class RankedUnit:
         return {**vars(self), "values": self.values.tolist()}
 
 
-def hypotheses(steps: Sequence[str], patterns: Sequence[str] = ()) -> list[Hypothesis]:
+def hypotheses(steps: Sequence[str], patterns: Sequence[str] = (), separator: str = "") -> list[Hypothesis]:
     """What units of a text model often track, as far as the text has it; and what regular expressions match.
 
     Args:
-        steps: the tokens, which together are the text.
+        steps: the tokens, which together are the text. A step has what any of its characters is, and stands where it
+            ends.
         patterns: regular expressions; a step counts if a match covers its end.
+        separator: what stands between the tokens, such as a space between words.
 
     Returns:
         Those that vary over this text.
 
     Raises:
-        ArgumentError: a pattern that is no regular expression.
+        ArgumentError: a pattern that is no regular expression, or no text in the steps.
     """
-    text = "".join(steps)
-    ends = np.cumsum([len(step) for step in steps]) - 1
+    text = separator.join(steps)
+    if not text:
+        raise ArgumentError(f"steps: expected a text, found {len(steps)} steps without a character")
+    ends = np.cumsum([len(step) + (len(separator) if n else 0) for n, step in enumerate(steps)])
+    begins = ends - [len(step) for step in steps]
+
+    def at_ends(values: Floats) -> Floats:
+        # before the first character nothing holds yet
+        return np.concatenate([[0.0], values])[ends]
+
+    def anywhere(test: Callable[[str], bool]) -> Floats:
+        return np.array([float(any(map(test, text[b:e]))) for b, e in zip(begins, ends, strict=True)])
+
     found: dict[str, Floats] = {
-        "inside quotes": _toggled(text, '"“”'),
-        "position in the line": _since(text, "\n"),
-        "position in the word": _since(text, " \n\t"),
-        "capital letter": _each(text, str.isupper),
-        "digit": _each(text, str.isdigit),
-        "space or line end": _each(text, str.isspace),
-        "vowel": _each(text, lambda c: c.lower() in "aeiouyäöüéèà"),
+        "inside quotes": at_ends(_toggled(text, '"“”')),
+        "position in the line": at_ends(_since(text, "\n")),
+        "position in the word": at_ends(_since(text, " \n\t")),
+        "capital letter": anywhere(str.isupper),
+        "digit": anywhere(str.isdigit),
+        "space or line end": anywhere(str.isspace),
+        "vowel": anywhere(lambda c: c.lower() in "aeiouyäöüéèà"),
     }
     for name, pair in _PAIRS.items():
-        found[f"inside {name}"] = _depth(text, *pair)
+        found[f"inside {name}"] = at_ends(_depth(text, *pair))
     for pattern in patterns:
-        found[f"/{pattern}/"] = _matched(text, pattern)
-    return [Hypothesis(name, v[ends]) for name, v in found.items() if len(ends) and np.ptp(v[ends]) > 0]
+        found[f"/{pattern}/"] = at_ends(_matched(text, pattern))
+    return [Hypothesis(name, values) for name, values in found.items() if np.ptp(values) > 0]
 
 
 def rank_units(
@@ -110,7 +123,7 @@ def rank_units(
     for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
         for name, traces in unfolding.traces().items():
             for quantity in quantities:
-                if quantity in traces and len(traces[quantity]) == steps:
+                if quantity in traces and recorded.over(call) == "input":
                     table.append((part_name(call, name), quantity, array(traces[quantity][:, 0])))
     if not table:
         raise ArgumentError(f"network: no layer has a state for each of the {steps} steps of the input")
@@ -149,10 +162,6 @@ def area_under_curve(values: Floats, target: Floats) -> float | None:
     ones, zeros = values[target == 1], np.sort(values[target == 0])
     below = np.searchsorted(zeros, ones, "left") + np.searchsorted(zeros, ones, "right")
     return float(below.sum() / (2 * len(ones) * len(zeros)))
-
-
-def _each(text: str, test: Any) -> Floats:
-    return np.array([float(test(c)) for c in text])
 
 
 def _toggled(text: str, marks: str) -> Floats:

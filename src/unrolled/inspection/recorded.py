@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from unrolled.tasks.probing import Probe
 
 Floats = NDArray[np.float64]
 
+#: whose steps the steps of a layer are: the input's, the output's, or its own, which have numbers only
+Over = Literal["input", "output", "own"]
+
 
 @dataclass(frozen=True)
 class RecordedPass:
@@ -23,7 +28,8 @@ class RecordedPass:
 
     Attributes:
         probe: the input.
-        calls: each pass through a recurrent layer; one that a network runs step by step is passed once a step.
+        calls: each pass through a recurrent layer, by distinct names: those of a layer that is passed several times
+            have a number, as in hidden[2].
         unfoldings: each of them laid open.
         logits: (S, K), in the graph.
     """
@@ -54,12 +60,22 @@ class RecordedPass:
             flows.append(unfolding.backward(time_first, shares, tuple(next(grads) for _ in call.final)))
         return flows
 
+    def over(self, call: RecordedCall) -> Over:
+        """Whose steps the steps of one of `calls` are."""
+        probe, steps = self.probe, steps_of(call)
+        if probe.decoder and f"{call.name}.".startswith(f"{probe.decoder}."):
+            return "output" if steps == len(probe.outputs) else "own"
+        # a second pass of a layer reads on from where the first one ended
+        first = next(one for one in self.calls if one.layer is call.layer)
+        return "input" if first is call and steps == len(probe.steps) else "own"
+
 
 def record(probe: Probe) -> RecordedPass:
     """Run a probe's network once, and lay its recurrent layers open.
 
     Raises:
-        ArgumentError: there is no recurrent layer in the network, it was not passed, or its weights are not finite.
+        ArgumentError: there is no recurrent layer in the network, it was not passed, or its weights or activations are
+            not finite.
     """
     for name, parameter in probe.network.named_parameters():
         if not bool(parameter.isfinite().all()):
@@ -69,16 +85,30 @@ def record(probe: Probe) -> RecordedPass:
         logits = probe.logits()
     # what the input layer is made of, such as a network that spells words, has steps of its own
     inside = set(probe.input_layer.modules())
-    calls = [call for call in found if call.layer not in inside]
+    calls = _named([call for call in found if call.layer not in inside])
     if not calls:
         raise ArgumentError("network: this input passes no recurrent layer, so there is nothing to unfold")
     unfoldings = [Unfolding.of(call.layer, call.x, call.state, call.lengths) for call in calls]
-    return RecordedPass(probe, calls, unfoldings, logits)
+    recorded = RecordedPass(probe, calls, unfoldings, logits)
+    _check_finite(recorded)
+    return recorded
 
 
 def part_name(call: RecordedCall, part: str) -> str:
     """The name of one layer and direction in the whole network, e.g. hidden.l0_reverse."""
     return f"{call.name}.{part}" if call.name else part
+
+
+def steps_of(call: RecordedCall) -> int:
+    """T of a pass."""
+    return call.x.shape[1 if call.layer.batch_first else 0]
+
+
+def step_names(probe: Probe, over: Over, count: int) -> tuple[str, ...]:
+    """What the steps of a layer are called: as those of the input; by what a decoder reads; or by their numbers."""
+    if over == "own":
+        return tuple(str(n + 1) for n in range(count))
+    return probe.steps if over == "input" else ("(begin)", *probe.outputs[:-1])
 
 
 def steps_asked(probe: Probe, at: Sequence[int] | None, most: int) -> list[int]:
@@ -99,3 +129,38 @@ def steps_asked(probe: Probe, at: Sequence[int] | None, most: int) -> list[int]:
 def array(tensor: Tensor) -> Floats:
     """A tensor as float64 numbers outside torch."""
     return tensor.detach().double().cpu().numpy()
+
+
+def _named(calls: list[RecordedCall]) -> list[RecordedCall]:
+    """Passes by distinct names."""
+    times, seen, named = Counter(call.name for call in calls), Counter[str](), []
+    for call in calls:
+        seen[call.name] += 1
+        named.append(call if times[call.name] == 1 else replace(call, name=f"{call.name}[{seen[call.name]}]"))
+    return named
+
+
+def _check_finite(recorded: RecordedPass) -> None:
+    """See that everything that was computed is finite.
+
+    Raises:
+        ArgumentError: naming the first layer that is not, and its first such step.
+    """
+    for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
+        names = step_names(recorded.probe, recorded.over(call), steps_of(call))
+        time_first = call.x.transpose(0, 1) if call.layer.batch_first else call.x
+        _check_steps(f"what {call.name or 'the layer'} reads", {"x": time_first}, names, False)
+        for part, traces in unfolding.traces().items():
+            _check_steps(part_name(call, part), traces, names, part.endswith("_reverse"))
+    _check_steps("the output", {"logits": recorded.logits}, recorded.probe.outputs, False)
+
+
+def _check_steps(what: str, traces: dict[str, Tensor], names: Sequence[str], reverse: bool) -> None:
+    bad = torch.stack([~trace.detach().isfinite().flatten(1).all(1) for trace in traces.values()]).any(0)
+    if bool(bad.any()):
+        steps = bad.nonzero().flatten().tolist()
+        first = steps[-1] if reverse else steps[0]
+        raise ArgumentError(
+            f"activations: {what} is not finite from step {first + 1} on ({names[first]!r}); nothing after it means "
+            "anything"
+        )

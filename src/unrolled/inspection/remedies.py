@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Recurrent
 from unrolled.layers.unfolding import recording
 from unrolled.tasks import Model
 from unrolled.training import TrainingSettings, seed_everything
+from unrolled.training.criteria import Position, make_criteria
 from unrolled.training.flow import norms_by_lag
 from unrolled.training.optimisers import clip_gradients, gradient_norm, gradients, make_optimiser, trainable_parameters
+from unrolled.training.schedules import make_schedule
 from unrolled.training.verdict import Verdict, judge
 
 
@@ -58,7 +61,7 @@ class Trial:
 
 
 def remedies_for(model: Model) -> list[Remedy]:
-    """The changes that this model's network and training admit."""
+    """The changes that this model's network and training admit; by options only those that its task has."""
     network, training = model.config.network, TrainingSettings(**model.config.training)
     cells = {m.cell.name for m in model.network.modules() if isinstance(m, Recurrent)}
     found = [Remedy("orthogonal initialisation", {}, {}, {"initialisation": "orthogonal"})]
@@ -67,8 +70,10 @@ def remedies_for(model: Model) -> list[Remedy]:
     if cells == {"rnn"}:
         found.append(Remedy("identity initialisation", {}, {}, {"initialisation": "identity"}))
     if network.get("cell") == "rnn":
-        found += [Remedy(f"--cell {cell}", {"cell": cell}, {}, {}) for cell in ("lstm", "gru")]
-    if network.get("layer_norm") is False:
+        found += [
+            Remedy(f"--cell {cell}", {"cell": cell}, {}, {}) for cell in ("lstm", "gru") if _admits(model, cell=cell)
+        ]
+    if network.get("layer_norm") is False and _admits(model, layer_norm=True):
         found.append(Remedy("--layer-norm", {"layer_norm": True}, {}, {}))
     clip = 1.0 if training.clip_norm is None else training.clip_norm / 4
     found.append(Remedy(f"--clip-norm {clip:g}", {}, {"clip_norm": clip}, {}))
@@ -76,84 +81,125 @@ def remedies_for(model: Model) -> list[Remedy]:
     return found
 
 
-def try_remedies(
-    model: Model, steps: int = 60, told: Callable[[str, int, int | None], None] | None = None
-) -> list[Trial]:
-    """Train an untrained copy of a model for some steps, as it was and with each remedy, all on the same batches.
+def _admits(model: Model, **changes: Any) -> bool:
+    """Whether a model's task has options of these names, with these values."""
+    if not set(changes) <= set(model.task.options.model_fields):
+        return False
+    try:
+        model.task.options(**{**model.config.options, **changes})
+    except ArgumentError:
+        return False
+    return True
+
+
+class Tries:
+    """All that trying remedies needs, opened: whoever has one can try.
 
     Args:
         model: as loaded from a folder that still has its training data.
         steps: of each try.
-        told: about progress.
 
     Raises:
         ArgumentError: fewer than 10 steps, or the model was not loaded from a folder.
         ModelError: the folder no longer has its training data.
     """
-    if steps < 10:
-        raise ArgumentError(f"steps: expected at least 10, found {steps}")
-    if model.folder is None:
-        raise ArgumentError("model: trying remedies needs its folder, with the training data in it; load it from there")
-    try:
-        material = model.task.reopen(model.task.options(**model.config.options), model.folder)
-    except (ModelError, OSError) as error:
-        raise ModelError(
-            f"{model.folder}: trying remedies needs the training data that a run leaves there: {error}"
-        ) from error
-    tries = [Remedy("as it is", {}, {}, {}), *remedies_for(model)]
-    trials = []
-    for number, remedy in enumerate(tries):
-        if told is not None:
-            told(f"trying {remedy.name}", number, len(tries))
-        trials.append(_tried(model, material, remedy, steps))
-    return trials
 
-
-def _tried(model: Model, material: Any, remedy: Remedy, steps: int) -> Trial:
-    settings = TrainingSettings(**{**model.config.training, **remedy.training})
-    config = copy.deepcopy(model.config)
-    config.network.update(remedy.network)
-    seed_everything(settings.seed)
-    network = model.task.build(config.network, model.encoders)
-    model.task.initialise(network, material)
-    for layer in network.modules():
-        if isinstance(layer, Recurrent) and remedy.layer:
-            for name, value in remedy.layer.items():
-                setattr(layer, name, value)
-            layer.reset_parameters()
-    network.train()
-    own = Model(model.task, config, model.encoders, network, model.folder)
-    learner = model.task.learner(own, material, settings)
-    batches = model.task.batches(own, material, settings)
-    parameters = trainable_parameters(network)
-    optimiser = make_optimiser(parameters, settings)
-    carried, losses, largest = None, [], 0.0
-    verdicts: tuple[Verdict, ...] = ()
-    for step in range(steps):
-        batch = batches.next_batch()
-        start: Any = None if batch.resets else carried
-        last = step == steps - 1
-        if last:
-            with recording(network, retain=True) as calls:
-                report = learner.loss(batch, start)
-            report.mean.backward()
-            verdicts = tuple(
-                judge(f"{call.name}.{name}", norms, call.layer.cell.name)
-                for call in calls
-                for name, norms in norms_by_lag(call).items()
+    def __init__(self, model: Model, steps: int = 60) -> None:
+        if steps < 10:
+            raise ArgumentError(f"steps: expected at least 10, found {steps}")
+        if model.folder is None:
+            raise ArgumentError(
+                "model: trying remedies needs its folder, with the training data in it; load it from there"
             )
-        else:
-            report = learner.loss(batch, start)
-            report.mean.backward()
-        carried = report.carried
-        losses.append(float(torch.as_tensor(report.total)) / max(1, report.count))
-        grads = gradients(parameters)
-        norm = float(torch.as_tensor(gradient_norm(grads)))
-        largest = max(largest, norm)
-        if norm == norm and norm != float("inf"):
-            clip_gradients(grads, norm, settings)
-            optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-    tenth = max(1, steps // 10)
-    first, final = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
-    return Trial(remedy.name, first, final, largest, verdicts)
+        try:
+            self._material = model.task.reopen(model.task.options(**model.config.options), model.folder)
+        except (ModelError, OSError) as error:
+            raise ModelError(
+                f"{model.folder}: trying remedies needs the training data that a run leaves there: {error}"
+            ) from error
+        self._model, self._steps = model, steps
+        self.remedies = [Remedy("as it is", {}, {}, {}), *remedies_for(model)]
+        for remedy in self.remedies:
+            self._built(remedy)
+
+    def run(self, told: Callable[[str, int, int | None], None] | None = None) -> list[Trial]:
+        """Train an untrained copy for some steps, as it was and with each remedy, all on the same batches: the first
+        steps of the model's own run, by its schedule and its warm-up.
+
+        Args:
+            told: about progress.
+        """
+        trials = []
+        for number, remedy in enumerate(self.remedies):
+            if told is not None:
+                told(f"trying {remedy.name}", number, len(self.remedies))
+            trials.append(self._tried(remedy))
+        return trials
+
+    def _built(self, remedy: Remedy) -> nn.Module:
+        return self._model.task.build({**self._model.config.network, **remedy.network}, self._model.encoders)
+
+    def _tried(self, remedy: Remedy) -> Trial:
+        model = self._model
+        settings = TrainingSettings(**{**model.config.training, **remedy.training})
+        config = copy.deepcopy(model.config)
+        config.network.update(remedy.network)
+        seed_everything(settings.seed)
+        network = self._built(remedy)
+        model.task.initialise(network, self._material)
+        for layer in network.modules():
+            if isinstance(layer, Recurrent) and remedy.layer:
+                for name, value in remedy.layer.items():
+                    setattr(layer, name, value)
+                layer.reset_parameters()
+        network.to(next(model.network.parameters()).device).train()
+        own = Model(model.task, config, model.encoders, network, model.folder)
+        return self._trained(remedy.name, own, settings)
+
+    def _trained(self, name: str, own: Model, settings: TrainingSettings) -> Trial:
+        learner = own.task.learner(own, self._material, settings)
+        batches = own.task.batches(own, self._material, settings)
+        parameters = trainable_parameters(own.network)
+        optimiser = make_optimiser(parameters, settings)
+        schedule = make_schedule(settings, make_criteria(settings))
+        # a budget in minutes is used up as fast as it was in the model's own run
+        result = own.config.result
+        pace = float(result.get("seconds") or 0) / max(1, int(result.get("step") or 0))
+        carried, losses, largest = None, [], 0.0
+        verdicts: tuple[Verdict, ...] = ()
+        for step in range(self._steps):
+            total, count = 0.0, 0
+            for part in range(settings.accumulate):
+                batch = batches.next_batch()
+                start: Any = None if batch.resets else carried
+                last = step == self._steps - 1 and part == settings.accumulate - 1
+                if last:
+                    with recording(own.network, retain=True) as calls:
+                        report = learner.loss(batch, start)
+                else:
+                    report = learner.loss(batch, start)
+                (report.mean if settings.accumulate == 1 else report.mean * report.count).backward()
+                if last:
+                    verdicts = tuple(
+                        judge(f"{call.name}.{name}", norms, call.layer.cell.name, own.task.trained_with)
+                        for call in calls
+                        for name, norms in norms_by_lag(call).items()
+                    )
+                carried = report.carried
+                total, count = total + float(torch.as_tensor(report.total)), count + report.count
+            losses.append(total / max(1, count))
+            grads = gradients(parameters)
+            if settings.accumulate > 1:
+                torch._foreach_mul_(grads, 1 / max(1, count))
+            norm = float(torch.as_tensor(gradient_norm(grads)))
+            largest = max(largest, norm)
+            epoch = step * settings.accumulate / batches.batches_per_epoch
+            rate = settings.lr * schedule.factor(Position(step, epoch, step * pace))
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            if norm == norm and norm != float("inf"):
+                clip_gradients(grads, norm, settings)
+                optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        tenth = max(1, self._steps // 10)
+        return Trial(name, sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth, largest, verdicts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -15,20 +16,24 @@ import numpy as np
 
 from unrolled.errors import ArgumentError
 from unrolled.inspection import plot
+from unrolled.inspection.attention import attention_maps
 from unrolled.inspection.attribution import integrated_gradients, occlusion, saliency
 from unrolled.inspection.connectivity import connectivity
-from unrolled.inspection.gates import gate_statistics
+from unrolled.inspection.gates import GateStatistics, gate_statistics
 from unrolled.inspection.gradients import LARGEST_STATE, gradient_flow, jacobians
-from unrolled.inspection.neurons import hypotheses, rank_units
+from unrolled.inspection.neurons import Hypothesis, hypotheses, rank_units
 from unrolled.inspection.plot.theme import rendered
 from unrolled.inspection.unfolding import TEXTBOOK, UnfoldedNetwork, unfold_network
-from unrolled.storage import make_folder, write_whole
+from unrolled.storage import make_folder, plain_json, write_whole
 from unrolled.tasks import Model
 from unrolled.tasks.probing import Probe
 from unrolled.training.verdict import Verdict
 
 #: units and layers that the interactive part carries; more would make the file slow to open
 UNITS, LAYERS = 64, 8
+
+#: a picture's name, and how it is drawn under a theme
+Figure = tuple[str, Callable[[str], Any]]
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Section:
     name: str
     title: str
     sentence: str
-    figures: list[tuple[str, Callable[[str], Any]]] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     body: str = ""
     refused: str = ""
 
@@ -137,6 +142,7 @@ def inspect(
     """
     told = progress or (lambda *_: None)
     probe = model.probe(given, limit)
+    wanted = _wanted(probe, patterns)
     told("unfolding", 0, None)
     unfolded = unfold_network(probe)
     told("following the gradients", 0, None)
@@ -145,7 +151,7 @@ def inspect(
     arrays: dict[str, Any] = {"unfolding": unfolded.as_json(), "gradients": flow.as_json()}
     gates = gate_statistics(probe)
     arrays["gates"] = [one.as_json() for one in gates]
-    sections += _gate_sections(gates, probe)
+    sections += _gate_sections(gates)
     sections.append(_gradient_section(flow))
 
     told("decomposing Jacobians", 0, None)
@@ -178,7 +184,8 @@ def inspect(
         sentence = "Which earlier steps each output leans on: ‖∂ ln p/∂x‖ as a share of its row."
         draw = [("connectivity", lambda theme: plot.plot_connectivity(connected, theme))]
         sections.append(Section("connectivity", "Connections", sentence, draw))
-    sections += _unit_sections(probe, patterns, arrays)
+    sections += _attention_sections(probe, arrays)
+    sections += _unit_sections(probe, wanted, arrays)
     title = f"{model.folder.name if model.folder else model.task.name}: what happens inside"
     return Report(title, probe, unfolded, flow.verdicts, sections, arrays)
 
@@ -196,7 +203,7 @@ def _network_section(model: Model, found: UnfoldedNetwork) -> Section:
         f"{model.parameters:,} parameters for the task {model.task.name} ({model.task.shape}), the same at every step. "
         "Letters are the textbook's: U from the input, W from the step before, V to the output, b and c biases."
     )
-    return Section("network", "The network", sentence, body=_table(("parameter", "letter", "shape"), rows[:40]))
+    return Section("network", "The network", sentence, body=_table(("parameter", "letter", "shape"), rows))
 
 
 def _first_of_each(found: UnfoldedNetwork) -> list[Any]:
@@ -211,40 +218,46 @@ def _unfolded_section(found: UnfoldedNetwork) -> Section:
         "Step through time with the arrow keys: forwards the gates, states and outputs; backwards the error ∂L/∂h that "
         "arrives at each step (nats per unit of h) and what the step adds to each weight's gradient."
     )
+    widest = max(layer.values["h"].shape[1] for layer in found.layers)
+    if widest > UNITS:
+        sentence += f" Strips show the first {UNITS} units of a layer; norms and means are over all of them."
+    if len(found.layers) > LAYERS:
+        sentence += f" Of {len(found.layers)} layers the last {LAYERS} are shown."
     section = Section("unfolding", "Unfolded over time", sentence, body='<div id="unfold"></div>')
-    if any(len(layer.error_norms) == len(found.steps) for layer in found.layers):
-        section.figures.append(("unfolding", lambda theme: plot.plot_unfolding(found, theme=theme)))
+    for over, name in (("input", "unfolding"), ("output", "unfolding-output")):
+        if any(layer.over == over for layer in found.layers):
+            section.figures.append((name, lambda theme, over=over: plot.plot_unfolding(found, theme=theme, over=over)))  # type: ignore[misc]
     return section
 
 
-def _gate_sections(gates: Sequence[Any], probe: Probe) -> Iterable[Section]:
-    shown = [one for one in gates if len(one.values["h"]) == len(probe.steps)][:4] or list(gates[:1])
-    steps = probe.steps
+def _gate_sections(gates: Sequence[GateStatistics]) -> Iterable[Section]:
+    shown = [one for one in gates if one.over != "own"][:4] or list(gates[:1])
 
-    def drawn(draw: Callable[..., Any], name: str, *more: Any) -> list[tuple[str, Callable[[str], Any]]]:
+    def drawn(draw: Callable[..., Any], name: str, some: Sequence[GateStatistics]) -> list[Figure]:
         return [
-            (f"{name}-{one.layer.replace('.', '-')}", lambda theme, one=one: draw(one, *more, theme=theme))  # type: ignore[misc]
-            for one in shown
+            (f"{name}-{re.sub(r'[^0-9A-Za-z_]+', '-', one.layer)}", lambda theme, one=one: draw(one, theme=theme))  # type: ignore[misc]
+            for one in some
         ]
 
-    names = steps if len(shown[0].values["h"]) == len(steps) else [str(n + 1) for n in range(len(shown[0].values["h"]))]
     yield Section(
         "gates",
         "Gates and states",
         "Every unit through time: gates from 0, shut, to 1, open.",
-        drawn(plot.plot_gates, "gates", names),
+        drawn(plot.plot_gates, "gates", shown),
     )
     yield Section(
         "saturation",
         "Saturation",
         "Where gates and states lie; saturated is where the activation's slope is below a tenth of its largest.",
-        drawn(plot.plot_saturation, "saturation"),
+        drawn(plot.plot_saturation, "saturation", shown),
     )
+    known = [one for one in shown if one.operating]
     yield Section(
         "activations",
         "Activation functions",
         "Each activation and its derivative, over the preactivations that really occur.",
-        drawn(plot.plot_activations, "activations"),
+        drawn(plot.plot_activations, "activations", known),
+        refused="" if known else "the cell does not say of which activations its values are",
     )
 
 
@@ -264,8 +277,40 @@ def _gradient_section(flow: Any) -> Section:
     )
 
 
-def _unit_sections(probe: Probe, patterns: Sequence[str], arrays: dict[str, Any]) -> Iterable[Section]:
-    wanted = hypotheses(probe.steps, patterns)
+def _attention_sections(probe: Probe, arrays: dict[str, Any]) -> Iterable[Section]:
+    maps = attention_maps(probe)
+    if not maps:
+        return
+    arrays["attention"] = [one.as_json() for one in maps]
+    where = "steps of the input"
+    if probe.grid is not None:
+        rows, columns = probe.grid
+        where = f"{rows} × {columns} parts of the image, from its upper left" if rows > 1 else "parts of the input"
+    sentence = (
+        f"Where the network looks as it says each output: weights on the {where}, which sum to 1 for each output. They "
+        "tell what was looked up, not what mattered."
+    )
+    figures: list[Figure] = [
+        (f"attention-{number + 1}", lambda theme, one=one: plot.plot_attention(one, theme))  # type: ignore[misc]
+        for number, one in enumerate(maps)
+    ]
+    yield Section("attention", "Attention", sentence, figures)
+
+
+def _wanted(probe: Probe, patterns: Sequence[str]) -> list[Hypothesis]:
+    """What units are searched for, where the steps are a text.
+
+    Raises:
+        ArgumentError: patterns for steps that are none.
+    """
+    if probe.separator is None and patterns:
+        raise ArgumentError("patterns: the steps of this input are no text that could be searched")
+    if probe.separator is None or not "".join(probe.steps):
+        return []
+    return hypotheses(probe.steps, patterns, probe.separator)
+
+
+def _unit_sections(probe: Probe, wanted: Sequence[Hypothesis], arrays: dict[str, Any]) -> Iterable[Section]:
     if not wanted:
         return
     section = Section(
@@ -305,10 +350,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _compact(found: UnfoldedNetwork) -> dict[str, Any]:
-    """The interactive part's data: three digits, at most 64 units of the last 8 layers."""
+    """The interactive part's data: three digits, at most 64 units of the last 8 layers, norms and means over all."""
     whole = found.as_json()
     whole["layers"] = whole["layers"][-LAYERS:]
     for layer in whole["layers"]:
+        whole_values = {k: np.asarray(v) for k, v in layer["values"].items()}
+        layer["means"] = {k: _rounded(v.mean(1)) for k, v in whole_values.items()}
+        layer["norms"] = _rounded(np.linalg.norm(whole_values["h"], axis=1))
         for group in ("values", "errors"):
             layer[group] = {k: _rounded(np.asarray(v)[:, :UNITS]) for k, v in layer[group].items()}
         layer["error_norms"] = _rounded(np.asarray(layer["error_norms"]))
@@ -322,6 +370,6 @@ def _rounded(values: Any) -> Any:
 
 
 def _safe_json(value: Any) -> str:
-    """JSON that can stand inside a script element, whatever text it holds."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """JSON that can stand inside a script element, whatever text it holds; null where a gradient is no number."""
+    text = json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

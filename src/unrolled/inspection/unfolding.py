@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked
+from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_asked
 from unrolled.tasks.probing import Probe
 
 #: the textbook's letters for our parameters
@@ -26,7 +26,10 @@ class UnfoldedLayer:
     Attributes:
         name: e.g. "hidden.l0_reverse".
         cell: in words, e.g. "LSTMCell()".
-        values: gate or state → (T, H), forwards.
+        over: whose steps they are: the input's, the output's as in a decoder, or its own.
+        steps: what they are called (T).
+        activations: quantity of `values` → the activation that it is the result of.
+        values: gate or state → (T, H), forwards; of passes side by side, as over the segments of a forecast, the first.
         errors: state → (T, H), backwards: ∂L/∂ of the state after each step.
         error_norms: (T,), of h.
         shares: parameter → (T,), the norm of each step's contribution to its gradient.
@@ -36,6 +39,9 @@ class UnfoldedLayer:
 
     name: str
     cell: str
+    over: Over
+    steps: tuple[str, ...]
+    activations: dict[str, str]
     values: dict[str, Floats]
     errors: dict[str, Floats]
     error_norms: Floats
@@ -51,7 +57,7 @@ class UnfoldedNetwork:
     Attributes:
         steps: what each step of the input is called (T).
         outputs: what each step of the output is called (S).
-        layers: from the input upwards; of a network that runs a layer step by step, one entry a step.
+        layers: from the input upwards; one entry for each pass, where a layer is passed several times.
         likeliest: for each step of the output, the most probable classes with their probabilities; of a forecast,
             values.
         losses: (S,), −ln p of each step's target, nats (of a forecast: minus its value).
@@ -59,6 +65,7 @@ class UnfoldedNetwork:
         parameters: name → shape of every parameter outside the recurrent layers (the textbook's V and c among them).
         note: what was left out of the input.
         values: whether the outputs are values, as of a forecast, and no probabilities.
+        synced: whether step t of the output is said when step t of the input has been read.
     """
 
     steps: tuple[str, ...]
@@ -70,6 +77,7 @@ class UnfoldedNetwork:
     parameters: dict[str, tuple[int, ...]]
     note: str = ""
     values: bool = False
+    synced: bool = False
 
     def said(self, step: int, written: Callable[[str], str]) -> str:
         """The first of what is likeliest at a step of the output, its name written in some way."""
@@ -85,6 +93,9 @@ class UnfoldedNetwork:
                 {
                     "name": layer.name,
                     "cell": layer.cell,
+                    "over": layer.over,
+                    "steps": list(layer.steps),
+                    "activations": layer.activations,
                     "values": {k: v.tolist() for k, v in layer.values.items()},
                     "errors": {k: v.tolist() for k, v in layer.errors.items()},
                     "error_norms": layer.error_norms.tolist(),
@@ -100,6 +111,7 @@ class UnfoldedNetwork:
             "parameters": {k: list(v) for k, v in self.parameters.items()},
             "note": self.note,
             "values": self.values,
+            "synced": self.synced,
         }
 
 
@@ -121,6 +133,7 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
     layers = []
     for call, unfolding, flow in zip(recorded.calls, recorded.unfoldings, flows, strict=True):
         traces = unfolding.traces()
+        over = recorded.over(call)
         blocks = call.layer.parameter_blocks()
         for part, params in zip(flow.layers, blocks, strict=True):
             errors = {name: array(e[:, 0]) for name, e in part.errors.items()}
@@ -128,6 +141,9 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
                 UnfoldedLayer(
                     name=part_name(call, part.name),
                     cell=str(call.layer.cell),
+                    over=over,
+                    steps=step_names(probe, over, len(errors["h"])),
+                    activations=dict(call.layer.cell.activations),
                     values={k: array(v[:, 0]) for k, v in traces[part.name].items() if not k.endswith("_prev")},
                     errors=errors,
                     error_norms=np.linalg.norm(errors["h"], axis=1),
@@ -136,8 +152,8 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
                     weights={k: tuple(v.shape) for k, v in params.items()},
                 )
             )
-    recurrent = {f"{call.name}.{n}" for call in recorded.calls for n, _ in call.layer.named_parameters()}
-    others = {n: tuple(p.shape) for n, p in probe.network.named_parameters() if n not in recurrent}
+    recurrent = {id(parameter) for call in recorded.calls for parameter in call.layer.parameters()}
+    others = {n: tuple(p.shape) for n, p in probe.network.named_parameters() if id(p) not in recurrent}
     said = recorded.logits.detach() if probe.values else recorded.logits.detach().softmax(-1)
     top = said.topk(min(likeliest, said.shape[1]), -1)
     named = tuple(
@@ -145,5 +161,14 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
         for ps, ks in zip(top.values, top.indices, strict=True)
     )
     return UnfoldedNetwork(
-        probe.steps, probe.outputs, tuple(layers), named, array(losses), tuple(asked), others, probe.note, probe.values
+        probe.steps,
+        probe.outputs,
+        tuple(layers),
+        named,
+        array(losses),
+        tuple(asked),
+        others,
+        probe.note,
+        probe.values,
+        probe.synced,
     )

@@ -8,14 +8,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import Cell, LSTMCell
+from unrolled.cells import Cell, GRUCell, LSTMCell
 from unrolled.errors import ArgumentError
 
 INITIALISATIONS = ("uniform", "orthogonal", "identity")
 
 
 def initialise(
-    cell: Cell, blocks: Sequence[dict[str, nn.Parameter]], hidden_size: int, method: str, forget_bias: float | None
+    cell: Cell,
+    blocks: Sequence[dict[str, nn.Parameter]],
+    hidden_size: int,
+    method: str,
+    forget_bias: float | None,
+    chrono: int | None = None,
 ) -> None:
     """Draw the parameters of a stack in place.
 
@@ -24,9 +29,12 @@ def initialise(
             "orthogonal": each gate's recurrent matrix orthogonal (Saxe et al. 2014, arXiv 1312.6120), input matrices
             Glorot-uniform, biases zero; "identity": as orthogonal, with the identity for the recurrent matrices.
         forget_bias: the sum of the forget gate's two biases; None leaves them as drawn.
+        chrono: T_max, the longest memory in steps: unit by unit, the gate that keeps the state begins with the bias
+            ln u, u ~ U(1, T_max − 1), and an LSTM's input gate with −ln u, so that the units forget over times from 1
+            to T_max (Tallec & Ollivier 2018, arXiv 1804.11188, equation 16).
 
     Raises:
-        ArgumentError: for a method that is none of these.
+        ArgumentError: for a method that is none of these, or a cell without such gates.
     """
     if method not in INITIALISATIONS:
         raise ArgumentError(f"initialisation: expected one of {', '.join(INITIALISATIONS)}, found {method!r}")
@@ -51,6 +59,8 @@ def initialise(
                     nn.init.xavier_uniform_(parameter)
             if forget_bias is not None:
                 _set_forget_bias(cell, block, hidden_size, forget_bias)
+            if chrono is not None:
+                _set_chrono(cell, block, hidden_size, chrono, forget_bias)
 
 
 def _recurrent(weight: Tensor, hidden_size: int, method: str) -> None:
@@ -69,3 +79,24 @@ def _set_forget_bias(cell: Cell, block: dict[str, nn.Parameter], hidden_size: in
     start = 0 if cell.coupled else hidden_size
     block["bias_ih"][start : start + hidden_size] = value
     block["bias_hh"][start : start + hidden_size] = 0
+
+
+def _set_chrono(
+    cell: Cell, block: dict[str, nn.Parameter], hidden_size: int, longest: int, forget_bias: float | None
+) -> None:
+    if not isinstance(cell, (LSTMCell, GRUCell)):
+        raise ArgumentError(f"chrono: a {cell.name} cell has no gate that keeps its state")
+    if "bias_ih" not in block:
+        raise ArgumentError("chrono: needs bias=True")
+    if forget_bias is not None:
+        raise ArgumentError("chrono: does not go with forget_bias, both set the same bias")
+    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 3:
+        raise ArgumentError(f"chrono: expected an integer of at least 3 steps, found {longest!r}")
+    keep = torch.empty_like(block["bias_ih"][:hidden_size]).uniform_(1, longest - 1).log_()
+    # gates in torch's order: i f g o, coupled f g o; r z n, where z keeps
+    at = {"gru": 1, "lstm": 0 if isinstance(cell, LSTMCell) and cell.coupled else 1}[cell.name]
+    gates = {at: keep} if at == 0 or cell.name == "gru" else {at: keep, 0: -keep}
+    for gate, bias in gates.items():
+        rows = slice(gate * hidden_size, (gate + 1) * hidden_size)
+        block["bias_ih"][rows] = bias
+        block["bias_hh"][rows] = 0

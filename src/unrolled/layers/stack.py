@@ -54,6 +54,8 @@ class Recurrent(Readied):
         learn_initial_state: make the initial states parameters, `initial_h` and `initial_c`, (L·D, 1, size).
         initialisation: "uniform" (torch's), "orthogonal", "identity" (Le, Jaitly & Hinton 2015, arXiv 1504.00941).
         forget_bias: the initial bias of an LSTM's forget gate; None leaves it as drawn (1 is Jozefowicz et al. 2015).
+        chrono: the longest memory in steps, for gates that begin with biases for memories of up to so many (Tallec &
+            Ollivier 2018, arXiv 1804.11188); LSTM and GRU.
         truncate: cut the gradient every so many steps.
         engine: "auto", or one of "native", "torch", "scan" to insist on it.
 
@@ -80,6 +82,7 @@ class Recurrent(Readied):
         learn_initial_state: bool = False,
         initialisation: str = "uniform",
         forget_bias: float | None = None,
+        chrono: int | None = None,
         truncate: int | None = None,
         engine: str = "auto",
         device: torch.device | str | None = None,
@@ -97,7 +100,7 @@ class Recurrent(Readied):
         self.recurrent_dropout, self.weight_dropout = float(recurrent_dropout), float(weight_dropout)
         self.zoneout, self.residual, self.truncate = zoneouts, bool(residual), truncate
         self.learn_initial_state = bool(learn_initial_state)
-        self.initialisation, self.forget_bias = initialisation, forget_bias
+        self.initialisation, self.forget_bias, self.chrono = initialisation, forget_bias, chrono
         self.num_directions = 2 if self.bidirectional else 1
         self._engine = check_engine_name(engine)
 
@@ -119,8 +122,9 @@ class Recurrent(Readied):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, by `initialisation` and `forget_bias`."""
-        initialise(self.cell, self.parameter_blocks(), self.hidden_size, self.initialisation, self.forget_bias)
+        """Draw the parameters anew, by `initialisation`, `forget_bias` and `chrono`."""
+        blocks, how = self.parameter_blocks(), (self.initialisation, self.forget_bias, self.chrono)
+        initialise(self.cell, blocks, self.hidden_size, *how)
         for name in self.cell.state_names if self.learn_initial_state else ():
             nn.init.zeros_(self.get_parameter(f"initial_{name}"))
 

@@ -148,13 +148,21 @@ class WordVotes(nn.Module):
             weight = weight + F.embedding_bag(batch.parts, squares, batch.begins, mode="sum").view(weight.shape)
         return votes, weight
 
-    def forward(self, batch: TextBatch, lengths: Tensor | None = None) -> Tensor:
-        """Logits (B, K); zeros for a text of no words."""
+    def forward(self, batch: TextBatch, lengths: Tensor | None = None, share: Tensor | None = None) -> Tensor:
+        """Logits (B, K); zeros for a text of no words.
+
+        Args:
+            batch: the words.
+            lengths: (B,) valid words; None for all.
+            share: (T, B), how far each word votes, the weight of all votes together staying as it is; None for 1.
+        """
         votes, weight = self.votes(batch)
         if lengths is None:
             lengths = torch.full((votes.shape[1],), votes.shape[0], dtype=torch.int64)
         counted = valid_steps(lengths.to(votes.device), votes.shape[0], votes.shape[1]).to(votes.dtype)
         weight = (weight * counted).sum(0)
+        if share is not None:
+            counted = counted * share
         if self.training and self.word_dropout:
             kept = torch.empty_like(counted).bernoulli_(1 - self.word_dropout).div_(1 - self.word_dropout)
             counted = counted * kept

@@ -8,8 +8,9 @@ Nothing here uses autograd. Letters: T time, B batch, I input, P width of h, D d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -96,8 +97,11 @@ class Unfolding:
         return output + below if self.layer.residual and output.shape == below.shape else output
 
     def traces(self) -> dict[str, dict[str, Tensor]]:
-        """Every gate and state of each layer and direction by name, (T, B, size)."""
-        return {name: tape.stacked() for name, (_, tape) in zip(self.names, self.parts, strict=True)}
+        """Every gate and state of each layer and direction by name, (T, B, size); states as they are after zoneout."""
+        found = {}
+        for name, (result, tape) in zip(self.names, self.parts, strict=True):
+            found[name] = tape.stacked() | _settled(self.layer.cell.state_names, result, tape)
+        return found
 
     def backward(
         self, doutput: Tensor, shares: bool = False, dstate: tuple[Tensor | None, ...] | None = None
@@ -142,6 +146,19 @@ class Unfolding:
         return StackFlow(flows, flowing)
 
 
+def _settled(state_names: tuple[str, ...], result: ScanResult, tape: Tape) -> dict[str, Tensor]:
+    """The states after each step, where zoneout keeps a share of the old ones; the tape has what the cell proposed."""
+    if tape.masks.zoneout is None:
+        return {}
+    found = {}
+    for name, last in zip(state_names, result.state, strict=True):
+        if f"{name}_prev" in tape.traces[0]:
+            after = [*(trace[f"{name}_prev"] for trace in tape.traces[1:]), last]
+            states = torch.stack([after[tape.order.index(t)] for t in range(len(after))])
+            found[name] = states if tape.valid is None else states.masked_fill(~tape.valid.unsqueeze(-1), 0)
+    return found
+
+
 class _Shares:
     """Gathers the norm of each step's contribution to the gradient of every parameter."""
 
@@ -167,7 +184,7 @@ class RecordedCall:
         name: the layer's name in the network.
         layer: the layer.
         x, state, lengths: what it was given, outside the graph.
-        output: what it returned, in the graph.
+        output: what it returned, in the graph; of a `SteppedPass` zeros that were added to it, which get its gradient.
         final: the final states it returned, (L·D, B, size) each, in the graph.
     """
 
@@ -180,9 +197,52 @@ class RecordedCall:
     final: tuple[Tensor, ...] = field(repr=False, default=())
 
 
+#: the recordings in progress: the names of the layers that each listens to, and where it notes their passes
+_RECORDERS: ContextVar[tuple[tuple[dict[int, str], list[RecordedCall]], ...]] = ContextVar("recorders", default=())
+
+
+class SteppedPass:
+    """A pass through a layer whose cell a network steps itself, told to whoever records it.
+
+    A decoder must step itself where what it reads depends on what it yielded the step before. The error that arrives at
+    each output, however it goes on from there, is the gradient of zeros that are added to it; what goes from
+    state to state does not pass them, and is walked back by hand as in any other layer.
+
+    Args:
+        layer: the layer.
+        steps: T.
+    """
+
+    def __init__(self, layer: Recurrent, steps: int) -> None:
+        self._layer, self._steps = layer, steps
+        self._told = [(names[id(layer)], found) for names, found in _RECORDERS.get() if id(layer) in names]
+        self._zeros: Tensor | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._told)
+
+    def leaving(self, t: int, h: Tensor) -> Tensor:
+        """What leaves the layer at step t, (B, P): h itself, or if anybody records the layer, h with a trace on it."""
+        if not self._told:
+            return h
+        if self._zeros is None:
+            self._zeros = h.new_zeros(self._steps, *h.shape).requires_grad_()
+        return h + self._zeros[t]
+
+    def note(self, x: Sequence[Tensor], state: Any, lengths: Tensor | None) -> None:
+        """Say what the layer was given, after its last step: x_t (B, I) for each step; the rest as for `forward`."""
+        if self._zeros is None:
+            return
+        read = torch.stack(list(x)).detach()
+        for name, found in self._told:
+            found.append(RecordedCall(name, self._layer, read, _detached(state), lengths, self._zeros))
+
+
 @contextmanager
 def recording(network: nn.Module, retain: bool = False) -> Iterator[list[RecordedCall]]:
-    """Note every pass through a recurrent layer of a network, whatever engine serves it.
+    """Note every pass through a recurrent layer of a network, whatever engine serves it, or the network itself.
 
     Args:
         network: whatever contains the layers.
@@ -199,6 +259,7 @@ def recording(network: nn.Module, retain: bool = False) -> Iterator[list[Recorde
     if not layers:
         raise ArgumentError("network: there is no recurrent layer in it to look into")
     handles = []
+    token = _RECORDERS.set((*_RECORDERS.get(), ({id(layer): name for name, layer in layers.items()}, found)))
     for name, layer in layers.items():
 
         def note(
@@ -218,6 +279,7 @@ def recording(network: nn.Module, retain: bool = False) -> Iterator[list[Recorde
     try:
         yield found
     finally:
+        _RECORDERS.reset(token)
         for handle in handles:
             handle.remove()
 

@@ -115,7 +115,14 @@ class DirectForecaster(nn.Module):
         """Steps of the past that it reads."""
         return self.context
 
-    def forward(self, past: Tensor, known: Tensor, channel: Tensor, static: Tensor) -> Tensor:
+    def forward(
+        self,
+        past: Tensor,
+        known: Tensor,
+        channel: Tensor,
+        static: Tensor,
+        before: tuple[int, Any] = (0, None),
+    ) -> Tensor:
         """Forecast.
 
         Args:
@@ -123,6 +130,7 @@ class DirectForecaster(nn.Module):
             known: (C + H, N, K).
             channel: (N,), −1 for a series that training never saw.
             static: (N, static).
+            before: how many segments of the past were read already, and the state that `read` left after them.
 
         Returns:
             (H, N, Q), increasing along Q.
@@ -135,12 +143,8 @@ class DirectForecaster(nn.Module):
             raise ShapeError("past", f"(C={self.context}, N)", past.shape)
         if known.shape[:2] != (self.context + self.horizon, count):
             raise ShapeError("known", f"(C + H={self.context + self.horizon}, N={count}, K)", known.shape)
-        seen = ~torch.isnan(past)
         shift, scale = window_scale(past, self.normalise)
-        x = torch.where(seen, (past - shift) / scale, 0)
-        parts = [x.unsqueeze(-1), *([seen.to(x.dtype).unsqueeze(-1)] if self.masked else []), known[: self.context]]
-        _, state = self.hidden(F.relu(self.inputs(self._segments(torch.cat(parts, -1), front=True))))
-
+        state = self.read(past, known, before[0], state=before[1])
         queries = len(self.position)
         where = self.position.unsqueeze(1).expand(-1, count, -1)
         whose = self.who(channel, static).unsqueeze(0).expand(queries, -1, -1)
@@ -156,6 +160,21 @@ class DirectForecaster(nn.Module):
             # quantiles that crossed are better the other way round (Chernozhukov et al. 2010)
             steps = steps.sort(-1).values
         return steps * scale.unsqueeze(-1) + shift.unsqueeze(-1)
+
+    def read(self, past: Tensor, known: Tensor, start: int = 0, stop: int | None = None, state: Any = None) -> Any:
+        """The stack's state after some segments of the past, of the whole of which `past` and `known` are.
+
+        Args:
+            past, known: as for `forward`.
+            start, stop: which segments; by default all.
+            state: after those before `start`.
+        """
+        seen = ~torch.isnan(past)
+        shift, scale = window_scale(past, self.normalise)
+        x = torch.where(seen, (past - shift) / scale, 0)
+        parts = [x.unsqueeze(-1), *([seen.to(x.dtype).unsqueeze(-1)] if self.masked else []), known[: self.context]]
+        segments = self._segments(torch.cat(parts, -1), front=True)[start:stop]
+        return self.hidden(F.relu(self.inputs(segments)), state)[1]
 
     def _segments(self, x: Tensor, front: bool) -> Tensor:
         """(T, N, F) → (segments, N, S·F), filled up with zeros in front or behind."""

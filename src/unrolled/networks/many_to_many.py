@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Attention, CrossEntropy, Embedding, Memory, Recurrent
 from unrolled.layers.regularise import drop
+from unrolled.layers.unfolding import SteppedPass
 from unrolled.networks.parts import select_rows
 from unrolled.scan import valid_steps
 
@@ -138,7 +139,7 @@ class AttentionDecoder(nn.Module):
         """
         embedded = self.embedding(tokens)
         if self.input_feeding:
-            return self._fed(embedded, state)
+            return self._fed(embedded, state, lengths)
         h, _ = self.hidden(embedded, state.hidden, lengths)
         context, weights = self.attention(h, state.memory)
         top = h
@@ -162,7 +163,7 @@ class AttentionDecoder(nn.Module):
             state = DecoderState(hidden, upper, feed, state.memory, state.attended + weights, state.sources)
             return read, state, weights
 
-    def _fed(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+    def _fed(self, embedded: Tensor, state: DecoderState, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Step by step, with the part of every product that does not depend on the step before done beforehand."""
         stack, width = self.hidden, embedded.shape[-1]
         blocks: list[dict[str, Tensor]] = [dict(block) for block in stack.parameter_blocks()]
@@ -173,21 +174,25 @@ class AttentionDecoder(nn.Module):
         mask = self._mask(embedded, self.top_size + self.attention.memory_size)
         states = _layers(state.hidden)
         memory = state.memory
+        stepped = SteppedPass(stack, len(x_gates))
         feed = embedded.new_zeros(embedded.shape[1:]) if state.feed is None else state.feed
-        features, weights = [], []
-        for x_gate, read in zip(x_gates, reads, strict=True):
+        first, features, weights = feed, [], []
+        for t, (x_gate, read) in enumerate(zip(x_gates, reads, strict=True)):
             gates = torch.addmm(x_gate, feed, feed_weight)
             for layer, params in enumerate(blocks):
                 if layer:
                     gates = stack.cell.project_input(states[layer - 1][0], params)
                 states[layer] = stack.cell.step(gates, states[layer], params)
-            h = states[-1][0]
+            h = stepped.leaving(t, states[-1][0])
             context, attended = self.attention(h, memory)
             joined = torch.cat((h, context), -1)
             joined = joined if mask is None else joined * mask
             feed = torch.tanh(torch.addmm(read, joined, read_weight))
             features.append(feed)
             weights.append(attended)
+        if stepped.is_recorded:
+            fed = zip(embedded, (first, *features), strict=False)
+            stepped.note([torch.cat(parts, -1) for parts in fed], state.hidden, lengths)
         return self._drop(torch.stack(features)), torch.stack(weights)
 
     def _drop(self, x: Tensor) -> Tensor:

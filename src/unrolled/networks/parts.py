@@ -1,9 +1,11 @@
-"""What the networks share: whether their layers fit each other, and the state that their hidden layers begin with."""
+"""What the networks share: whether their layers fit each other, the states of their hidden layers, rows of outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
@@ -35,6 +37,26 @@ def initial_state(hidden: Recurrent, batch_size: int) -> Any:
         like = next(hidden.parameters())
         parts = [like.new_zeros(hidden.num_layers * hidden.num_directions, batch_size, n) for n in sizes]
     return tuple(parts) if len(parts) > 1 else parts[0].detach()
+
+
+#: with fewer rows a matrix product takes another routine, which sums in another order
+ROWS = 4
+
+
+def apply_rows(layer: nn.Module, h: Tensor) -> Tensor:
+    """An output layer over rows (B, P), each as if it were alone: bits do not depend on B."""
+    if not 0 < len(h) < ROWS:
+        y: Tensor = layer(h)
+        return y
+    padded: Tensor = layer(torch.cat((h, h.new_zeros(ROWS - len(h), h.shape[1]))))
+    return padded[: len(h)]
+
+
+def merge_rows(states: Sequence[Any]) -> Any:
+    """The state of all the streams of several states of the hidden layers."""
+    if isinstance(states[0], Tensor):
+        return torch.cat(tuple(states), 1)
+    return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
 
 
 def select_rows(state: Any, rows: Tensor) -> Any:

@@ -7,6 +7,7 @@ Letters: T time, B batch, K output classes, L layers, P width of h.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
 from unrolled.layers.regularise import drop
-from unrolled.networks.parts import check_layers, initial_state, select_rows
+from unrolled.networks.parts import apply_rows, check_layers, initial_state, merge_rows, select_rows
 
 
 class SyncedNetwork(nn.Module):
@@ -73,11 +74,18 @@ class SyncedNetwork(nn.Module):
         return initial_state(self.hidden, batch_size)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step without a graph: (B,) tokens or (B, features) → logits (B, K) and the new state."""
+        """One step without a graph: (B,) tokens or (B, features) → logits (B, K) and the new state.
+
+        A row's logits are the same, bit for bit, whatever other rows there are.
+        """
         with torch.no_grad():
             h, state = self.hidden.step(self.inputs(x), state)
-            return self.output(h), state
+            return apply_rows(self.output, h), state
 
     def select(self, state: Any, rows: Tensor) -> Any:
         """The state whose stream n is stream `rows[n]` of `state`."""
         return select_rows(state, rows)
+
+    def merge(self, states: Sequence[Any]) -> Any:
+        """One state of all the streams of several."""
+        return merge_rows(states)

@@ -112,6 +112,11 @@ class Task(ABC):
     #: what an input of `predict` is on the command line: a line of text, or the path of a file or folder
     reads: ClassVar[Literal["text", "path"]] = "text"
 
+    @property
+    def trained_with(self) -> frozenset[str]:
+        """The names of all options of a training run: the task's own, and those of every training."""
+        return frozenset(self.options.model_fields) | frozenset(TrainingSettings.model_fields)
+
     def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> dict[str, Any]:
         """Look for what is wrong with the data and for what ruins runs without a word: `unrolled data check`.
 

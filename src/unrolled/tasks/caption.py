@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ from unrolled.tasks.image_inputs import check_decodable, pieces
 from unrolled.tasks.model import Model
 from unrolled.tasks.probes import probe_caption
 from unrolled.tasks.probing import Probe
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 BASELINE = "baseline.json"
 #: images that captions are written about at the same time
@@ -331,9 +334,7 @@ class Caption(ExampleTask):
         device = next(network.parameters()).device
         for some in pieces(inputs, SIDE_BY_SIDE if isinstance(inputs, (list, tuple)) else 1):
             seen = self._images(model, [self._seen(one, encoders) for one in some], None, False).to(device)
-            shape = (1, encoders.positions)
-            if encoders.format is not None:
-                shape = network.inputs.grid_shape(*seen.shape[1:3])  # type: ignore[operator]
+            shape = _grid(network, encoders, seen)
             for one, image, found in zip(some, seen, search_captions(network, seen, search), strict=True):
                 words = [words_of(hypothesis) for hypothesis in found]
                 maps = attention_maps(network, image.unsqueeze(0), words, shape)
@@ -347,12 +348,29 @@ class Caption(ExampleTask):
                 pixels = image.cpu().numpy() if encoders.format is not None else None
                 yield CaptionedPrediction(name, tuple(captions), pixels)
 
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.caption import CaptionWire
+
+        return CaptionWire()
+
     def probe(self, model: Model, given: Any, limit: int) -> Probe:
         """An image and the model's caption of it, by the words of the caption."""
         encoders: CaptionEncoders = model.encoders
         network = cast(OneToManyNetwork, model.network)
-        seen = self._images(model, [self._seen(given, encoders)], None, False)
-        [found] = search_captions(network, seen.to(next(network.parameters()).device), Search())
-        names = encoders.vocabulary
-        words = list(found[0].tokens)[:limit]
-        return probe_caption(model, seen, words, lambda n: "".join(names.decode([n])) or "(end)", END)
+        seen = self._images(model, [self._seen(given, encoders)], None, False).to(next(network.parameters()).device)
+        [found] = search_captions(network, seen, self._search(model, None, None))
+        names, words = encoders.vocabulary, list(found[0].tokens)
+
+        def name(number: int) -> str:
+            return "".join(names.decode([number])) or "(end)"
+
+        return probe_caption(model, seen, words, name, END, limit, _grid(network, encoders, seen))
+
+
+def _grid(network: OneToManyNetwork, encoders: CaptionEncoders, seen: Tensor) -> tuple[int, int]:
+    """Rows and columns of the positions that the network looks at; features of an image lie in one row."""
+    if encoders.format is None:
+        return 1, encoders.positions
+    rows, columns = network.inputs.grid_shape(*seen.shape[1:3])  # type: ignore[operator]
+    return rows, columns

@@ -64,7 +64,7 @@ class CaptionedPrediction:
                     "words": list(caption.words),
                     "log_prob": caption.log_prob,
                     "score": caption.score,
-                    "attention": [np.round(step, 4).tolist() for step in caption.attention],
+                    "attention": np.round(caption.attention.astype(np.float64), 4).tolist(),
                 }
                 for caption in self.captions
             ],

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ from unrolled.tasks.examples import ExampleOptions, ExampleTask, Material, Score
 from unrolled.tasks.model import Model
 from unrolled.tasks.probes import last_steps, probe_labelled_text
 from unrolled.tasks.probing import Probe
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 log = logging.getLogger("unrolled.tasks")
 
@@ -338,6 +341,12 @@ class Classify(ExampleTask):
         first, note = last_steps(len(words), limit, "words")
         data = on_device(model.network, collated([encoders.encode(words[first:])], encoders.counts, 0.0, None))
         return probe_labelled_text(model, words[first:], data, text_batch(data), note)
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.classify import ClassifyWire
+
+        return ClassifyWire()
 
     def stream(self, model: Model) -> ClassifySession:
         """A session that says what it thinks after each word.

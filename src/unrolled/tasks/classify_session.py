@@ -67,6 +67,11 @@ class ClassifySession(Session):
         self._pending = pending[settled:]
         return self._read_all(pending[:settled])
 
+    @property
+    def settled(self) -> int:
+        """Characters whose words are certain; the words of those after them may still change."""
+        return self._characters
+
     def finish(self) -> list[AfterWord]:
         """Read what is pending, as its end has come."""
         pending, self._pending = self._pending, ""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ from unrolled.tasks.model import Model
 from unrolled.tasks.probes import probe_series
 from unrolled.tasks.probing import Probe
 from unrolled.training import Batches, TrainingSettings
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 #: development windows that are scored while training, evenly spread if there are more
 DEV_WINDOWS = 20_000
@@ -361,7 +364,13 @@ class Forecasting(ExampleTask):
         series = next(given_series(model, given, None))
         model.encoders.check(series)
         data, _ = window_ahead(model, series, check_horizon(model, None))
-        return probe_series(model, data)
+        return probe_series(model, data, limit)
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.forecast import ForecastWire
+
+        return ForecastWire()
 
     def stream(self, model: Model) -> ForecastSession:
         """A series in progress: push observations, ask for the forecast."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unrolled.data import Findings
+from unrolled.data.files import Source
 from unrolled.data.series import Series, SeriesOptions, as_series, read_series
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks.forecast_encoders import SeriesEncoders
@@ -24,7 +25,7 @@ def given_series(model: Model, given: Any, start: str | None) -> Iterator[Series
     """The series of one input.
 
     Args:
-        given: a path, a `Series`, an array (T,) or (T, series), or a mapping with `values`.
+        given: a path, a `Series` or several, an array (T,) or (T, series), or a mapping with `values`.
         start: the time of an array's first value.
 
     Raises:
@@ -35,11 +36,11 @@ def given_series(model: Model, given: Any, start: str | None) -> Iterator[Series
     if isinstance(given, Series):
         yield given
     elif isinstance(given, (str, Path)):
-        fields = SeriesOptions.model_fields
-        options = SeriesOptions(**{k: v for k, v in model.config.options.items() if k in fields})
         findings = Findings()
-        yield from read_series((Path(given),), options, findings, frequency=_frequency(encoders))
+        yield from table_series(model, Path(given), findings)
         findings.log("unrolled data check forecast DATA shows all")
+    elif isinstance(given, Sequence) and given and all(isinstance(one, Series) for one in given):
+        yield from given
     elif isinstance(given, Mapping):
         yield _of_mapping(encoders, given, start)
     else:
@@ -52,6 +53,24 @@ def given_series(model: Model, given: Any, start: str | None) -> Iterator[Series
         several = encoders.names if array.shape[1] == len(encoders.names) else map(str, range(1, array.shape[1] + 1))
         for name, column in zip(several, array.T, strict=True):
             yield _of_mapping(encoders, {"values": column, "name": name}, start)
+
+
+def table_series(
+    model: Model, table: Path | Source, findings: Findings, *, encoding: str | None = None, longest: int | None = None
+) -> list[Series]:
+    """The series of a table, read as those that the model was trained on.
+
+    Args:
+        encoding: instead of the one in training.
+        findings, longest: as of `read_series`.
+
+    Raises:
+        DataError, StorageError, LimitError: as `read_series`.
+    """
+    fields = SeriesOptions.model_fields
+    chosen = {k: v for k, v in model.config.options.items() if k in fields}
+    options = SeriesOptions(**{**chosen, **({} if encoding is None else {"encoding": encoding})})
+    return read_series((table,), options, findings, frequency=_frequency(model.encoders), longest=longest)
 
 
 def _frequency(encoders: SeriesEncoders) -> Any:

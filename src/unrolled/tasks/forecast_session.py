@@ -72,6 +72,11 @@ class ForecastSession(Session):
         self._standard = (0.0, 1.0)
         return self
 
+    @property
+    def position(self) -> int:
+        """Values observed so far."""
+        return self._position
+
     def push(self, values: ArrayLike, *, known: ArrayLike | None = None) -> ForecastSession:
         """Observe the next value, or several.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from unrolled.storage import write_whole
 from unrolled.tasks.base import DATA, Evaluation, Plan, Progress, Sources, Task
 from unrolled.tasks.baselines import NGram
 from unrolled.tasks.generate_options import EvaluateOptions, GenerateOptions, Suggesting, Writing
-from unrolled.tasks.language_model import LanguageModelLearner, language_model, score, unigram_bias
+from unrolled.tasks.language_model import LanguageModelLearner, device_of, language_model, score, unigram_bias
 from unrolled.tasks.language_model_plan import plan_language_model
 from unrolled.tasks.model import Model
 from unrolled.tasks.predictions import Completion, GeneratedText
@@ -41,7 +42,11 @@ from unrolled.tasks.probing import Probe
 from unrolled.tasks.text_check import check_text
 from unrolled.tasks.text_scoring import BASELINE, load_baseline, ngram_nats, temporary_corpus, text_metrics
 from unrolled.tasks.text_session import TextSession
+from unrolled.tasks.text_streams import suggest_together
 from unrolled.training import Batches, Learner, TrainingSettings
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 #: where a corpus becomes large enough, and its alphabet rich enough, for byte-pair tokens to be the better choice
 CHARACTERS_BELOW, ALPHABET_BELOW = 30_000_000, 1_000
@@ -49,6 +54,8 @@ CHARACTERS_BELOW, ALPHABET_BELOW = 30_000_000, 1_000
 MERGES_FROM = 64_000_000
 #: the n-gram counts at most this many tokens
 BASELINE_FROM = 10_000_000
+#: texts completed in one search
+SIDE_BY_SIDE = 32
 BASELINE_ORDER = {"char": 6, "byte": 6, "bpe": 4}
 
 
@@ -299,14 +306,19 @@ class Generate(Task):
                 `stop`, `samples` and the fields of `SamplingOptions`.
         """
         writes = bool(options.pop("generate", False))
-        for text in inputs:
-            if not isinstance(text, str):
-                raise ArgumentError(f"input: the task 'generate' reads text, found {type(text).__name__}")
-            session = self.stream(model).push(text)
-            if writes:
+        # as they come, unless they are all there
+        together = SIDE_BY_SIDE if isinstance(inputs, (list, tuple)) else 1
+        waiting = iter(inputs)
+        while some := list(islice(waiting, together)):
+            for text in some:
+                if not isinstance(text, str):
+                    raise ArgumentError(f"input: the task 'generate' reads text, found {type(text).__name__}")
+            sessions = [self.stream(model).push(text) for text in some]
+            if not writes:
+                yield from self._completed(model, sessions, some, dict(options))
+                continue
+            for session, text in zip(sessions, some, strict=True):
                 yield from self._written(session, text, dict(options))
-            else:
-                yield self._completed(model, session, text, dict(options))
 
     def _written(self, session: TextSession, prompt: str, options: dict[str, Any]) -> Iterator[GeneratedText]:
         n, seed = int(options.pop("samples", 1)), int(options.pop("seed", 0))
@@ -315,28 +327,31 @@ class Generate(Task):
         for k, pieces in enumerate(session.generate_many(n, length, options=shaped, seed=seed, stop=stop)):
             yield GeneratedText(prompt, "".join(pieces), seed + k)
 
-    def _completed(self, model: Model, session: TextSession, text: str, options: dict[str, Any]) -> Completion:
+    def _completed(
+        self, model: Model, sessions: list[TextSession], texts: list[str], options: dict[str, Any]
+    ) -> Iterator[Completion]:
         limit = options.pop("threshold", None)
         limit = model.fitted.get("threshold") if limit is None else limit
-        found = session.suggest(**options)
-        shown = None if limit is None else choose(found, limit)
-        return Completion(text, shown, limit, tuple(found))
+        given = {name: value for name, value in options.items() if value is not None}
+        for text, found in zip(texts, suggest_together(sessions, **given), strict=True):
+            yield Completion(text, None if limit is None else choose(found, limit), limit, tuple(found))
 
     def probe(self, model: Model, given: Any, limit: int) -> Probe:
         """A text: at each token the network is asked about the next one."""
         if not isinstance(given, str):
             raise ArgumentError(f"input: the task 'generate' reads text, found {type(given).__name__}")
         tokenizer: Tokenizer = model.encoders
-        ids = torch.as_tensor(tokenizer.encode(given).astype(np.int64))
-        if len(ids) < 2:
-            raise ArgumentError(f"input: a text of at least 2 tokens is needed to look into, found {len(ids)}")
+        tokens = tokenizer.encode(given).astype(np.int64)
+        if len(tokens) < 2:
+            raise ArgumentError(f"input: a text of at least 2 tokens is needed to look into, found {len(tokens)}")
+        ids = torch.as_tensor(tokens, device=device_of(model.network))
         left_out = max(0, len(ids) - 1 - limit)
         state, network = None, model.network
         with torch.no_grad():
             if left_out:
                 _, state = network(ids[:left_out].unsqueeze(1))
         ids = ids[left_out:]
-        names = tuple(tokenizer.decode([int(token)]) for token in ids)
+        names = tuple(tokenizer.decode([int(token)]) for token in tokens[left_out:])
         return Probe(
             network=network,
             input_layer=network.get_submodule("inputs"),
@@ -346,7 +361,15 @@ class Generate(Task):
             classes=lambda token: tokenizer.decode([token]),
             targets=ids[1:],
             note=f"the first {left_out:,} tokens were read and are not shown" if left_out else "",
+            synced=True,
+            separator="",
         )
+
+    def wire(self) -> Wire:
+        """Suggestions, streams of people who type, texts written on."""
+        from unrolled.tasks.wires.generate import GenerateWire
+
+        return GenerateWire()
 
     def stream(self, model: Model) -> TextSession:
         """A text in progress."""

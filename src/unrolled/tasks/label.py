@@ -24,7 +24,15 @@ from unrolled.tasks.base import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.baselines.per_frame import BASELINE
 from unrolled.tasks.examples import ExampleTask, Material, Scored, check_common, on_device
 from unrolled.tasks.label_comparison import compared, fit_comparison, measured, start_from_frequencies
-from unrolled.tasks.label_encoding import StepEncoders, by_itself, decoded, encode_recording, fit_encoders, varied
+from unrolled.tasks.label_encoding import (
+    StepEncoders,
+    Steps,
+    by_itself,
+    decoded,
+    encode_recording,
+    fit_encoders,
+    varied,
+)
 from unrolled.tasks.label_options import LabelEvaluateOptions, LabelOptions, LabelPredictOptions
 from unrolled.tasks.label_plan import build_labeller, plan_labeller, standardise
 from unrolled.tasks.label_predictions import LabelledRecording, labelled
@@ -44,6 +52,7 @@ from unrolled.training import Batches, TrainingSettings
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import Model
+    from unrolled.tasks.wires import Wire
 from unrolled.tasks.probes import last_steps, probe_steps
 from unrolled.tasks.probing import Probe
 
@@ -252,7 +261,7 @@ class Label(ExampleTask):
         Args:
             model: the model.
             inputs: paths of clips or tables (a table of several recordings yields one prediction for each), or arrays:
-                features (T, F), frames (T, H, W) or (T, H, W, C).
+                features (T, F), frames (T, H, W) or (T, H, W, C); or decoded recordings, `Steps`.
             options: the fields of `LabelPredictOptions`.
         """
         chosen = LabelPredictOptions(**options)
@@ -268,6 +277,9 @@ class Label(ExampleTask):
 
     def _steps(self, model: Model, given: Any) -> Iterator[tuple[str, Any, float | None]]:
         encoders: StepEncoders = model.encoders
+        if isinstance(given, Steps):
+            yield "input", given.x, given.rate
+            return
         if not isinstance(given, (str, Path)):
             x = given_steps(given, encoders)
             yield "input", by_itself(x) if encoders.by_recording and len(x) else x, encoders.rate
@@ -287,6 +299,12 @@ class Label(ExampleTask):
         example = {"x": x[first:], "targets": np.full(len(x) - first, IGNORED, dtype=np.int64)}
         steps = on_device(model.network, collated([example]))["x"]
         return probe_steps(model, steps, rate or encoders.rate, note, first)
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.label import LabelWire
+
+        return LabelWire()
 
     def stream(self, model: Model) -> LabelSession:
         """Steps as they come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,7 +143,7 @@ class Model:
         if limit < 1:
             raise ArgumentError(f"limit: expected at least 1 step, found {limit}")
         self.network.eval()
-        return self.task.probe(self, given, limit)
+        return replace(self.task.probe(self, given, limit), options=self.task.trained_with)
 
     def stream(self) -> Any:
         """A session that takes input piece by piece and carries its state."""

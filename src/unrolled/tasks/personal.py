@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_arrays
 from torch import nn
 
 from unrolled.data import TokenFile, Tokenizer, Windows, encode_corpus, read_documents, split_pieces
-from unrolled.decoding import Stepper
+from unrolled.decoding import MergingStepper
 from unrolled.errors import DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import storage_error, write_whole
@@ -74,7 +74,7 @@ class Cache:
     ngram: NGram
     weights: CacheWeights
 
-    def stepper(self, network: Stepper[Any]) -> CachedStepper[Any]:
+    def stepper(self, network: MergingStepper[Any]) -> CachedStepper[Any]:
         """The network with this mixed in."""
         return CachedStepper(network, self.ngram, self.weights)
 

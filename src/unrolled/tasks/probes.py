@@ -6,7 +6,6 @@ Where nobody says what is right, the network is asked about what it says itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,11 +17,15 @@ from unrolled.tasks.probing import Probe
 
 if TYPE_CHECKING:
     from unrolled.data.tokenizers import Ids
+    from unrolled.layers.texts import TextBatch, TextInputs
     from unrolled.tasks.model import Model
 
 
-def probe_labelled_text(model: Model, words: Sequence[str], data: dict[str, Tensor], batch: Any, note: str) -> Probe:
-    """A text with one label: many-to-one.
+def probe_labelled_text(
+    model: Model, words: Sequence[str], data: dict[str, Tensor], batch: TextBatch, note: str
+) -> Probe:
+    """A text with one label: many-to-one. Where words also vote for labels, a word that is taken out has no vote, and
+    those of the others weigh what they weighed.
 
     Args:
         words: the steps.
@@ -30,15 +33,42 @@ def probe_labelled_text(model: Model, words: Sequence[str], data: dict[str, Tens
         batch: what the input layer reads of it.
         note: what was left out.
     """
-    network, lengths = model.network, data["lengths"]
+    network: Any = model.network
+    lengths = data["lengths"]
+    inputs = network.inputs if network.beside is None else _WordsAndVotes(network.inputs)
+
+    def run() -> Tensor:
+        if network.beside is None:
+            logits: Tensor = network(batch, lengths)
+            return logits
+        read = inputs(batch)
+        h, _ = network.hidden(read[..., :-1], None, lengths)
+        deep: Tensor = network.output(network.pooled(h, lengths))
+        return deep + network.beside(batch, lengths, read[..., -1])
+
     return _asked_itself(
         network,
-        lambda: network(batch, lengths),
+        run,
+        inputs,
         steps=words,
         outputs=("the label",),
         classes=lambda k: str(model.encoders.labels[k]),
         note=note,
+        separator=" ",
     )
+
+
+class _WordsAndVotes(nn.Module):
+    """The input layer of texts, and after each word's vector a 1: how far it votes. (T, B, I + 1)."""
+
+    def __init__(self, words: TextInputs) -> None:
+        super().__init__()
+        self.words = words
+
+    def forward(self, batch: TextBatch) -> Tensor:
+        """The words' vectors, as they are, and the ones."""
+        x: Tensor = self.words(batch)
+        return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)
 
 
 def probe_tagged_text(model: Model, words: Sequence[str], data: dict[str, Tensor], batch: Any, note: str) -> Probe:
@@ -47,10 +77,13 @@ def probe_tagged_text(model: Model, words: Sequence[str], data: dict[str, Tensor
     return _asked_itself(
         network,
         lambda: network.emissions(batch, data["lengths"], data["places"])[:, 0],
+        network.inputs,
         steps=words,
         outputs=words,
         classes=lambda k: str(model.encoders.tag(k)),
         note=note,
+        synced=True,
+        separator=" ",
     )
 
 
@@ -70,18 +103,21 @@ def probe_steps(model: Model, x: Tensor, rate: float | None, note: str, first: i
     return _asked_itself(
         network,
         lambda: network(x, None, lengths)[0][:, 0],
+        network.inputs,
         steps=names,
         outputs=names,
         classes=lambda k: str(model.encoders.labels[k]),
         note=note,
+        synced=True,
     )
 
 
-def probe_image(model: Model, image: Tensor) -> Probe:
+def probe_image(model: Model, image: Tensor, limit: int) -> Probe:
     """An image that is read row by row or pixel by pixel.
 
     Args:
         image: (1, H, W, C), as the network reads it.
+        limit: rows or pixels that are read, the last ones.
 
     Raises:
         ArgumentError: the network sees the image as a whole.
@@ -91,22 +127,18 @@ def probe_image(model: Model, image: Tensor) -> Probe:
         raise ArgumentError(
             "input: this model sees an image as a whole; train with --reading rows to look at its steps"
         )
-    probe = _asked_itself(
+    steps = image.reshape(1, -1, network.inputs.output_size).transpose(0, 1)
+    name = str(network.inputs.by)
+    first, note = last_steps(len(steps), limit, name)
+    return _asked_itself(
         network,
-        lambda: network(image),
-        steps=(),
+        lambda: network(steps[first:]),
+        network.inputs,
+        steps=[f"{name[:-1]} {n + 1}" for n in range(first, len(steps))],
         outputs=("the class",),
         classes=lambda k: str(model.encoders.labels[k]),
+        note=note,
     )
-    found: list[int] = []
-    handle = network.inputs.register_forward_hook(lambda module, given, result: found.append(len(result)))
-    try:
-        with torch.no_grad():
-            probe.run()
-    finally:
-        handle.remove()
-    name = "row" if found[0] == image.shape[1] else "pixel"
-    return replace(probe, steps=tuple(f"{name} {n + 1}" for n in range(found[0])))
 
 
 def probe_translation(model: Model, source: Ids, target: Sequence[int], note: str) -> Probe:
@@ -134,10 +166,20 @@ def probe_translation(model: Model, source: Ids, target: Sequence[int], note: st
         classes=name,
         targets=torch.tensor(list(target)),
         note=note,
+        decoder="decoder",
+        separator="",
     )
 
 
-def probe_caption(model: Model, image: Tensor, words: Sequence[int], name: Callable[[int], str], end: int) -> Probe:
+def probe_caption(
+    model: Model,
+    image: Tensor,
+    words: Sequence[int],
+    name: Callable[[int], str],
+    end: int,
+    limit: int,
+    grid: tuple[int, int],
+) -> Probe:
     """A caption about an image: one-to-many. Asked about each word, all those before it given.
 
     Args:
@@ -145,25 +187,42 @@ def probe_caption(model: Model, image: Tensor, words: Sequence[int], name: Calla
         words: (T,) numbers of the words, the end among them if it was said.
         name: of a number.
         end: the number that begins and ends a caption.
+        limit: words that are looked at, the last ones; those before them are read.
+        grid: rows and columns of what the network looks at.
     """
-    network = model.network
+    network: Any = model.network
     reads = _column([end, *words[:-1]], image.device)
+    first = max(0, len(words) - limit)
+    with torch.no_grad():
+        state = network.encode(image)[0]
+        for token in reads[:first]:
+            _, state, _ = network.decoder.step(token, state)
+
+    def run() -> Tensor:
+        logits: Tensor = network.output(network.decoder(reads[first:], state)[0])
+        return logits[:, 0]
+
     return Probe(
         network=network,
-        input_layer=network.get_submodule("decoder.embedding"),
-        steps=("(begin)", *map(name, words[:-1])),
-        run=lambda: network(image, reads)[0][:, 0],
-        outputs=tuple(map(name, words)),
+        input_layer=network.decoder.embedding,
+        steps=("(begin)", *map(name, words[:-1]))[first:],
+        run=run,
+        outputs=tuple(map(name, words[first:])),
         classes=name,
-        targets=torch.tensor(list(words)),
+        targets=torch.tensor(list(words[first:])),
+        note=f"the first {first:,} words were read and are not shown" if first else "",
+        synced=True,
+        separator=" ",
+        grid=grid,
     )
 
 
-def probe_series(model: Model, data: dict[str, Tensor]) -> Probe:
+def probe_series(model: Model, data: dict[str, Tensor], limit: int) -> Probe:
     """A series and its forecast, asked about the middle of each step's forecast: many-to-many.
 
     Args:
         data: one window, as `forecast_scoring.as_tensors` makes it.
+        limit: segments that are looked at, the last ones; those before them are read.
 
     Raises:
         ArgumentError: the network forecasts step by step, by sampling.
@@ -177,16 +236,20 @@ def probe_series(model: Model, data: dict[str, Tensor]) -> Probe:
     levels = list(model.config.network["levels"])
     middle = levels.index(0.5) if 0.5 in levels else 0
     segments = -(-context // segment)
-    steps = [f"{(n - segments) * segment} … {(n - segments + 1) * segment - 1}" for n in range(segments)]
+    first = max(0, segments - limit)
+    steps = [f"{(n - segments) * segment} … {(n - segments + 1) * segment - 1}" for n in range(first, segments)]
     past = data["values"][:context]
+    with torch.no_grad():
+        state = network.read(past, data["known"], stop=first) if first else None
     return Probe(
         network=network,
         input_layer=network.inputs,
         steps=tuple(steps),
-        run=lambda: network(past, data["known"], data["channel"], data["static"])[:, 0],
+        run=lambda: network(past, data["known"], data["channel"], data["static"], (first, state))[:, 0],
         outputs=tuple(f"+{n + 1}" for n in range(horizon)),
         classes=lambda k: f"quantile {levels[k]:g}" if levels else "forecast",
         targets=torch.full((horizon,), middle),
+        note=f"the first {first:,} segments were read and are not shown" if first else "",
         values=True,
     )
 
@@ -200,16 +263,28 @@ def last_steps(count: int, limit: int, name: str) -> tuple[int, str]:
 def _asked_itself(
     network: nn.Module,
     run: Callable[[], Tensor],
+    input_layer: nn.Module,
     *,
     steps: Sequence[str],
     outputs: Sequence[str],
     classes: Callable[[int], str],
     note: str = "",
+    synced: bool = False,
+    separator: str | None = None,
 ) -> Probe:
     with torch.no_grad():
         targets = run().argmax(-1).cpu()
     return Probe(
-        network, network.get_submodule("inputs"), tuple(steps), run, tuple(outputs), classes, targets, note=note
+        network,
+        input_layer,
+        tuple(steps),
+        run,
+        tuple(outputs),
+        classes,
+        targets,
+        note=note,
+        synced=synced,
+        separator=separator,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,15 @@ class Probe:
         axis: the axis of the input layer's output that is time.
         note: what was left out, e.g. by a window; empty if nothing was.
         values: whether the outputs are values, which stand for themselves, and no logits.
+        synced: whether step t of the output is said when step t of the input has been read.
+        decoder: the name of the part of the network whose layers run over the steps of the output instead of those of
+            the input; empty where there is none.
+        separator: what stands between the steps where they are a text; None where they are none.
+        grid: rows and columns, where attention looks at the positions of an image.
+        options: names of the options that such a network is trained with, for advice; None where there is no command.
+
+    Raises:
+        ShapeError: other numbers of outputs and targets.
     """
 
     network: nn.Module
@@ -43,6 +52,17 @@ class Probe:
     axis: int = 0
     note: str = ""
     values: bool = False
+    synced: bool = False
+    decoder: str = ""
+    separator: str | None = None
+    grid: tuple[int, int] | None = None
+    options: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(self.targets.shape) != (len(self.outputs),):
+            raise ShapeError("targets", f"(S={len(self.outputs)},), one an output", self.targets.shape)
+        if self.synced and len(self.steps) != len(self.outputs):
+            raise ArgumentError(f"synced: {len(self.steps)} steps of the input, {len(self.outputs)} of the output")
 
     @property
     def unit(self) -> str:
@@ -83,12 +103,6 @@ class Probe:
         """The same of logits (S, K) that are there already."""
         scores = logits if self.values else logits.log_softmax(-1)
         return scores.gather(1, self.targets.to(scores.device).unsqueeze(1)).squeeze(1)
-
-    def asking(self, targets: Tensor) -> Probe:
-        """The same probe, asked about other classes, (S,)."""
-        if tuple(targets.shape) != tuple(self.targets.shape):
-            raise ShapeError("targets", f"(S={len(self.targets)},)", targets.shape)
-        return replace(self, targets=targets)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ from unrolled.tasks.probes import probe_image
 from unrolled.tasks.probing import Probe
 from unrolled.tasks.recognize_plan import build_recognizer, plan_recognizer
 from unrolled.tasks.recognize_predictions import Recognition
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 FORMAT, LABELS, BASELINE = "images.json", "labels.json", "baseline.safetensors"
 #: images side by side where nothing is learned
@@ -292,7 +295,13 @@ class Recognize(ExampleTask):
         """An image by its rows or pixels, asked about its class."""
         image = as_seen(picture_of(given).pixels(), model.encoders.format, True)
         device = next(model.network.parameters()).device
-        return probe_image(model, torch.from_numpy(image[None]).to(device))
+        return probe_image(model, torch.from_numpy(image[None]).to(device), limit)
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.recognize import RecognizeWire
+
+        return RecognizeWire()
 
     def stream(self, model: Model) -> Any:
         """An image that comes row by row."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -33,6 +33,9 @@ from unrolled.tasks.tag_plan import CONTEXT, ReadingOptions, TagOptions, context
 from unrolled.tasks.tag_predictions import Tagging
 from unrolled.tasks.tag_scores import entity_metrics, tag_metrics
 from unrolled.tasks.tag_session import TagSession
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 BASELINE = "baseline.json"
 
@@ -275,6 +278,12 @@ class Tag(ExampleTask):
         arrays = model.encoders.encode(untagged(shown, model.encoders))
         data = on_device(model.network, collated([arrays], Noise(), model.encoders.first_rare, None))
         return probe_tagged_text(model, shown, data, word_batch(data), note)
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.tag import TagWire
+
+        return TagWire()
 
     def stream(self, model: Model) -> TagSession:
         """A session that labels tokens as they come.

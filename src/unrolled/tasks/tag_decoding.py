@@ -159,7 +159,7 @@ class Tagger:
                 # the places in the text travel as the lines of the tokens
                 words = [given[texts[n].document].words[at] for at in texts[n].lines[begin:end]]
                 alternatives = [
-                    Alternative(tuple(map(self.encoders.tag, one.labels)), math.exp(one.score - totals[row]))
+                    Alternative(tuple(map(self.encoders.tag, one.labels)), min(1.0, math.exp(one.score - totals[row])))
                     for one in readings[row]
                     if self.network.chained
                 ]
@@ -204,7 +204,8 @@ class Tagger:
         alternatives: tuple[Alternative, ...],
     ) -> Tagging:
         tags = [self.encoders.tag(label) for label in labels]
-        scores = beliefs.marginals[range(len(labels)), row, labels].tolist()
+        # rounding may bring a certainty above 1
+        scores = beliefs.marginals[range(len(labels)), row, labels].clamp(max=1.0).tolist()
         tokens = [
             TaggedToken(word.text, word.start, word.end, tag, score)
             for word, tag, score in zip(words, tags, scores, strict=True)
@@ -212,7 +213,7 @@ class Tagger:
         entities = []
         for span in spans_of(tags) if self.encoders.kind == "entities" else ():
             start, end = words[span.start].start, words[span.end - 1].end
-            score = beliefs.of_segment(row, span.start, labels[span.start : span.end])
+            score = min(1.0, beliefs.of_segment(row, span.start, labels[span.start : span.end]))
             entity = TaggedEntity(text[start:end], start, end, span.label, score, span.start, span.end - 1)
             entities.append(entity)
         return Tagging(text, tuple(tokens), tuple(entities), self.encoders.kind, alternatives)

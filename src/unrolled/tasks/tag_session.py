@@ -81,6 +81,11 @@ class TagSession(Session):
         self._pending = pending[settled:]
         return self._read_all(pending[:settled])
 
+    @property
+    def settled(self) -> int:
+        """Characters whose tokens are certain; the tokens of those after them may still change."""
+        return self._characters
+
     def finish(self) -> list[TaggedToken]:
         """Read what is pending, as its end has come."""
         pending, self._pending = self._pending, ""

@@ -24,6 +24,7 @@ from unrolled.decoding import (
 from unrolled.errors import ArgumentError
 from unrolled.layers import Session, StreamState
 from unrolled.networks import SyncedNetwork
+from unrolled.networks.parts import apply_rows
 from unrolled.tasks.baselines import CachedStepper, NGramStepper
 
 if TYPE_CHECKING:
@@ -72,18 +73,23 @@ class TextSession(Session):
         self._state = self._stepper.start(1)
         self._logits: Tensor | None = None
         self._pending, self._position, self._recent = "", 0, list[int]()
-        self._read([self._start_token()])
+        self.read([self._start_token()])
         self._position, self._recent = 0, []
         return self
 
     def push(self, text: str) -> TextSession:
         """Read more text. Characters that the model has never seen count as its unknown character."""
+        self.read(self.tokens_of(text))
+        return self
+
+    def tokens_of(self, text: str) -> list[int]:
+        """The tokens that are certain now that `text` has come; they are to be read next. The rest is pending."""
         if self._tokenizer.kind == "bpe":
             # half a surrogate pair is no character, and reads as it does for `encode`
             text = text.encode("utf-8", "replace").decode("utf-8")
         ids, self._pending = self._tokenizer.encode_prefix(self._pending + text)
-        self._read(ids.tolist())
-        return self
+        found: list[int] = ids.tolist()
+        return found
 
     def suggest(
         self,
@@ -111,13 +117,13 @@ class TextSession(Session):
         # Inside a pending word the prefix binds the search; a pending space or mark alone binds it as well. But a
         # phrase can't begin with what ends one, and a run of letters of any length is no word to be completed.
         if rule.before_end(self._pending) is not None or len(self._pending) > LONGEST_WORD:
-            return self._settled().suggest(
+            return self.settled().suggest(
                 n, max_words=max_words, beam_size=beam_size, max_tokens=max_tokens, min_log_prob=min_log_prob
             )
         return complete(
             self._stepper,
             self._state,
-            self._known_logits(),
+            self.logits,
             rule=rule,
             max_tokens=MAX_TOKENS[self._tokenizer.kind] if max_tokens is None else max_tokens,
             beam_size=beam_size,
@@ -176,7 +182,7 @@ class TextSession(Session):
             raise ArgumentError(f"n: expected at least 1 sample, found {n}")
         if any(not s for s in stop):
             raise ArgumentError("stop: an empty string would end every text at once")
-        settled = self._settled()
+        settled = self.settled()
         return [
             settled._one(max_tokens, options or SamplingOptions(), generator, tuple(stop))
             for generator in (row_generators(seed + k, 1)[0] for k in range(n))
@@ -204,10 +210,10 @@ class TextSession(Session):
         self._recent = [int(token) for token in saved.extra.get("recent", [])]
         return self
 
-    def _settled(self) -> TextSession:
+    def settled(self) -> TextSession:
         """A fork that has read everything, pending characters included, as its tokeniser would at the end of a text."""
         twin = self.fork()
-        twin._read(self._tokenizer.encode(self._pending).tolist())
+        twin.read(self._tokenizer.encode(self._pending).tolist())
         twin._pending = ""
         return twin
 
@@ -222,7 +228,7 @@ class TextSession(Session):
             return tokens == tokenizer.end_id
 
         drawn = sample(
-            self._stepper, self._state, self._known_logits(), max_tokens=max_tokens, options=shaped,
+            self._stepper, self._state, self.logits, max_tokens=max_tokens, options=shaped,
             history=torch.tensor([self._recent], dtype=torch.int64, device=self._device),
             stop=is_over, generator=[generator],
         )  # fmt: skip
@@ -246,14 +252,43 @@ class TextSession(Session):
         if rest:
             yield rest
 
-    def _read(self, ids: list[int]) -> None:
+    def read(self, ids: list[int]) -> None:
+        """Read some tokens."""
         self._position += len(ids)
         # for the penalties on repetition, which look back this far; a new list, since forks share the old one
         self._recent = [*self._recent, *ids[-RECENT:]][-RECENT:]
         if ids:
             self._logits, self._state = _read_on(self._stepper, ids, self._state, self._device)
 
-    def _known_logits(self) -> Tensor:
+    def take(self, token: int, logits: Tensor, state: Any) -> None:
+        """Go on from where one token led to, which was read together with those of other sessions."""
+        self._position += 1
+        self._recent = [*self._recent, token][-RECENT:]
+        self._logits, self._state = logits, state
+
+    @property
+    def model(self) -> Model:
+        """Whose stream this is."""
+        return self._model
+
+    @property
+    def stepper(self) -> Any:
+        """What reads the tokens."""
+        return self._stepper
+
+    @property
+    def pending(self) -> str:
+        """Characters whose tokens what follows may still change."""
+        return self._pending
+
+    @property
+    def carried(self) -> Any:
+        """The stepper's state, of one row."""
+        return self._state
+
+    @property
+    def logits(self) -> Tensor:
+        """After what was read, (1, V)."""
         if self._logits is None:
             raise ArgumentError("session: nothing has been read yet")
         return self._logits
@@ -274,7 +309,7 @@ def _read_on(stepper: Any, ids: list[int], state: Any, device: torch.device) -> 
             for start in range(0, len(ids), CHUNK):
                 inputs = torch.tensor(ids[start : start + CHUNK], device=device).unsqueeze(1)
                 h, state = stepper.features(inputs, state)
-            return stepper.output(h[-1]), state
+            return apply_rows(stepper.output, h[-1]), state
     if len(ids) > FEW and isinstance(stepper, CachedStepper):
         logits, inner = _read_on(stepper.stepper, ids, state[0], device)
         history = _remembered(state[1], ids)

@@ -6,14 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, ExampleStore, Findings, lengths_of, padded, sorted_batches
-from unrolled.data.sound import Sound, read_header, read_sound
+from unrolled.data.sound import Sound, read_sound
 from unrolled.data.spectrograms import Variation, varied
 from unrolled.data.transcripts import Utterance, read_transcripts
 from unrolled.decoding.ctc import finish_greedily, read_greedily
@@ -43,6 +43,9 @@ from unrolled.tasks.transcribe_plan import (
     plan_transcriber,
 )
 from unrolled.tasks.transcribe_predictions import Transcript
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 BASELINE = "baseline.json"
 #: utterances shown while it learns
@@ -333,7 +336,14 @@ class Transcribe(ExampleTask):
             classes=lambda k: encoders.vocabulary[k] or "(blank)",
             targets=targets,
             note=f"the first {dropped} steps are left out" if dropped else "",
+            synced=True,
         )
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.transcribe import TranscribeWire
+
+        return TranscribeWire()
 
     def stream(self, model: Model) -> Any:
         """Sound as it comes, for a model of one direction."""
@@ -351,20 +361,17 @@ def heard_sound(given: Any, rate: int) -> tuple[Sound, tuple[str, ...]]:
     """
     notes = []
     if isinstance(given, (str, Path)):
-        header = read_header(given)
         sound = read_sound(given)
-        if header.channels > 1:
-            notes.append(f"{header.channels} channels were mixed into one")
     elif isinstance(given, Sound):
         sound = given
     elif _is_pair(given):
         sound = Sound(given[0], given[1])
-        if np.ndim(given[0]) == 2:
-            notes.append(f"{np.shape(given[0])[1]} channels were mixed into one")
     else:
         raise ArgumentError(
             f"input: expected the path of a sound file, a Sound, or (samples, rate), found {type(given).__name__}"
         )
+    if sound.channels > 1:
+        notes.append(f"{sound.channels} channels were mixed into one")
     if sound.rate != rate:
         notes.append(f"resampled from {sound.rate} to {rate} Hz")
     if sound.is_silent:

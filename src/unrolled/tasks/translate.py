@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ from unrolled.tasks.probing import Probe
 from unrolled.tasks.translate_options import EvaluateOptions, PredictOptions, SearchOptions, TranslateOptions
 from unrolled.tasks.translate_plan import TokenizerPair, build_translator, plan_translator, scale_for
 from unrolled.tasks.translations import Search, Translation, decode_ids, encode_text, search_all, translate_texts
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Wire
 
 _JOINT, _SOURCE, _TARGET = "tokenizer.json", "tokenizer-source.json", "tokenizer-target.json"
 _DICTIONARY = "dictionary.json"
@@ -280,8 +283,15 @@ class Translate(ExampleTask):
             raise ArgumentError("input: a sentence of at least one word is needed to look into")
         source = encode_text(given.strip(), model.encoders.source)
         first, note = last_steps(len(source), limit, "tokens")
-        [[best]] = search_all(_network(model), [source[first:]], model.encoders, Search(beam_size=1))
+        search = self._search(model, PredictOptions.model_validate({}))
+        [[best]] = search_all(_network(model), [source[first:]], model.encoders, search)
         return probe_translation(model, source[first:], best.tokens, note)
+
+    def wire(self) -> Wire:
+        """How it is spoken to over HTTP."""
+        from unrolled.tasks.wires.translate import TranslateWire
+
+        return TranslateWire()
 
     def stream(self, model: Model) -> Any:
         """A translation can't begin before its source has ended.

@@ -24,7 +24,7 @@ class Advice(NamedTuple):
 
     Attributes:
         text: in words.
-        option: the option of a training run that does it, where there is one; whose run lacks it is not told of it.
+        option: the option of a training run that does it, where there is one; nobody is told of one they lack.
         spelled: how it is given to the command.
     """
 
@@ -83,17 +83,15 @@ class Verdict:
         return {**vars(self), "remedies": list(self.remedies)}
 
 
-def judge(
-    layer: str, norms: Sequence[float], cell: str = "", options: Collection[str] | None = None
-) -> Verdict:
+def judge(layer: str, norms: Sequence[float], cell: str = "", options: Collection[str] | None = None) -> Verdict:
     """A verdict on one layer.
 
     Args:
         layer: its name.
         norms: g_0, g_1, …, in any unit.
         cell: its cell's name, so that nobody is told to try what is there already.
-        options: names of those that such a network is trained with: remedies that need another one are left out, and the
-            others say how they are spelled; None where there is no command.
+        options: names of those that such a network is trained with: remedies that need another one are left out, and
+            the others say how they are spelled; None where there is no command.
 
     >>> judge("l0", [0.5**k for k in range(20)]).kind, judge("l0", [0.5**k for k in range(20)]).lag
     ('vanishing', 10)

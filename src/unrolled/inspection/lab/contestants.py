@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unrolled.errors import ArgumentError
 from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent
 
 
@@ -64,8 +66,22 @@ CONTESTANTS = (
         {"forget_bias": 4.0},
         "for memories of e⁴ ≈ 55 steps: Tallec & Ollivier 2018, 1804.11188",
     ),
+    Contestant("LSTM, chrono 200", LSTM, {"chrono": 200}, "Tallec & Ollivier 2018, arXiv 1804.11188"),
     Contestant("GRU", GRU),
 )
+
+
+def check_training(lr: float, clip: float, seed: int) -> None:
+    """See that these can train.
+
+    Raises:
+        ArgumentError: one can't.
+    """
+    for name, value in (("lr", lr), ("clip", clip)):
+        if not 0 < value < math.inf:
+            raise ArgumentError(f"{name}: expected a number above 0, found {value}")
+    if not 0 <= seed < 2**32:
+        raise ArgumentError(f"seed: expected 0 to 2³² − 1, found {seed}")
 
 
 def clipped(parameters: Sequence[Tensor], limit: float | None) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from unrolled.errors import ArgumentError
-from unrolled.inspection.lab.contestants import Contestant, clipped
+from unrolled.inspection.lab.contestants import Contestant, check_training, clipped
 from unrolled.inspection.lab.problems import Adding
 from unrolled.layers import GRU, LSTM, RNN
 from unrolled.layers.unfolding import recording
@@ -65,11 +65,12 @@ def gradient_lab(
         seed: of everything.
 
     Raises:
-        ArgumentError: a size out of range.
+        ArgumentError: a size, rate, norm or seed out of range.
     """
     for name, value, least in (("length", length, 5), ("hidden_size", hidden_size, 2), ("steps", steps, 1)):
         if value < least:
             raise ArgumentError(f"{name}: expected at least {least}, found {value}")
+    check_training(lr, clip, seed)
     problem = Adding(length)
     flows: dict[str, list[float]] = {}
     networks: list[tuple[str, Contestant, float | None]] = [

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from unrolled.errors import ArgumentError
-from unrolled.inspection.lab.contestants import CONTESTANTS, Contestant, clipped
+from unrolled.inspection.lab.contestants import CONTESTANTS, Contestant, check_training, clipped
 from unrolled.inspection.lab.problems import Problem
 from unrolled.layers.unfolding import recording
 from unrolled.training.flow import norms_by_lag
 from unrolled.training.verdict import Verdict, judge
 
+#: steps that a point of the course is the mean of
+POINT = 50
 #: told which contestant is at it, its share of the time used, and its loss
 Told = Callable[[str, float, float], None]
 
@@ -29,7 +31,7 @@ class MemoryRun:
         contestant: its name.
         problem, length, unit, chance, limit: the problem, its length, its loss's unit, the loss of who remembers
             nothing, and that below which it is solved.
-        steps, losses: the course: the mean loss over the steps up to each point.
+        steps, losses: the course: the mean loss over the steps up to each point, every 50 steps and at the end.
         flows: (step, norms) of the gradient by lag, ‖∂L_T/∂h_{T−k}‖, at the beginning, in between, and at the end.
         verdicts: for each of `flows`.
         solved_at: the step at which the loss fell below the limit, or None.
@@ -53,8 +55,9 @@ class MemoryRun:
 
     @property
     def best(self) -> float:
-        """The lowest loss on the course."""
-        return min(self.losses, default=float("nan"))
+        """The lowest loss on the course; the mean of a few last steps counts only where there are no others."""
+        whole = [loss for step, loss in zip(self.steps, self.losses, strict=True) if step % POINT == 0]
+        return min(whole or self.losses, default=float("nan"))
 
     def as_json(self) -> dict[str, Any]:
         """As one JSON object."""
@@ -92,11 +95,15 @@ def memory_lab(
         A run for each; one ends early when it has solved the problem.
 
     Raises:
-        ArgumentError: a size or a time below its least.
+        ArgumentError: a size or a time below its least, or a rate, norm or seed out of range.
     """
-    for name, value, least in (("hidden_size", hidden_size, 1), ("batch_size", batch_size, 1), ("seconds", seconds, 0)):
+    for name, value, least in (
+        *(("hidden_size", hidden_size, 1), ("batch_size", batch_size, 1), ("seconds", seconds, 0)),
+        ("steps", 1 if steps is None else steps, 1),
+    ):
         if value < least or value != value:
             raise ArgumentError(f"{name}: expected at least {least}, found {value}")
+    check_training(lr, clip, seed)
     return [
         _run(problem, one, hidden_size, batch_size, lr, clip, seconds, steps, seed, told or (lambda *_: None))
         for one in contestants
@@ -124,7 +131,7 @@ def _run(
     begun = time.perf_counter()
     window: list[float] = []
     # looks at 0, 1, 2, 4, … hundred steps: the gradient changes most at the beginning
-    look_at, point = 0, 50
+    look_at = 0
     step = 0
     while not run.reason:
         batch = problem.batch(batch_size, draw)
@@ -145,7 +152,7 @@ def _run(
         step += 1
         window.append(float(loss.detach()))
         run.seconds = time.perf_counter() - begun
-        if step % point == 0:
+        if step % POINT == 0:
             mean = float(np.mean(window))
             window.clear()
             run.steps.append(step)
@@ -158,6 +165,9 @@ def _run(
             run.reason = "time is up"
         if not run.reason and steps is not None and step >= steps:
             run.reason = "steps are used up"
+    if window:
+        run.steps.append(step)
+        run.losses.append(float(np.mean(window)))
     with recording(network, retain=True) as calls:
         problem.loss(network(problem.batch(batch_size, draw).x), batch.target).backward()
     _look(run, step, calls[0], problem.length)

@@ -3,7 +3,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("unfolded").textContent);
   const root = document.getElementById("unfold");
-  const count = data.steps.length;
   const AROUND = 4;
   let now = 0, layer = data.layers.length - 1, backwards = false, timer = null;
 
@@ -18,8 +17,7 @@
     return node;
   };
   const visible = (text) => text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ $/, "␣");
-  const short = (x) => (x === 0 ? "0" : Math.abs(x) >= 0.01 && Math.abs(x) < 1000 ? x.toPrecision(3) : x.toExponential(1));
-  const norm = (values) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
+  const short = (x) => (x === null ? "no finite number" : x === 0 ? "0" : Math.abs(x) >= 0.01 && Math.abs(x) < 1000 ? x.toPrecision(3) : x.toExponential(1));
 
   // blue for what is negative, red for what is positive, nothing for 0; a gate runs from nothing to full
   const colour = (value, limit, positive) => {
@@ -40,12 +38,12 @@
   };
 
   const controls = make("div", { class: "controls" });
-  const slider = make("input", { type: "range", min: 0, max: count - 1, value: 0, "aria-label": "step",
+  const slider = make("input", { type: "range", min: 0, value: 0, "aria-label": "step",
     oninput: () => { now = Number(slider.value); draw(); } });
   const forwardButton = make("button", { onclick: () => { backwards = false; draw(); } }, "forwards");
   const backwardButton = make("button", { onclick: () => { backwards = true; draw(); } }, "backwards");
   const play = make("button", { onclick: () => toggle() }, "play");
-  const choice = make("select", { "aria-label": "layer", onchange: () => { layer = Number(choice.value); draw(); } },
+  const choice = make("select", { "aria-label": "layer", onchange: () => { layer = Number(choice.value); move(0); } },
     ...data.layers.map((one, index) => make("option", { value: index }, `${one.name} · ${one.cell}`)));
   choice.value = String(layer);
   controls.append(forwardButton, backwardButton, make("button", { "aria-label": "step back", onclick: () => move(-1) }, "◀"),
@@ -53,13 +51,15 @@
   const stage = make("div", { "aria-live": "polite" });
   root.append(controls, stage);
 
-  const move = (by) => { now = Math.min(count - 1, Math.max(0, now + by)); draw(); };
+  // a decoder has the steps of the output, other layers those of the input
+  const last = () => data.layers[layer].steps.length - 1;
+  const move = (by) => { now = Math.min(last(), Math.max(0, now + by)); draw(); };
   const toggle = () => {
     if (timer) { clearInterval(timer); timer = null; play.textContent = "play"; return; }
     play.textContent = "stop";
     timer = setInterval(() => {
       const next = now + (backwards ? -1 : 1);
-      if (next < 0 || next >= count) toggle(); else { now = next; draw(); }
+      if (next < 0 || next > last()) toggle(); else { now = next; draw(); }
     }, 350);
   };
   document.addEventListener("keydown", (event) => {
@@ -71,20 +71,21 @@
   });
 
   function draw() {
+    slider.max = String(last());
     slider.value = String(now);
     forwardButton.setAttribute("aria-pressed", String(!backwards));
     backwardButton.setAttribute("aria-pressed", String(backwards));
     const one = data.layers[layer];
     const steps = one.error_norms.length;
-    const at = Math.min(now, steps - 1);
-    const synced = data.losses.length === count;
+    const at = now;
+    const said = one.over === "output" || (one.over === "input" && data.synced);
     const first = Math.max(0, Math.min(at - AROUND, steps - 2 * AROUND - 1));
     const columns = [];
     for (let t = first; t < Math.min(steps, first + 2 * AROUND + 1); t += 1) {
       const values = backwards ? one.errors.h[t] : one.values.h[t];
-      const size = backwards ? `‖∂L/∂h‖ ${short(one.error_norms[t])}` : `‖h‖ ${short(norm(values))}`;
+      const size = backwards ? `‖∂L/∂h‖ ${short(one.error_norms[t])}` : `‖h‖ ${short(one.norms[t])}`;
       columns.push(make("div", { class: `column${t === at ? " now" : ""}${backwards ? " back" : ""}` },
-        make("div", { class: "step" }, steps === count ? visible(data.steps[t]) : `${t + 1}`),
+        make("div", { class: "step" }, visible(one.steps[t])),
         strip(values, false, `${size} at step ${t + 1}`), make("div", { class: "soft" }, size)));
     }
     const parts = [make("div", { class: "columns" }, ...columns)];
@@ -105,17 +106,16 @@
       parts.push(make("p", {}, `Gates and states of ${one.name} at step ${at + 1}, a cell a unit `
         + "(green: 0 to 1; blue negative, red positive, as a share of the largest):"));
       for (const [name, values] of gates) {
-        const positive = "ifoRrz".includes(name) && name.length === 1;
-        const mean = values[at].reduce((sum, v) => sum + v, 0) / values[at].length;
+        const positive = one.activations[name] === "sigmoid";
         parts.push(make("div", { class: "gate" }, make("span", { class: "step" }, name),
-          strip(values[at], positive, `${name} at step ${at + 1}`), make("span", {}, `mean ${short(mean)}`)));
+          strip(values[at], positive, `${name} at step ${at + 1}`), make("span", {}, `mean ${short(one.means[name][at])}`)));
       }
-      const output = synced ? at : data.losses.length - 1;
-      const said = data.likeliest[output].map(([name, p]) => [visible(name), p, make("span", {}, data.values ? short(p) : `${(100 * p).toFixed(1)} %`)]);
+      const output = said ? at : data.losses.length - 1;
+      const likeliest = data.likeliest[output].map(([name, p]) => [visible(name), p, make("span", {}, data.values ? short(p) : `${(100 * p).toFixed(1)} %`)]);
       const asked = data.values ? `What the output layer then says of “${visible(data.outputs[output])}” (standardised):`
         : `What the output layer then holds for likely; asked about: “${visible(data.outputs[output])}”, `
         + `−ln p = ${short(data.losses[output])} nats:`;
-      parts.push(make("p", {}, asked), ...bars(said, "class"));
+      parts.push(make("p", {}, asked), ...bars(likeliest, "class"));
     }
     stage.replaceChildren(...parts);
   }

@@ -6,13 +6,14 @@ their units, and everything is legible at a width of 800 pixels. Needs matplotli
 from unrolled.inspection.plot.curves import plot_curves
 from unrolled.inspection.plot.gradients import plot_gradient_flow, plot_jacobians
 from unrolled.inspection.plot.lab import plot_gradient_lab, plot_memory_lab
-from unrolled.inspection.plot.mattered import plot_attributions, plot_connectivity, plot_units
+from unrolled.inspection.plot.mattered import plot_attention, plot_attributions, plot_connectivity, plot_units
 from unrolled.inspection.plot.steps import plot_activations, plot_gates, plot_saturation, plot_unfolding
 from unrolled.inspection.plot.theme import THEMES, save
 
 __all__ = [
     "THEMES",
     "plot_activations",
+    "plot_attention",
     "plot_attributions",
     "plot_connectivity",
     "plot_curves",

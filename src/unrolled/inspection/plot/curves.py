@@ -7,7 +7,7 @@ from typing import Any
 
 from unrolled.errors import ArgumentError
 from unrolled.inspection.comparison import Compared
-from unrolled.inspection.plot.theme import figure
+from unrolled.inspection.plot.theme import figure, plain
 
 
 def plot_curves(found: Sequence[Compared], theme: str = "light") -> Any:
@@ -22,7 +22,7 @@ def plot_curves(found: Sequence[Compared], theme: str = "light") -> Any:
         for number, one in enumerate(found):
             colour = colours.series[number % len(colours.series)]
             loss = [point[2] for point in one.curve]
-            axes[0][0].plot([point[0] for point in one.curve], loss, color=colour, marker=".", label=one.name)
+            axes[0][0].plot([point[0] for point in one.curve], loss, color=colour, marker=".", label=plain(one.name))
             axes[0][1].plot([point[1] for point in one.curve], loss, color=colour, marker=".")
         axes[0][0].set_xlabel("step")
         axes[0][1].set_xlabel("minutes of training")

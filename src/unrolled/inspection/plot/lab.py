@@ -11,7 +11,7 @@ from unrolled.errors import ArgumentError
 from unrolled.inspection.lab.gradients import GradientLab
 from unrolled.inspection.lab.memory import MemoryRun
 from unrolled.inspection.plot.gradients import draw_borders
-from unrolled.inspection.plot.theme import figure, note
+from unrolled.inspection.plot.theme import figure, note, plain
 
 
 def plot_memory_lab(runs: Sequence[MemoryRun], theme: str = "light") -> Any:
@@ -28,11 +28,11 @@ def plot_memory_lab(runs: Sequence[MemoryRun], theme: str = "light") -> Any:
         for number, run in enumerate(runs):
             colour = colours.series[number % len(colours.series)]
             said = f"solved at step {run.solved_at:,}" if run.solved_at else run.reason
-            course.semilogy(run.steps, run.losses, color=colour, label=f"{run.contestant}: {said}")
+            course.semilogy(run.steps, run.losses, color=colour, label=plain(f"{run.contestant}: {said}"))
             for (_, norms), style in ((run.flows[0], ":"), (run.flows[-1], "-")):
                 if norms[0] > 0:
                     flow.semilogy(np.maximum(np.array(norms) / norms[0], 1e-30), color=colour, ls=style)
-            flow.plot([], [], color=colour, label=run.contestant)
+            flow.plot([], [], color=colour, label=plain(run.contestant))
         course.axhline(first.chance, color=colours.text, ls="--", lw=1)
         course.axhline(first.limit, color=colours.text, ls=":", lw=1)
         left = course.get_xlim()[0]

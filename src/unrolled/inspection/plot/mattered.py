@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import ArgumentError
+from unrolled.inspection.attention import AttentionMap
 from unrolled.inspection.attribution import Attribution
 from unrolled.inspection.connectivity import Connectivity
 from unrolled.inspection.neurons import RankedUnit
-from unrolled.inspection.plot.theme import figure, label_steps, shown
+from unrolled.inspection.plot.theme import figure, label_rows, label_steps, plain, shown
 
 
 def plot_attributions(found: Sequence[Attribution], theme: str = "light") -> Any:
@@ -55,14 +56,49 @@ def plot_connectivity(found: Connectivity, theme: str = "light") -> Any:
             found.shares, aspect="auto", cmap=colours.sequential, interpolation="nearest", vmin=0, vmax=most
         )
         label_steps(axis, found.steps)
-        every = max(1, -(-len(found.outputs) // 60))
-        places = list(range(0, len(found.outputs), every))
-        axis.set_yticks(places, [shown(found.outputs[p]) for p in places], fontsize=8)
-        axis.tick_params(axis="y", length=0)
+        label_rows(axis, found.outputs)
         axis.set_xlabel("step of the input")
         axis.set_ylabel("step of the output")
         axis.set_title(f"which of {wide} inputs each output leans on")
         drawn.colorbar(image, ax=axis, pad=0.01, fraction=0.04, extend="max", label="share of ‖∂ ln p/∂x‖ in its row")
+        return drawn
+
+
+def plot_attention(found: AttentionMap, theme: str = "light", most: int = 16) -> Any:
+    """Where the network looked as it said each output: a square for each output and position of its memory, or over an
+    image a small map for each output.
+
+    Args:
+        found: the weights.
+        theme: light or dark.
+        most: maps that are drawn over an image, of the first outputs.
+    """
+    top = float(found.weights.max(initial=1e-9))
+    if found.grid is not None and min(found.grid) > 1:
+        names = found.outputs[:most]
+        columns = min(8, len(names))
+        rows = -(-len(names) // columns)
+        with figure(theme, 0.5 + 1.25 * rows, rows, columns) as (drawn, axes, colours):
+            cells = [axis for row in axes for axis in row]
+            for axis in cells:
+                axis.set_axis_off()
+            for axis, name, weights in zip(cells, names, found.weights, strict=False):
+                maps = weights.reshape(found.grid)
+                image = axis.imshow(maps, cmap=colours.sequential, vmin=0, vmax=top, interpolation="nearest")
+                axis.set_title(shown(name), fontsize=9, loc="center")
+            drawn.colorbar(image, ax=cells, pad=0.01, fraction=0.03, label="weight")
+            return drawn
+    with figure(theme, float(np.clip(1.5 + 0.13 * len(found.outputs), 2.6, 8))) as (drawn, axes, colours):
+        axis = axes[0][0]
+        image = axis.imshow(
+            found.weights, aspect="auto", cmap=colours.sequential, vmin=0, vmax=top, interpolation="nearest"
+        )
+        label_steps(axis, found.places)
+        label_rows(axis, found.outputs)
+        axis.set_xlabel("position looked at")
+        axis.set_ylabel("step of the output")
+        axis.set_title(f"{found.layer}: where the network looks as it says each output")
+        drawn.colorbar(image, ax=axis, pad=0.01, fraction=0.04, label="weight, 1 in each row")
         return drawn
 
 
@@ -90,7 +126,7 @@ def plot_units(found: Sequence[RankedUnit], steps: Sequence[str], theme: str = "
             axis.set_yticks([])
             auc = "" if unit.auc is None else f", AUC {unit.auc:.2f}"
             where = f"{unit.layer}, {unit.quantity} of unit {unit.unit}"
-            axis.set_title(f"{unit.hypothesis}: {where} (r = {unit.correlation:+.2f}{auc})", fontsize=9)
+            axis.set_title(f"{plain(unit.hypothesis)}: {where} (r = {unit.correlation:+.2f}{auc})", fontsize=9)
         label_steps(axes[-1][0], steps)
         axes[-1][0].set_xlabel("step of the input (blue: negative, red: positive)")
         return drawn

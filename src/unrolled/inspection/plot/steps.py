@@ -14,9 +14,13 @@ from unrolled.inspection.unfolding import TEXTBOOK, UnfoldedNetwork
 
 #: steps of an unfolding that can be drawn side by side
 MOST_STEPS = 12
+#: what an axis of steps is called
+STEPS = {"input": "step of the input", "output": "step of the output", "own": "step of the layer"}
 
 
-def plot_unfolding(found: UnfoldedNetwork, first: int = 0, steps: int = 8, theme: str = "light") -> Any:
+def plot_unfolding(
+    found: UnfoldedNetwork, first: int = 0, steps: int = 8, theme: str = "light", over: str = "input"
+) -> Any:
     """The loop, and beside it the network unfolded over some steps, with what really goes through it: the hidden state
     as a strip of units, ‖h‖ and the loss forwards, and the error that comes back.
 
@@ -24,17 +28,19 @@ def plot_unfolding(found: UnfoldedNetwork, first: int = 0, steps: int = 8, theme
         found: the network over an input.
         first: the first step that is drawn.
         steps: how many, at most 12.
+        theme: light or dark.
+        over: the layers that read the "input", or those that write the "output".
 
     Raises:
-        ArgumentError: these steps are not in the input.
+        ArgumentError: these steps are not in the input, or no layer goes over them.
     """
-    count = len(found.steps)
+    count = len(found.steps if over == "input" else found.outputs)
     steps = min(steps, MOST_STEPS, count - first)
     if not 0 <= first < count or steps < 1:
-        raise ArgumentError(f"first, steps: the input has {count} steps, found {first} and {steps}")
-    layers = [layer for layer in found.layers if len(layer.error_norms) == count]
+        raise ArgumentError(f"first, steps: the {over} has {count} steps, found {first} and {steps}")
+    layers = [layer for layer in found.layers if layer.over == over]
     if not layers:
-        raise ArgumentError("unfolding: no layer of this network has the steps of its input")
+        raise ArgumentError(f"unfolding: no layer of this network has the steps of its {over}")
     height = 2.1 + 1.25 * len(layers)
     with figure(theme, height) as (drawn, axes, colours):
         axis = axes[0][0]
@@ -43,10 +49,10 @@ def plot_unfolding(found: UnfoldedNetwork, first: int = 0, steps: int = 8, theme
         top = len(layers) + 1.15
         axis.set_ylim(-0.4, top + 0.75)
         _loop(axis, colours, len(layers), layers)
-        synced = len(found.outputs) == count
+        synced = found.synced or over == "output"
         for column in range(steps):
             t = first + column
-            _box(axis, colours, column, 0, shown(found.steps[t]), colours.series[5])
+            _box(axis, colours, column, 0, shown(layers[0].steps[t]), colours.series[5])
             for row, layer in enumerate(layers):
                 _unit_strip(axis, colours, column, row + 1, layer.values["h"][t])
                 # both directions of a layer read what lies below the first of them
@@ -126,12 +132,12 @@ def _unit_strip(axis: Any, colours: Any, x: float, y: float, h: Any, most: int =
     )
 
 
-def plot_gates(found: GateStatistics, steps: Sequence[str], theme: str = "light", most: int = 64) -> Any:
+def plot_gates(found: GateStatistics, theme: str = "light", most: int = 64) -> Any:
     """Gates and states through time, a row a quantity, a line of pixels a unit.
 
     Args:
         found: of one layer.
-        steps: what the steps are called.
+        theme: light or dark.
         most: units that are drawn, the first ones.
     """
     names = [n for n in found.values if found.values[n].ndim == 2 and n != "tanh_c"]
@@ -147,8 +153,8 @@ def plot_gates(found: GateStatistics, steps: Sequence[str], theme: str = "light"
             axis.set_ylabel(f"{name}\nunit", fontsize=9)
             axis.set_yticks([])
             drawn.colorbar(image, ax=axis, pad=0.01, fraction=0.03)
-        label_steps(axes[-1][0], steps)
-        axes[-1][0].set_xlabel("step of the input")
+        label_steps(axes[-1][0], found.steps)
+        axes[-1][0].set_xlabel(STEPS[found.over])
         units = min(most, found.values["h"].shape[1])
         axes[0][0].set_title(f"{found.layer}: gates (0 shut, 1 open) and states of {units} units through time")
         return drawn
@@ -176,8 +182,14 @@ def plot_saturation(found: GateStatistics, theme: str = "light") -> Any:
 
 
 def plot_activations(found: GateStatistics, theme: str = "light") -> Any:
-    """The activation functions and their derivatives, with this layer's real operating points under them."""
+    """The activation functions and their derivatives, with this layer's real operating points under them.
+
+    Raises:
+        ArgumentError: the layer's cell does not say what its activations are.
+    """
     names = list(found.operating)
+    if not names:
+        raise ArgumentError(f"{found.layer}: its cell does not say of which activations its values are")
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     with figure(theme, 0.6 + 2.3 * rows, rows, columns) as (drawn, axes, colours):
@@ -186,7 +198,7 @@ def plot_activations(found: GateStatistics, theme: str = "light") -> Any:
             points = found.operating[name]
             reach = float(np.clip(np.abs(points).max(initial=1.0) * 1.1, 4, 10))
             x = np.linspace(-reach, reach, 400)
-            y, slope, label = _curve(name, found, x)
+            y, slope, label = _curve(found.activations[name], x)
             axis.plot(x, y, color=colours.series[0], label=label)
             axis.plot(x, slope, color=colours.series[1], ls="--", label="its derivative")
             counts, edges = np.histogram(points.clip(-reach, reach), bins=60, range=(-reach, reach))
@@ -208,12 +220,11 @@ def plot_activations(found: GateStatistics, theme: str = "light") -> Any:
         return drawn
 
 
-def _curve(name: str, found: GateStatistics, x: Any) -> tuple[Any, Any, str]:
-    sigmoid = 1 / (1 + np.exp(-x))
-    if name in found.shut:
-        return sigmoid, sigmoid * (1 - sigmoid), "σ"
-    if name == "activation" and found.values["h"].min() >= 0:
-        if found.values["h"].max() > 1 or (found.values["h"] == 0).any():
-            return np.maximum(x, 0), (x > 0).astype(float), "ReLU"
+def _curve(activation: str, x: Any) -> tuple[Any, Any, str]:
+    """An activation and its derivative over x, and its sign."""
+    if activation == "relu":
+        return np.maximum(x, 0), (x > 0).astype(float), "ReLU"
+    if activation == "sigmoid":
+        sigmoid = 1 / (1 + np.exp(-x))
         return sigmoid, sigmoid * (1 - sigmoid), "σ"
     return np.tanh(x), 1 - np.tanh(x) ** 2, "tanh"

@@ -155,9 +155,17 @@ def shown(step: str) -> str:
     """
     text = step.replace("\n", "⏎").replace("\t", "⇥")
     text = "␣" if text == " " else text
-    text = text if len(text) <= 12 else text[:11] + "…"
-    # a dollar would begin a formula
-    return text.replace("$", r"\$")
+    return plain(text if len(text) <= 12 else text[:11] + "…")
+
+
+def plain(text: str) -> str:
+    r"""Any text as matplotlib is to draw it: a dollar would begin a formula, and a label that begins with _ is left out
+    of legends.
+
+    >>> plain("/$5/"), plain("_a")
+    ('/\\$5/', ' _a')
+    """
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def note(axis: Any, colours: Theme, x: float, y: float, text: str, side: str = "right") -> None:
@@ -172,6 +180,12 @@ def label_steps(axis: Any, steps: Sequence[str], most: int = 80) -> None:
     long = max((len(s) for s in steps), default=0) > 2
     places = list(range(0, len(steps), every if not long else max(every, -(-len(steps) // 40))))
     axis.set_xticks(places, [shown(steps[p]) for p in places], rotation=90 if long else 0, fontsize=8)
+
+
+def label_rows(axis: Any, names: Sequence[str], most: int = 60) -> None:
+    """Name the rows beside an axis: all of them if they fit, else every n-th."""
+    places = list(range(0, len(names), max(1, -(-len(names) // most))))
+    axis.set_yticks(places, [shown(names[p]) for p in places], fontsize=8)
 
 
 def column_order(values: Any) -> Any:

@@ -10,6 +10,7 @@ Source: Kuhn & De Mori 1990, doi:10.1109/34.56193 (the cache); Jelinek & Mercer 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unrolled.decoding.contract import S, Stepper
+from unrolled.decoding.contract import MergingStepper, S
 from unrolled.errors import ArgumentError, ModelError, ShapeError
 from unrolled.tasks.baselines.ngram import Floats, Integers, NGram, NGramStepper
 
@@ -133,7 +134,7 @@ class CachedStepper(Generic[S]):
         ArgumentError: vocabularies or orders that differ, or a weight out of range.
     """
 
-    def __init__(self, stepper: Stepper[S], ngram: NGram, weight: CacheWeights | float) -> None:
+    def __init__(self, stepper: MergingStepper[S], ngram: NGram, weight: CacheWeights | float) -> None:
         if stepper.vocabulary_size != ngram.vocabulary_size:
             raise ArgumentError(
                 f"ngram: its vocabulary has {ngram.vocabulary_size} tokens, the model's {stepper.vocabulary_size}; "
@@ -159,6 +160,10 @@ class CachedStepper(Generic[S]):
     def select(self, state: tuple[S, Tensor], rows: Tensor) -> tuple[S, Tensor]:
         """The state whose row n is row ``rows[n]``."""
         return self.stepper.select(state[0], rows), self.cache.select(state[1], rows)
+
+    def merge(self, states: Sequence[tuple[S, Tensor]]) -> tuple[S, Tensor]:
+        """One state of all the rows of several."""
+        return self.stepper.merge([state for state, _ in states]), self.cache.merge([h for _, h in states])
 
     def mixed(self, logits: Tensor, history: Tensor) -> Tensor:
         """ln of the mixture (B, V) of a model's logits (B, V) and the n-gram after ``history``, its state."""

@@ -13,7 +13,7 @@ Source: Chen & Goodman 1998, TR-10-98 (Harvard), section 3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -280,6 +280,10 @@ class NGramStepper:
     def select(self, state: Tensor, rows: Tensor) -> Tensor:
         """The state whose row n is row ``rows[n]``."""
         return state.index_select(0, rows.to(state.device))
+
+    def merge(self, states: Sequence[Tensor]) -> Tensor:
+        """One state of all the rows of several."""
+        return torch.cat(tuple(states))
 
     def predict(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """For each row of a state: p of the next token (B, V) float64, longest known context (B,), its total (B,)."""

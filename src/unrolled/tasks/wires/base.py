@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from unrolled.errors import ArgumentError
+from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,10 +75,12 @@ class Wire:
         media: content types that a request may carry an input in as it is, without JSON; `Wire.raw` reads them.
         Pushed: what comes back from a push; None where the task has no streams.
         Push: what may be pushed.
-        together: whether `predict` gives one prediction for each input, so that inputs of several requests may go
-            through the network side by side.
-        example: an input, for the documentation.
+        together: whether inputs may go through the network side by side, those of several requests among them:
+            `predict` gives one prediction for each, and the same to the last bit whatever is beside it. If not, each
+            input is predicted by itself, and may have several predictions.
+        example: inputs and options, for the documentation.
         push_example: what is pushed, for the documentation.
+        Prompt: what `write` goes on from, and how; None where the task does not write.
     """
 
     view: ClassVar[View]
@@ -90,6 +92,7 @@ class Wire:
     together: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]]
     push_example: ClassVar[dict[str, Any]] = {}
+    Prompt: ClassVar[type[BaseModel] | None] = None
 
     def read(self, model: Model, given: Any, bounds: Bounds) -> Any:
         """What `predict` and `inspect` of the task take, from an `Input`.
@@ -105,7 +108,7 @@ class Wire:
         raise NotImplementedError
 
     def answer(self, model: Model, prediction: Any, given: Any) -> dict[str, Any]:
-        """A prediction as JSON that `Output` describes.
+        """A prediction as JSON that `Output` describes. May run the network, for what belongs beside a prediction.
 
         Args:
             prediction: the task's.
@@ -133,7 +136,7 @@ class Wire:
         """Push to several streams at once.
 
         Args:
-            pairs: streams, each once, and what is pushed to each (a `Push`; or bytes, see `samples`).
+            pairs: streams, each once, and what is pushed to each (a `Push`, or what `samples` gave).
 
         Returns:
             For each the answer, JSON that `Pushed` describes, or the UnrolledError that it ran into; a stream with an
@@ -141,11 +144,45 @@ class Wire:
         """
         raise NotImplementedError
 
-    def samples(self, data: bytes, bounds: Bounds) -> Any:
-        """A `Push` from a binary message of a WebSocket.
+    def save(self, stream: Any) -> bytes:
+        """A stream's state."""
+        data: bytes = stream.state.to_bytes()
+        return data
+
+    def restore(self, model: Model, data: bytes) -> Any:
+        """A stream that goes on from what `save` gave.
 
         Raises:
-            ArgumentError: this task takes no binary messages.
+            StateError: it is of another model, or none.
+        """
+        from unrolled.layers import StreamState
+
+        return self.open(model).resume(StreamState.from_bytes(data, model.fingerprint))
+
+    def write(self, model: Model, asked: Any, bounds: Bounds) -> Iterator[str]:
+        """A text written on from a prompt, in pieces as they come.
+
+        Args:
+            model: the model.
+            asked: of the type `Prompt`.
+            bounds: of the prompt.
+
+        Raises:
+            TooLarge: beyond the bounds.
+            ArgumentError: an option out of range.
+        """
+        raise ArgumentError("prompt: this model does not write")
+
+    def samples(self, data: bytes, query: Mapping[str, str], bounds: Bounds) -> Any:
+        """What `push` takes, from a binary message of a WebSocket.
+
+        Args:
+            data: the message.
+            query: of the WebSocket's address.
+            bounds: as for `check`.
+
+        Raises:
+            ArgumentError: this task takes no binary messages, or not such ones.
         """
         raise ArgumentError("message: this model takes messages of text (JSON), not binary ones")
 
@@ -157,11 +194,26 @@ class Wire:
         return sum(t.numel() * t.element_size() for t in tensors_of(state.tensors)) + 1024
 
 
+def one_by_one(pairs: Sequence[tuple[Any, Any]], push: Callable[[Any, Any], Any]) -> list[Any]:
+    """`push(stream, given)` for each pair, or the error that it ran into; then the stream is as it was."""
+    found: list[Any] = []
+    for stream, given in pairs:
+        twin = stream.fork()
+        try:
+            found.append(push(twin, given))
+        except UnrolledError as error:
+            found.append(error)
+        else:
+            stream.__dict__.update(twin.__dict__)
+    return found
+
+
 def served_options(task: Task) -> type[Settings]:
     """The options of `predict` that a request may give: none that names a file, none beyond its ceiling."""
     fields: dict[str, Any] = {}
     for name, field in task.predict_options.model_fields.items():
-        if name == "batch_size" or _mentions(field.annotation, Path):
+        # an input says by itself when it begins
+        if name in ("batch_size", "start") or _mentions(field.annotation, Path):
             continue
         fields[name] = (field.annotation, field)
         if name in CEILINGS:

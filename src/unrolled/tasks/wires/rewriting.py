@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from unrolled.errors import StateError
 from unrolled.layers import StreamState
 
 #: a snapshot is kept after each of the last RECENT pushes, and of older ones after every EVERY characters
 RECENT, EVERY = 64, 256
+#: the name under which a saved state carries the text
+TYPED = "typed"
 
 
 class Rewritable:
     """A session over text that can be told what the whole text is now, and reads again only what has changed.
 
     Sessions are values: keeping one for each of the last pushes costs a state each, and taking a character back
-    costs nothing. `limit` bounds the text, and with it the snapshots.
+    costs nothing. The text is kept with them, so that unlike a session this grows, by a few bytes a character.
 
     Args:
-        session: of a task that reads text: `push`, `fork`, `reset`, `state` and `load`.
+        session: of a task that reads text, with nothing read: `push`, `fork`, `reset`, `state` and `resume`.
     """
 
     def __init__(self, session: Any) -> None:
@@ -30,6 +33,12 @@ class Rewritable:
         twin = object.__new__(Rewritable)
         twin.session, twin.text, twin._kept = self.session.fork(), self.text, list(self._kept)
         return twin
+
+    def reset(self) -> Rewritable:
+        """Begin again, with nothing typed."""
+        self._kept = self._kept[:1]
+        self.session, self.text = self._kept[0][1].fork(), ""
+        return self
 
     def common(self, text: str) -> int:
         """How many characters `text` begins with that have been read already."""
@@ -76,6 +85,28 @@ class Rewritable:
 
     @property
     def state(self) -> StreamState:
-        """The session's."""
+        """The session's, and the text with it; bound to the model."""
         found: StreamState = self.session.state
+        return StreamState(found.tensors, found.position, found.model, {**found.extra, TYPED: self.text})
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        found: str = self.session.fingerprint
         return found
+
+    def resume(self, saved: StreamState) -> Rewritable:
+        """Go on from a state that `state` gave; what comes before it is read anew if it is rewritten.
+
+        Raises:
+            StateError: it is not of such a stream.
+        """
+        text = saved.extra.get(TYPED)
+        if not isinstance(text, str):
+            raise StateError("the saved state does not say what was typed, and can't be edited; push the text anew")
+        empty = self._kept[:1]
+        self.session = empty[0][1].fork().resume(saved)
+        self.text, self._kept = text, empty
+        if text:
+            self._kept.append((len(text), self.session.fork()))
+        return self

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, RootModel, model_validator
+from pydantic import AfterValidator, BaseModel, Field, RootModel, model_validator
 
-from unrolled.errors import ArgumentError, UnrolledError
+from unrolled.errors import ArgumentError
 from unrolled.tasks.model import Model
-from unrolled.tasks.wires.base import Bounds, Push, TooLarge, Wire
+from unrolled.tasks.wires.base import Bounds, Push, TooLarge, Wire, one_by_one
 from unrolled.tasks.wires.rewriting import Rewritable
 
+__all__ = ["Probability", "Suggested", "Text", "TextPush", "TextWire", "Typed", "check_text", "one_by_one", "rewound"]
 
-class Text(RootModel[str]):
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def whole_characters(text: str) -> str:
+    """The text, U+FFFD for each half of a surrogate pair: JSON can spell one, and it can't be written as UTF-8."""
+    return _HALVES.sub("\ufffd", text)
+
+
+#: a text from a stranger; places in it are counted in characters, that is, in code points of Unicode
+Typed = Annotated[str, AfterValidator(whole_characters)]
+
+
+class Text(RootModel[Typed]):
     """A text."""
 
 
 class TextPush(Push):
     """More of a text, or all of it as it is now."""
 
-    text: str | None = Field(None, description="what comes next")
-    rewrite: str | None = Field(None, description="the whole text as it is now; only what changed is read again")
+    text: Typed | None = Field(None, description="what comes next")
+    rewrite: Typed | None = Field(None, description="the whole text as it is now; only what changed is read again")
 
     @model_validator(mode="after")
     def _one(self) -> TextPush:
@@ -70,17 +84,6 @@ class TextWire(Wire):
 def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:
     """Rewind each stream to where its text has not changed; what is to be pushed to each from there."""
     return [push.text if push.text is not None else stream.rewind(push.rewrite or "") for stream, push in pairs]
-
-
-def one_by_one(pairs: Sequence[tuple[Any, Any]], push: Any) -> list[Any]:
-    """`push(stream, given)` for each pair, or the error that it ran into."""
-    found: list[Any] = []
-    for stream, given in pairs:
-        try:
-            found.append(push(stream, given))
-        except UnrolledError as error:
-            found.append(error)
-    return found
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,142 @@
+"""The ASGI application: models, limits and who may ask → everything of `docs/server.md`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+import unrolled
+from unrolled.errors import UnrolledError
+from unrolled.serving.guard import Guard
+from unrolled.serving.limits import Limits
+from unrolled.serving.metrics import Metrics
+from unrolled.serving.models import loaded_models
+from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
+from unrolled.serving.routes.about import about_routes
+from unrolled.serving.routes.bodies import ProblemBody
+from unrolled.serving.routes.page import STATIC, Files, page_routes
+from unrolled.serving.routes.predict import predict_routes
+from unrolled.serving.routes.socket import socket_routes
+from unrolled.serving.routes.streams import stream_routes
+from unrolled.serving.routes.write import write_routes
+from unrolled.serving.streams import Streams
+from unrolled.serving.tokens import Signer
+from unrolled.serving.work import Work
+
+log = logging.getLogger(__name__)
+
+#: what a server that is bound to loopback goes by
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def create_app(
+    models: Iterable[str] = (),
+    *,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = LOOPBACK,
+    token: str | None = None,
+    state_key: bytes | None = None,
+    workers: int = 1,
+    runs: Mapping[str, Path] | None = None,
+    log_inputs: bool = False,
+    device: str = "cpu",
+) -> Guard:
+    """An ASGI application that serves some models.
+
+    Args:
+        models: folders, each as `FOLDER` or `NAME=FOLDER`.
+        limits: of everything that grows.
+        hosts: the names in `Host` that it answers to; empty for any.
+        token: what requests must carry; None asks for nothing.
+        state_key: what states are signed with; None draws a key.
+        workers: processes that serve at the same address.
+        runs: folders of training runs to be watched, by name.
+        log_inputs: whether what people send may be logged.
+        device: where the networks are.
+
+    Raises:
+        UnrolledError: a model that can't be served, named.
+        MissingDependencyError: a library of the extra `serve` is not installed.
+    """
+    bounds, metrics = limits or Limits(), Metrics()
+    served = loaded_models(list(models), bounds, metrics.batches, device)
+    work = Work(
+        served, bounds, metrics, Signer(state_key), Streams(bounds, metrics.streams), workers, runs or {}, log_inputs
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        for one in served.values():
+            one.close()
+
+    app = FastAPI(
+        title="Unrolled", version=unrolled.__version__, summary="Recurrent networks at work",
+        docs_url=None, redoc_url=None, lifespan=lifespan,
+    )  # fmt: skip
+    app.state.work = work
+    app.include_router(about_routes(work))
+    for one in served.values():
+        app.include_router(predict_routes(one, work))
+        app.include_router(stream_routes(one, work))
+        if not one.no_streams:
+            app.include_router(socket_routes(one, work))
+        if one.writes:
+            app.include_router(write_routes(one, work))
+    app.include_router(page_routes())
+    app.mount("/static", Files(directory=STATIC), name="static")
+    _explain(app)
+    _document(app)
+    return Guard(app, limits=bounds, metrics=metrics, hosts=frozenset(h.lower() for h in hosts), token=token)
+
+
+def _explain(app: FastAPI) -> None:
+    """Every error as a problem."""
+
+    def told(request: Request, problem: Problem) -> JSONResponse:
+        name = request.scope.get("state", {}).get("request_id", "")
+        return JSONResponse(problem.as_json(name), problem.status, problem.headers, MEDIA_TYPE)
+
+    @app.exception_handler(Problem)
+    @app.exception_handler(UnrolledError)
+    async def on_purpose(request: Request, error: Exception) -> JSONResponse:
+        return told(request, problem_of(error))
+
+    @app.exception_handler(HTTPException)
+    async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
+        allowed = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
+        return told(request, Problem(error.status_code, str(error.detail), allowed))
+
+    @app.exception_handler(RequestValidationError)
+    async def of_an_address(request: Request, error: RequestValidationError) -> JSONResponse:
+        places = [{"place": "/".join(map(str, e["loc"]))[:200], "message": e["msg"]} for e in error.errors()[:8]]
+        return told(request, Problem(422, "the address does not fit", errors=places))
+
+
+def _document(app: FastAPI) -> None:
+    """The OpenAPI document, with the schemas of what routes read by themselves."""
+    models = [ProblemBody, *app.state.work.reads]
+    _, found = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
+    )
+    build = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = build()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, schema in found.get("$defs", {}).items():
+                schemas.setdefault(name, schema)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

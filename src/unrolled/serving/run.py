@@ -1,0 +1,219 @@
+"""Running the server: uvicorn, with a bound on how long a request's head may take, and a stop that is told."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unrolled.errors import ArgumentError, MissingDependencyError, StorageError
+from unrolled.serving.limits import Limits
+from unrolled.storage import storage_error
+
+if TYPE_CHECKING:
+    from unrolled.serving.guard import Guard
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: characters of a token, at least
+LEAST_TOKEN = 16
+
+
+def serve(
+    models: Sequence[str] = (),
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    token_file: Path | None = None,
+    state_key_file: Path | None = None,
+    allow_hosts: Sequence[str] = (),
+    runs: Mapping[str, Path] | None = None,
+    limits: Limits | None = None,
+    log_inputs: bool = False,
+    threads: int = 1,
+    device: str = "cpu",
+) -> None:
+    """Serve models until the process is told to stop (SIGINT, SIGTERM).
+
+    Args:
+        models: folders, each as `FOLDER` or `NAME=FOLDER`.
+        host, port: where to listen; other hosts than loopback need a token.
+        workers: processes.
+        token_file: a file with the token that requests must carry.
+        state_key_file: a file with the key that states are signed with.
+        allow_hosts: further names that it goes by.
+        runs: folders of training runs to be watched.
+        limits: of everything that grows.
+        log_inputs: whether what people send may be logged.
+        threads: of each process, for what a model computes.
+        device: where the networks are.
+
+    Raises:
+        ArgumentError: an option out of range, or a host without a token.
+        StorageError: a file that can't be read; or the port can't be had.
+        UnrolledError: a model that can't be served, named.
+        MissingDependencyError: a library of the extra `serve` is not installed.
+    """
+    require_libraries()
+    if workers < 1:
+        raise ArgumentError(f"--workers: expected at least 1, found {workers}")
+    token = None if token_file is None else _secret(token_file, "--token-file")
+    if host not in LOOPBACK and token is None:
+        raise ArgumentError(
+            f"--host {host}: everybody who reaches it could ask; name a file with a token, --token-file PATH"
+        )
+    key = secrets.token_hex(32) if state_key_file is None else _secret(state_key_file, "--state-key-file")
+    # an address of all interfaces is no name; then whoever knows the token may use any
+    named = host not in ("0.0.0.0", "::")
+    told = {
+        "models": [_absolute(one) for one in models],
+        "limits": (limits or Limits()).model_dump(),
+        "hosts": sorted({host, *LOOPBACK, *allow_hosts}) if named or allow_hosts else [],
+        "token": token,
+        "state_key": key,
+        "workers": workers,
+        "runs": {name: str(Path(path).resolve()) for name, path in (runs or {}).items()},
+        "log_inputs": log_inputs,
+        "threads": threads,
+        "device": device,
+        "verbose": log.isEnabledFor(logging.INFO),
+    }
+    bound = _bound(host, port)
+    with bound:
+        if workers == 1:
+            _work_on(bound, told)
+        else:
+            # what is wrong with a model is said before processes are made
+            for one in _application(told).app.state.work.models.values():
+                one.close()
+            _work_together(bound, told)
+
+
+def require_libraries() -> None:
+    """See that the libraries of the extra `serve` are there.
+
+    Raises:
+        MissingDependencyError: one is not.
+    """
+    for library in ("fastapi", "uvicorn", "websockets", "prometheus_client"):
+        try:
+            __import__(library)
+        except ImportError as error:
+            raise MissingDependencyError(library, "serve", "the server") from error
+
+
+def _application(told: Mapping[str, Any]) -> Guard:
+    import torch
+
+    from unrolled.serving.app import create_app
+
+    torch.set_num_threads(told["threads"])
+    return create_app(
+        told["models"],
+        limits=Limits(**told["limits"]),
+        hosts=told["hosts"],
+        token=told["token"],
+        state_key=told["state_key"].encode(),
+        workers=told["workers"],
+        runs={name: Path(path) for name, path in told["runs"].items()},
+        log_inputs=told["log_inputs"],
+        device=told["device"],
+    )
+
+
+def _announce(bound: socket.socket, workers: int) -> None:
+    host, port = bound.getsockname()[:2]
+    several = f" with {workers} processes" if workers > 1 else ""
+    print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}{several}", flush=True)
+
+
+def _work_on(bound: socket.socket, told: dict[str, Any], announces: bool = True) -> None:
+    """Serve in this process."""
+    from unrolled.serving.server import Server
+
+    server = Server(_application(told))
+    if announces:
+        _announce(bound, 1)
+    server.run(sockets=[bound])
+
+
+def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
+    """Serve in several processes; one that dies is replaced, and a signal to stop reaches all."""
+    # spawned: a child of a fork would share threads that are not there
+    making = multiprocessing.get_context("spawn")
+    stopping = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="unrolled-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+
+        def begun() -> Any:
+            process = making.Process(target=_child, args=(bound, told), daemon=False)
+            process.start()
+            return process
+
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(wanted, lambda *_: stopping.set())
+        processes = [begun() for _ in range(told["workers"])]
+        _announce(bound, told["workers"])
+        while not stopping.wait(0.5):
+            for place, process in enumerate(processes):
+                if not process.is_alive():
+                    log.error("process %d ended with %s; another takes its place", process.pid, process.exitcode)
+                    processes[place] = begun()
+                    # one that can't live is not made again at once
+                    time.sleep(1)
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+        for process in processes:
+            process.join()
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def _child(bound: socket.socket, told: dict[str, Any]) -> None:
+    logging.basicConfig(level=logging.INFO if told["verbose"] else logging.WARNING, format="%(name)s: %(message)s")
+    _work_on(bound, told, announces=False)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise StorageError(f"--port {port}: can't listen on {host}: {error}; name another with --port") from error
+    bound.listen(1024)
+    return bound
+
+
+def _secret(path: Path, option: str) -> str:
+    try:
+        found = path.read_text("utf-8").strip()
+    except OSError as error:
+        raise storage_error(error, path, f"reading {option}") from error
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{option} {path}: expected text") from error
+    if len(found) < LEAST_TOKEN or not found.isascii() or not found.isprintable() or " " in found:
+        raise ArgumentError(
+            f"{option} {path}: expected at least {LEAST_TOKEN} printable ASCII characters without spaces; one way to "
+            'make them: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return found
+
+
+def _absolute(one: str) -> str:
+    name, equals, folder = one.partition("=")
+    path = Path(folder if equals else one).resolve()
+    return f"{name if equals else path.name}={path}"
