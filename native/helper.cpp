@@ -29,7 +29,7 @@ constexpr auto kLookout = microseconds(50);
 /// Both shares of a step are alike, so that whoever is this much later has lost its core.
 constexpr auto kLate = microseconds(40);
 /// Likewise for a step in which the inputs of many others are projected too.
-constexpr auto kLateAfterLong = microseconds(200);
+constexpr auto kLateAfterLong = microseconds(300);
 constexpr auto kNap = microseconds(10);
 /// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
 constexpr int kRest = 20;
@@ -187,17 +187,18 @@ bool Lockstep::admit(Index step) {
     if (joined_.value.load(std::memory_order_acquire) == admitted_) return false;
     if (admitted_ > 0 && Clock::now() < rest_until_) return false;
     if (admitted_ == 0 && round_trip() == 0) {
-        // the first turn only makes sure that both are there
+        // the shortest of some turns: in the others the helper was still on its way, or one core had something else to do
         constexpr Index kTurns = 5;
-        Clock::time_point start{};
+        auto shortest = Clock::duration::max();
         for (Index turn = 1; turn <= kTurns; ++turn) {
-            if (turn == 2) start = Clock::now();
+            const auto start = Clock::now();
             ping_.value.store(turn, std::memory_order_release);
             if (spin_until([&] { return pong_.value.load(std::memory_order_acquire) == turn; }).count() > 0)
                 return false;
+            shortest = std::min(shortest, Clock::now() - start);
         }
-        const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
-        measured.store(std::max<Index>(1, took / (kTurns - 1)), std::memory_order_relaxed);
+        const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(shortest).count();
+        measured.store(std::max<Index>(1, took), std::memory_order_relaxed);
         measured_until.store((Clock::now() + kMeasured).time_since_epoch().count(), std::memory_order_relaxed);
     }
     ++admitted_;
@@ -223,13 +224,23 @@ void Lockstep::close() { closed_.value.store(1, std::memory_order_release); }
 
 Index Lockstep::join() {
     first_.value.store(kNotYet, std::memory_order_relaxed);
-    joined_.value.fetch_add(1, std::memory_order_release);
-    spin_until([&] {
-        const Index ping = ping_.value.load(std::memory_order_acquire);
-        if (pong_.value.load(std::memory_order_relaxed) != ping) pong_.value.store(ping, std::memory_order_release);
+    const Index come = joined_.value.fetch_add(1, std::memory_order_release);
+    const auto is_answered = [&] {
         return first_.value.load(std::memory_order_acquire) != kNotYet ||
                closed_.value.load(std::memory_order_acquire) != 0;
-    });
+    };
+    // a caller who has begun is at work on what takes long; one who has sent the helper away lets it wait
+    const auto patience = come == 0 ? kLateAfterLong : kLate;
+    for (Index echoed = 0; !is_answered();) {
+        Index ping = echoed;
+        const auto is_called = [&] {
+            ping = ping_.value.load(std::memory_order_acquire);
+            return ping != echoed || is_answered();
+        };
+        spin_until(is_called, patience);
+        pong_.value.store(ping, std::memory_order_release);
+        echoed = ping;
+    }
     return first_.value.load(std::memory_order_acquire);
 }
 
