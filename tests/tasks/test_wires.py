@@ -130,6 +130,24 @@ def test_words_say_where_they_stand(wired: Wired) -> None:
     assert [token["text"] for token in found["tokens"]] == ["Anna", "lives", "in", "New", "York", "."]
 
 
+def test_words_of_a_long_text_are_some_of_them(wired: Wired) -> None:
+    text = " ".join(["a", "great", "film"] * 100)
+    options = served_options(task_named("classify"))(words=True).model_dump()
+    assert options == {"words": True, "most_words": 200}
+    [found] = answers(wired("classify"), [text], **options)
+    assert len(found["words"]) == 200
+    assert found["words"][-1]["end"] == len(text)
+    [whole] = answers(wired("classify"), [text], words=True)
+    assert len(whole["words"]) == 300
+    assert found["words"][1] == {
+        **whole["words"][2],
+        "probabilities": pytest.approx(whole["words"][2]["probabilities"], rel=1e-5),
+    }
+    # one that reads in passing tells of all
+    [found] = answers(wired("classify-causal"), [text], **options)
+    assert len(found["words"]) == 300
+
+
 # What belongs beside a forecast
 
 

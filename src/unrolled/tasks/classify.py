@@ -327,7 +327,11 @@ class Classify(ExampleTask):
                 found = ranked(encoders.labels, np.exp(log_probs).tolist())
                 label = next(iter(found))
                 yield Classification(
-                    text, label, found[label], found, word_by_word(model, text) if chosen.words else ()
+                    text,
+                    label,
+                    found[label],
+                    found,
+                    word_by_word(model, text, chosen.most_words) if chosen.words else (),
                 )
 
     def probe(self, model: Model, given: Any, limit: int) -> Probe:
@@ -372,14 +376,22 @@ def difference(logits: Tensor) -> Tensor:
     return ((p.exp() - q.exp()) * (p - q)).sum(-1).mean() / 2
 
 
-def word_by_word(model: Model, text: str) -> tuple[AfterWord, ...]:
-    """What a model thinks after each word of a text, if the text ended there; see `beginnings`."""
+def word_by_word(model: Model, text: str, most: int | None = None) -> tuple[AfterWord, ...]:
+    """What a model thinks after each word of a text, if the text ended there; see `beginnings`.
+
+    Args:
+        most: of a network that reads from both ends only after so many words, spread evenly, the last among them.
+    """
     encoders: ClassifyEncoders = model.encoders
+    network: Any = model.network
     words = encoders.words_of(text)
-    probabilities: NDArray[np.float64] = np.exp(beginnings(model, [word.text for word in words]))
+    ends = list(range(1, len(words) + 1))
+    if most is not None and len(words) > most and not network.is_causal:
+        ends = [len(words) * n // most for n in range(1, most + 1)]
+    probabilities: NDArray[np.float64] = np.exp(beginnings(model, [word.text for word in words], ends))
     return tuple(
-        AfterWord(*word, dict(zip(encoders.labels, row.tolist(), strict=True)))
-        for word, row in zip(words, probabilities, strict=True)
+        AfterWord(*words[end - 1], dict(zip(encoders.labels, row.tolist(), strict=True)))
+        for end, row in zip(ends, probabilities, strict=True)
     )
 
 

@@ -101,6 +101,9 @@ class ClassifyPredictOptions(Settings):
     """How to predict."""
 
     words: bool = Field(False, description="probabilities after every word too, each beginning of the text re-read")
+    most_words: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="with words, of a model that reads from both ends: after so many, spread over a longer text"
+    )
 
 
 class ClassifyNetworkSettings(Settings):

@@ -70,25 +70,32 @@ def as_log_probabilities(logits: Tensor, temperature: float) -> NDArray[np.float
     return (logits.detach().double() / temperature).log_softmax(-1).cpu().numpy()
 
 
-def beginnings(model: Model, words: Sequence[str]) -> NDArray[np.float64]:
+def beginnings(model: Model, words: Sequence[str], ends: Sequence[int] | None = None) -> NDArray[np.float64]:
     """ln p after the first word, the first two, … all T of them, (T, K), as if the text ended there.
 
     A causal network tells in passing. One that reads from both ends reads each beginning as a text of its own, which
     takes time with the square of T.
+
+    Args:
+        model: the model.
+        words: T of them.
+        ends: after how many words, E of them: then (E, K).
     """
+    if ends is None:
+        ends = range(1, len(words) + 1)
     encoders: ClassifyEncoders = model.encoders
     network: Any = model.network
     if not words:
         return np.empty((0, len(encoders.labels)))
     if not network.is_causal:
-        return log_probabilities(model, [encoders.encode(words[:end]) for end in range(1, len(words) + 1)])
+        return log_probabilities(model, [encoders.encode(words[:end]) for end in ends])
     with torch.no_grad():
         batch = text_batch(on_device(network, collated([encoders.encode(words)], encoders.counts, 0.0, None)))
         vectors = _running(network.pooling, network.features(batch))
         logits: Tensor = network.output(vectors)
         if network.beside is not None:
             logits = logits + network.beside.running(batch)[:, 0]
-        return as_log_probabilities(logits, temperature_of(model))
+        return as_log_probabilities(logits, temperature_of(model))[np.array(ends) - 1]
 
 
 def _running(pooling: Pooling, steps: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ import { askToken } from "./token.js";
 const TOKEN = "unrolled.token";
 const PATIENCE = 3;
 
-const pause = (seconds, signal) => new Promise((resolve, reject) => {
-  const timer = setTimeout(resolve, 1000 * seconds);
-  signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-});
+const pause = (seconds, signal) =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
 
 export class Api {
   /** @param {(text: string) => void} told what the page shows about its connection; "" while all is well */
@@ -35,7 +36,10 @@ export class Api {
       let response;
       try {
         response = await fetch(this.address(path), {
-          method, signal, cache: "no-store", body: json ? JSON.stringify(body) : body,
+          method,
+          signal,
+          cache: "no-store",
+          body: json ? JSON.stringify(body) : body,
           headers: {
             Accept: "application/json",
             ...(json ? { "Content-Type": "application/json" } : {}),
@@ -98,7 +102,11 @@ export class Api {
 
   /** Text written on; `piece` is called with each bit of it. Returns the last event, all of it. */
   async write(name, asked, piece, signal) {
-    for await (const { event, data } of this.events(this.path(name, "write"), { method: "POST", body: asked, signal })) {
+    for await (const { event, data } of this.events(this.path(name, "write"), {
+      method: "POST",
+      body: asked,
+      signal,
+    })) {
       if (event === "piece") piece(data.text);
       if (event === "done") return data;
       if (event === "error") throw new Problem(data);
@@ -118,7 +126,8 @@ export class Api {
       held = blocks.pop();
       for (const block of blocks) {
         const fields = block.split("\n").filter((line) => !line.startsWith(":"));
-        const of = (name) => fields.filter((l) => l.startsWith(`${name}:`)).map((l) => l.slice(name.length + 1).trimStart());
+        const of = (name) =>
+          fields.filter((l) => l.startsWith(`${name}:`)).map((l) => l.slice(name.length + 1).trimStart());
         if (of("data").length) yield { event: of("event")[0] ?? "message", data: JSON.parse(of("data").join("\n")) };
       }
     }

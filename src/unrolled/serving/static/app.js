@@ -10,12 +10,12 @@
  *                                May return {show(), hide()}, called whenever the tab comes and goes.
  *
  * What all tabs keep to:
- *   - elements with h() and svg() of dom.js; never innerHTML, no style attributes in strings (style: {…} of h() is fine)
+ *   - elements with h() and svg() of dom.js, never out of text; styles by `style: {…}` of h(), never as an attribute
  *   - widgets.js has what tabs share: modelBar (the picker, facts and examples on top), notice (one quiet line for
  *     problems and hints), bars, dropZone; programs.js is "from a program"; editor.js a text with marks or a ghost
  *   - chart.js draws curves, bands and rules with axes, and reads them by pointer and arrow keys
  *   - memory(view) of dom.js keeps texts and choices; onlyLast and later of dom.js tame what is asked at each keystroke
- *   - colours come from theme.css: --accent, --label-0 … --label-7 for labels, by colours(labels) of dom.js
+ *   - colours come from styles/theme.css: --accent, --label-0 … --label-7 for labels, by colours(labels) of dom.js
  *   - errors that people can do something about go to the tab's notice; `notice.problem(error)` takes any of them
  *   - what tests and people look for has an id or data-testid: `${view}-…`, and results keep their place as they come
  */
@@ -23,8 +23,9 @@
 import { Api } from "./api.js";
 import { h, memory, tabList } from "./dom.js";
 import { emptyPage } from "./empty.js";
+import { takeFiles } from "./widgets.js";
 
-/** In the order of the page. FOR_ALL are tabs for any model, TRAINING for runs that are watched; a name here is a file in tabs/. */
+/** In the order of the page: files of tabs/. FOR_ALL are for any model, TRAINING for runs that are watched. */
 const VIEWS = ["write", "translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"];
 const FOR_ALL = [];
 const TRAINING = [];
@@ -38,6 +39,7 @@ async function start() {
     connection.textContent = text;
   });
   themeButton();
+  takeFiles();
   let models, runs;
   try {
     models = await api.models();
@@ -61,26 +63,39 @@ async function start() {
 }
 
 function showTabs(main, tabs, api) {
-  const panels = new Map(tabs.map(({ view }) => [view, h("section", {
-    role: "tabpanel", id: `panel-${view}`, "aria-labelledby": `tab-${view}`, class: "panel", hidden: true,
-    "data-testid": `panel-${view}`,
-  })]));
+  const panels = new Map(
+    tabs.map(({ view }) => [
+      view,
+      h("section", {
+        role: "tabpanel",
+        id: `panel-${view}`,
+        "aria-labelledby": `tab-${view}`,
+        class: "panel",
+        hidden: true,
+        "data-testid": `panel-${view}`,
+      }),
+    ]),
+  );
   const mounted = new Map();
   let current = null;
   main.replaceChildren(...panels.values());
 
-  const list = tabList(tabs, (view) => {
-    if (view === current) return;
-    mounted.get(current)?.hide?.();
-    for (const [name, panel] of panels) panel.hidden = name !== view;
-    const tab = tabs.find((one) => one.view === view);
-    if (!mounted.has(view)) mounted.set(view, tab.mount(panels.get(view), tab.given, api) ?? {});
-    mounted.get(view).show?.();
-    current = view;
-    document.title = `${tab.title} · Unrolled`;
-    history.replaceState(null, "", `#${view}`);
-    kept.set("view", view);
-  }, "What the models do");
+  const list = tabList(
+    tabs,
+    (view) => {
+      if (view === current) return;
+      mounted.get(current)?.hide?.();
+      for (const [name, panel] of panels) panel.hidden = name !== view;
+      const tab = tabs.find((one) => one.view === view);
+      if (!mounted.has(view)) mounted.set(view, tab.mount(panels.get(view), tab.given, api) ?? {});
+      mounted.get(view).show?.();
+      current = view;
+      document.title = `${tab.title} · Unrolled`;
+      history.replaceState(null, "", `#${view}`);
+      kept.set("view", view);
+    },
+    "What the models do",
+  );
 
   const wanted = () => [location.hash.slice(1), current, kept.get("view")].find((view) => panels.has(view));
   document.getElementById("tabs").replaceChildren(list.root);

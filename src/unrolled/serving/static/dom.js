@@ -30,10 +30,21 @@ function filled(node, props, children) {
  */
 export function tabList(tabs, shown, label) {
   const buttons = tabs.map(({ view, title }) =>
-    h("button", {
-      type: "button", role: "tab", id: `tab-${view}`, "aria-controls": `panel-${view}`, "aria-selected": "false",
-      tabindex: "-1", "data-testid": `tab-${view}`, onclick: () => choose(view),
-    }, title));
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${view}`,
+        "aria-controls": `panel-${view}`,
+        "aria-selected": "false",
+        tabindex: "-1",
+        "data-testid": `tab-${view}`,
+        onclick: () => choose(view),
+      },
+      title,
+    ),
+  );
   const root = h("div", { role: "tablist", "aria-label": label, class: "tabs", onkeydown: keys }, buttons);
 
   function keys(event) {
@@ -136,7 +147,7 @@ export async function base64(blob) {
 /** A number with its sign, a true minus among them. */
 export const signed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
-/** A colour for each label, the same one all the time: `--label-0` to `--label-7` of theme.css, then again. */
+/** A colour for each label, the same one all the time: `--label-0` to `--label-7` of styles/theme.css, then again. */
 export function colours(labels) {
   const order = new Map(labels.map((label, n) => [label, n % 8]));
   const colour = (label) => {

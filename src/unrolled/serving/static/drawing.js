@@ -2,17 +2,27 @@
 
 import { h } from "./dom.js";
 
-const SIDE = 280, PEN = 22, STEP = 7;
+const SIDE = 280,
+  PEN = 22,
+  STEP = 7;
 
 /** @param {{id: string, label: string, changed: () => void}} options `changed` after each stroke, also while it goes */
 export function drawing({ id, label, changed }) {
   const canvas = h("canvas", {
-    id, width: SIDE, height: SIDE, class: "paper", tabindex: "0", role: "img", "data-testid": id,
+    id,
+    width: SIDE,
+    height: SIDE,
+    class: "paper",
+    tabindex: "0",
+    role: "img",
+    "data-testid": id,
     "aria-label": `${label}. With the keyboard: arrows move the pen, space sets it down and lifts it, Delete clears.`,
   });
   const cursor = h("span", { class: "pen", "aria-hidden": "true" });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  let last = null, isEmpty = true, pen = { x: SIDE / 2, y: SIDE / 2, down: false };
+  let last = null,
+    isEmpty = true,
+    pen = { x: SIDE / 2, y: SIDE / 2, down: false };
 
   function clear() {
     context.fillStyle = "#fff";
@@ -79,16 +89,23 @@ export function drawing({ id, label, changed }) {
   clear();
 
   return {
-    root: h("div", { class: "pad" }, h("div", { class: "sheet-of-paper" }, canvas, cursor),
-      h("div", { class: "row" }, h("button", {
-        type: "button", "data-testid": `${id}-clear`, onclick: () => (clear(), changed()),
-      }, "Clear"))),
+    root: h(
+      "div",
+      { class: "pad" },
+      h("div", { class: "sheet-of-paper" }, canvas, cursor),
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "button", "data-testid": `${id}-clear`, onclick: () => (clear(), changed()) }, "Clear"),
+      ),
+    ),
     get isEmpty() {
       return isEmpty;
     },
-    png: () => new Promise((resolve) => {
-      canvas.toBlob(resolve, "image/png");
-    }),
+    png: () =>
+      new Promise((resolve) => {
+        canvas.toBlob(resolve, "image/png");
+      }),
     /** Show an image instead; what is drawn next begins anew on it. */
     async show(file) {
       clear();
@@ -96,7 +113,13 @@ export function drawing({ id, label, changed }) {
       if (!image) return;
       const scale = Math.min(SIDE / image.width, SIDE / image.height);
       context.imageSmoothingEnabled = scale < 1;
-      context.drawImage(image, (SIDE - image.width * scale) / 2, (SIDE - image.height * scale) / 2, image.width * scale, image.height * scale);
+      context.drawImage(
+        image,
+        (SIDE - image.width * scale) / 2,
+        (SIDE - image.height * scale) / 2,
+        image.width * scale,
+        image.height * scale,
+      );
     },
   };
 }

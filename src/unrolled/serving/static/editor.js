@@ -10,19 +10,28 @@ import { h } from "./dom.js";
 
 /**
  * @param {{id: string, label: string, placeholder?: string, value?: string, describedby?: string,
- *   oninput: (text: string) => void, pointed?: (mark: Mark | null) => void}} options `pointed` is told which mark the
- *   pointer or the caret is on
+ *   oninput: (text: string, event: InputEvent) => void, pointed?: (mark: Mark | null) => void}} options
+ *   `pointed` is told which mark the pointer or the caret is on
  */
 export function editor({ id, label, placeholder = "", value = "", describedby, oninput, pointed }) {
   const sizer = h("div", { class: "sizer", "aria-hidden": "true" });
   const layer = h("div", { class: "layer", "aria-hidden": "true" });
   const area = h("textarea", {
-    id, placeholder, spellcheck: "false", autocapitalize: "sentences", rows: 1, value, "data-testid": id,
+    id,
+    placeholder,
+    spellcheck: "false",
+    autocapitalize: "sentences",
+    rows: 1,
+    value,
+    "data-testid": id,
     "aria-describedby": describedby,
   });
   const box = h("div", { class: "editor" }, h("div", { class: "sheet" }, sizer, layer, area));
   const root = h("div", { class: "field" }, h("label", { for: id, class: "label" }, label), box);
-  let before = value, marks = [], ghost = null, drawn = new Map();
+  let before = value,
+    marks = [],
+    ghost = null,
+    drawn = new Map();
 
   function draw() {
     const text = area.value;
@@ -33,9 +42,11 @@ export function editor({ id, label, placeholder = "", value = "", describedby, o
     let at = 0;
     for (const mark of marks) {
       if (mark.start < at || mark.end > text.length || mark.start >= mark.end) continue;
-      const node = h("mark", {
-        class: mark.class, style: { "--hue": mark.hue ?? "", "--strength": mark.strength ?? 1 },
-      }, text.slice(mark.start, mark.end));
+      const node = h(
+        "mark",
+        { class: mark.class, style: { "--hue": mark.hue ?? "", "--strength": mark.strength ?? 1 } },
+        text.slice(mark.start, mark.end),
+      );
       drawn.set(node, mark);
       parts.push(text.slice(at, mark.start), node);
       at = mark.end;
@@ -50,10 +61,12 @@ export function editor({ id, label, placeholder = "", value = "", describedby, o
   /** Marks behind an edit move with their letters; those it touches go. */
   function follow(text) {
     const most = Math.min(before.length, text.length);
-    let head = 0, tail = 0;
+    let head = 0,
+      tail = 0;
     while (head < most && before[head] === text[head]) head += 1;
     while (tail < most - head && before[before.length - 1 - tail] === text[text.length - 1 - tail]) tail += 1;
-    const moved = text.length - before.length, rest = before.length - tail;
+    const moved = text.length - before.length,
+      rest = before.length - tail;
     marks = marks.flatMap((mark) => {
       if (mark.end <= head) return [mark];
       return mark.start >= rest ? [{ ...mark, start: mark.start + moved, end: mark.end + moved }] : [];
@@ -61,17 +74,20 @@ export function editor({ id, label, placeholder = "", value = "", describedby, o
     before = text;
   }
 
-  area.addEventListener("input", () => {
+  area.addEventListener("input", (event) => {
     follow(area.value);
     ghost = null;
     draw();
-    oninput(area.value);
+    // the box grew: what is typed at its end stays in sight
+    if (area.selectionEnd === area.value.length && document.activeElement === area) box.scrollTop = box.scrollHeight;
+    oninput(area.value, event);
   });
 
   if (pointed) {
     const say = (mark) => pointed(mark ?? null);
     box.addEventListener("pointermove", ({ clientX, clientY }) =>
-      say(drawn.get(document.elementsFromPoint(clientX, clientY).find((node) => drawn.has(node)))));
+      say(drawn.get(document.elementsFromPoint(clientX, clientY).find((node) => drawn.has(node)))),
+    );
     box.addEventListener("pointerleave", () => say(null));
     document.addEventListener("selectionchange", () => {
       if (document.activeElement !== area) return;
@@ -82,7 +98,8 @@ export function editor({ id, label, placeholder = "", value = "", describedby, o
   draw();
 
   return {
-    root, area,
+    root,
+    area,
     get text() {
       return area.value;
     },
@@ -104,7 +121,8 @@ export function editor({ id, label, placeholder = "", value = "", describedby, o
       ghost = text ? { text, at } : null;
       draw();
       const rest = area.value.slice(at);
-      const fits = !ghost || !rest || (!rest.split("\n", 1)[0] && layer.querySelector(".ghost").getClientRects().length === 1);
+      const fits =
+        !ghost || !rest || (!rest.split("\n", 1)[0] && layer.querySelector(".ghost").getClientRects().length === 1);
       if (!fits) {
         ghost = null;
         draw();

@@ -15,11 +15,23 @@ const WAYS = [
 ];
 
 export function emptyPage() {
-  return h("section", { class: "panel empty", "data-testid": "empty" },
+  return h(
+    "section",
+    { class: "panel empty", "data-testid": "empty" },
     h("h2", {}, "No model is loaded"),
     h("p", {}, "A model is a folder that a command makes from your own data. Make one, then name it:"),
     h("pre", { class: "code" }, "unrolled train generate mail.txt --out my-mail\nunrolled serve my-mail"),
-    h("dl", { class: "ways" }, WAYS.map(([what, command]) => [h("dt", {}, what), h("dd", {}, h("code", {}, command))])),
-    h("p", { class: "soft" }, "Add --minutes 10 to any of them for a first result. ",
-      h("code", {}, "unrolled data list"), " names data to begin with."));
+    h(
+      "dl",
+      { class: "ways" },
+      WAYS.map(([what, command]) => [h("dt", {}, what), h("dd", {}, h("code", {}, command))]),
+    ),
+    h(
+      "p",
+      { class: "soft" },
+      "Add --minutes 10 to any of them for a first result. ",
+      h("code", {}, "unrolled data list"),
+      " names data to begin with.",
+    ),
+  );
 }

@@ -12,7 +12,10 @@ export function python(value) {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([k, v]) => `${python(k)}: ${python(v)}`).join(", ")}}`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([k, v]) => `${python(k)}: ${python(v)}`)
+      .join(", ")}}`;
   return JSON.stringify(value);
 }
 
@@ -22,8 +25,13 @@ export const short = (text) => (text.length > LONG ? `${text.slice(0, LONG)}…`
 /** A disclosure of the lines; `.draw({curl, python})` sets them. */
 export function programs(view) {
   const blocks = { curl: block("Shell", `${view}-curl`), python: block("Python", `${view}-python`) };
-  const root = h("details", { class: "programs", "data-testid": `${view}-programs` },
-    h("summary", {}, "How to do this from a program"), blocks.curl.root, blocks.python.root);
+  const root = h(
+    "details",
+    { class: "programs", "data-testid": `${view}-programs` },
+    h("summary", {}, "How to do this from a program"),
+    blocks.curl.root,
+    blocks.python.root,
+  );
   return {
     root,
     draw(lines) {
@@ -35,23 +43,37 @@ export function programs(view) {
 
 function block(name, testid) {
   const text = h("code", { "data-testid": testid });
-  const copy = h("button", {
-    type: "button", class: "quiet", "aria-label": `Copy the ${name} lines`,
-    onclick: async () => {
-      try {
-        await navigator.clipboard.writeText(text.textContent);
-        toast("Copied");
-      } catch {
-        getSelection().selectAllChildren(text);
-        toast("The browser lets nothing be copied by itself; the lines are selected");
-      }
+  const copy = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      "aria-label": `Copy the ${name} lines`,
+      onclick: async () => {
+        try {
+          await navigator.clipboard.writeText(text.textContent);
+          toast("Copied");
+        } catch {
+          getSelection().selectAllChildren(text);
+          toast("The browser lets nothing be copied by itself; the lines are selected");
+        }
+      },
     },
-  }, "Copy");
-  return { text, root: h("figure", {}, h("figcaption", { class: "row" }, name, copy), h("pre", { class: "code", tabindex: "0" }, text)) };
+    "Copy",
+  );
+  return {
+    text,
+    root: h(
+      "figure",
+      {},
+      h("figcaption", { class: "row" }, name, copy),
+      h("pre", { class: "code", tabindex: "0" }, text),
+    ),
+  };
 }
 
 function header(api) {
-  const bearer = api.token ? ", token=\"…\"" : "";
+  const bearer = api.token ? ', token="…"' : "";
   return `import unrolled\n\nclient = unrolled.Client(${JSON.stringify(api.base.origin)}${bearer})\n`;
 }
 
@@ -60,8 +82,10 @@ const authorized = (api) => (api.token ? " \\\n  -H 'Authorization: Bearer …'"
 /** A POST of JSON. */
 export function curlJson(api, path, body, { events = false } = {}) {
   const accept = events ? " \\\n  -H 'Accept: text/event-stream'" : "";
-  return `curl -s${events ? "N" : ""} ${shell(api.address(path).href)}${accept}${authorized(api)} \\\n`
-    + `  -H 'Content-Type: application/json' -d ${shell(JSON.stringify(body))}`;
+  return (
+    `curl -s${events ? "N" : ""} ${shell(api.address(path).href)}${accept}${authorized(api)} \\\n` +
+    `  -H 'Content-Type: application/json' -d ${shell(JSON.stringify(body))}`
+  );
 }
 
 /** A POST of a file as it is. */
@@ -74,15 +98,20 @@ export function curlFile(api, path, type, file, options = {}) {
 /** Lines of Python after the client has been made. */
 export const pythonLines = (api, ...lines) => `${header(api)}${lines.join("\n")}`;
 
-const keywords = (options) => Object.entries(options).map(([name, value]) => `, ${name}=${python(value)}`).join("");
+const keywords = (options) =>
+  Object.entries(options)
+    .map(([name, value]) => `, ${name}=${python(value)}`)
+    .join("");
 
 /** Both for `predict` of a text. */
 export function predictText(api, model, text, options = {}) {
   const inputs = [short(text)];
   return {
     curl: curlJson(api, api.path(model.name, "predict"), { inputs, options }),
-    python: pythonLines(api,
+    python: pythonLines(
+      api,
       `predictions = client.predict(${python(model.name)}, ${python(inputs)}${keywords(options)})`,
-      "print(predictions[0])"),
+      "print(predictions[0])",
+    ),
   };
 }

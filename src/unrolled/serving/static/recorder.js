@@ -1,4 +1,4 @@
-/** Runs in the browser's audio thread: hands on what the microphone hears, mono, in blocks of about an eighth second. */
+/** Runs in the browser's audio thread: hands on what the microphone hears, mono, about eight blocks a second. */
 
 class Recorder extends AudioWorkletProcessor {
   constructor() {

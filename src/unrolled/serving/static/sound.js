@@ -8,7 +8,8 @@ import { h } from "./dom.js";
  * @returns {Promise<{rate: number, stop: () => Promise<void>}>} `stop` resolves when the last samples were handed on
  */
 export async function microphone(heard) {
-  if (!navigator.mediaDevices) throw new Error("The browser gives its microphone to pages of this machine, or over https, only.");
+  if (!navigator.mediaDevices)
+    throw new Error("The browser gives its microphone to pages of this machine, or over https, only.");
   const media = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } }).catch((error) => {
     throw new Error(error.name === "NotAllowedError" ? "The microphone was not allowed." : "There is no microphone.");
   });
@@ -60,21 +61,25 @@ export function joined(blocks) {
   return all;
 }
 
-/** A wave as peaks over time. `.peak(v)` adds one while recording, `.draw(samples)` shows a whole, `.at(share)` a place in it. */
+/** A wave as peaks over time: `.peak(v)` adds one while recording, `.draw(samples)` shows all, `.at(share)` a place. */
 export function wave(testid) {
   const canvas = h("canvas", { class: "wave", "aria-hidden": "true", "data-testid": testid });
   const hand = h("span", { class: "hand", hidden: true });
   let peaks = [];
 
   function paint() {
-    const width = canvas.clientWidth, height = canvas.clientHeight, scale = devicePixelRatio;
+    const width = canvas.clientWidth,
+      height = canvas.clientHeight,
+      scale = devicePixelRatio;
     if (!width) return;
     canvas.width = width * scale;
     canvas.height = height * scale;
     const context = canvas.getContext("2d");
     context.scale(scale, scale);
     context.fillStyle = getComputedStyle(canvas).color;
-    const count = Math.floor(width / 3), step = Math.max(1, peaks.length / count), top = Math.max(0.05, ...peaks);
+    const count = Math.floor(width / 3),
+      step = Math.max(1, peaks.length / count),
+      top = Math.max(0.05, ...peaks);
     for (let n = 0; n < Math.min(count, peaks.length); n += 1) {
       const some = peaks.slice(Math.floor(n * step), Math.max(Math.floor((n + 1) * step), Math.floor(n * step) + 1));
       const tall = Math.max(1.5, (Math.max(...some) / top) * (height - 6));
@@ -91,7 +96,9 @@ export function wave(testid) {
     },
     draw(samples) {
       const size = Math.max(1, Math.floor(samples.length / 600));
-      peaks = Array.from({ length: Math.floor(samples.length / size) }, (_, n) => loudest(samples.subarray(n * size, (n + 1) * size)));
+      peaks = Array.from({ length: Math.floor(samples.length / size) }, (_, n) =>
+        loudest(samples.subarray(n * size, (n + 1) * size)),
+      );
       paint();
     },
     clear() {

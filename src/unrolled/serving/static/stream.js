@@ -10,7 +10,9 @@ import { Problem } from "./problem.js";
 const FIRST = 250;
 const LONGEST = 8000;
 /** close codes of the server: nothing came for long, it won't have us, it is about to stop */
-const IDLE = 1001, REFUSED = 1008, RESTART = 1012;
+const IDLE = 1001,
+  REFUSED = 1008,
+  RESTART = 1012;
 
 export class Stream {
   /**
@@ -81,10 +83,13 @@ export class Stream {
   again(entry, problem) {
     entry.tries += 1;
     if (entry.tries > 4) return entry.reject(new Problem(problem));
-    setTimeout(() => {
-      this.waiting.set(entry.message.id, entry);
-      if (this.isOpen) this.socket.send(JSON.stringify(entry.message));
-    }, FIRST * 2 ** entry.tries);
+    setTimeout(
+      () => {
+        this.waiting.set(entry.message.id, entry);
+        if (this.isOpen) this.socket.send(JSON.stringify(entry.message));
+      },
+      FIRST * 2 ** entry.tries,
+    );
   }
 
   closed({ code }) {

@@ -2,7 +2,10 @@
 
 /** @returns {{header: string[] | null, rows: string[][]}} */
 export function readTable(text) {
-  const lines = text.replace(/^\ufeff/, "").split(/\r\n|\n|\r/).filter((line) => line.trim());
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r\n|\n|\r/)
+    .filter((line) => line.trim());
   const first = lines[0] ?? "";
   const mark = [",", ";", "\t"].reduce((a, b) => (first.split(b).length > first.split(a).length ? b : a));
   const rows = lines.map((line) => cells(line, mark));
@@ -42,25 +45,41 @@ export function seriesOf({ header, rows }, name) {
   const wide = header?.indexOf(name) ?? -1;
   if (wide >= 0) return { values: column(rows, wide), rows: all };
   const width = rows[0]?.length ?? 0;
-  const key = Array.from({ length: width }, (_, n) => n).find((n) => !isNumber(name) && rows.some((row) => row[n] === name));
+  const key = Array.from({ length: width }, (_, n) => n).find(
+    (n) => !isNumber(name) && rows.some((row) => row[n] === name),
+  );
   const own = key === undefined ? all : all.filter((n) => rows[n][key] === name);
   const numeric = Array.from({ length: width }, (_, n) => n).filter((n) => n !== key && filled(rows, n) > 0.5);
   const preferred = numeric.find((n) => /^(y|value|target)$/i.test(header?.[n] ?? ""));
   const chosen = preferred ?? numeric.at(-1);
-  return { values: chosen === undefined ? [] : column(own.map((n) => rows[n]), chosen), rows: own };
+  return {
+    values:
+      chosen === undefined
+        ? []
+        : column(
+            own.map((n) => rows[n]),
+            chosen,
+          ),
+    rows: own,
+  };
 }
 
 /** The lines of a table's text without some of its rows. */
 export function without(text, { header }, dropped) {
-  const lines = text.replace(/^\ufeff/, "").split(/\r\n|\n|\r/).filter((line) => line.trim());
-  const offset = header ? 1 : 0, gone = new Set(dropped);
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r\n|\n|\r/)
+    .filter((line) => line.trim());
+  const offset = header ? 1 : 0,
+    gone = new Set(dropped);
   return `${lines.filter((_, n) => n < offset || !gone.has(n - offset)).join("\n")}\n`;
 }
 
-/** The numbers of a table, rows of columns; columns that are no numbers, or name a time, a label or a recording, are not among them. */
+/** The numbers of a table, a row for each step, without columns of times, labels and names. */
 export function numbersOf({ header, rows }) {
   const width = rows[0]?.length ?? 0;
-  const kept = Array.from({ length: width }, (_, n) => n)
-    .filter((n) => !/^(time|timestamp|date|label|sequence|frame)$/i.test(header?.[n] ?? "") && filled(rows, n) === 1);
+  const kept = Array.from({ length: width }, (_, n) => n).filter(
+    (n) => !/^(time|timestamp|date|label|sequence|frame)$/i.test(header?.[n] ?? "") && filled(rows, n) === 1,
+  );
   return rows.map((row) => kept.map((n) => Number(row[n])));
 }

@@ -16,29 +16,49 @@ export function modelBar(view, models, { chosen, example, hint }) {
   const say = () => {
     facts.textContent = factsOf(bar.model);
   };
-  const name = models.length > 1
-    ? h("select", {
-      id: `${view}-model`, "aria-label": "Model", "data-testid": `${view}-model`,
-      onchange: ({ target }) => {
-        bar.model = models[target.selectedIndex];
-        kept.set("model", bar.model.name);
-        say();
-        chosen(bar.model);
-      },
-    }, models.map((model) => h("option", { selected: model === bar.model }, model.name)))
-    : h("strong", { class: "model", "data-testid": `${view}-model` }, bar.model.name);
+  const name =
+    models.length > 1
+      ? h(
+          "select",
+          {
+            id: `${view}-model`,
+            "aria-label": "Model",
+            "data-testid": `${view}-model`,
+            onchange: ({ target }) => {
+              bar.model = models[target.selectedIndex];
+              kept.set("model", bar.model.name);
+              say();
+              chosen(bar.model);
+            },
+          },
+          models.map((model) => h("option", { selected: model === bar.model }, model.name)),
+        )
+      : h("strong", { class: "model", "data-testid": `${view}-model` }, bar.model.name);
   say();
-  bar.root = h("header", { class: "bar" },
+  bar.root = h(
+    "header",
+    { class: "bar" },
     h("p", { class: "hint" }, hint),
-    h("div", { class: "row" }, name, facts,
-      example && h("button", {
-        type: "button", class: "quiet push", "data-testid": `${view}-example`, onclick: example,
-      }, "Example")));
+    h(
+      "div",
+      { class: "row" },
+      name,
+      facts,
+      example &&
+        h(
+          "button",
+          { type: "button", class: "quiet push", "data-testid": `${view}-example`, onclick: example },
+          "Example",
+        ),
+    ),
+  );
   return bar;
 }
 
 function factsOf({ task, shape, parameters }) {
-  const size = parameters ? `${number(parameters, 2)} parameters`.replace(/^([\d.,]+) /, (_, n) => `${compact(n)} `) : null;
+  const size = parameters
+    ? `${number(parameters, 2)} parameters`.replace(/^([\d.,]+) /, (_, n) => `${compact(n)} `)
+    : null;
   return [task, shape, size].filter(Boolean).join(" · ");
 }
 
@@ -73,13 +93,24 @@ export function bars(testid, label) {
   return {
     root,
     draw(rows) {
-      root.replaceChildren(...rows.map(({ label: name, share, told, colour }) =>
-        h("li", {},
-          h("span", { class: "name", title: name }, name),
-          h("span", { class: "track" }, h("span", {
-            class: "fill", style: { width: `${100 * Math.max(0, Math.min(1, share))}%`, "--hue": colour ?? "var(--accent)" },
-          })),
-          h("span", { class: "value" }, told ?? percent(share, 1)))));
+      root.replaceChildren(
+        ...rows.map(({ label: name, share, told, colour }) =>
+          h(
+            "li",
+            {},
+            h("span", { class: "name", title: name }, name),
+            h(
+              "span",
+              { class: "track" },
+              h("span", {
+                class: "fill",
+                style: { width: `${100 * Math.max(0, Math.min(1, share))}%`, "--hue": colour ?? "var(--accent)" },
+              }),
+            ),
+            h("span", { class: "value" }, told ?? percent(share, 1)),
+          ),
+        ),
+      );
     },
   };
 }
@@ -102,36 +133,36 @@ export function verdict(id) {
 
 /** What the colours of labels mean. */
 export function legend(testid, labels, colour) {
-  return h("ul", { class: "legend", "aria-label": "Labels", "data-testid": testid },
-    labels.map((label) => h("li", {}, h("span", { class: "dot", style: { "--hue": colour(label) } }), label)));
+  return h(
+    "ul",
+    { class: "legend", "aria-label": "Labels", "data-testid": testid },
+    labels.map((label) => h("li", {}, h("span", { class: "dot", style: { "--hue": colour(label) } }), label)),
+  );
 }
 
 /**
- * A place for a file: dropped, chosen, or pasted into it.
+ * A place for a file: chosen there, or dropped or pasted anywhere on the page while its tab shows.
  * @param {{view: string, accept: string, title: string, hint: string, taken: (file: File) => void}} options
  */
 export function dropZone({ view, accept, title, hint, taken }) {
   const input = h("input", {
-    type: "file", accept, id: `${view}-file`, class: "hidden", "data-testid": `${view}-file`,
+    type: "file",
+    accept,
+    id: `${view}-file`,
+    class: "hidden",
+    "data-testid": `${view}-file`,
     onchange: () => {
       if (input.files.length) taken(input.files[0]);
       input.value = "";
     },
   });
   const name = h("span", { class: "soft", "data-testid": `${view}-file-name` }, hint);
-  const root = h("div", { class: "drop", "data-testid": `${view}-drop` },
-    input, h("label", { for: input.id, class: "drop-label" }, h("strong", {}, title), name));
-  const over = (is) => (event) => {
-    event.preventDefault();
-    root.classList.toggle("over", is);
-  };
-  root.addEventListener("dragover", over(true));
-  root.addEventListener("dragleave", over(false));
-  root.addEventListener("drop", (event) => {
-    over(false)(event);
-    const [file] = event.dataTransfer.files;
-    if (file) taken(file);
-  });
+  const root = h(
+    "div",
+    { class: "drop", "data-testid": `${view}-drop`, onfile: ({ detail }) => taken(detail) },
+    input,
+    h("label", { for: input.id, class: "drop-label" }, h("strong", {}, title), name),
+  );
   return {
     root,
     name(text) {
@@ -140,11 +171,39 @@ export function dropZone({ view, accept, title, hint, taken }) {
   };
 }
 
+/** Hand files that are dropped or pasted to the drop zone that shows; called once. */
+export function takeFiles() {
+  const zone = () => document.querySelector(".panel:not([hidden]) .drop");
+  const take = (event, files) => {
+    if (!files?.length) return;
+    event.preventDefault();
+    zone()?.dispatchEvent(new CustomEvent("file", { detail: files[0] }));
+  };
+  addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    zone()?.classList.add("over");
+  });
+  addEventListener("dragleave", ({ relatedTarget }) => relatedTarget ?? zone()?.classList.remove("over"));
+  addEventListener("drop", (event) => {
+    zone()?.classList.remove("over");
+    take(event, event.dataTransfer.files);
+  });
+  addEventListener("paste", (event) => take(event, event.clipboardData.files));
+}
+
 /** A slider with what its value means beside it. */
 export function slider({ id, label, min, max, step, value, told, oninput }) {
   const output = h("output", { for: id, class: "soft" }, told(value));
   const input = h("input", {
-    type: "range", id, min, max, step, value, "data-testid": id, "aria-describedby": `${id}-told`,
+    type: "range",
+    id,
+    min,
+    max,
+    step,
+    value,
+    "data-testid": id,
+    "aria-describedby": `${id}-told`,
     oninput: () => {
       output.textContent = told(Number(input.value));
       oninput?.(Number(input.value));

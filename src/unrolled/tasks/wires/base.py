@@ -29,7 +29,10 @@ CEILINGS: Mapping[str, int] = {
     "max_tokens": 2_000,
     "samples": 1_000,
     "horizon": 2_000,
+    "most_words": 200,
 }
+#: options that bound nothing by default, and do so here
+BOUNDED = ("most_words",)
 
 
 class TooLarge(ArgumentError):
@@ -218,8 +221,11 @@ def served_options(task: Task) -> type[Settings]:
         fields[name] = (field.annotation, field)
         if name in CEILINGS:
             below: Any = Annotated[int, Field(ge=1, le=CEILINGS[name])]
-            kind = below | None if type(None) in get_args(field.annotation) else below
             default = field.get_default(call_default_factory=True)
+            if name in BOUNDED:
+                kind, default = below, CEILINGS[name]
+            else:
+                kind = below | None if type(None) in get_args(field.annotation) else below
             fields[name] = (kind, Field(default, description=field.description))
     return create_model(f"{task.name.capitalize()}Options", __base__=Settings, **fields)
 

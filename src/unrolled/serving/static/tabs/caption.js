@@ -17,15 +17,30 @@ export function mount(root, models, api) {
     hint: "Drop an image. Point at a word to see where the network looked as it wrote it.",
     chosen: () => ask(),
   });
-  const zone = dropZone({ view, accept: IMAGES, title: "Choose an image, or drop it here", hint: "PNG, JPEG, GIF, BMP or WebP", taken });
+  const zone = dropZone({
+    view,
+    accept: IMAGES,
+    title: "Choose an image, or drop it here",
+    hint: "PNG, JPEG, GIF, BMP or WebP",
+    taken,
+  });
   const picture = h("img", { alt: "The image that is described", hidden: true, "data-testid": "caption-image" });
   const heat = h("canvas", { class: "heat", "aria-hidden": "true" });
   const stage = h("div", { class: "stage" }, picture, heat);
-  const list = h("ol", { class: "sentences", id: "caption-result", "data-testid": "caption-result", "aria-label": "Captions" });
+  const list = h("ol", {
+    class: "sentences",
+    id: "caption-result",
+    "data-testid": "caption-result",
+    "aria-label": "Captions",
+  });
   const predict = onlyLast((signal, image) => api.predict(bar.model.name, [{ image }], OPTIONS, signal));
   let file = null;
 
-  root.append(bar.root, h("div", { class: "pair" }, h("div", { class: "stack" }, zone.root, stage), h("div", {}, list, note.root)), lines.root);
+  root.append(
+    bar.root,
+    h("div", { class: "pair" }, h("div", { class: "stack" }, zone.root, stage), h("div", {}, list, note.root)),
+    lines.root,
+  );
 
   function taken(given) {
     file = given;
@@ -40,8 +55,11 @@ export function mount(root, models, api) {
     const name = file?.name ?? "photo.jpg";
     lines.draw({
       curl: curlFile(api, api.path(bar.model.name, "predict"), file?.type || "image/jpeg", name, OPTIONS),
-      python: pythonLines(api, `predictions = client.predict(${python(bar.model.name)}, [{"image": open(${python(name)}, "rb").read()}], n=3)`,
-        "print(predictions[0])"),
+      python: pythonLines(
+        api,
+        `predictions = client.predict(${python(bar.model.name)}, [{"image": open(${python(name)}, "rb").read()}], n=3)`,
+        "print(predictions[0])",
+      ),
     });
     if (!file) return;
     note.say("Looking …");
@@ -56,18 +74,46 @@ export function mount(root, models, api) {
   }
 
   function sentence({ words, log_prob: logProb, attention }) {
-    return h("li", {}, h("p", {}, words.flatMap((word, n) => [h("span", {
-      class: "token", tabindex: n ? "-1" : "0", role: "button", "data-testid": "caption-word",
-      onpointerenter: () => look(attention[n]), onpointerleave: () => look(null),
-      onfocus: () => look(attention[n]), onblur: () => look(null), onkeydown: step,
-    }, word), " "])), h("span", { class: "soft" }, `${signed(logProb, 1)} nats, ${percent(Math.exp(logProb / (words.length + 1)))} a word`));
+    return h(
+      "li",
+      {},
+      h(
+        "p",
+        {},
+        words.flatMap((word, n) => [
+          h(
+            "span",
+            {
+              class: "token",
+              tabindex: n ? "-1" : "0",
+              role: "button",
+              "data-testid": "caption-word",
+              onpointerenter: () => look(attention[n]),
+              onpointerleave: () => look(null),
+              onfocus: () => look(attention[n]),
+              onblur: () => look(null),
+              onkeydown: step,
+            },
+            word,
+          ),
+          " ",
+        ]),
+      ),
+      h(
+        "span",
+        { class: "soft" },
+        `${signed(logProb, 1)} nats, ${percent(Math.exp(logProb / (words.length + 1)))} a word`,
+      ),
+    );
   }
 
   /** Dark where the network did not look. */
   function look(grid) {
     heat.classList.toggle("on", grid !== null);
     if (!grid) return;
-    const rows = grid.length, columns = grid[0].length, top = Math.max(...grid.flat(), 1e-9);
+    const rows = grid.length,
+      columns = grid[0].length,
+      top = Math.max(...grid.flat(), 1e-9);
     heat.width = columns;
     heat.height = rows;
     const context = heat.getContext("2d");

@@ -8,7 +8,8 @@ import { legend, modelBar, notice } from "../widgets.js";
 export const view = "entities";
 export const title = "Entities";
 
-const EXAMPLE = "Ada Lovelace was born in London in 1815. She met Charles Babbage there, and wrote for Taylor and Francis.";
+const EXAMPLE =
+  "Ada Lovelace was born in London in 1815. She met Charles Babbage there, and wrote for Taylor and Francis.";
 const WAIT = 120;
 
 export function mount(root, models, api) {
@@ -23,16 +24,27 @@ export function mount(root, models, api) {
     },
   });
   const field = editor({
-    id: "entities-text", label: "Your text", placeholder: "A sentence with names in it …", value: kept.get("text", ""),
+    id: "entities-text",
+    label: "Your text",
+    placeholder: "A sentence with names in it …",
+    value: kept.get("text", ""),
     oninput: (text) => {
       kept.set("text", text);
       ask();
     },
     pointed: (mark) => (mark ? note.say(said(mark.data)) : note.clear()),
   });
-  const found = h("ul", { class: "found", id: "entities-found", "aria-label": "What was found", "data-testid": "entities-found" });
+  const found = h("ul", {
+    class: "found",
+    id: "entities-found",
+    "aria-label": "What was found",
+    "data-testid": "entities-found",
+  });
   const meaning = h("div", {});
-  let stream = null, tokens = [], colour = colours([]), seen = new Set();
+  let stream = null,
+    tokens = [],
+    colour = colours([]),
+    seen = new Set();
   const predict = onlyLast((signal, text) => api.predict(bar.model.name, [text], {}, signal));
   const whole = later(async (text) => {
     const [one] = await predict(text).catch((error) => (note.problem(error), []));
@@ -74,17 +86,38 @@ export function mount(root, models, api) {
     for (const { label } of shown) seen.add(kind(label));
     meaning.replaceChildren(legend("entities-legend", [...seen], colour));
     field.marks = shown.map((one) => ({
-      start: place(one.start), end: place(one.end), hue: colour(kind(one.label)), strength: 0.35 + 0.65 * one.score, data: one,
+      start: place(one.start),
+      end: place(one.end),
+      hue: colour(kind(one.label)),
+      strength: 0.35 + 0.65 * one.score,
+      data: one,
     }));
-    found.replaceChildren(...shown.map((one) => h("li", {}, h("button", {
-      type: "button", class: "chip", style: { "--hue": colour(kind(one.label)) }, "data-testid": "entities-chip",
-      onfocus: () => note.say(said(one)),
-      onpointerenter: () => note.say(said(one)),
-      onclick: () => {
-        field.area.focus();
-        field.area.setSelectionRange(place(one.start), place(one.end));
-      },
-    }, h("span", {}, one.text), h("span", { class: "chip-label" }, one.label), h("span", { class: "chip-score" }, percent(one.score))))));
+    found.replaceChildren(
+      ...shown.map((one) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            {
+              type: "button",
+              class: "chip",
+              style: { "--hue": colour(kind(one.label)) },
+              "data-testid": "entities-chip",
+              onfocus: () => note.say(said(one)),
+              onpointerenter: () => note.say(said(one)),
+              onclick: () => {
+                field.area.focus();
+                field.area.setSelectionRange(place(one.start), place(one.end));
+              },
+            },
+            h("span", {}, one.text),
+            h("span", { class: "chip-label" }, one.label),
+            h("span", { class: "chip-score" }, percent(one.score)),
+          ),
+        ),
+      ),
+    );
   }
 
   return { show: () => stream === null && connect() };

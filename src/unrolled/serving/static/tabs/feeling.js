@@ -9,8 +9,10 @@ import { bars, modelBar, notice, verdict } from "../widgets.js";
 export const view = "feeling";
 export const title = "Feeling";
 
-const EXAMPLE = "The first hour is slow and a little dull, but what follows is so warm and so funny that I saw it twice.";
-const WAIT = 200, MATTERED = 500;
+const EXAMPLE =
+  "The first hour is slow and a little dull, but what follows is so warm and so funny that I saw it twice.";
+const WAIT = 200,
+  MATTERED = 500;
 /** curves that can still be told apart */
 const CURVES = 6;
 
@@ -26,7 +28,10 @@ export function mount(root, models, api) {
     },
   });
   const field = editor({
-    id: "feeling-text", label: "Your text", placeholder: "What did you think of it?", value: kept.get("text", ""),
+    id: "feeling-text",
+    label: "Your text",
+    placeholder: "What did you think of it?",
+    value: kept.get("text", ""),
     oninput: (text) => {
       kept.set("text", text);
       ask();
@@ -36,12 +41,18 @@ export function mount(root, models, api) {
   const label = verdict("feeling-label");
   const shares = bars("feeling-shares", "Probability of each label");
   const curve = chart({
-    testid: "feeling-curve", label: "Probability of each label after each word", height: 200,
-    idle: "Point at the curve or at a word to read it.", reads: (n) => light(n),
+    testid: "feeling-curve",
+    label: "Probability of each label after each word",
+    height: 200,
+    idle: "Point at the curve or at a word to read it.",
+    reads: (n) => light(n),
   });
   const moved = h("p", { class: "moved", id: "feeling-moved", "data-testid": "feeling-moved" });
   const movedBy = h("p", { class: "soft reading", role: "status", "data-testid": "feeling-moved-reading" });
-  let stream = null, words = [], colour = colours([]), lit = null;
+  let stream = null,
+    words = [],
+    colour = colours([]),
+    lit = null;
   const predict = onlyLast((signal, text) => api.predict(bar.model.name, [text], { words: true }, signal));
   const whole = later(async (text) => {
     const [one] = await predict(text).catch((error) => (note.problem(error), []));
@@ -57,11 +68,15 @@ export function mount(root, models, api) {
     }
   }, MATTERED);
 
-  root.append(bar.root, field.root, note.root,
+  root.append(
+    bar.root,
+    field.root,
+    note.root,
     h("section", { class: "judged" }, h("div", {}, h("h2", {}, "Label"), label.root), shares.root),
     h("section", { class: "block" }, h("h2", {}, "As it reads"), curve.root),
     h("section", { class: "block" }, h("h2", {}, "What moved it"), moved, movedBy),
-    lines.root);
+    lines.root,
+  );
 
   function connect() {
     stream?.close();
@@ -106,22 +121,37 @@ export function mount(root, models, api) {
     const order = Object.keys(probabilities).toSorted();
     order.forEach(colour);
     label.say(best, probability, colour(best));
-    shares.draw(ranked.toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b))
-      .map(([name, share]) => ({ label: name, share, colour: colour(name) })));
+    shares.draw(
+      ranked
+        .toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b))
+        .map(([name, share]) => ({ label: name, share, colour: colour(name) })),
+    );
     const chance = 1 / Math.max(2, order.length);
     field.marks = read.map((word, n) => {
       const [top, p] = Object.entries(word.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a));
       const strength = 0.25 + 0.75 * Math.max(0, (p - chance) / (1 - chance));
-      return { start: place(word.start), end: place(word.end), class: "track-word", hue: colour(top), strength, data: n };
+      return {
+        start: place(word.start),
+        end: place(word.end),
+        class: "track-word",
+        hue: colour(top),
+        strength,
+        data: n,
+      };
     });
     const names = ranked.map(([name]) => name);
     curve.draw({
       x: { min: 0, max: Math.max(read.length - 1, 1), whole: true, format: (n) => shorten(read[n]?.word ?? "") },
       y: { min: 0, max: 1, format: (p) => percent(p) },
       lines: (names.length === 2 ? [best] : names).map((name) => ({
-        name, colour: colour(name), points: read.map((word, n) => [n, word.probabilities[name] ?? null]),
+        name,
+        colour: colour(name),
+        points: read.map((word, n) => [n, word.probabilities[name] ?? null]),
       })),
-      read: (n) => `after “${read[n].word}”: ${names.map((name) => `${name} ${percent(read[n].probabilities[name])}`).join(", ")}`,
+      read: (n) => {
+        const said = names.map((name) => `P(${name}) ${percent(read[n].probabilities[name])}`);
+        return `after “${read[n].word}”: ${said.join(", ")}`;
+      },
     });
   }
 
@@ -136,17 +166,28 @@ export function mount(root, models, api) {
     const one = answer.parts.mattered.find(({ method }) => method === "integrated gradients");
     const top = Math.max(...one.values.map(Math.abs), 1e-9);
     const others = [...colour.labels()].filter((name) => name !== one.target);
-    const hue = (value) => (value > 0 ? colour(one.target) : others.length === 1 ? colour(others[0]) : "var(--label-7)");
-    moved.replaceChildren(...one.steps.flatMap((step, n) => {
-      const value = one.values[n], told = `${signed(value)} nats`;
-      const word = h("span", {
-        class: `push-word ${value > 0 ? "for" : "against"}`, title: told, style: { "--strength": Math.abs(value) / top, "--hue": hue(value) },
-        onpointerenter: () => (movedBy.textContent = `“${step}”: ${told} for ${one.target}`),
-      }, step);
-      return [word, " "];
-    }));
-    const strongest = one.steps.map((step, n) => [step, one.values[n]]).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 3);
-    movedBy.textContent = `For ${one.target}, most: ${strongest.map(([step, v]) => `${step} ${signed(v)}`).join(", ")} nats`;
+    const hue = (value) =>
+      value > 0 ? colour(one.target) : others.length === 1 ? colour(others[0]) : "var(--label-7)";
+    moved.replaceChildren(
+      ...one.steps.flatMap((step, n) => {
+        const value = one.values[n],
+          told = `${signed(value)} nats`;
+        const word = h(
+          "span",
+          {
+            class: `push-word ${value > 0 ? "for" : "against"}`,
+            title: told,
+            style: { "--strength": Math.abs(value) / top, "--hue": hue(value) },
+            onpointerenter: () => (movedBy.textContent = `“${step}”: ${told} for ${one.target}`),
+          },
+          step,
+        );
+        return [word, " "];
+      }),
+    );
+    const pairs = one.steps.map((step, n) => [step, one.values[n]]).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+    const strongest = pairs.slice(0, 3).map(([step, value]) => `${step} ${signed(value)}`);
+    movedBy.textContent = `For ${one.target}, most: ${strongest.join(", ")} nats`;
   }
 
   return { show: () => stream === null && connect() };

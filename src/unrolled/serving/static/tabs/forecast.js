@@ -1,7 +1,8 @@
 /** Forecast: a fan of what comes, and the same tried where it is known what came. */
 
 import { chart } from "../chart.js";
-import { h, number, onlyLast, percent } from "../dom.js";
+import { h, number, onlyLast } from "../dom.js";
+import { brief, example, fanned, judged, placed, ranged, timeAt } from "../forecasts.js";
 import { curlJson, programs, python, pythonLines } from "../programs.js";
 import { readTable, seriesOf, without } from "../table.js";
 import { dropZone, modelBar, notice } from "../widgets.js";
@@ -10,7 +11,8 @@ export const view = "forecast";
 export const title = "Forecast";
 
 /** values before the forecast that are shown, as a multiple of what is forecast; and windows of a backtest */
-const PAST = 3, WINDOWS = 4;
+const PAST = 3,
+  WINDOWS = 4;
 
 export function mount(root, models, api) {
   const note = notice(view);
@@ -20,25 +22,65 @@ export function mount(root, models, api) {
     chosen: () => ask(),
     example: () => taken(new File([example()], "example.csv", { type: "text/csv" })),
   });
-  const zone = dropZone({ view, accept: ".csv,.tsv,.txt,text/csv", title: "Choose a table, or drop it here", hint: "CSV", taken });
+  const zone = dropZone({
+    view,
+    accept: ".csv,.tsv,.txt,text/csv",
+    title: "Choose a table, or drop it here",
+    hint: "CSV",
+    taken,
+  });
   const horizon = h("input", {
-    type: "number", id: "forecast-horizon", min: 1, max: 2000, step: 1, placeholder: "as trained", "data-testid": "forecast-horizon",
+    type: "number",
+    id: "forecast-horizon",
+    min: 1,
+    max: 2000,
+    step: 1,
+    placeholder: "as trained",
+    "data-testid": "forecast-horizon",
     onchange: () => ask(),
   });
-  const which = h("select", { id: "forecast-series", hidden: true, "data-testid": "forecast-series", "aria-label": "Series", onchange: () => draw() });
-  const tried = h("button", {
-    type: "button", "aria-pressed": "false", disabled: true, "data-testid": "forecast-backtest", onclick: backtest,
-  }, "Try it on the past");
-  const fan = chart({ testid: "forecast-chart", label: "The forecast", height: 300, idle: "Point at the chart to read values." });
+  const which = h("select", {
+    id: "forecast-series",
+    hidden: true,
+    "data-testid": "forecast-series",
+    "aria-label": "Series",
+    onchange: () => draw(),
+  });
+  const tried = h(
+    "button",
+    { type: "button", "aria-pressed": "false", disabled: true, "data-testid": "forecast-backtest", onclick: backtest },
+    "Try it on the past",
+  );
+  const fan = chart({
+    testid: "forecast-chart",
+    label: "The forecast",
+    height: 300,
+    idle: "Point at the chart to read values.",
+  });
   const score = h("p", { class: "score", id: "forecast-score", role: "status", "data-testid": "forecast-score" });
   const predict = onlyLast((signal, table, options) => api.predict(bar.model.name, [{ table }], options, signal));
   const options = () => (horizon.value ? { horizon: Number(horizon.value) } : {});
-  let text = null, table = null, forecasts = [], past = [];
+  let text = null,
+    table = null,
+    forecasts = [],
+    past = [];
 
-  root.append(bar.root, zone.root,
-    h("div", { class: "row settings" }, which, h("label", { for: "forecast-horizon", class: "soft" }, "Steps ahead"),
-      h("span", { class: "narrow" }, horizon), tried),
-    note.root, fan.root, score, lines.root);
+  root.append(
+    bar.root,
+    zone.root,
+    h(
+      "div",
+      { class: "row settings" },
+      which,
+      h("label", { for: "forecast-horizon", class: "soft" }, "Steps ahead"),
+      h("span", { class: "narrow" }, horizon),
+      tried,
+    ),
+    note.root,
+    fan.root,
+    score,
+    lines.root,
+  );
   fan.draw({ x: { min: 0, max: 1, format: () => "" }, y: { min: 0, max: 1, format: () => "" }, lines: [] });
   told();
 
@@ -59,7 +101,9 @@ export function mount(root, models, api) {
     try {
       forecasts = await predict(text, options());
       const chosen = which.value;
-      which.replaceChildren(...forecasts.map(({ series }) => h("option", { value: series, selected: series === chosen }, series)));
+      which.replaceChildren(
+        ...forecasts.map(({ series }) => h("option", { value: series, selected: series === chosen }, series)),
+      );
       which.hidden = forecasts.length < 2;
       tried.disabled = false;
       note.clear();
@@ -75,7 +119,11 @@ export function mount(root, models, api) {
     const one = current();
     if (!one) return;
     const { values } = seriesOf(table, one.series);
-    const from = Math.max(0, values.length - Math.max(PAST * one.point.length, (WINDOWS + 1) * past.length && (WINDOWS + 1) * one.point.length, 40));
+    const from = Math.max(
+      0,
+      values.length -
+        Math.max(PAST * one.point.length, (WINDOWS + 1) * past.length && (WINDOWS + 1) * one.point.length, 40),
+    );
     const own = past.filter(({ forecast }) => forecast.series === one.series);
     const known = values.slice(from).map((v, n) => [from + n, v]);
     const last = known.at(-1);
@@ -86,11 +134,27 @@ export function mount(root, models, api) {
       lines: [
         { name: "measured", colour: "var(--soft)", points: known },
         { name: "forecast", colour: "var(--accent)", points: ahead.line },
-        ...own.slice(0, 1).map(({ forecast, at }) => ({ name: "tried on the past", colour: "var(--label-1)", points: placed(forecast, at).line, dashed: true })),
-        ...own.slice(1).map(({ forecast, at }) => ({ name: "", colour: "var(--label-1)", points: placed(forecast, at).line, dashed: true })),
+        ...own
+          .slice(0, 1)
+          .map(({ forecast, at }) => ({
+            name: "tried on the past",
+            colour: "var(--label-1)",
+            points: placed(forecast, at).line,
+            dashed: true,
+          })),
+        ...own
+          .slice(1)
+          .map(({ forecast, at }) => ({
+            name: "",
+            colour: "var(--label-1)",
+            points: placed(forecast, at).line,
+            dashed: true,
+          })),
       ],
-      bands: [...own.flatMap(({ forecast, at }) => fanned(placed(forecast, at).levels.slice(0, 1), "var(--label-1)", 0.14)),
-        ...fanned(ahead.levels, "var(--accent)", 0.18)],
+      bands: [
+        ...own.flatMap(({ forecast, at }) => fanned(placed(forecast, at).levels.slice(0, 1), "var(--label-1)", 0.14)),
+        ...fanned(ahead.levels, "var(--accent)", 0.18),
+      ],
       rules: [{ x: values.length - 1, label: "now" }],
       read: (n) => reading(one, values, own, Math.round(n)),
     });
@@ -98,8 +162,12 @@ export function mount(root, models, api) {
 
   function reading(one, values, own, n) {
     const when = timeAt(table, one, values, n);
-    const said = n < values.length ? [`measured ${told3(values[n])}`] : ranged(one, n - values.length);
-    for (const { forecast, at } of own) if (n >= at && n < at + forecast.point.length) said.push(`tried: ${ranged(forecast, n - at).join(", ")}`);
+    const said =
+      n < values.length
+        ? [`measured ${values[n] === null ? "nothing" : number(values[n], 4)}`]
+        : ranged(one, n - values.length);
+    for (const { forecast, at } of own)
+      if (n >= at && n < at + forecast.point.length) said.push(`tried: ${ranged(forecast, n - at).join(", ")}`);
     return [when, ...said].join(" · ");
   }
 
@@ -111,7 +179,8 @@ export function mount(root, models, api) {
       score.textContent = "";
       return draw();
     }
-    const one = current(), length = one.point.length;
+    const one = current(),
+      length = one.point.length;
     const { values, rows } = seriesOf(table, one.series);
     tried.disabled = true;
     note.say("Trying it on the past …");
@@ -119,9 +188,10 @@ export function mount(root, models, api) {
       for (let back = 1; back <= WINDOWS; back += 1) {
         const at = values.length - back * length;
         if (at < length) break;
-        const cut = without(text, table, dropped(rows, at));
-        const [forecast] = (await api.predict(bar.model.name, [{ table: cut }], { ...options(), horizon: length }))
-          .filter(({ series }) => series === one.series);
+        const cut = without(text, table, rows.slice(at));
+        const [forecast] = (
+          await api.predict(bar.model.name, [{ table: cut }], { ...options(), horizon: length })
+        ).filter(({ series }) => series === one.series);
         if (forecast) past.push({ forecast, at });
       }
       note.clear();
@@ -135,87 +205,17 @@ export function mount(root, models, api) {
     draw();
   }
 
-  /** Rows that a window may not see: its own and later ones, of the other series too where they share a table of rows. */
-  function dropped(rows, at) {
-    return rows.slice(at);
-  }
-
   function told() {
     const body = { inputs: [{ table: "time,value\n2024-01-01,12.5\n…" }], options: options() };
     const extra = horizon.value ? `, horizon=${horizon.value}` : "";
     lines.draw({
       curl: curlJson(api, api.path(bar.model.name, "predict"), body),
-      python: pythonLines(api, "from pathlib import Path",
+      python: pythonLines(
+        api,
+        "from pathlib import Path",
         `predictions = client.predict(${python(bar.model.name)}, [{"table": Path("sales.csv").read_text()}]${extra})`,
-        "print(predictions[0])"),
+        "print(predictions[0])",
+      ),
     });
   }
-}
-
-/** A forecast as points of a chart: its line, and pairs of quantiles from the outermost inwards. */
-function placed({ point, quantiles }, at, last = null) {
-  const names = Object.keys(quantiles).sort((a, b) => a - b);
-  const begin = last && last[1] !== null ? [[last[0], last[1]]] : [];
-  const levels = Array.from({ length: Math.floor(names.length / 2) }, (_, k) => {
-    const low = quantiles[names[k]], high = quantiles[names.at(-1 - k)];
-    return [...begin.map(([x, y]) => [x, y, y]), ...low.map((v, n) => [at + n, v, high[n]])];
-  });
-  return { line: [...begin, ...point.map((v, n) => [at + n, v])], levels };
-}
-
-const fanned = (levels, colour, opacity) => levels.map((points) => ({ points, colour, opacity }));
-
-const told3 = (value) => (value === null ? "nothing" : number(value, 4));
-
-function ranged({ point, quantiles }, n) {
-  const names = Object.keys(quantiles).sort((a, b) => a - b);
-  const around = names.length > 1 ? [`${percent(names.at(-1) - names[0])} between ${told3(quantiles[names[0]][n])} and ${told3(quantiles[names.at(-1)][n])}`] : [];
-  return [`forecast ${told3(point[n])}`, ...around];
-}
-
-/** How far off it was, beside the simplest forecast there is, and how often what came lay within the fan. */
-function judged(past, values) {
-  let off = 0, naive = 0, inside = 0, count = 0;
-  for (const { forecast, at } of past) {
-    const names = Object.keys(forecast.quantiles).sort((a, b) => a - b);
-    forecast.point.forEach((v, n) => {
-      const came = values[at + n], before = values.slice(0, at).findLast((one) => one !== null);
-      if (came === null || came === undefined || before === undefined) return;
-      count += 1;
-      off += Math.abs(v - came);
-      naive += Math.abs(before - came);
-      inside += names.length > 1 && forecast.quantiles[names[0]][n] <= came && came <= forecast.quantiles[names.at(-1)][n] ? 1 : 0;
-    });
-  }
-  const names = Object.keys(past[0].forecast.quantiles).sort((a, b) => a - b);
-  const fan = names.length > 1 ? ` ${percent(inside / count)} of what came lay in the fan, which is meant to hold ${percent(names.at(-1) - names[0])}.` : "";
-  return `Over ${count} steps it was off by ${number(off / count)} on average; repeating the last value by ${number(naive / count)}.${fan}`;
-}
-
-/** What a step is called: the table's time, the forecast's, or its number. */
-function timeAt({ header, rows }, { times }, values, n) {
-  const whole = Math.round(n);
-  const column = header?.findIndex((name) => /^(time|timestamp|date|ds|datetime|month|day|hour)$/i.test(name)) ?? -1;
-  if (whole >= values.length) return times[whole - values.length] ?? "";
-  return column >= 0 ? (rows.slice(-values.length)[whole]?.[column] ?? "") : String(whole + 1);
-}
-
-/** A time short enough for an axis: a day and its month where there are dates, else as it is. */
-function brief(time) {
-  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)/.exec(time) ?? [];
-  if (!year) return time;
-  return new Date(Date.UTC(year, month - 1, day)).toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
-}
-
-/** Four weeks of hours with a day's and a week's rhythm. */
-function example() {
-  let seed = 7;
-  const noise = () => ((seed = (seed * 16807) % 2147483647) / 2147483647 - 0.5);
-  const begin = Date.UTC(2024, 2, 4);
-  const rows = Array.from({ length: 24 * 28 }, (_, n) => {
-    const day = Math.sin((2 * Math.PI * (n - 6)) / 24), week = Math.floor(n / 24) % 7 < 5 ? 1 : 0.7;
-    const time = new Date(begin + 3_600_000 * n).toISOString().slice(0, 16).replace("T", " ");
-    return `${time},${(week * (60 + 25 * day + 6 * noise())).toFixed(2)}`;
-  });
-  return `time,value\n${rows.join("\n")}\n`;
 }

@@ -15,21 +15,56 @@ const NOTHING = new Set(["background", "sil", "sp"]);
 export function mount(root, models, api) {
   const note = notice(view);
   const lines = programs(view);
-  const bar = modelBar(view, models, { hint: "Drop a clip, or a table with a row for each step.", chosen: () => ask() });
-  const zone = dropZone({ view, accept: CLIPS, title: "Choose a clip or a table, or drop it here", hint: "MP4, WebM, GIF, CSV", taken });
-  const video = h("video", { muted: true, playsinline: true, controls: true, hidden: true, "data-testid": "frames-video" });
+  const bar = modelBar(view, models, {
+    hint: "Drop a clip, or a table with a row for each step.",
+    chosen: () => ask(),
+  });
+  const zone = dropZone({
+    view,
+    accept: CLIPS,
+    title: "Choose a clip or a table, or drop it here",
+    hint: "MP4, WebM, GIF, CSV",
+    taken,
+  });
+  const video = h("video", {
+    muted: true,
+    playsinline: true,
+    controls: true,
+    hidden: true,
+    "data-testid": "frames-video",
+  });
   const strip = h("div", { class: "strip", "aria-hidden": "true", "data-testid": "frames-strip" });
   const scrubber = h("input", {
-    type: "range", class: "scrubber", min: 0, max: 0, step: 1, value: 0, disabled: true, "aria-label": "Step", "data-testid": "frames-scrubber",
+    type: "range",
+    class: "scrubber",
+    min: 0,
+    max: 0,
+    step: 1,
+    value: 0,
+    disabled: true,
+    "aria-label": "Step",
+    "data-testid": "frames-scrubber",
     oninput: () => seek(Number(scrubber.value)),
   });
   const now = verdict("frames-now");
   const meaning = h("div", {});
   const list = h("ol", { class: "segments", "data-testid": "frames-segments", "aria-label": "Segments" });
   const predict = onlyLast((signal, input) => api.predict(bar.model.name, [input], {}, signal));
-  let file = null, found = null, colour = colours([]);
+  let file = null,
+    found = null,
+    colour = colours([]);
 
-  root.append(bar.root, zone.root, note.root, video, h("div", { class: "track-box" }, strip, scrubber), now.root, meaning, list, lines.root);
+  root.append(
+    bar.root,
+    zone.root,
+    note.root,
+    video,
+    h("div", { class: "track-box" }, strip, scrubber),
+    now.root,
+    meaning,
+    list,
+    lines.root,
+  );
   video.addEventListener("timeupdate", follow);
   video.addEventListener("play", function each() {
     follow();
@@ -73,10 +108,15 @@ export function mount(root, models, api) {
     const { labels, segments } = found;
     const names = [...new Set(labels)].filter((label) => !NOTHING.has(label)).sort();
     colour = colours(names);
-    strip.replaceChildren(...segments.map(({ label, begin, end, score }) => h("span", {
-      class: "piece", title: `${label} ${percent(score)}`,
-      style: { "flex-grow": end - begin, "--hue": NOTHING.has(label) ? "transparent" : colour(label) },
-    })));
+    strip.replaceChildren(
+      ...segments.map(({ label, begin, end, score }) =>
+        h("span", {
+          class: "piece",
+          title: `${label} ${percent(score)}`,
+          style: { "flex-grow": end - begin, "--hue": NOTHING.has(label) ? "transparent" : colour(label) },
+        }),
+      ),
+    );
     scrubber.max = labels.length - 1;
     scrubber.disabled = false;
     meaning.replaceChildren(legend("frames-legend", names, colour));
@@ -86,9 +126,17 @@ export function mount(root, models, api) {
 
   function segmentRow({ label, begin, end, score, begin_seconds: from, end_seconds: to }) {
     const when = from === null || from === undefined ? `${begin}–${end}` : `${from.toFixed(2)}–${to.toFixed(2)} s`;
-    return h("li", {}, h("button", { type: "button", class: "quiet segment", onclick: () => seek(begin), "data-testid": "frames-segment" },
-      h("span", { class: "dot", style: { "--hue": colour(label) } }), h("span", {}, label),
-      h("span", { class: "soft" }, `${when} · ${percent(score)}`)));
+    return h(
+      "li",
+      {},
+      h(
+        "button",
+        { type: "button", class: "quiet segment", onclick: () => seek(begin), "data-testid": "frames-segment" },
+        h("span", { class: "dot", style: { "--hue": colour(label) } }),
+        h("span", {}, label),
+        h("span", { class: "soft" }, `${when} · ${percent(score)}`),
+      ),
+    );
   }
 
   /** Show a step, and move the clip there. */
@@ -109,23 +157,42 @@ export function mount(root, models, api) {
   function show(step) {
     if (!found) return;
     scrubber.value = step;
-    const label = found.labels[step], seconds = found.rate ? `${(step / found.rate).toFixed(2)} s` : `step ${step + 1} of ${found.labels.length}`;
+    const label = found.labels[step],
+      seconds = found.rate ? `${(step / found.rate).toFixed(2)} s` : `step ${step + 1} of ${found.labels.length}`;
     scrubber.setAttribute("aria-valuetext", `${seconds}: ${label}`);
     now.say(label, found.scores[step], NOTHING.has(label) ? "var(--line)" : colour(label), ` · ${seconds}`);
   }
 
   function told() {
-    const path = api.path(bar.model.name, "predict"), name = python(bar.model.name);
+    const path = api.path(bar.model.name, "predict"),
+      name = python(bar.model.name);
     if (file && isTable()) {
       lines.draw({
-        curl: curlJson(api, path, { inputs: [{ features: [[0.1, 0.2], [0.3, 0.4]] }] }),
-        python: pythonLines(api, `predictions = client.predict(${name}, [{"features": rows}])  # a row of numbers for each step`, "print(predictions[0])"),
+        curl: curlJson(api, path, {
+          inputs: [
+            {
+              features: [
+                [0.1, 0.2],
+                [0.3, 0.4],
+              ],
+            },
+          ],
+        }),
+        python: pythonLines(
+          api,
+          `predictions = client.predict(${name}, [{"features": rows}])  # a row of numbers for each step`,
+          "print(predictions[0])",
+        ),
       });
     } else {
       const clip = file?.name ?? "clip.mp4";
       lines.draw({
         curl: curlFile(api, path, file?.type || "video/mp4", clip),
-        python: pythonLines(api, `predictions = client.predict(${name}, [{"clip": open(${python(clip)}, "rb").read()}])`, "print(predictions[0])"),
+        python: pythonLines(
+          api,
+          `predictions = client.predict(${name}, [{"clip": open(${python(clip)}, "rb").read()}])`,
+          "print(predictions[0])",
+        ),
       });
     }
   }

@@ -13,22 +13,52 @@ const SOUNDS = "audio/wav,audio/x-wav,audio/flac,audio/ogg,.wav,.flac,.ogg";
 export function mount(root, models, api) {
   const note = notice(view);
   const lines = programs(view);
-  const bar = modelBar(view, models, { hint: "Record, or drop a sound. Press a word to hear it.", chosen: () => (stop(), told()) });
-  const record = h("button", { type: "button", class: "primary record", "data-testid": "listen-record", onclick: toggle }, "Record");
+  const bar = modelBar(view, models, {
+    hint: "Record, or drop a sound. Press a word to hear it.",
+    chosen: () => (stop(), told()),
+  });
+  const record = h(
+    "button",
+    { type: "button", class: "primary record", "data-testid": "listen-record", onclick: toggle },
+    "Record",
+  );
   const time = h("span", { class: "soft time", "data-testid": "listen-time" }, "0.0 s");
   const zone = dropZone({ view, accept: SOUNDS, title: "or choose a sound", hint: "WAV, FLAC or OGG", taken });
   const picture = wave("listen-wave");
   const player = h("audio", { controls: true, hidden: true, "data-testid": "listen-player" });
-  const words = h("p", { class: "heard", id: "listen-result", "data-testid": "listen-result", role: "group", "aria-label": "What was heard" });
+  const words = h("p", {
+    class: "heard",
+    id: "listen-result",
+    "data-testid": "listen-result",
+    role: "group",
+    "aria-label": "What was heard",
+  });
   const predict = onlyLast((signal, sound) => api.predict(bar.model.name, [{ sound }], {}, signal));
-  let recording = null, stream = null, blocks = [], count = 0, file = null, busy = false, soFar = [];
+  let recording = null,
+    stream = null,
+    blocks = [],
+    count = 0,
+    file = null,
+    busy = false,
+    soFar = [];
 
-  root.append(bar.root, h("div", { class: "row" }, record, time), picture.root, words, note.root,
-    h("div", { class: "player" }, player), zone.root, lines.root);
+  root.append(
+    bar.root,
+    h("div", { class: "row" }, record, time),
+    picture.root,
+    words,
+    note.root,
+    h("div", { class: "player" }, player),
+    zone.root,
+    lines.root,
+  );
   player.addEventListener("timeupdate", () => {
     picture.at(player.duration ? player.currentTime / player.duration : null);
     for (const word of words.querySelectorAll("button")) {
-      word.classList.toggle("now", player.currentTime >= Number(word.dataset.begin) && player.currentTime < Number(word.dataset.end));
+      word.classList.toggle(
+        "now",
+        player.currentTime >= Number(word.dataset.begin) && player.currentTime < Number(word.dataset.end),
+      );
     }
   });
   told();
@@ -49,7 +79,8 @@ export function mount(root, models, api) {
     recording = await microphone(hear);
     if (bar.model.streams) {
       stream = api.stream(bar.model.name, {
-        rate: recording.rate, restores: true,
+        rate: recording.rate,
+        restores: true,
         heard: (answer) => (answer.error ? note.problem(new Error(answer.error.detail)) : more(answer.result)),
       });
       // what was heard before the connection stood
@@ -66,7 +97,8 @@ export function mount(root, models, api) {
     count += samples.length;
     picture.peak(loudest(samples));
     time.textContent = `${(count / (recording?.rate ?? 48_000)).toFixed(1)} s`;
-    if (stream?.goes && !stream.samples(samples)) note.say("The connection is away; what is said now is heard after the recording.");
+    if (stream?.goes && !stream.samples(samples))
+      note.say("The connection is away; what is said now is heard after the recording.");
   }
 
   async function stop() {
@@ -128,11 +160,25 @@ export function mount(root, models, api) {
   }
 
   function draw({ words: heard, rest = "" }) {
-    words.replaceChildren(...heard.flatMap(({ text: word, begin, end, confidence }) => [h("button", {
-      type: "button", class: "word", "data-begin": begin, "data-end": end, "data-testid": "listen-word",
-      title: `${begin.toFixed(2)}–${end.toFixed(2)} s, ${percent(confidence)}`,
-      style: { "--strength": confidence }, onclick: () => hearAgain(begin),
-    }, word), " "]));
+    words.replaceChildren(
+      ...heard.flatMap(({ text: word, begin, end, confidence }) => [
+        h(
+          "button",
+          {
+            type: "button",
+            class: "word",
+            "data-begin": begin,
+            "data-end": end,
+            "data-testid": "listen-word",
+            title: `${begin.toFixed(2)}–${end.toFixed(2)} s, ${percent(confidence)}`,
+            style: { "--strength": confidence },
+            onclick: () => hearAgain(begin),
+          },
+          word,
+        ),
+        " ",
+      ]),
+    );
     if (rest.trim()) words.append(h("span", { class: "soft" }, rest.trim()));
   }
 
@@ -143,11 +189,15 @@ export function mount(root, models, api) {
   }
 
   function told() {
-    const name = file?.name ?? "sentence.wav", type = file?.type || "audio/wav";
+    const name = file?.name ?? "sentence.wav",
+      type = file?.type || "audio/wav";
     lines.draw({
       curl: curlFile(api, api.path(bar.model.name, "predict"), type, name),
-      python: pythonLines(api, `predictions = client.predict(${python(bar.model.name)}, [{"sound": open(${python(name)}, "rb").read()}])`,
-        "print(predictions[0])"),
+      python: pythonLines(
+        api,
+        `predictions = client.predict(${python(bar.model.name)}, [{"sound": open(${python(name)}, "rb").read()}])`,
+        "print(predictions[0])",
+      ),
     });
   }
 

@@ -16,15 +16,30 @@ export function mount(root, models, api) {
   const lines = programs(view);
   const bar = modelBar(view, models, { hint: "Draw in the square, or drop an image.", chosen: () => ask() });
   const pad = drawing({ id: "recognize-pad", label: "Draw here", changed: () => look() });
-  const zone = dropZone({ view, accept: IMAGES, title: "or choose an image", hint: "PNG, JPEG, GIF, BMP or WebP", taken });
+  const zone = dropZone({
+    view,
+    accept: IMAGES,
+    title: "or choose an image",
+    hint: "PNG, JPEG, GIF, BMP or WebP",
+    taken,
+  });
   const label = verdict("recognize-label");
   const shares = bars("recognize-shares", "Probability of each class");
   const predict = onlyLast((signal, image) => api.predict(bar.model.name, [{ image }], {}, signal));
-  let image = null, name = "drawing.png", type = "image/png";
+  let image = null,
+    name = "drawing.png",
+    type = "image/png";
 
-  root.append(bar.root, h("div", { class: "pair drawn" },
-    h("div", { class: "stack" }, pad.root, zone.root),
-    h("div", {}, h("h2", {}, "It is"), label.root, shares.root, note.root)), lines.root);
+  root.append(
+    bar.root,
+    h(
+      "div",
+      { class: "pair drawn" },
+      h("div", { class: "stack" }, pad.root, zone.root),
+      h("div", {}, h("h2", {}, "It is"), label.root, shares.root, note.root),
+    ),
+    lines.root,
+  );
 
   const look = later(async () => {
     image = pad.isEmpty ? null : await pad.png();
@@ -43,9 +58,11 @@ export function mount(root, models, api) {
   async function ask() {
     lines.draw({
       curl: curlFile(api, api.path(bar.model.name, "predict"), type, name),
-      python: pythonLines(api,
+      python: pythonLines(
+        api,
         `predictions = client.predict(${python(bar.model.name)}, [{"image": open(${python(name)}, "rb").read()}])`,
-        "print(predictions[0])"),
+        "print(predictions[0])",
+      ),
     });
     if (!image) {
       label.say(null);
@@ -55,7 +72,10 @@ export function mount(root, models, api) {
       const [one] = await predict(await base64(image));
       label.say(one.label, one.probability);
       const known = Object.entries(one.probabilities);
-      const shown = known.length > ROWS ? known.slice(0, ROWS) : known.toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
+      const shown =
+        known.length > ROWS
+          ? known.slice(0, ROWS)
+          : known.toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
       shares.draw(shown.map(([of, share]) => ({ label: of, share })));
       note.clear();
     } catch (error) {

@@ -24,30 +24,50 @@ export function mount(root, models, api) {
     },
   });
   const field = editor({
-    id: "translate-text", label: "From", placeholder: "A sentence …", value: kept.get("text", ""),
+    id: "translate-text",
+    label: "From",
+    placeholder: "A sentence …",
+    value: kept.get("text", ""),
     oninput: (text) => {
       kept.set("text", text);
       ask();
     },
   });
   const output = h("div", {
-    class: "sheet-out", id: "translate-result", "data-testid": "translate-result", role: "group", "aria-label": "Translation",
+    class: "sheet-out",
+    id: "translate-result",
+    "data-testid": "translate-result",
+    role: "group",
+    "aria-label": "Translation",
   });
-  const others = bars("translate-best", "Other translations, the best first");
+  const others = bars("translate-best", "Translations, the best first");
   const ask = later(translate, WAIT);
   const predict = onlyLast((signal, text) => api.predict(bar.model.name, text, OPTIONS, signal));
 
-  root.append(bar.root,
-    h("div", { class: "pair" }, field.root,
-      h("div", { class: "field" }, h("p", { class: "label" }, "To"), h("div", { class: "editor out" }, output))),
+  root.append(
+    bar.root,
+    h(
+      "div",
+      { class: "pair" },
+      field.root,
+      h("div", { class: "field" }, h("p", { class: "label" }, "To"), h("div", { class: "editor out" }, output)),
+    ),
     note.root,
-    h("section", { class: "block", "aria-labelledby": "translate-others" },
-      h("h2", { id: "translate-others" }, "The best it found"), others.root),
-    lines.root);
+    h(
+      "section",
+      { class: "block", "aria-labelledby": "translate-others" },
+      h("h2", { id: "translate-others" }, "The best it found"),
+      others.root,
+    ),
+    lines.root,
+  );
 
   async function translate() {
     lines.draw(predictText(api, bar.model, field.text || EXAMPLE, OPTIONS));
-    const inputs = field.text.split("\n").map((line) => line.trim()).filter(Boolean);
+    const inputs = field.text
+      .split("\n")
+      .map((line) => line.trim())
+      .filter(Boolean);
     if (!inputs.length) {
       field.marks = [];
       output.replaceChildren();
@@ -66,11 +86,13 @@ export function mount(root, models, api) {
 
   function draw(predictions) {
     let from = 0;
-    output.replaceChildren(...predictions.map((one, n) => {
-      const start = field.text.indexOf(one.source, from);
-      from = start < 0 ? from : start + one.source.length;
-      return line(one, start, n === 0);
-    }));
+    output.replaceChildren(
+      ...predictions.map((one, n) => {
+        const start = field.text.indexOf(one.source, from);
+        from = start < 0 ? from : start + one.source.length;
+        return line(one, start, n === 0);
+      }),
+    );
     if (predictions.length) best(predictions[0]);
   }
 
@@ -78,11 +100,24 @@ export function mount(root, models, api) {
   function line(one, start, first) {
     const shown = one.target_tokens.slice(0, -1);
     const source = places(one.source_tokens, one.source, start);
-    const tokens = shown.map((token, n) => h("span", {
-      class: "token", tabindex: first && n === 0 ? "0" : "-1", role: "button", "data-testid": "translate-token",
-      onpointerenter: () => look(one, n, source), onfocus: () => (best(one), look(one, n, source)),
-      onpointerleave: rest, onblur: rest, onkeydown: step,
-    }, n === 0 ? token.trimStart() : token));
+    const tokens = shown.flatMap((token, n) => [
+      n ? /^\s*/.exec(token)[0] : "",
+      h(
+        "span",
+        {
+          class: "token",
+          tabindex: first && n === 0 ? "0" : "-1",
+          role: "button",
+          "data-testid": "translate-token",
+          onpointerenter: () => look(one, n, source),
+          onfocus: () => (best(one), look(one, n, source)),
+          onpointerleave: rest,
+          onblur: rest,
+          onkeydown: step,
+        },
+        token.trimStart(),
+      ),
+    ]);
     return h("p", { class: "line" }, tokens.length ? tokens : one.text);
   }
 
@@ -100,10 +135,15 @@ export function mount(root, models, api) {
   function look(one, n, source) {
     const weights = one.attention[n];
     const top = Math.max(...weights, 1e-9);
-    field.marks = source.map((place, k) => ({ ...place, hue: "var(--accent)", strength: (1.6 * weights[k]) / top, weight: weights[k] }))
+    field.marks = source
+      .map((place, k) => ({ ...place, hue: "var(--accent)", strength: (1.6 * weights[k]) / top, weight: weights[k] }))
       .filter(({ start, end, weight }) => end > start && weight > 0.02);
-    const said = weights.map((weight, k) => [one.source_tokens[k].trim(), weight]).filter(([, w]) => w > 0.05)
-      .sort((a, b) => b[1] - a[1]).slice(0, 4).map(([token, w]) => `${token || "space"} ${number(100 * w, 2)} %`);
+    const said = weights
+      .map((weight, k) => [one.source_tokens[k].trim(), weight])
+      .filter(([, w]) => w > 0.05)
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, 4)
+      .map(([token, w]) => `${token || "space"} ${number(100 * w, 2)} %`);
     note.say(`“${one.target_tokens[n].trim()}” looked at ${said.join(", ")}`);
   }
 
@@ -113,8 +153,14 @@ export function mount(root, models, api) {
   }
 
   function best({ candidates }) {
-    const top = candidates[0]?.score ?? 0;
-    others.draw(candidates.map(({ text, score }) => ({ label: text, share: Math.exp(score - top), told: signed(score) })));
+    const top = Math.max(...candidates.map((candidate) => candidate.log_prob));
+    others.draw(
+      candidates.map(({ text, log_prob: logProb }) => ({
+        label: text,
+        share: Math.exp(logProb - top),
+        told: `${signed(logProb, 1)} nats`,
+      })),
+    );
   }
 
   return { show: () => ask.now() };
@@ -124,7 +170,8 @@ export function mount(root, models, api) {
 function places(tokens, source, start) {
   let at = start;
   return tokens.map((token) => {
-    const piece = token.trim(), found = start < 0 || !piece ? -1 : source.indexOf(piece, at - start);
+    const piece = token.trim(),
+      found = start < 0 || !piece ? -1 : source.indexOf(piece, at - start);
     if (found < 0 || found > at - start + 1) return { start: 0, end: 0 };
     at = start + found + piece.length;
     return { start: start + found, end: at };

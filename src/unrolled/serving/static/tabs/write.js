@@ -2,6 +2,7 @@
 
 import { h, later, memory, percent, signed } from "../dom.js";
 import { editor } from "../editor.js";
+import { keystrokes } from "../keystrokes.js";
 import { curlJson, programs, python, pythonLines, short } from "../programs.js";
 import { modelBar, notice, slider } from "../widgets.js";
 
@@ -27,12 +28,26 @@ export function mount(root, models, api) {
   const note = notice(view);
   const lines = programs(view);
   const field = editor({
-    id: "write-text", label: "Your text", placeholder: "Dear …", value: kept.get("text", ""),
-    describedby: "write-keys", oninput: typed,
+    id: "write-text",
+    label: "Your text",
+    placeholder: "Dear …",
+    value: kept.get("text", ""),
+    describedby: "write-keys",
+    oninput: typed,
   });
-  const offers = h("div", { class: "offers", "data-testid": "write-offers", role: "group", "aria-label": "Suggestions" });
+  const offers = h("div", {
+    class: "offers",
+    "data-testid": "write-offers",
+    role: "group",
+    "aria-label": "Suggestions",
+  });
   const sure = slider({
-    id: "write-confidence", label: "Confidence", min: 0.05, max: 0.95, step: 0.01, value: FIRST_GUESS,
+    id: "write-confidence",
+    label: "Confidence",
+    min: 0.05,
+    max: 0.95,
+    step: 0.01,
+    value: FIRST_GUESS,
     told: (p) => `shows what it gives ${percent(p)} a token (${signed(Math.log(p))} nats)`,
     oninput: (p) => {
       threshold = Math.log(p);
@@ -41,38 +56,70 @@ export function mount(root, models, api) {
       ask();
     },
   });
-  const fitted = h("button", {
-    type: "button", class: "quiet", hidden: true, "data-testid": "write-fitted",
-    onclick: () => {
-      threshold = null;
-      kept.set("threshold", null);
-      fitted.hidden = true;
-      ask();
+  const fitted = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      hidden: true,
+      "data-testid": "write-fitted",
+      onclick: () => {
+        threshold = null;
+        kept.set("threshold", null);
+        fitted.hidden = true;
+        ask();
+      },
     },
-  }, "As fitted");
-  const saved = h("p", { class: "soft tally", "data-testid": "write-saved" });
+    "As fitted",
+  );
+  const tally = keystrokes(kept);
   const wild = slider({
-    id: "write-temperature", label: "Temperature", min: 0, max: 1.5, step: 0.05, value: 0.8,
+    id: "write-temperature",
+    label: "Temperature",
+    min: 0,
+    max: 1.5,
+    step: 0.05,
+    value: 0.8,
     told: (t) => `${t.toFixed(2)} ${t === 0 ? "the likeliest" : t < 0.7 ? "careful" : t > 1.1 ? "wild" : ""}`,
     oninput: () => told(),
   });
   const go = h("button", { type: "button", "data-testid": "write-on", onclick: writeOn }, "Write on");
-  const back = h("button", {
-    type: "button", class: "quiet", disabled: true, "data-testid": "write-back", onclick: takeBack,
-  }, "Take it back");
+  const back = h(
+    "button",
+    { type: "button", class: "quiet", disabled: true, "data-testid": "write-back", onclick: takeBack },
+    "Take it back",
+  );
 
-  let stream = null, threshold = kept.get("threshold", null), offered = null, hidden = false;
-  let count = kept.get("count", { typed: 0, accepted: 0, taken: 0 });
-  let accepting = false, writing = null, before = null;
+  let stream = null,
+    threshold = kept.get("threshold", null),
+    offered = null,
+    hidden = false;
+  let accepting = false,
+    writing = null,
+    before = null;
   const redraw = later(told, 200);
 
-  root.append(bar.root, field.root,
-    h("div", { class: "row under" }, offers, saved), note.root,
+  root.append(
+    bar.root,
+    field.root,
+    h("div", { class: "row under" }, offers, tally.root),
+    note.root,
     h("div", { class: "row settings" }, sure.root, fitted),
     h("div", { class: "row settings" }, wild.root, back, go),
-    h("p", { class: "soft keys", id: "write-keys" }, h("kbd", {}, "Tab"), " takes all, ", h("kbd", {}, "Alt"), " + ",
-      h("kbd", {}, "→"), " a word, ", h("kbd", {}, "Esc"), " hides it; then Tab leaves the field."),
-    lines.root);
+    h(
+      "p",
+      { class: "soft keys", id: "write-keys" },
+      h("kbd", {}, "Tab"),
+      " takes all, ",
+      h("kbd", {}, "Alt"),
+      " + ",
+      h("kbd", {}, "→"),
+      " a word, ",
+      h("kbd", {}, "Esc"),
+      " hides it; then Tab leaves the field.",
+    ),
+    lines.root,
+  );
   if (threshold !== null) {
     sure.value = Math.exp(threshold);
     fitted.hidden = false;
@@ -82,7 +129,6 @@ export function mount(root, models, api) {
   document.addEventListener("selectionchange", () => {
     if (document.activeElement === field.area && offered && field.area.selectionEnd !== offered.at) hide();
   });
-  tally();
   told();
 
   function connect() {
@@ -92,17 +138,21 @@ export function mount(root, models, api) {
   }
 
   /** Characters a person typed, or what was accepted: the text is different now. */
-  function typed(text) {
+  function typed(text, { inputType = "" }) {
     const caret = field.area.selectionEnd;
-    if (!accepting && writing === null) {
-      count.typed += Math.max(0, text.length - kept.get("text", "").length);
-      tally();
+    // what was pasted or undone cost no keystroke a letter
+    if (!accepting && /^insert(Text|CompositionText|LineBreak)$/.test(inputType)) {
+      tally.typed(Math.max(0, text.length - kept.get("text", "").length));
     }
     kept.set("text", text);
     hidden = false;
     // what was offered still stands if the person typed its next letters
-    const follows = offered && text.slice(0, caret).startsWith(offered.text) && caret > offered.at
-      && offered.next.startsWith(text.slice(offered.at, caret)) && offered.next.length > caret - offered.at;
+    const follows =
+      offered &&
+      text.slice(0, caret).startsWith(offered.text) &&
+      caret > offered.at &&
+      offered.next.startsWith(text.slice(offered.at, caret)) &&
+      offered.next.length > caret - offered.at;
     if (follows) show(offered.next.slice(caret - offered.at), caret);
     else hide();
     ask();
@@ -135,10 +185,22 @@ export function mount(root, models, api) {
 
   function pills(suggestions) {
     const best = suggestions.toSorted((a, b) => b.score - a.score).slice(0, 3);
-    offers.replaceChildren(...best.map(({ text, score }) => h("button", {
-      type: "button", class: "offer", title: `${percent(Math.exp(score))} a token`, "data-testid": "write-offer",
-      onclick: () => (accept(text), field.area.focus()),
-    }, text.trim() || text)));
+    const begun = /\S*$/.exec(field.text.slice(0, field.area.selectionEnd))[0];
+    offers.replaceChildren(
+      ...best.map(({ text, score }) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "offer",
+            title: `${percent(Math.exp(score))} a token`,
+            "data-testid": "write-offer",
+            onclick: () => (accept(text), field.area.focus()),
+          },
+          /^\s/.test(text) ? text.trim() : begun + text,
+        ),
+      ),
+    );
   }
 
   function show(next, at) {
@@ -156,7 +218,8 @@ export function mount(root, models, api) {
   function keys(event) {
     if (!offered?.visible) return;
     if (event.key === "Tab" && !event.shiftKey && !event.ctrlKey && !event.altKey) accept(offered.next);
-    else if (event.key === "ArrowRight" && (event.altKey || event.ctrlKey)) accept(/^\s*\S+/.exec(offered.next)?.[0] ?? offered.next);
+    else if (event.key === "ArrowRight" && (event.altKey || event.ctrlKey))
+      accept(/^\s*\S+/.exec(offered.next)?.[0] ?? offered.next);
     else if (event.key === "Escape") {
       hidden = true;
       hide();
@@ -173,28 +236,20 @@ export function mount(root, models, api) {
       field.area.dispatchEvent(new Event("input"));
     }
     accepting = false;
-    count.accepted += text.length;
-    count.taken += 1;
-    tally();
-  }
-
-  function tally() {
-    const all = count.typed + count.accepted, won = count.accepted - count.taken;
-    saved.textContent = all ? `${won} of ${all} keystrokes saved (${percent(Math.max(0, won) / all)})` : "No keystrokes yet";
-    kept.set("count", count);
+    tally.accepted(text.length);
   }
 
   function clear() {
-    count = { typed: 0, accepted: 0, taken: 0 };
+    tally.clear();
     kept.set("text", "");
-    tally();
   }
 
   async function writeOn() {
     if (writing) return writing.abort();
     before = field.text;
     const at = field.area.selectionEnd;
-    const head = field.text.slice(0, at), tail = field.text.slice(at);
+    const head = field.text.slice(0, at),
+      tail = field.text.slice(at);
     let written = "";
     writing = new AbortController();
     go.textContent = "Stop";
@@ -202,12 +257,16 @@ export function mount(root, models, api) {
     offers.replaceChildren();
     hide();
     try {
-      await api.write(bar.model.name, asked(head), (piece) => {
-        written += piece;
-        field.text = head + written + tail;
-        field.area.setSelectionRange(at + written.length, at + written.length);
-        field.root.querySelector(".editor").scrollTop = tail ? undefined : 1e6;
-      }, writing.signal);
+      await api.write(
+        bar.model.name,
+        asked(head),
+        (piece) => {
+          written += piece;
+          field.text = head + written + tail;
+          field.area.setSelectionRange(at + written.length, at + written.length);
+        },
+        writing.signal,
+      );
       note.clear();
     } catch (error) {
       note.problem(error);
@@ -232,7 +291,8 @@ export function mount(root, models, api) {
   }
 
   function told() {
-    const text = short(field.text || EXAMPLE), name = python(bar.model.name);
+    const text = short(field.text || EXAMPLE),
+      name = python(bar.model.name);
     const body = { prompt: text, max_tokens: 200, temperature: wild.value };
     lines.draw({
       curl: curlJson(api, api.path(bar.model.name, "write"), body, { events: true }),
