@@ -164,6 +164,12 @@ def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert len(occlusion(probe).values) == len(probe.steps)
     for layer in unfolded.layers:
         assert len(layer.steps) == len(layer.error_norms)
+    # of each output it is said what it is asked about, and its loss is of that
+    assert unfolded.asked == tuple(map(probe.classes, probe.targets.tolist()))
+    if name == "forecast":
+        middles = [step[0] for step in unfolded.likeliest]
+        assert [label for label, _ in middles] == ["quantile 0.5"] * len(probe.outputs)
+        assert [-value for _, value in middles] == pytest.approx(unfolded.losses, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -121,6 +121,21 @@ def texts(drawn: Any) -> list[str]:
     return [text._preprocess_math(text.get_text())[0] for text in drawn.findobj(Text) if text.get_text()]
 
 
+def test_legends_lie_on_no_curve_and_half_steps_are_no_ticks(drawings: dict[str, Callable[[str], Any]]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    for name in ("flow", "jacobians"):
+        drawn = drawings[name]("light")
+        FigureCanvasAgg(drawn).draw()
+        for axis in drawn.axes:
+            box = axis.get_legend().get_window_extent()
+            for line in axis.lines[: 4 if name == "jacobians" else 2]:
+                inside = box.contains
+                points = axis.transData.transform(line.get_xydata())
+                assert not any(inside(x, y) for x, y in points), name
+            assert all(tick == round(tick) for tick in axis.get_xticks()), name
+
+
 def test_dollars_are_dollars() -> None:
     values = np.linspace(-1, 1, 4)
     unit = RankedUnit("hidden.l0", "h", 2, "/^$x^2$/", 0.5, None, values)

@@ -7,7 +7,6 @@ date, since 0 where a time column holds plain numbers, which are taken as second
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -177,9 +176,7 @@ def parse_time(value: Any, format: str | None = None) -> tuple[int, bool]:
     if format is not None:
         return _since_1970(datetime.strptime(text, format)), True
     if _PLAIN_DATE.fullmatch(text):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return int(np.datetime64(text.replace(" ", "T"), "us").astype(np.int64)), True
+        return int(np.datetime64(text.replace(" ", "T"), "us").astype(np.int64)), True
     try:
         return _number(float(text))
     except ValueError:

@@ -58,8 +58,9 @@ class UnfoldedNetwork:
         steps: what each step of the input is called (T).
         outputs: what each step of the output is called (S).
         layers: from the input upwards; one entry for each pass, where a layer is passed several times.
+        asked: for each step of the output, the class that it is asked about.
         likeliest: for each step of the output, the most probable classes with their probabilities; of a forecast,
-            values.
+            values, the one asked about first.
         losses: (S,), −ln p of each step's target, nats (of a forecast: minus its value).
         looked_at: the output steps whose losses are sent back, added up.
         parameters: name → shape of every parameter outside the recurrent layers (the textbook's V and c among them).
@@ -71,6 +72,7 @@ class UnfoldedNetwork:
     steps: tuple[str, ...]
     outputs: tuple[str, ...]
     layers: tuple[UnfoldedLayer, ...]
+    asked: tuple[str, ...]
     likeliest: tuple[tuple[tuple[str, float], ...], ...]
     losses: Floats
     looked_at: tuple[int, ...]
@@ -105,6 +107,7 @@ class UnfoldedNetwork:
                 }
                 for layer in self.layers
             ],
+            "asked": list(self.asked),
             "likeliest": [[list(pair) for pair in step] for step in self.likeliest],
             "losses": self.losses.tolist(),
             "looked_at": list(self.looked_at),
@@ -154,16 +157,19 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
             )
     recurrent = {id(parameter) for call in recorded.calls for parameter in call.layer.parameters()}
     others = {n: tuple(p.shape) for n, p in probe.network.named_parameters() if id(p) not in recurrent}
+    targets = probe.targets.tolist()
     said = recorded.logits.detach() if probe.values else recorded.logits.detach().softmax(-1)
-    top = said.topk(min(likeliest, said.shape[1]), -1)
+    order = said.argsort(-1, descending=True)[:, :likeliest].tolist()
+    if probe.values:
+        order = [[target, *(k for k in range(said.shape[1]) if k != target)][:likeliest] for target in targets]
     named = tuple(
-        tuple((probe.classes(int(k)), float(p)) for p, k in zip(ps, ks, strict=True))
-        for ps, ks in zip(top.values, top.indices, strict=True)
+        tuple((probe.classes(k), float(row[k])) for k in chosen) for row, chosen in zip(said, order, strict=True)
     )
     return UnfoldedNetwork(
         probe.steps,
         probe.outputs,
         tuple(layers),
+        tuple(map(probe.classes, targets)),
         named,
         array(losses),
         tuple(asked),

@@ -7,6 +7,7 @@ the answer is made, the client is listened to, and when it leaves, the work is g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -16,11 +17,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from unrolled.serving.budget import Budget
 from unrolled.serving.limits import Limits
+from unrolled.serving.logs import happened, shown
 from unrolled.serving.metrics import Metrics
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
 
-log = logging.getLogger("unrolled.serving.access")
+log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,6 +33,8 @@ Send = Callable[[Message], Awaitable[None]]
 #: the page, and whether the server is alive: what may be asked without a token
 OPEN = ("/", "/static/", "/healthz", "/readyz", "/favicon.ico")
 BEARER = "unrolled.bearer."
+#: seconds in which what is left of a refused body is read and forgotten, so that its sender comes to hear why
+LINGER = 1.0
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
@@ -53,12 +58,22 @@ class Guard:
         metrics: told of every request.
         hosts: the names that it goes by, without ports; empty for any.
         token: what requests must carry; None asks for nothing.
+        log_inputs: whether what people send is logged.
     """
 
     def __init__(
-        self, app: Any, *, limits: Limits, metrics: Metrics, hosts: frozenset[str], token: str | None = None
+        self,
+        app: Any,
+        *,
+        limits: Limits,
+        metrics: Metrics,
+        hosts: frozenset[str],
+        token: str | None = None,
+        log_inputs: bool = False,
     ) -> None:
         self.app, self.limits, self.metrics, self.hosts, self.token = app, limits, metrics, hosts, token
+        self.log_inputs = log_inputs
+        self.budget = Budget(limits.pending_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -75,16 +90,19 @@ class Guard:
         try:
             self._admit(scope)
         except Problem as problem:
-            # to close before accepting is answered with 403
-            log.info("%s websocket %s refused: %s", _id(scope), scope["path"], problem.detail)
-            await send({"type": "websocket.close", "code": 1008, "reason": problem.detail[:120]})
+            happened("socket", id=_id(scope), status=problem.status, detail=problem.detail)
+            if "websocket.http.response" in scope.get("extensions", {}):
+                await _send_problem(send, problem, _id(scope), kind="websocket.http.response")
+            else:
+                await send({"type": "websocket.close", "code": 1008, "reason": problem.detail[:120]})
             return
         await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         status = 0
-        started = False
+        started = whole = False
+        held = Held(self.budget)
 
         async def sending(message: Message) -> None:
             nonlocal status, started
@@ -95,7 +113,11 @@ class Guard:
 
         try:
             self._admit(scope)
-            body = await self._body(scope, receive)
+            body = await self._body(scope, receive, held)
+            whole = True
+            if self.log_inputs and body:
+                kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
+                happened("input", id=_id(scope), input=shown(body, kind.decode("latin-1")))
             await self._answer(scope, receive, sending, body)
         except Exception as error:
             if started:
@@ -103,14 +125,18 @@ class Guard:
             try:
                 problem = problem_of(error)
             except Exception:
-                log.exception("%s %s %s failed", _id(scope), scope["method"], _route(scope))
+                log.exception("request %s failed: %s %s", _id(scope), scope["method"], _route(scope))
                 problem = Problem(500, "a defect of ours; the server's log says more under this id")
-            await _send_problem(sending, problem, _id(scope))
+            if not whole:
+                await self._forget(scope, receive)
+            await _send_problem(sending, problem, _id(scope), closes=not whole)
         finally:
+            held.give()
             took = time.perf_counter() - begun
             # 499: the client has left before there was an answer
-            self.metrics.request(scope["method"], _route(scope), status or 499, took)
-            log.info("%s %s %s %d %.1f ms", _id(scope), scope["method"], _route(scope), status or 499, 1e3 * took)
+            method, route, found = scope["method"], _route(scope), status or 499
+            self.metrics.request(method, route, found, took)
+            happened("request", id=_id(scope), method=method, route=route, status=found, ms=round(1e3 * took, 1))
 
     def _admit(self, scope: Scope) -> None:
         """See who asks.
@@ -120,11 +146,15 @@ class Guard:
         """
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
-        name = (urlsplit(f"//{host}").hostname or "").lower()
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+            origin = headers.get(b"origin")
+            foreign = origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower()
+        except ValueError:
+            raise Problem(400, "Host or Origin: no address") from None
         if self.hosts and name not in self.hosts:
             raise Problem(403, f"Host: this server does not go by {name or 'no name'!r}; see --allow-host")
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower():
+        if foreign:
             raise Problem(403, "Origin: pages of other origins may not ask")
         if self.token is None or any(
             scope["path"] == path or (path != "/" and path.endswith("/") and scope["path"].startswith(path))
@@ -140,11 +170,11 @@ class Guard:
         if not hmac.compare_digest(found.encode(), self.token.encode()):
             raise Problem(401, "a token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive, held: Held) -> bytes:
         """The whole body.
 
         Raises:
-            Problem: 408, 413 or 415.
+            Problem: 408, 413, 415 or 429.
         """
         headers = dict(scope["headers"])
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
@@ -154,8 +184,9 @@ class Guard:
             )
         most = self.limits.max_body
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > most:
-            raise Problem(413, f"the body has {int(length):,} bytes, and at most {most:,} are read")
+        # a number of many digits takes long to read, and is too large anyway
+        if length.isdigit() and (len(length) > 15 or int(length) > most):
+            raise Problem(413, f"the body has more than {most:,} bytes, which are all that is read")
         parts: list[bytes] = []
         size = 0
         deadline = time.monotonic() + self.limits.body_timeout
@@ -166,12 +197,30 @@ class Guard:
                 raise Problem(408, f"the body did not come within {self.limits.body_timeout:g} s") from None
             if message["type"] == "http.disconnect":
                 raise Problem(400, "the client left before its request was whole")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            part = message.get("body", b"")
+            size += len(part)
+            held.take(len(part))
+            parts.append(part)
             if size > most:
                 raise Problem(413, f"the body has more than {most:,} bytes, which are all that is read")
             if not message.get("more_body"):
                 return b"".join(parts)
+
+    async def _forget(self, scope: Scope, receive: Receive) -> None:
+        """Read on for a moment, and keep nothing: who is still sending when we close does not hear the answer."""
+        headers = dict(scope["headers"])
+        # whoever waits to be told to send has sent nothing
+        sends = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        if not sends or b"expect" in headers:
+            return
+
+        async def reading() -> None:
+            message = await receive()
+            while message["type"] == "http.request" and message.get("more_body"):
+                message = await receive()
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(reading(), LINGER)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         """Run the application; give it up when the client leaves."""
@@ -207,15 +256,49 @@ class Guard:
             listening.cancel()
 
 
+class Held:
+    """The bytes that one request holds of a budget.
+
+    Args:
+        budget: of all.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget, self._count = budget, 0
+
+    def take(self, count: int) -> None:
+        """Hold more.
+
+        Raises:
+            Busy: there is no room.
+        """
+        self._budget.take(count)
+        self._count += count
+
+    def give(self) -> None:
+        """Hold nothing more."""
+        self._budget.give(self._count)
+        self._count = 0
+
+
 def _id(scope: Scope) -> str:
     found: str = scope["state"]["request_id"]
     return found
 
 
 def _route(scope: Scope) -> str:
-    """The pattern of the route, so that metrics and log do not grow with addresses."""
-    route = scope.get("route")
-    return str(getattr(route, "path", "unknown"))
+    """The pattern of the route, so that metrics and log do not grow with addresses, and hold none."""
+    if "endpoint" not in scope:
+        return "unknown"
+    if scope["path"].startswith("/static/"):
+        return "/static"
+    parts = scope["path"].split("/")
+    for name, value in scope.get("path_params", {}).items():
+        for place in range(len(parts) - 1, 0, -1):
+            if parts[place] == value:
+                parts[place] = f"{{{name}}}"
+                break
+    return "/".join(parts)
 
 
 def _with(headers: Any, name: str) -> list[tuple[bytes, bytes]]:
@@ -223,11 +306,15 @@ def _with(headers: Any, name: str) -> list[tuple[bytes, bytes]]:
     return [*headers, *((k, v) for k, v in _ALWAYS if k not in present), (b"x-request-id", name.encode())]
 
 
-async def _send_problem(send: Send, problem: Problem, instance: str) -> None:
-    body = json.dumps(problem.as_json(instance), ensure_ascii=False).encode("utf-8", "replace")
+async def _send_problem(
+    send: Send, problem: Problem, instance: str, *, closes: bool = False, kind: str = "http.response"
+) -> None:
+    body = json.dumps(problem.as_json(instance)).encode()
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(k.lower().encode(), v.encode()) for k, v in problem.headers.items()]
-    if problem.status in (408, 413):
+    if closes:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    if kind != "http.response":
+        headers = _with(headers, instance)
+    await send({"type": f"{kind}.start", "status": problem.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

@@ -82,7 +82,9 @@ class Lane:
         """Jobs that wait."""
         return sum(map(len, self._waiting))
 
-    async def run(self, turn: Turn, kind: Hashable, payload: Any, work: Work, deadline: float) -> Any:
+    async def run(
+        self, turn: Turn, kind: Hashable, payload: Any, work: Work, deadline: float, *, further: bool = False
+    ) -> Any:
         """Have something computed.
 
         Args:
@@ -91,6 +93,7 @@ class Lane:
             payload: what `work` gets of this job.
             work: computes a batch; runs in the lane's thread.
             deadline: on `time.monotonic`'s clock; what has not begun by then is dropped.
+            further: a further part of what was let in before: however long the queue, it is not refused now.
 
         Raises:
             Busy: too much is waiting.
@@ -102,7 +105,7 @@ class Lane:
         with self._condition:
             if self._closed:
                 raise Problem(503, "the server is stopping", {"Retry-After": "1"})
-            if self.depth >= self.queue:
+            if self.depth >= self.queue and not further:
                 raise Busy(f"the model {self.name!r}", self.depth * self._pace)
             self._waiting[turn].append(job)
             self._condition.notify()
@@ -144,8 +147,14 @@ class Lane:
                 time.sleep(wait)
             with self._condition:
                 batch = self._gather(last)
-            if batch:
+            if not batch:
+                continue
+            try:
                 self._compute(batch)
+            except Exception as error:
+                # whatever it was, those who wait are told, and the thread lives on
+                log.exception("lane %s: a batch was lost", self.name)
+                _hand_out(self.name, [(job, error) for job in batch])
 
     def _next(self, last: Turn) -> Turn:
         """The most urgent that waits; but after pushes whatever else waits has a turn, so that nothing starves."""
@@ -176,14 +185,18 @@ class Lane:
         self._pace += 0.1 * (took / len(batch) - self._pace)
         kind = batch[0].kind
         self._observe(str(kind[0] if isinstance(kind, tuple) else kind), len(batch), begun - batch[0].came, took)
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Job, Any]]] = {}
-        for job, result in zip(batch, results, strict=True):
-            by_loop.setdefault(job.loop, []).append((job, result))
-        for loop, pairs in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_deliver, pairs)
-            except RuntimeError:
-                log.warning("lane %s: the loop of %d results is closed; they are lost", self.name, len(pairs))
+        _hand_out(self.name, list(zip(batch, results, strict=True)))
+
+
+def _hand_out(name: str, found: list[tuple[Job, Any]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Job, Any]]] = {}
+    for job, result in found:
+        by_loop.setdefault(job.loop, []).append((job, result))
+    for loop, pairs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_deliver, pairs)
+        except RuntimeError:
+            log.warning("lane %s: the loop of %d results is closed; they are lost", name, len(pairs))
 
 
 def _results(batch: list[Job]) -> list[Any]:

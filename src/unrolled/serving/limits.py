@@ -13,8 +13,12 @@ from unrolled.tasks.wires import Bounds
 class Limits(Settings):
     """What the server takes on. Times in seconds, sizes in bytes, unless said otherwise."""
 
-    max_body: Annotated[int, Field(ge=1024)] = Field(
-        default=32_000_000, description="bytes of a request, or of a message"
+    max_body: Annotated[int, Field(ge=1024)] = Field(default=32_000_000, description="bytes of a request")
+    max_message: Annotated[int, Field(ge=1024)] = Field(
+        default=8_000_000, description="bytes of a message of a WebSocket"
+    )
+    pending_bytes: Annotated[int, Field(ge=1024)] = Field(
+        default=512_000_000, description="bytes of all that is coming in or waits, together; beyond: 429"
     )
     max_inputs: Annotated[int, Field(ge=1, le=4096)] = Field(default=64, description="inputs of a request")
     max_characters: Annotated[int, Field(ge=1)] = Field(default=20_000, description="characters of a text")
@@ -31,7 +35,7 @@ class Limits(Settings):
     )
     deadline: Annotated[float, Field(gt=0)] = Field(default=60.0, description="seconds from a request to its answer")
     body_timeout: Annotated[float, Field(gt=0)] = Field(
-        default=20.0, description="seconds in which a request has to come in"
+        default=20.0, description="seconds in which a request has to come in, and a client to take what it is sent"
     )
     header_timeout: Annotated[float, Field(gt=0)] = Field(
         default=10.0, description="seconds for a request's head to come in"
@@ -41,8 +45,15 @@ class Limits(Settings):
     stream_idle: Annotated[float, Field(gt=0)] = Field(
         default=600.0, description="seconds without a push after which one ends"
     )
-    stream_bytes: Annotated[int, Field(ge=1024)] = Field(default=64_000_000, description="bytes that a stream may keep")
+    stream_bytes: Annotated[int, Field(ge=1024)] = Field(default=16_000_000, description="bytes that a stream may keep")
     forks: Annotated[int, Field(ge=1)] = Field(default=16, description="streams of one WebSocket")
+    inspections: Annotated[int, Field(ge=1)] = Field(
+        default=8, description="requests to look inside that are answered at a time; beyond: 429"
+    )
+    inspect_steps: Annotated[int, Field(ge=1, le=2_048)] = Field(
+        default=256, description="steps of an input that are looked into"
+    )
+    watchers: Annotated[int, Field(ge=1)] = Field(default=32, description="watchers of training runs; beyond: 429")
     grace: Annotated[float, Field(ge=0)] = Field(default=30.0, description="seconds for running requests when it stops")
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from unrolled.serving.limits import Limits
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load
 from unrolled.tasks.wires import Wire, served_options
+
+#: inputs of a request that are computed in one go
+PART = 8
 
 
 class Served:
@@ -43,12 +46,19 @@ class Served:
         self.lane = Lane(
             name, queue=limits.queue, max_batch=limits.max_batch, batch_wait=limits.batch_wait, observe=observe
         )
+        #: messages of WebSockets that are waiting or being answered
+        self.pushes = 0
+        self._fresh: Any = None
         self.no_streams = "" if self.wire.Push is not None else f"the task {model.task.name!r} has no streams"
         if not self.no_streams:
             try:
-                self.wire.open(model)
+                self._fresh = self.wire.open(model)
             except ArgumentError as error:
                 self.no_streams = str(error)
+
+    def open(self) -> Any:
+        """A new stream, as the wire opens it: a fork of one that has read nothing, which costs no step."""
+        return self._fresh.fork()
 
     @property
     def writes(self) -> bool:
@@ -84,33 +94,39 @@ class Served:
     async def predict(self, given: list[Any], options: Settings, deadline: float) -> list[dict[str, Any]]:
         """Predictions as JSON, in order; inputs of requests with equal options go through the network together.
 
-        Args:
-            given: as the wire's `read` makes them.
-            options: of `self.options`.
-            deadline: on `time.monotonic`'s clock.
+        A long request is done in parts, so that who types is answered in between.
 
         Raises:
-            Problem, UnrolledError: as `Lane.run`, and what the task says of an input.
+            Problem: 429, 503 or 504, as the lane says.
+            UnrolledError: what the task says of an input.
         """
         chosen = options.model_dump(exclude_unset=True)
-        kind = ("predict", repr(sorted(chosen.items()))) if self.wire.together else ("predict", id(given))
+        kind = ("predict", repr(sorted(chosen.items())))
+        size = PART if self.wire.together else 1
 
-        def work(payloads: Sequence[list[Any]]) -> list[list[dict[str, Any]]]:
-            together = [one for payload in payloads for one in payload]
-            if not self.wire.together:
-                return [self._each(together, chosen)]
-            found = iter(self._each(together, chosen))
-            return [[next(found) for _ in payload] for payload in payloads]
+        def work(parts: Sequence[list[Any]]) -> list[Any]:
+            return list(self._answers(parts, chosen))
 
-        answers: list[dict[str, Any]] = await self.lane.run(Turn.REQUEST, kind, given, work, deadline)
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(given), size):
+            part = given[start : start + size]
+            answers += await self.lane.run(Turn.REQUEST, kind, part, work, deadline, further=start > 0)
         return answers
 
-    def _each(self, given: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
+    def _answers(self, parts: Sequence[list[Any]], options: dict[str, Any]) -> Iterator[Any]:
+        """For each part its answers, or the error that it ran into."""
         wire, model = self.wire, self.model
         if wire.together:
-            predictions = list(model.predictions(given, **options))
-            return [wire.answer(model, p, one) for p, one in zip(predictions, given, strict=True)]
-        return [wire.answer(model, p, one) for one in given for p in model.predictions([one], **options)]
+            together = [one for part in parts for one in part]
+            predictions = iter(list(model.predictions(together, **options)))
+            for part in parts:
+                yield [wire.answer(model, next(predictions), one) for one in part]
+            return
+        for part in parts:
+            try:
+                yield [wire.answer(model, p, one) for one in part for p in model.predictions([one], **options)]
+            except UnrolledError as error:
+                yield error
 
     def close(self) -> None:
         """End its lane when what waits is done."""

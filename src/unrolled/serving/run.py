@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unrolled.errors import ArgumentError, MissingDependencyError, StorageError
 from unrolled.serving.limits import Limits
+from unrolled.serving.logs import Format, start_log
 from unrolled.storage import storage_error
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def serve(
     runs: Mapping[str, Path] | None = None,
     limits: Limits | None = None,
     log_inputs: bool = False,
+    log_format: Format = "text",
     threads: int = 1,
     device: str = "cpu",
 ) -> None:
@@ -55,7 +58,8 @@ def serve(
         allow_hosts: further names that it goes by.
         runs: folders of training runs to be watched.
         limits: of everything that grows.
-        log_inputs: whether what people send may be logged.
+        log_inputs: whether what people send is logged.
+        log_format: of the lines on standard error.
         threads: of each process, for what a model computes.
         device: where the networks are.
 
@@ -87,12 +91,13 @@ def serve(
         "log_inputs": log_inputs,
         "threads": threads,
         "device": device,
-        "verbose": log.isEnabledFor(logging.INFO),
+        "log_format": log_format,
     }
-    bound = _bound(host, port)
+    _allow_connections((limits or Limits()).connections)
+    bound = listening(host, port)
     with bound:
         if workers == 1:
-            _work_on(bound, told)
+            _work_on(bound, told, lambda: _announce(bound, 1))
         else:
             # what is wrong with a model is said before processes are made
             for one in _application(told).app.state.work.models.values():
@@ -138,14 +143,20 @@ def _announce(bound: socket.socket, workers: int) -> None:
     print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}{several}", flush=True)
 
 
-def _work_on(bound: socket.socket, told: dict[str, Any], announces: bool = True) -> None:
-    """Serve in this process."""
+def _work_on(bound: socket.socket, told: dict[str, Any], ready: Callable[[], None]) -> None:
+    """Serve in this process.
+
+    Args:
+        bound: where to listen.
+        told: what `serve` was told.
+        ready: called when requests are taken.
+    """
     from unrolled.serving.server import Server
 
-    server = Server(_application(told))
-    if announces:
-        _announce(bound, 1)
-    server.run(sockets=[bound])
+    start_log(told["log_format"])
+    # the loop that answers does not wait long for a lane that is in Python
+    sys.setswitchinterval(0.001)
+    Server(_application(told), ready).run(sockets=[bound])
 
 
 def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
@@ -153,25 +164,34 @@ def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
     # spawned: a child of a fork would share threads that are not there
     making = multiprocessing.get_context("spawn")
     stopping = threading.Event()
+    start_log(told["log_format"])
     with tempfile.TemporaryDirectory(prefix="unrolled-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        serving = making.Semaphore(0)
 
         def begun() -> Any:
-            process = making.Process(target=_child, args=(bound, told), daemon=False)
+            process = making.Process(target=_child, args=(bound, told, serving), daemon=False)
             process.start()
             return process
 
         for wanted in (signal.SIGINT, signal.SIGTERM):
             signal.signal(wanted, lambda *_: stopping.set())
         processes = [begun() for _ in range(told["workers"])]
-        _announce(bound, told["workers"])
-        while not stopping.wait(0.5):
+        up = 0
+        while not stopping.is_set():
+            if up < told["workers"]:
+                up += serving.acquire(timeout=0.2)
+                if up == told["workers"]:
+                    _announce(bound, up)
+            else:
+                stopping.wait(0.2)
             for place, process in enumerate(processes):
-                if not process.is_alive():
+                if not process.is_alive() and not stopping.is_set():
                     log.error("process %d ended with %s; another takes its place", process.pid, process.exitcode)
-                    processes[place] = begun()
+                    _forget(process.pid)
                     # one that can't live is not made again at once
-                    time.sleep(1)
+                    stopping.wait(1)
+                    processes[place] = begun()
         for process in processes:
             if process.is_alive():
                 process.terminate()
@@ -180,12 +200,51 @@ def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
-def _child(bound: socket.socket, told: dict[str, Any]) -> None:
-    logging.basicConfig(level=logging.INFO if told["verbose"] else logging.WARNING, format="%(name)s: %(message)s")
-    _work_on(bound, told, announces=False)
+def _forget(pid: int) -> None:
+    """What a process that is gone counted stays, but not what it held."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _child(bound: socket.socket, told: dict[str, Any], serving: Any) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # whose parent is gone would hold the port, and nobody could stop it
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+    _work_on(bound, told, serving.release)
+
+
+def _follow(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _allow_connections(count: int) -> None:
+    """Each connection is an open file, and systems allow few unless they are asked."""
+    try:
+        import resource
+    except ImportError:
+        # where there are no such limits
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 256
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def listening(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host, port: where; port 0 takes any that is free.
+        option: that the port was given with, for the error.
+
+    Raises:
+        StorageError: it can't be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -193,7 +252,7 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except (OSError, OverflowError) as error:
         bound.close()
-        raise StorageError(f"--port {port}: can't listen on {host}: {error}; name another with --port") from error
+        raise StorageError(f"{option} {port}: can't listen on {host}: {error}; name another port") from error
     bound.listen(1024)
     return bound
 

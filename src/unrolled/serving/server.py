@@ -1,36 +1,58 @@
-"""What uvicorn lacks: a bound on how long a request's head may take, and streams that are told before a stop."""
+"""What uvicorn lacks: bounds on how slow a client may be, and a stop that loses nothing and is told."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
+import secrets
 import socket
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
+import h11
 from uvicorn import Config
 from uvicorn import Server as _Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
+from unrolled.serving.budget import Budget
 from unrolled.serving.guard import Guard
 from unrolled.serving.limits import Limits
+from unrolled.serving.problems import MEDIA_TYPE, Busy, Problem
 from unrolled.serving.work import Work
 
 log = logging.getLogger(__name__)
 
+#: seconds in which a request that is on its way when the server stops may still come in
+LAST_CALL = 0.25
+#: pieces that one message of a WebSocket may come in: empty ones are not counted by its bytes
+MOST_FRAMES = 1_000
+
 
 class Server(_Server):
-    """A server whose streams are told before their connections are closed.
+    """A server that stops when all it has taken on is done, and tells streams before it closes them.
 
     Args:
         app: the application.
+        ready: called when requests are taken.
     """
 
-    def __init__(self, app: Guard) -> None:
+    def __init__(self, app: Guard, ready: Callable[[], None] | None = None) -> None:
         self.work: Work = app.app.state.work
+        self._ready = ready or (lambda: None)
         super().__init__(configured(app, self.work.limits))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As its parent; and say so."""
+        await super().startup(sockets)
+        self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that it stops, wait until streams have said good-bye, and stop as usual."""
+        await self._take_in(sockets or [])
         for listening in self.servers:
             listening.close()
         self.work.closing.set()
@@ -40,16 +62,80 @@ class Server(_Server):
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As its parent; but a stop that was asked for and went well is no death by a signal."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
-class Patient(H11Protocol):
-    """HTTP/1.1 with a bound on how long a connection may take to send a request's head."""
+    async def _take_in(self, sockets: list[socket.socket]) -> None:
+        """Accept who has connected already: the system would reset them when the socket is closed."""
+        loop = asyncio.get_running_loop()
+        for listening in sockets:
+            while True:
+                try:
+                    found, _ = listening.accept()
+                except (BlockingIOError, OSError):
+                    break
+                found.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, found)
+
+    def _protocol(self) -> asyncio.Protocol:
+        found: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return found
+
+
+class _Reading:
+    """A connection whose client has to take what it is sent within a time."""
 
     #: seconds; set for each server by `configured`
-    header_timeout = 10.0
+    write_timeout: ClassVar[float] = 20.0
+    transport: Any
+    loop: asyncio.AbstractEventLoop
+    _stuck: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """More is waiting to be sent than is kept without worry."""
+        super().pause_writing()  # type: ignore[misc]
+        self._stuck = self.loop.call_later(self.write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has taken some of it."""
+        self._taken()
+        super().resume_writing()  # type: ignore[misc]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        self._taken()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _taken(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+
+class Patient(_Reading, H11Protocol):
+    """HTTP/1.1 with bounds: on the time for a request's head, on connections, on what a client leaves unread."""
+
+    #: set for each server by `configured`; seconds
+    header_timeout: ClassVar[float] = 10.0
+    most: ClassVar[int] = 2_000
+
+    _waiting: asyncio.TimerHandle | None = None
+    _ending = False
 
     def connection_made(self, transport: Any) -> None:
         """A client has come; its first request's head has to follow."""
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            problem = Problem(503, f"{self.most:,} connections are open already", {"Retry-After": "1"})
+            transport.write(_response(problem))
+            transport.close()
+            return
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -57,6 +143,8 @@ class Patient(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._head_came()
+            if self._ending:
+                self.cycle.keep_alive = False
         elif self._waiting is None and not self.transport.is_closing():
             # the beginning of a further request on the same connection
             self._expect_head()
@@ -71,7 +159,28 @@ class Patient(H11Protocol):
         self._head_came()
         super().handle_websocket_upgrade(event)
 
-    _waiting: asyncio.TimerHandle | None = None
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered with a problem, too."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(_response(Problem(400, "this is no HTTP/1.1")))
+        self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing more came; what the client did not take by then it will not take."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(self.write_timeout, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """The server stops; a request that the client has sent already is still answered."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self._ending:
+            self._ending = True
+            self.loop.call_later(LAST_CALL, self._end)
+
+    def _end(self) -> None:
+        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+            super().shutdown()
 
     def _expect_head(self) -> None:
         self._waiting = self.loop.call_later(self.header_timeout, self._too_slow)
@@ -88,17 +197,75 @@ class Patient(H11Protocol):
             self.transport.abort()
 
 
+class Bounded(_Reading, WebSocketsSansIOProtocol):
+    """A WebSocket with bounds: on the pieces of a message, on what all of them hold, on what a client leaves unread."""
+
+    #: set for each server by `configured`
+    budget: ClassVar[Budget]
+
+    _held = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes; those of a message that is not whole are counted."""
+        super().data_received(data)
+        waiting = len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        self.budget.give(self._held)
+        self._held = 0
+        try:
+            self.budget.take(waiting)
+        except Busy:
+            self._fail(CloseCode.TRY_AGAIN_LATER, "too much is waiting")
+        else:
+            self._held = waiting
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        self.budget.give(self._held)
+        self._held = 0
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """A client that does not read is not read from: pings would be answered without end."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def handle_cont(self, event: Any) -> None:
+        """A further piece of a message."""
+        if len(self.frames) >= MOST_FRAMES:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, "a message in too many pieces")
+            return
+        super().handle_cont(event)
+
+    async def send(self, message: Any) -> None:
+        """As its parent, which forgets that a handshake that was answered with a problem is over."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.frames = []
+        if not self.close_sent:
+            self.conn.fail(code, reason)
+            self.handle_parser_exception()
+
+
 def configured(app: Guard, limits: Limits) -> Config:
     """uvicorn's settings for an application and its limits."""
-    protocol = type("Patient", (Patient,), {"header_timeout": limits.header_timeout})
+    given = {"header_timeout": limits.header_timeout, "write_timeout": limits.body_timeout, "most": limits.connections}
+    talking = {"write_timeout": limits.body_timeout, "budget": app.budget}
     return Config(
         app,
-        http=protocol,
-        ws="websockets-sansio",
-        ws_max_size=limits.max_body,
+        http=type("Patient", (Patient,), given),
+        ws=type("Bounded", (Bounded,), talking),
+        ws_max_size=limits.max_message,
         # a message that unpacks to more than it is would have to be unpacked to know
         ws_per_message_deflate=False,
-        limit_concurrency=limits.connections,
         timeout_graceful_shutdown=max(1, round(limits.grace)),
         h11_max_incomplete_event_size=64 * 1024,
         log_config=None,
@@ -106,3 +273,11 @@ def configured(app: Guard, limits: Limits) -> Config:
         server_header=False,
         lifespan="on",
     )
+
+
+def _response(problem: Problem) -> bytes:
+    """A problem as a whole response, for what never becomes a request."""
+    body = json.dumps(problem.as_json(secrets.token_hex(8))).encode()
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close", **problem.headers}
+    lines = [f"HTTP/1.1 {problem.status} {problem.as_json()['title']}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body

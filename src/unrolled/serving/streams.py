@@ -12,11 +12,13 @@ from typing import Any
 from unrolled.serving.lanes import Turn
 from unrolled.serving.limits import Limits
 from unrolled.serving.models import Served
-from unrolled.serving.problems import Problem
+from unrolled.serving.problems import Busy, Problem
 from unrolled.serving.tokens import Signer
 
 #: ids of streams that have ended are remembered, so that 410 can be told from 404
 REMEMBERED = 10_000
+#: pushes to one stream that may wait for each other
+AHEAD = 32
 
 
 class Stream:
@@ -36,6 +38,8 @@ class Stream:
         self.broken = False
         #: the lane is at it
         self.busy = False
+        #: pushes that wait for their turn
+        self.waiting = 0
 
     async def push(self, given: Any) -> Any:
         """Push, and wait for the answer.
@@ -46,26 +50,44 @@ class Stream:
         served = self.served
         served.wire.check(given, served.limits.bounds)
         deadline = served.deadline()
-        async with self.lock:
-            if self.broken:
-                raise Problem(410, "a push to this stream was cut off half way; begin a new one, or restore a state")
-            self.touched = time.monotonic()
-            try:
-                answer = await served.lane.run(Turn.PUSH, "push", (self, given), _push, deadline)
-            except BaseException:
-                # it may have been read, or not
-                self.broken = self.busy
-                raise
-            self.touched = time.monotonic()
+        if self.waiting >= AHEAD:
+            raise Busy("this stream", 1.0)
+        self.waiting += 1
+        try:
+            async with self.lock:
+                answer = await self._pushed(given, deadline)
+        finally:
+            self.waiting -= 1
         held = served.wire.held(self.inner)
         if held > served.limits.stream_bytes:
             self.broken = True
             raise Problem(413, f"the stream holds {held:,} bytes, and at most {served.limits.stream_bytes:,} are kept")
         return answer
 
+    async def _pushed(self, given: Any, deadline: float) -> Any:
+        self._whole()
+        self.touched = time.monotonic()
+        try:
+            return await self.served.lane.run(Turn.PUSH, "push", (self, given), _push, deadline)
+        except BaseException:
+            # it may have been read, or not
+            self.broken, self.busy = self.busy, False
+            raise
+        finally:
+            self.touched = time.monotonic()
+
+    def _whole(self) -> None:
+        if self.broken:
+            raise Problem(410, "a push to this stream was cut off half way; begin a new one, or restore a state")
+
     async def state(self, signer: Signer) -> str:
-        """A token of where it is."""
+        """A token of where it is.
+
+        Raises:
+            Problem: 410, a push was cut off half way.
+        """
         async with self.lock:
+            self._whole()
             return signer.token(self.served.wire.save(self.inner))
 
     async def restore(self, token: str, signer: Signer) -> None:
@@ -82,11 +104,16 @@ class Stream:
     async def reset(self) -> None:
         """Begin again."""
         async with self.lock:
-            self.inner, self.broken = self.served.wire.open(self.served.model), False
+            self.inner, self.broken = self.served.open(), False
 
     async def fork(self) -> Stream:
-        """A second one that goes on from here."""
+        """A second one that goes on from here.
+
+        Raises:
+            Problem: 410, a push was cut off half way.
+        """
         async with self.lock:
+            self._whole()
             return Stream(self.served, self.inner.fork())
 
 
@@ -109,7 +136,7 @@ def opened(served: Served) -> Stream:
     """
     if served.no_streams:
         raise Problem(409, f"{served.name}: {served.no_streams}")
-    return Stream(served, served.wire.open(served.model))
+    return Stream(served, served.open())
 
 
 class Streams:

@@ -112,8 +112,8 @@
       }
       const output = said ? at : data.losses.length - 1;
       const likeliest = data.likeliest[output].map(([name, p]) => [visible(name), p, make("span", {}, data.values ? short(p) : `${(100 * p).toFixed(1)} %`)]);
-      const asked = data.values ? `What the output layer then says of “${visible(data.outputs[output])}” (standardised):`
-        : `What the output layer then holds for likely; asked about: “${visible(data.outputs[output])}”, `
+      const asked = data.values ? `What the output layer then says of “${visible(data.outputs[output])}” (${visible(data.asked[output])} first; standardised):`
+        : `What the output layer then holds for likely; asked about: “${visible(data.asked[output])}”, `
         + `−ln p = ${short(data.losses[output])} nats:`;
       parts.push(make("p", {}, asked), ...bars(likeliest, "class"));
     }

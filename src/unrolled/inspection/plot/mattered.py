@@ -37,7 +37,7 @@ def plot_attributions(found: Sequence[Attribution], theme: str = "light") -> Any
         first = found[0]
         score = f"ln p {first.log_prob:.2f} nats" if first.unit.startswith("nats") else f"{first.log_prob:.3g}"
         drawn.suptitle(
-            f"what mattered for {shown(first.target)} at output {shown(first.output)}, {score}",
+            f"what mattered for “{shown(first.target)}”, output “{shown(first.output)}”: {score}",
             fontsize=10.5,
             x=0.01,
             ha="left",
@@ -59,8 +59,8 @@ def plot_connectivity(found: Connectivity, theme: str = "light") -> Any:
         label_rows(axis, found.outputs)
         axis.set_xlabel("step of the input")
         axis.set_ylabel("step of the output")
-        axis.set_title(f"which of {wide} inputs each output leans on")
-        drawn.colorbar(image, ax=axis, pad=0.01, fraction=0.04, extend="max", label="share of ‖∂ ln p/∂x‖ in its row")
+        axis.set_title(f"which of {wide} inputs each output leans on: ‖∂ ln p/∂x‖ as a share of its row")
+        drawn.colorbar(image, ax=axis, pad=0.01, fraction=0.04, extend="max", label="share of its row")
         return drawn
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled.errors import ArgumentError
 from unrolled.inspection.gates import GateStatistics
-from unrolled.inspection.plot.theme import column_order, figure, label_steps, shown
+from unrolled.inspection.plot.theme import WIDTH, column_order, figure, label_steps, shown
 from unrolled.inspection.unfolding import TEXTBOOK, UnfoldedNetwork
 
 #: steps of an unfolding that can be drawn side by side
@@ -48,7 +48,7 @@ def plot_unfolding(
         axis.set_xlim(-1.75, steps - 0.4)
         top = len(layers) + 1.15
         axis.set_ylim(-0.4, top + 0.75)
-        _loop(axis, colours, len(layers), layers)
+        _loop(axis, colours, layers, (steps + 1.35) / WIDTH)
         synced = found.synced or over == "output"
         for column in range(steps):
             t = first + column
@@ -71,11 +71,13 @@ def plot_unfolding(
             if synced:
                 _arrow(axis, colours, (column, top - 1.01), (column, top - 0.22))
                 _box(axis, colours, column, top, found.said(t, shown), colours.series[2])
-                axis.text(column, top + 0.32, f"−ln p({shown(found.outputs[t])})", ha="center", fontsize=7.5)
+                axis.text(column, top + 0.32, f"−ln p({shown(found.asked[t])})", ha="center", fontsize=7.5)
                 axis.text(column, top + 0.53, f"{found.losses[t]:.2f} nats", ha="center", fontsize=7.5)
         if not synced:
             middle = (steps - 1) / 2
             what = f"{shown(found.outputs[-1])}: {found.said(-1, shown)}"
+            if any(layer.over == "output" for layer in found.layers):
+                what = "the decoder"
             _box(axis, colours, middle, top, what, colours.series[2])
             for column in range(steps):
                 _arrow(axis, colours, (column, top - 1.01), (middle + (column - middle) * 0.3, top - 0.2))
@@ -85,12 +87,12 @@ def plot_unfolding(
         return drawn
 
 
-def _loop(axis: Any, colours: Any, rows: int, layers: Sequence[Any]) -> None:
-    """The compressed network on the left, with the textbook's letters."""
-    x = -1.2
+def _loop(axis: Any, colours: Any, layers: Sequence[Any], inch: float) -> None:
+    """The compressed network on the left, with the textbook's letters; an inch is so many steps wide."""
+    x, rows = -1.2, len(layers)
     _box(axis, colours, x, 0, "$x_t$", colours.series[5])
     for row, layer in enumerate(layers):
-        _box(axis, colours, x, row + 1, layer.name.split(".")[-1], colours.grid)
+        _box(axis, colours, x, row + 1, layer.name.split(".")[-1].replace("_reverse", " ←"), colours.grid)
         if not layer.name.endswith("_reverse"):
             _arrow(axis, colours, (x, row + 0.22), (x, row + 0.8))
         shape = layer.weights.get("weight_ih", ())
@@ -98,11 +100,11 @@ def _loop(axis: Any, colours: Any, rows: int, layers: Sequence[Any]) -> None:
         axis.text(x - 0.06, row + 0.5, f"{letter} {'×'.join(map(str, shape))}", ha="right", va="center", fontsize=7.5)
         axis.annotate(
             "",
-            (x + 0.3, row + 1.1),
-            (x + 0.3, row + 0.9),
+            (x + 0.26 * inch, row + 1.1),
+            (x + 0.26 * inch, row + 0.9),
             arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=2.2", "color": colours.text, "lw": 1},
         )
-        axis.text(x + 0.6, row + 1, TEXTBOOK["weight_hh"], ha="left", va="center", fontsize=8.5)
+        axis.text(x + 0.52 * inch, row + 1, TEXTBOOK["weight_hh"], ha="left", va="center", fontsize=8.5)
     _arrow(axis, colours, (x, rows + 0.22), (x, rows + 0.93))
     axis.text(x - 0.06, rows + 0.55, "V", ha="right", va="center", fontsize=8.5)
     _box(axis, colours, x, rows + 1.15, "$o_t$", colours.series[2])

@@ -182,6 +182,13 @@ def label_steps(axis: Any, steps: Sequence[str], most: int = 80) -> None:
     axis.set_xticks(places, [shown(steps[p]) for p in places], rotation=90 if long else 0, fontsize=8)
 
 
+def whole_ticks(axis: Any) -> None:
+    """Ticks of the axis along at whole numbers only: half a step is none."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def label_rows(axis: Any, names: Sequence[str], most: int = 60) -> None:
     """Name the rows beside an axis: all of them if they fit, else every n-th."""
     places = list(range(0, len(names), max(1, -(-len(names) // most))))

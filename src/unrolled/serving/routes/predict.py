@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from starlette.responses import Response
 
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, invalid
-from unrolled.serving.routes.bodies import USUAL, content_type, described, json_message, problems
+from unrolled.serving.readers import reading
+from unrolled.serving.routes.bodies import USUAL, answer, content_type, described, json_message, problems
 from unrolled.serving.work import Work
 from unrolled.settings import Settings
 
@@ -39,7 +41,7 @@ def predict_routes(served: Served, work: Work) -> APIRouter:
         responses={200: {"model": answered}, **problems(*USUAL, 501)},
         openapi_extra=described(asked, wire.example, wire.media),
     )
-    async def predict(request: Request) -> dict[str, Any]:
+    async def predict(request: Request) -> Response:
         deadline = served.deadline()
         kind = content_type(request)
         if kind in wire.media:
@@ -52,7 +54,7 @@ def predict_routes(served: Served, work: Work) -> APIRouter:
             given = await _read_all(served, deadline, body.inputs)
         else:
             raise Problem(415, f"Content-Type: expected {', '.join(('application/json', *wire.media))}")
-        return {"model": served.name, "predictions": await served.predict(given, chosen, deadline)}
+        return answer({"model": served.name, "predictions": await served.predict(given, chosen, deadline)})
 
     return router
 
@@ -92,8 +94,6 @@ def _from_query(options: type[Settings], items: Sequence[tuple[str, str]]) -> Se
 
 async def _read(served: Served, deadline: float, read: Any, *given: Any) -> Any:
     """Decoding an image or a sound takes a while, and is not done in the loop that answers everybody."""
-    from unrolled.serving.readers import reading
-
     return await reading(lambda: read(served.model, *given, served.limits.bounds), deadline)
 
 
@@ -101,7 +101,5 @@ async def _read_all(served: Served, deadline: float, inputs: Sequence[Any]) -> l
     wire, model, bounds = served.wire, served.model, served.limits.bounds
     if "text/plain" in wire.media:
         return [wire.read(model, one, bounds) for one in inputs]
-    from unrolled.serving.readers import reading
-
     found: list[Any] = await reading(lambda: [wire.read(model, one, bounds) for one in inputs], deadline)
     return found

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ConfigDict, Field, create_model
+from pydantic import ConfigDict, Field, StrictInt, StrictStr, create_model
 
 from unrolled.errors import UnrolledError
 from unrolled.serving.guard import BEARER
+from unrolled.serving.logs import happened, shown
 from unrolled.serving.models import Served
-from unrolled.serving.problems import Problem, problem_of
+from unrolled.serving.problems import Busy, Problem, problem_of
 from unrolled.serving.routes.bodies import json_message
 from unrolled.serving.routes.streams import pushing
 from unrolled.serving.streams import Stream, opened
@@ -25,9 +27,13 @@ log = logging.getLogger(__name__)
 
 #: messages of one client that may wait; then it is not read from until some are done
 AHEAD = 32
+#: bytes of a message that waits alone
+LARGE = 64_000
 #: told before a stop, so that a client can come back elsewhere
 RESTARTING = 1012
 
+#: answered as it came: true is not 1; and a number is one that JavaScript can hold
+_Id = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)] | Annotated[StrictStr, Field(max_length=200)] | None
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -36,7 +42,7 @@ class Asked(Message):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
-    id: int | str | None = None
+    id: _Id = None
     stream: _Name | None = Field(None, description="which of its streams; none for the first")
     save: bool = False
     reset: bool = False
@@ -48,8 +54,10 @@ class Asked(Message):
 def socket_routes(served: Served, work: Work) -> APIRouter:
     """The route of one model."""
     router = APIRouter()
-    fields: dict[str, Any] = {"push": (served.wire.Push | None, None)}  # type: ignore[operator]
-    asked: Any = create_model(f"{served.name}Asked", __base__=Asked, **fields)
+    asked: Any = Asked
+    if served.wire.Push is not None:
+        fields: dict[str, Any] = {"push": (served.wire.Push | None, None)}
+        asked = create_model(f"{served.name}Asked", __base__=Asked, **fields)
 
     @router.websocket(f"/v1/models/{served.name}/stream")
     async def talk(socket: WebSocket) -> None:
@@ -89,16 +97,19 @@ class Conversation:
     def __init__(self, socket: WebSocket, served: Served, work: Work, asked: Any, first: Stream) -> None:
         self.socket, self.served, self.work, self.asked = socket, served, work, asked
         self.streams: dict[str | None, Stream] = {None: first}
-        self._waiting: asyncio.Queue[str | bytes] = asyncio.Queue(AHEAD)
+        #: messages, and whether each is to be done or was one too many
+        self._waiting: asyncio.Queue[tuple[str | bytes, bool]] = asyncio.Queue(AHEAD)
         self._query = dict(socket.query_params)
         self._busy = False
+        self._heard = time.monotonic()
 
     async def run(self) -> None:
         """Until one side ends it."""
         reading = asyncio.ensure_future(self._read())
         answering = asyncio.ensure_future(self._answer())
         closing = asyncio.ensure_future(self.work.closing.wait())
-        tasks = (reading, answering, closing)
+        idling = asyncio.ensure_future(self._idle())
+        tasks = (reading, answering, closing, idling)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if closing.done():
@@ -110,42 +121,72 @@ class Conversation:
             for done in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(done, Exception) and not isinstance(done, (WebSocketDisconnect, RuntimeError)):
                     log.error("a conversation failed", exc_info=done)
+            while not self._waiting.empty():
+                _, let_in = self._waiting.get_nowait()
+                self.served.pushes -= let_in
 
     async def _read(self) -> None:
-        """Take messages in; an idle client is let go."""
+        """Take messages in. What is more than the server can do soon is refused, each in its turn."""
+        served = self.served
         while True:
-            try:
-                message = await asyncio.wait_for(self.socket.receive(), self.work.limits.stream_idle)
-            except asyncio.TimeoutError:
-                await self.socket.close(1001, "idle")
-                return
+            message = await self.socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            self._heard = time.monotonic()
             text = message.get("text")
-            await self._waiting.put(text if text is not None else message.get("bytes") or b"")
+            data = text if text is not None else message.get("bytes") or b""
+            if len(data) > LARGE:
+                await self._waiting.join()
+            let_in = served.pushes < served.limits.queue
+            served.pushes += let_in
+            try:
+                await self._waiting.put((data, let_in))
+            except asyncio.CancelledError:
+                served.pushes -= let_in
+                raise
+
+    async def _idle(self) -> None:
+        """An idle client is let go."""
+        limit = self.work.limits.stream_idle
+        while (left := self._heard + limit - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+        await self.socket.close(1001, "idle")
 
     async def _answer(self) -> None:
         while True:
-            message = await self._waiting.get()
+            message, let_in = await self._waiting.get()
             self._busy = True
-            await _send(self.socket, await self._one(message))
+            try:
+                await _send(self.socket, await self._one(message, let_in))
+            finally:
+                self.served.pushes -= let_in
+                self._waiting.task_done()
             self._busy = False
 
-    async def _one(self, message: str | bytes) -> dict[str, Any]:
+    async def _one(self, message: str | bytes, let_in: bool) -> dict[str, Any]:
         """The answer to a message."""
         name: Any = None
+        if self.work.log_inputs:
+            identity = self.socket.scope["state"]["request_id"]
+            happened("input", id=identity, input=shown(message, "" if isinstance(message, bytes) else "text/plain"))
         try:
             if isinstance(message, bytes):
+                self._see(let_in)
                 given = self.served.wire.samples(message, self._query, self.served.limits.bounds)
                 return {"id": None, "result": await pushing(self._stream(None), given, self.work)}
             request = json_message(message, self.asked)
             name = request.id
+            self._see(let_in)
             return {"id": name, **await self._do(request)}
         except (Problem, UnrolledError) as error:
             return {"id": name, "error": problem_of(error).as_json()}
         except Exception:
             log.exception("a message failed")
             return {"id": name, "error": Problem(500, "a defect of ours; the server's log says more").as_json()}
+
+    def _see(self, let_in: bool) -> None:
+        if not let_in:
+            raise Busy(f"the model {self.served.name!r}", 1.0)
 
     async def _do(self, asked: Any) -> dict[str, Any]:
         """The one thing that was asked for.

@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 from unrolled.errors import UnrolledError
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, problem_of
-from unrolled.serving.routes.bodies import USUAL, described, json_body, problems
+from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
 from unrolled.serving.streams import Stream, opened
 from unrolled.serving.work import Work
 from unrolled.tasks.wires import Message
@@ -88,7 +88,8 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
     )  # fmt: skip
     async def push(stream: str, request: Request) -> Any:
         alone()
-        return await pushing(work.streams.get(served, stream), await json_body(request, given), work)
+        body = await json_body(request, given)
+        return answer(await pushing(work.streams.get(served, stream), body, work))
 
     @router.get(
         "/streams/{stream}/state", summary="Save a stream", operation_id=f"state_{served.name}",
@@ -127,7 +128,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
         if body.state is not None:
             await stream.restore(body.state, work.signer)
         result = await pushing(stream, body.push, work)
-        return {"result": result, "state": await stream.state(work.signer)}
+        return answer({"result": result, "state": await stream.state(work.signer)})
 
     return router
 
@@ -143,6 +144,9 @@ async def pushing(stream: Stream, given: Any, work: Work) -> Any:
         return await stream.push(given)
     except (Problem, UnrolledError) as error:
         outcome = str(problem_of(error).status)
+        raise
+    except BaseException as error:
+        outcome = "500" if isinstance(error, Exception) else "left"
         raise
     finally:
         work.metrics.push(stream.served.name, outcome, time.perf_counter() - begun)

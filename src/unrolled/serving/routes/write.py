@@ -15,7 +15,7 @@ from unrolled.errors import UnrolledError
 from unrolled.serving.lanes import Turn
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, problem_of
-from unrolled.serving.routes.bodies import USUAL, described, json_body, problems
+from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
 from unrolled.serving.work import Work
 from unrolled.tasks.wires import Message
 
@@ -45,12 +45,12 @@ def write_routes(served: Served, work: Work) -> APIRouter:
         },
         openapi_extra=described(prompt, {"prompt": "Dear ", "max_tokens": 60, "temperature": 0.7, "seed": 1}),
     )  # fmt: skip
-    async def write(request: Request) -> Response | dict[str, Any]:
+    async def write(request: Request) -> Response:
         asked = await json_body(request, prompt)
         pieces = _written(served, asked)
         if "text/event-stream" not in request.headers.get("accept", ""):
             text = "".join([piece async for piece in pieces])
-            return {"prompt": asked.prompt, "text": text, "seed": asked.seed}
+            return answer({"prompt": asked.prompt, "text": text, "seed": asked.seed})
         # what can't be done at all is said with a status, and not in a stream
         first = await anext(pieces, None)
         return StreamingResponse(
@@ -84,7 +84,7 @@ async def _written(served: Served, asked: Any) -> AsyncIterator[str]:
     pieces = await served.lane.run(Turn.PIECE, "write", None, begin, deadline)
     over = False
     while not over:
-        text, over = await served.lane.run(Turn.PIECE, "write", pieces, some, deadline)
+        text, over = await served.lane.run(Turn.PIECE, "write", pieces, some, deadline, further=True)
         if text:
             yield text
 

@@ -72,9 +72,10 @@ function block(name, testid) {
   };
 }
 
-function header(api) {
+function header(api, lines) {
   const bearer = api.token ? ', token="…"' : "";
-  return `import unrolled\n\nclient = unrolled.Client(${JSON.stringify(api.base.origin)}${bearer})\n`;
+  const path = lines.some((line) => line.includes("Path(")) ? "from pathlib import Path\n\n" : "";
+  return `${path}import unrolled\n\nclient = unrolled.Client(${JSON.stringify(api.base.origin)}${bearer})\n`;
 }
 
 const authorized = (api) => (api.token ? " \\\n  -H 'Authorization: Bearer …'" : "");
@@ -89,14 +90,14 @@ export function curlJson(api, path, body, { events = false } = {}) {
 }
 
 /** A POST of a file as it is. */
-export function curlFile(api, path, type, file, options = {}) {
+function curlFile(api, path, type, file, options = {}) {
   const url = api.address(path);
   for (const [name, value] of Object.entries(options)) url.searchParams.set(name, value);
   return `curl -s ${shell(url.href)}${authorized(api)} \\\n  -H 'Content-Type: ${type}' --data-binary @${shell(file)}`;
 }
 
 /** Lines of Python after the client has been made. */
-export const pythonLines = (api, ...lines) => `${header(api)}${lines.join("\n")}`;
+export const pythonLines = (api, ...lines) => `${header(api, lines)}${lines.join("\n")}`;
 
 const keywords = (options) =>
   Object.entries(options)
@@ -105,13 +106,21 @@ const keywords = (options) =>
 
 /** Both for `predict` of a text. */
 export function predictText(api, model, text, options = {}) {
-  const inputs = [short(text)];
+  const body = { inputs: [short(text)], options };
   return {
-    curl: curlJson(api, api.path(model.name, "predict"), { inputs, options }),
+    curl: curlJson(api, api.path(model.name, "predict"), body),
     python: pythonLines(
       api,
-      `predictions = client.predict(${python(model.name)}, ${python(inputs)}${keywords(options)})`,
-      "print(predictions[0])",
+      `print(client.predict(${python(model.name)}, ${python(short(text))}${keywords(options)}))`,
     ),
+  };
+}
+
+/** Both for `predict` of a file. */
+export function predictFile(api, model, { name, type }, options = {}) {
+  const call = `client.predict(${python(model.name)}, Path(${python(name)})${keywords(options)})`;
+  return {
+    curl: curlFile(api, api.path(model.name, "predict"), type, name, options),
+    python: pythonLines(api, `print(${call})`),
   };
 }

@@ -30,50 +30,8 @@ function cells(line, mark) {
 
 export const isNumber = (cell) => cell !== undefined && cell !== "" && Number.isFinite(Number(cell));
 
-const column = (rows, n) => rows.map((row) => (isNumber(row[n]) ? Number(row[n]) : null));
-
 /** How many cells of a column are numbers, as a share. */
 const filled = (rows, n) => rows.filter((row) => isNumber(row[n])).length / Math.max(1, rows.length);
-
-/**
- * The values of a series that a forecast is named after: a column of that name, or the rows that name it, or the last
- * column of numbers.
- * @returns {{values: (number | null)[], rows: number[]}} rows: which rows of the table they are
- */
-export function seriesOf({ header, rows }, name) {
-  const all = rows.map((_, n) => n);
-  const wide = header?.indexOf(name) ?? -1;
-  if (wide >= 0) return { values: column(rows, wide), rows: all };
-  const width = rows[0]?.length ?? 0;
-  const key = Array.from({ length: width }, (_, n) => n).find(
-    (n) => !isNumber(name) && rows.some((row) => row[n] === name),
-  );
-  const own = key === undefined ? all : all.filter((n) => rows[n][key] === name);
-  const numeric = Array.from({ length: width }, (_, n) => n).filter((n) => n !== key && filled(rows, n) > 0.5);
-  const preferred = numeric.find((n) => /^(y|value|target)$/i.test(header?.[n] ?? ""));
-  const chosen = preferred ?? numeric.at(-1);
-  return {
-    values:
-      chosen === undefined
-        ? []
-        : column(
-            own.map((n) => rows[n]),
-            chosen,
-          ),
-    rows: own,
-  };
-}
-
-/** The lines of a table's text without some of its rows. */
-export function without(text, { header }, dropped) {
-  const lines = text
-    .replace(/^\ufeff/, "")
-    .split(/\r\n|\n|\r/)
-    .filter((line) => line.trim());
-  const offset = header ? 1 : 0,
-    gone = new Set(dropped);
-  return `${lines.filter((_, n) => n < offset || !gone.has(n - offset)).join("\n")}\n`;
-}
 
 /** The numbers of a table, a row for each step, without columns of times, labels and names. */
 export function numbersOf({ header, rows }) {

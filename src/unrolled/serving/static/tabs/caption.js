@@ -1,7 +1,7 @@
 /** Caption: sentences about an image, and where the network looked as it wrote each word. */
 
 import { base64, h, onlyLast, percent, signed } from "../dom.js";
-import { curlFile, programs, python, pythonLines } from "../programs.js";
+import { predictFile, programs } from "../programs.js";
 import { dropZone, modelBar, notice } from "../widgets.js";
 
 export const view = "caption";
@@ -53,14 +53,7 @@ export function mount(root, models, api) {
 
   async function ask() {
     const name = file?.name ?? "photo.jpg";
-    lines.draw({
-      curl: curlFile(api, api.path(bar.model.name, "predict"), file?.type || "image/jpeg", name, OPTIONS),
-      python: pythonLines(
-        api,
-        `predictions = client.predict(${python(bar.model.name)}, [{"image": open(${python(name)}, "rb").read()}], n=3)`,
-        "print(predictions[0])",
-      ),
-    });
+    lines.draw(predictFile(api, bar.model, { name, type: file?.type || "image/jpeg" }, OPTIONS));
     if (!file) return;
     note.say("Looking …");
     try {

@@ -163,7 +163,8 @@ export function mount(root, models, api) {
   }
 
   function drawMoved(answer) {
-    const one = answer.parts.mattered.find(({ method }) => method === "integrated gradients");
+    const one = answer.parts.mattered?.find(({ method }) => method === "integrated gradients");
+    if (!one) throw new Error(answer.refused.mattered);
     const top = Math.max(...one.values.map(Math.abs), 1e-9);
     const others = [...colour.labels()].filter((name) => name !== one.target);
     const hue = (value) =>

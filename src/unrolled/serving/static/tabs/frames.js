@@ -1,14 +1,14 @@
 /** Frames: a label for each moment of a clip or a recording, as a coloured strip under a scrubber. */
 
 import { base64, colours, h, onlyLast, percent } from "../dom.js";
-import { curlFile, curlJson, programs, python, pythonLines } from "../programs.js";
+import { curlJson, predictFile, programs, python, pythonLines } from "../programs.js";
 import { numbersOf, readTable } from "../table.js";
 import { dropZone, legend, modelBar, notice, verdict } from "../widgets.js";
 
 export const view = "frames";
 export const title = "Frames";
 
-const CLIPS = "video/*,image/gif,.csv,.tsv,.npy,.zip";
+const CLIPS = "video/*,.mkv,.csv,.tsv";
 /** labels that say that nothing happens */
 const NOTHING = new Set(["background", "sil", "sp"]);
 
@@ -23,7 +23,7 @@ export function mount(root, models, api) {
     view,
     accept: CLIPS,
     title: "Choose a clip or a table, or drop it here",
-    hint: "MP4, WebM, GIF, CSV",
+    hint: "MP4, MOV, WebM, Matroska, AVI, MPEG, Ogg; CSV",
     taken,
   });
   const video = h("video", {
@@ -164,37 +164,22 @@ export function mount(root, models, api) {
   }
 
   function told() {
-    const path = api.path(bar.model.name, "predict"),
-      name = python(bar.model.name);
-    if (file && isTable()) {
-      lines.draw({
-        curl: curlJson(api, path, {
-          inputs: [
-            {
-              features: [
-                [0.1, 0.2],
-                [0.3, 0.4],
-              ],
-            },
-          ],
-        }),
-        python: pythonLines(
-          api,
-          `predictions = client.predict(${name}, [{"features": rows}])  # a row of numbers for each step`,
-          "print(predictions[0])",
-        ),
-      });
-    } else {
-      const clip = file?.name ?? "clip.mp4";
-      lines.draw({
-        curl: curlFile(api, path, file?.type || "video/mp4", clip),
-        python: pythonLines(
-          api,
-          `predictions = client.predict(${name}, [{"clip": open(${python(clip)}, "rb").read()}])`,
-          "print(predictions[0])",
-        ),
-      });
-    }
+    const { name = "clip.mp4", type = "video/mp4" } = file ?? {};
+    if (!file || !isTable()) return lines.draw(predictFile(api, bar.model, { name, type: type || "video/mp4" }));
+    const input = {
+      features: [
+        [0.1, 0.2],
+        [0.3, 0.4],
+      ],
+    };
+    lines.draw({
+      curl: curlJson(api, api.path(bar.model.name, "predict"), { inputs: [input] }),
+      python: pythonLines(
+        api,
+        "# a row of numbers for each step",
+        `print(client.predict(${python(bar.model.name)}, ${python(input)}))`,
+      ),
+    });
   }
 
   return { hide: () => video.pause() };

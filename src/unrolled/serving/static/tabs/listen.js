@@ -1,7 +1,7 @@
 /** Listen: words out of sound, while it is recorded where the model hears one way, else after it. */
 
 import { base64, h, onlyLast, percent } from "../dom.js";
-import { curlFile, programs, python, pythonLines } from "../programs.js";
+import { predictFile, programs } from "../programs.js";
 import { joined, loudest, microphone, wav, wave } from "../sound.js";
 import { dropZone, modelBar, notice } from "../widgets.js";
 
@@ -191,14 +191,7 @@ export function mount(root, models, api) {
   function told() {
     const name = file?.name ?? "sentence.wav",
       type = file?.type || "audio/wav";
-    lines.draw({
-      curl: curlFile(api, api.path(bar.model.name, "predict"), type, name),
-      python: pythonLines(
-        api,
-        `predictions = client.predict(${python(bar.model.name)}, [{"sound": open(${python(name)}, "rb").read()}])`,
-        "print(predictions[0])",
-      ),
-    });
+    lines.draw(predictFile(api, bar.model, { name, type }));
   }
 
   return { hide: () => recording && toggle() };

@@ -2,7 +2,7 @@
 
 import { base64, h, later, onlyLast } from "../dom.js";
 import { drawing } from "../drawing.js";
-import { curlFile, programs, python, pythonLines } from "../programs.js";
+import { predictFile, programs } from "../programs.js";
 import { bars, dropZone, modelBar, notice, verdict } from "../widgets.js";
 
 export const view = "recognize";
@@ -56,14 +56,7 @@ export function mount(root, models, api) {
   }
 
   async function ask() {
-    lines.draw({
-      curl: curlFile(api, api.path(bar.model.name, "predict"), type, name),
-      python: pythonLines(
-        api,
-        `predictions = client.predict(${python(bar.model.name)}, [{"image": open(${python(name)}, "rb").read()}])`,
-        "print(predictions[0])",
-      ),
-    });
+    lines.draw(predictFile(api, bar.model, { name, type }));
     if (!image) {
       label.say(null);
       return shares.draw([]);

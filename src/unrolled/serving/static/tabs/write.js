@@ -11,6 +11,8 @@ export const title = "Write";
 
 const EXAMPLE = "Thank you for ";
 const FIRST_GUESS = 0.4;
+/** tokens that are written on */
+const LENGTH = 200;
 
 export function mount(root, models, api) {
   const kept = memory(view);
@@ -287,16 +289,26 @@ export function mount(root, models, api) {
   }
 
   function asked(prompt) {
-    return { prompt, max_tokens: 200, temperature: wild.value, seed: Math.floor(Math.random() * 1e6) };
+    return { prompt, max_tokens: LENGTH, temperature: wild.value, seed: Math.floor(Math.random() * 1e6) };
   }
 
   function told() {
-    const text = short(field.text || EXAMPLE),
-      name = python(bar.model.name);
-    const body = { prompt: text, max_tokens: 200, temperature: wild.value };
+    const text = short(field.text || EXAMPLE);
+    const name = python(bar.model.name);
+    const options = { max_tokens: LENGTH, temperature: wild.value };
     lines.draw({
-      curl: curlJson(api, api.path(bar.model.name, "write"), body, { events: true }),
-      python: pythonLines(api, `stream = client.stream(${name})`, `print(stream.push(rewrite=${python(text)}))`),
+      curl: [
+        curlJson(api, api.path(bar.model.name, "predict"), { inputs: [text], options: { n: 3 } }),
+        curlJson(api, api.path(bar.model.name, "write"), { prompt: text, ...options }, { events: true }),
+      ].join("\n\n"),
+      python: pythonLines(
+        api,
+        `stream = client.stream(${name})`,
+        `print(stream.push(rewrite=${python(text)}))`,
+        "",
+        `for piece in client.write(${name}, ${python(text)}, max_tokens=${LENGTH}, temperature=${wild.value}):`,
+        '    print(piece, end="", flush=True)',
+      ),
     });
   }
 
