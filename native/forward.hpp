@@ -296,7 +296,7 @@ struct Chunk {
             const Index n = mine_below(plan.running[end], part, parts);
             // rows only get fewer, so a chunk that fits now fits throughout; the first is short, for until it is over a
             // helper has nothing to do
-            const Index rows = begin == end ? 2 * kTallest : kChunkRows;
+            const Index rows = begin == end ? kTallest : kChunkRows;
             begin = end;
             is_projected = n <= kFewRows && plan.steps - begin > 1;
             end = is_projected && n > 0 ? begin + rows / n : begin + 1;
