@@ -102,6 +102,12 @@ def test_saved_twice_it_is_the_same_file(drawings: dict[str, Callable[[str], Any
     assert first[0].read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_notebook_shows_a_picture_inline(drawings: dict[str, Callable[[str], Any]]) -> None:
+    picture = drawings["saturation"]("dark")._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+    assert int.from_bytes(picture[16:20], "big") == 800
+
+
 def test_what_can_not_be_drawn_is_named(text_probe: Callable[..., Probe]) -> None:
     found = unfold_network(text_probe(LSTM))
     with pytest.raises(ArgumentError, match="the input has 22 steps, found 22"):

@@ -64,8 +64,10 @@ def new_group(help_text: str, cls: type[Group] = Group) -> typer.Typer:
     )
 
 
-def lone_command(function: Any, name: str, help_text: str | None = None, short_help: str | None = None) -> Any:
+def lone_command(
+    function: Any, name: str, help_text: str | None = None, short_help: str | None = None, cls: type[Command] = Command
+) -> Any:
     """A click command made of one function, outside of any group."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command, help=help_text, short_help=short_help, context_settings=CONTEXT)(function)
+    app.command(name, cls=cls, help=help_text, short_help=short_help, context_settings=CONTEXT)(function)
     return typer.main.get_command(app)

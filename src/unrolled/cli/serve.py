@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -35,14 +35,17 @@ def serve(
         typer.Option(metavar="NAME", help="a further name that it goes by; may be repeated", show_default=False),
     ] = None,
     watch: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            metavar="MODEL",
+            metavar="[NAME=]MODEL",
             help="the folder of a run in training, shown on the page; may be repeated",
             show_default=False,
         ),
     ] = None,
     log_inputs: Annotated[bool, typer.Option("--log-inputs", help="write what people send into the log")] = False,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option(help="of the log: lines for people, or a JSON object each")
+    ] = "text",
     threads: Annotated[int, typer.Option(min=1, help="threads of a process, for what a model computes")] = 1,
     device: Annotated[str, typer.Option(help="where the networks are")] = "cpu",
     **limits: Any,
@@ -56,6 +59,7 @@ def serve(
     Serve trained models: what docs/server.md describes. It stops at Ctrl-C, when running requests are answered.
     """
     from unrolled.serving.run import serve as run
+    from unrolled.serving.watching import named_runs
 
     run(
         models or (),
@@ -65,9 +69,10 @@ def serve(
         token_file=token_file,
         state_key_file=state_key_file,
         allow_hosts=allow_host or (),
-        runs={path.resolve().name: path for path in watch or ()},
+        runs=named_runs(watch or ()),
         limits=Limits(**limits),
         log_inputs=log_inputs,
+        log_format=log_format,
         threads=threads,
         device=device,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +13,14 @@ import typer
 from unrolled.cli.arguments import TaskGroup, Threads, adapted, personal_option, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.cli.failures import INTERRUPTED
-from unrolled.cli.layout import lone_command
-from unrolled.errors import MissingDependencyError
+from unrolled.cli.layout import Command, lone_command
+from unrolled.errors import ArgumentError, MissingDependencyError
 
 if TYPE_CHECKING:
     from unrolled.tasks import Model, Task
 
+#: what `--watch` stands for without a port
+ANY_PORT = "any"
 #: what most people want to set, shown before the rest
 FIRST = ("steps", "epochs", "minutes", "until", "seed")
 
@@ -28,6 +32,13 @@ Dev = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with the run in DIR, or begin one if there is none")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the model in DIR")]
+Watch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[PORT]", help="show the run on a page of this machine, at port 8000 or the next free one",
+        show_default=False,
+    ),
+]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but warnings")]
 
 
@@ -37,6 +48,19 @@ class TrainGroup(TaskGroup):
     def command_of(self, task: Task) -> Any:
         """The training of one task."""
         return task_command(task)
+
+
+class WatchCommand(Command):
+    """A command whose option --watch may stand without its port."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """As its parent; what follows --watch is its port only if it is a number."""
+        given: list[str] = []
+        for place, one in enumerate(args):
+            given.append(one)
+            if one == "--watch" and "--" not in args[:place] and not "".join(args[place + 1 : place + 2]).isdigit():
+                given.append(ANY_PORT)
+        return super().parse_args(ctx, given)
 
 
 def task_command(task: Task) -> Any:
@@ -50,6 +74,7 @@ def task_command(task: Task) -> Any:
         dev: Dev = None,
         resume: Resume = False,
         overwrite: Overwrite = False,
+        watch: Watch = None,
         quiet: Quiet = False,
         threads: Threads = None,
         **given: Any,
@@ -66,6 +91,7 @@ def task_command(task: Task) -> Any:
             resume=resume,
             overwrite=overwrite,
             quiet=quiet,
+            watch=watch,
             personal=personal,
             own=own,
             training=training,
@@ -76,7 +102,7 @@ def task_command(task: Task) -> Any:
         *parameters(TrainingSettings, "Training", first=FIRST, sure=False),
         *parameters(task.options, f"The task {task.name}"),
     ]
-    return lone_command(accepting(command, extra), task.name, task_help(task), task.summary)
+    return lone_command(accepting(command, extra), task.name, task_help(task), task.summary, WatchCommand)
 
 
 def task_help(task: Task) -> str:
@@ -87,6 +113,7 @@ def task_help(task: Task) -> str:
   {begin} --minutes 10
   {begin} --dev HELD-OUT --until loss=1.5 --steps 20000
   {begin} --resume                  go on after Ctrl-C, a crash or a power cut
+  {begin} --watch                   see it learn, in a browser
 
 {task.summary[:1].upper()}{task.summary[1:]}. Network, batches and schedule are chosen by how much data there is and
 how long it may train; options overrule that. DIR is a model at the end, and holds metrics.jsonl, samples.md, card.md
@@ -103,6 +130,7 @@ def run(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    watch: str | None,
     personal: list[Path] | None,
     own: dict[str, Any],
     training: dict[str, Any],
@@ -115,7 +143,7 @@ def run(
     if personal:
         # what is read last is missed first: training may take hours
         find_sources(personal)
-    with progress_line(quiet) as line:
+    with shown(out, watch), progress_line(quiet) as line:
         model = train(
             task,
             paths,
@@ -137,6 +165,27 @@ def run(
     if not quiet:
         print(next_commands(model, out))
     return 0
+
+
+@contextmanager
+def shown(out: Path, watch: str | None) -> Iterator[None]:
+    """The run on a page, if that was asked for; its address goes to standard error.
+
+    Raises:
+        ArgumentError: a port that is none.
+        StorageError: it can't be had.
+        MissingDependencyError: the libraries of the server are not installed.
+    """
+    if watch is None:
+        yield
+        return
+    if watch != ANY_PORT and not (watch.isascii() and watch.isdigit() and int(watch) < 65536):
+        raise ArgumentError(f"--watch: expected a port, from 0 (any) to 65535, found {watch!r}")
+    from unrolled.serving.beside import watched
+
+    with watched(out, None if watch == ANY_PORT else int(watch)) as address:
+        print(f"unrolled: watch it at {address}#training", file=sys.stderr)
+        yield
 
 
 def draw(out: Path) -> None:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 import unrolled
 from unrolled.errors import UnrolledError
 from unrolled.serving.guard import Guard
+from unrolled.serving.inspector import Inspector
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Metrics
-from unrolled.serving.models import loaded_models
+from unrolled.serving.models import Served, loaded_models
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
 from unrolled.serving.routes.about import about_routes
-from unrolled.serving.routes.bodies import ProblemBody
+from unrolled.serving.routes.bodies import ProblemBody, answer
+from unrolled.serving.routes.inspect import inspect_routes
 from unrolled.serving.routes.page import STATIC, Files, page_routes
 from unrolled.serving.routes.predict import predict_routes
 from unrolled.serving.routes.socket import socket_routes
 from unrolled.serving.routes.streams import stream_routes
+from unrolled.serving.routes.training import training_routes
 from unrolled.serving.routes.write import write_routes
 from unrolled.serving.streams import Streams
 from unrolled.serving.tokens import Signer
 from unrolled.serving.work import Work
-
-log = logging.getLogger(__name__)
 
 #: what a server that is bound to loopback goes by
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -72,10 +73,12 @@ def create_app(
     work = Work(
         served, bounds, metrics, Signer(state_key), Streams(bounds, metrics.streams), workers, runs or {}, log_inputs
     )
+    inspector = Inspector(bounds, metrics.batches("inspection"))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        inspector.close()
         for one in served.values():
             one.close()
 
@@ -87,37 +90,59 @@ def create_app(
     app.include_router(about_routes(work))
     for one in served.values():
         app.include_router(predict_routes(one, work))
+        app.include_router(inspect_routes(one, work, inspector))
         app.include_router(stream_routes(one, work))
-        if not one.no_streams:
-            app.include_router(socket_routes(one, work))
+        app.include_router(socket_routes(one, work))
         if one.writes:
             app.include_router(write_routes(one, work))
+    app.include_router(training_routes(work))
     app.include_router(page_routes())
     app.mount("/static", Files(directory=STATIC), name="static")
-    _explain(app)
+    _explain(app, served)
     _document(app)
-    return Guard(app, limits=bounds, metrics=metrics, hosts=frozenset(h.lower() for h in hosts), token=token)
+    names = frozenset(h.lower() for h in hosts)
+    return Guard(app, limits=bounds, metrics=metrics, hosts=names, token=token, log_inputs=log_inputs)
 
 
-def _explain(app: FastAPI) -> None:
+async def _sweep(work: Work) -> None:
+    """Let go of idle streams also when nobody asks for any."""
+    while True:
+        await asyncio.sleep(min(15.0, work.limits.stream_idle / 2))
+        work.streams.expire()
+
+
+def _models(served: Mapping[str, Served]) -> str:
+    return f"models here: {', '.join(served) or 'none'}"
+
+
+def _explain(app: FastAPI, served: Mapping[str, Served]) -> None:
     """Every error as a problem."""
 
-    def told(request: Request, problem: Problem) -> JSONResponse:
+    def told(request: Request, problem: Problem) -> Response:
         name = request.scope.get("state", {}).get("request_id", "")
-        return JSONResponse(problem.as_json(name), problem.status, problem.headers, MEDIA_TYPE)
+        return answer(problem.as_json(name), problem.status, problem.headers, MEDIA_TYPE)
 
     @app.exception_handler(Problem)
     @app.exception_handler(UnrolledError)
-    async def on_purpose(request: Request, error: Exception) -> JSONResponse:
+    async def on_purpose(request: Request, error: Exception) -> Response:
         return told(request, problem_of(error))
 
     @app.exception_handler(HTTPException)
-    async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
+    async def of_the_framework(request: Request, error: HTTPException) -> Response:
         allowed = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
-        return told(request, Problem(error.status_code, str(error.detail), allowed))
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = f"nothing is at this address for models of this task; see /openapi.json ({_models(served)})"
+        return told(request, Problem(error.status_code, detail, allowed))
+
+    @app.websocket("/{path:path}")
+    async def nowhere(socket: WebSocket) -> None:
+        name = socket.scope.get("state", {}).get("request_id", "")
+        problem = Problem(404, f"no stream is at this address; {_models(served)}")
+        await socket.send_denial_response(answer(problem.as_json(name), 404, None, MEDIA_TYPE))
 
     @app.exception_handler(RequestValidationError)
-    async def of_an_address(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def of_an_address(request: Request, error: RequestValidationError) -> Response:
         places = [{"place": "/".join(map(str, e["loc"]))[:200], "message": e["msg"]} for e in error.errors()[:8]]
         return told(request, Problem(422, "the address does not fit", errors=places))
 

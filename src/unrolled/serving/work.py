@@ -31,6 +31,7 @@ class Work:
         log_inputs: whether what people send may be logged.
         closing: set when the server begins to stop.
         conversations: WebSockets that are open.
+        watchers: clients that watch a run.
         reads: types of bodies that routes read by themselves, for the OpenAPI document.
     """
 
@@ -44,4 +45,5 @@ class Work:
     log_inputs: bool = False
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     conversations: int = 0
+    watchers: int = 0
     reads: list[type[BaseModel]] = field(default_factory=list)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ def figure(
         "axes.spines.right": False,
     }
     with rc_context(settings):
-        drawn = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+        drawn: Any = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+        # notebooks show it inline, whether or not pyplot has taught them to
+        drawn._repr_png_ = partial(rendered, drawn, "png")
         axes = drawn.subplots(rows, columns, squeeze=False, **options)
         yield drawn, axes, theme
 

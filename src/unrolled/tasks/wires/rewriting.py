@@ -30,7 +30,7 @@ class Rewritable:
 
     def fork(self) -> Rewritable:
         """A second one that goes on from here by itself."""
-        twin = object.__new__(Rewritable)
+        twin = object.__new__(type(self))
         twin.session, twin.text, twin._kept = self.session.fork(), self.text, list(self._kept)
         return twin
 
