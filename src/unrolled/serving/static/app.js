@@ -40,26 +40,21 @@ async function start() {
   });
   themeButton();
   takeFiles();
-  let models, runs;
   try {
-    models = await api.models();
-    runs = (await api.json("v1/training")).runs;
-  } catch (problem) {
-    main.replaceChildren(h("p", { class: "notice problem", "data-testid": "page-problem" }, problem.message));
-    return;
+    const models = await api.models();
+    const { runs } = await api.json("v1/training");
+    const asked = [
+      ...VIEWS.map((view) => [view, models.filter((model) => model.view === view)]),
+      ...FOR_ALL.map((view) => [view, models]),
+      ...TRAINING.map((view) => [view, runs]),
+    ].filter(([, given]) => given.length);
+    const modules = await Promise.all(asked.map(([view]) => import(`./tabs/${view}.js`)));
+    const tabs = modules.map((module, n) => ({ ...module, given: asked[n][1] }));
+    if (tabs.length) showTabs(main, tabs, api);
+    else main.replaceChildren(emptyPage());
+  } catch (error) {
+    main.replaceChildren(h("p", { class: "notice problem", "data-testid": "page-problem" }, error.message));
   }
-  const asked = [
-    ...VIEWS.map((view) => [view, models.filter((model) => model.view === view)]),
-    ...FOR_ALL.map((view) => [view, models]),
-    ...TRAINING.map((view) => [view, runs]),
-  ].filter(([, given]) => given.length);
-  if (!asked.length) {
-    main.replaceChildren(emptyPage());
-    return;
-  }
-  const modules = await Promise.all(asked.map(([view]) => import(`./tabs/${view}.js`)));
-  const tabs = modules.map((module, n) => ({ ...module, given: asked[n][1] }));
-  showTabs(main, tabs, api);
 }
 
 function showTabs(main, tabs, api) {

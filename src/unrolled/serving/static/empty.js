@@ -14,6 +14,9 @@ const WAYS = [
   ["Forecasts", "unrolled train forecast sales.csv --out sales"],
 ];
 
+/** A command that breaks between words, not at their hyphens. */
+const whole = (command) => command.split(" ").map((word) => [h("span", { class: "whole" }, word), " "]);
+
 export function emptyPage() {
   return h(
     "section",
@@ -24,7 +27,7 @@ export function emptyPage() {
     h(
       "dl",
       { class: "ways" },
-      WAYS.map(([what, command]) => [h("dt", {}, what), h("dd", {}, h("code", {}, command))]),
+      WAYS.map(([what, command]) => [h("dt", {}, what), h("dd", {}, h("code", {}, whole(command)))]),
     ),
     h(
       "p",

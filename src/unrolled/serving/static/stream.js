@@ -72,6 +72,10 @@ export class Stream {
     if (!entry) return;
     if (answer.error?.status === 429) {
       this.again(entry, answer.error);
+    } else if (answer.error?.status === 410 && !this.restores && !entry.tries) {
+      // cut off half way: what is pushed whole can begin anew
+      this.post({ reset: true }).catch(entry.reject);
+      this.again(entry, answer.error);
     } else if (answer.error) {
       entry.reject(new Problem(answer.error));
     } else {

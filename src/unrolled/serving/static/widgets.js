@@ -56,16 +56,12 @@ export function modelBar(view, models, { chosen, example, hint }) {
 }
 
 function factsOf({ task, shape, parameters }) {
-  const size = parameters
-    ? `${number(parameters, 2)} parameters`.replace(/^([\d.,]+) /, (_, n) => `${compact(n)} `)
-    : null;
-  return [task, shape, size].filter(Boolean).join(" · ");
+  return [task, shape, parameters && `${compact(parameters)} parameters`].filter(Boolean).join(" · ");
 }
 
-function compact(text) {
-  const value = Number(text.replaceAll(",", ""));
-  if (value >= 1e6) return `${number(value / 1e6, 2)} M`;
-  return value >= 1e4 ? `${number(value / 1e3, 2)} k` : text;
+function compact(count) {
+  if (count >= 1e6) return `${number(count / 1e6, 2)} M`;
+  return count >= 1e4 ? `${number(count / 1e3, 2)} k` : number(count, 4);
 }
 
 /** One quiet line that keeps its place: problems, hints, what goes on. */

@@ -176,7 +176,7 @@ export function mount(root, models, api) {
         const word = h(
           "span",
           {
-            class: `push-word ${value > 0 ? "for" : "against"}`,
+            class: value < -top / 8 ? "push-word against" : "push-word",
             title: told,
             style: { "--strength": Math.abs(value) / top, "--hue": hue(value) },
             onpointerenter: () => (movedBy.textContent = `“${step}”: ${told} for ${one.target}`),

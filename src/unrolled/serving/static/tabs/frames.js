@@ -50,6 +50,7 @@ export function mount(root, models, api) {
   const meaning = h("div", {});
   const list = h("ol", { class: "segments", "data-testid": "frames-segments", "aria-label": "Segments" });
   const predict = onlyLast((signal, input) => api.predict(bar.model.name, [input], {}, signal));
+  let unplayable = "";
   let file = null,
     found = null,
     colour = colours([]);
@@ -73,12 +74,14 @@ export function mount(root, models, api) {
   video.addEventListener("error", () => {
     if (!video.getAttribute("src")) return;
     video.hidden = true;
-    note.say("The browser can't play this clip; its labels stand below all the same.");
+    unplayable = "The browser can't play this clip; its labels stand below all the same.";
+    note.say(unplayable);
   });
   told();
 
   async function taken(given) {
     file = given;
+    unplayable = "";
     zone.name(given.name);
     const isVideo = given.type.startsWith("video/");
     if (video.src) URL.revokeObjectURL(video.src);
@@ -97,7 +100,7 @@ export function mount(root, models, api) {
     try {
       const input = isTable() ? { features: numbersOf(readTable(await file.text())) } : { clip: await base64(file) };
       [found] = await predict(input);
-      note.clear();
+      note.say(unplayable);
       draw();
     } catch (error) {
       note.problem(error);

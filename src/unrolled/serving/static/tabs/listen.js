@@ -77,19 +77,27 @@ export function mount(root, models, api) {
     player.hidden = true;
     [blocks, count, soFar] = [[], 0, []];
     recording = await microphone(hear);
-    if (bar.model.streams) {
-      stream = api.stream(bar.model.name, {
-        rate: recording.rate,
-        restores: true,
-        heard: (answer) => (answer.error ? note.problem(new Error(answer.error.detail)) : more(answer.result)),
-      });
-      // what was heard before the connection stood
-      await stream.ready;
-      for (const block of blocks) stream.samples(block);
-      stream.goes = true;
-    }
     record.textContent = "Stop";
     record.setAttribute("aria-pressed", "true");
+    if (bar.model.streams) await listenAlong(recording.rate);
+  }
+
+  /** Send what is heard as it comes; where that can't be, the whole is heard after the recording. */
+  async function listenAlong(rate) {
+    const opening = api.stream(bar.model.name, {
+      rate,
+      restores: true,
+      heard: (answer) => (answer.error ? note.problem(new Error(answer.error.detail)) : more(answer.result)),
+    });
+    try {
+      await opening.ready;
+    } catch (error) {
+      opening.close();
+      return note.problem(error);
+    }
+    // what was heard before the connection stood
+    for (const block of blocks) opening.samples(block);
+    stream = opening;
   }
 
   function hear(samples) {
@@ -97,8 +105,11 @@ export function mount(root, models, api) {
     count += samples.length;
     picture.peak(loudest(samples));
     time.textContent = `${(count / (recording?.rate ?? 48_000)).toFixed(1)} s`;
-    if (stream?.goes && !stream.samples(samples))
-      note.say("The connection is away; what is said now is heard after the recording.");
+    if (stream && !stream.samples(samples)) {
+      stream.close();
+      stream = null;
+      note.say("The connection is away; all of it is heard after the recording.");
+    }
   }
 
   async function stop() {
@@ -111,14 +122,10 @@ export function mount(root, models, api) {
     const blob = wav(joined(blocks), rate);
     play(blob, joined(blocks));
     file = null;
-    if (stream) {
-      const live = stream;
-      stream = null;
-      const last = await live.push({ samples: "", rate, last: true }).finally(() => live.close());
-      more(last);
-    } else {
-      await ask(blob);
-    }
+    if (!stream) return ask(blob);
+    const live = stream;
+    stream = null;
+    more(await live.push({ samples: "", rate, last: true }).finally(() => live.close()));
   }
 
   async function taken(given) {

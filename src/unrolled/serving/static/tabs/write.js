@@ -179,6 +179,7 @@ export function mount(root, models, api) {
     if (threshold === null && result.threshold === null) {
       note.say("This model has no threshold of its own; the slider sets one.");
       threshold = Math.log(sure.value);
+      return ask();
     }
     pills(result.suggestions ?? []);
     if (result.shown && !hidden) show(result.shown.text, text.length);
