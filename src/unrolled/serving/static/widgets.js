@@ -77,6 +77,8 @@ export function notice(view) {
     say: (text) => say(text),
     problem: (error) => error.name !== "AbortError" && say(error.message || String(error), true),
     clear: () => say(""),
+    /** What the pointer is on; never instead of a problem. */
+    hint: (text) => root.classList.contains("problem") || say(text),
   };
 }
 

@@ -32,7 +32,7 @@ export function mount(root, models, api) {
       kept.set("text", text);
       ask();
     },
-    pointed: (mark) => (mark ? note.say(said(mark.data)) : note.clear()),
+    pointed: (mark) => note.hint(mark ? said(mark.data) : ""),
   });
   const found = h("ul", {
     class: "found",
@@ -104,8 +104,8 @@ export function mount(root, models, api) {
               class: "chip",
               style: { "--hue": colour(kind(one.label)) },
               "data-testid": "entities-chip",
-              onfocus: () => note.say(said(one)),
-              onpointerenter: () => note.say(said(one)),
+              onfocus: () => note.hint(said(one)),
+              onpointerenter: () => note.hint(said(one)),
               onclick: () => {
                 field.area.focus();
                 field.area.setSelectionRange(place(one.start), place(one.end));

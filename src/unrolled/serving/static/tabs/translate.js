@@ -144,12 +144,12 @@ export function mount(root, models, api) {
       .sort((a, b) => b[1] - a[1])
       .slice(0, 4)
       .map(([token, w]) => `${token || "space"} ${number(100 * w, 2)} %`);
-    note.say(`“${one.target_tokens[n].trim()}” looked at ${said.join(", ")}`);
+    note.hint(`“${one.target_tokens[n].trim()}” looked at ${said.join(", ")}`);
   }
 
   function rest() {
     field.marks = [];
-    note.clear();
+    note.hint("");
   }
 
   function best({ candidates }) {

@@ -140,7 +140,9 @@ export function mount(root, models, api) {
   }
 
   /** Characters a person typed, or what was accepted: the text is different now. */
-  function typed(text, { inputType = "" }) {
+  function typed(text, { inputType = "", isTrusted }) {
+    // who types over what is being written takes over
+    if (isTrusted) writing?.abort();
     const caret = field.area.selectionEnd;
     // what was pasted or undone cost no keystroke a letter
     if (!accepting && /^insert(Text|CompositionText|LineBreak)$/.test(inputType)) {
@@ -219,7 +221,7 @@ export function mount(root, models, api) {
   }
 
   function keys(event) {
-    if (!offered?.visible) return;
+    if (!offered?.visible || event.isComposing) return;
     if (event.key === "Tab" && !event.shiftKey && !event.ctrlKey && !event.altKey) accept(offered.next);
     else if (event.key === "ArrowRight" && (event.altKey || event.ctrlKey))
       accept(/^\s*\S+/.exec(offered.next)?.[0] ?? offered.next);
