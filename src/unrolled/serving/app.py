@@ -77,7 +77,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.ensure_future(_sweep(work))
         yield
+        sweeping.cancel()
         inspector.close()
         for one in served.values():
             one.close()

@@ -125,9 +125,11 @@ class Client:
         address = f"ws{self.address[4:]}/v1/models/{quote(model)}/stream" + (f"?{urlencode(query)}" if query else "")
         protocols = None if self._token is None else [Subprotocol(BEARER + self._token)]
         try:
-            socket = connect(
+            connection = connect(
                 address, subprotocols=protocols, compression=None, open_timeout=self.timeout, max_size=2**26
             )
+            # entered, and left by `ClientStream.close`, which may be much later
+            socket = connection.__enter__()
         except (OSError, WebSocketException) as error:
             raise ServerError(0, {"detail": f"{address}: no stream: {error}"}) from error
         stream = ClientStream(socket, self.timeout)
@@ -224,8 +226,10 @@ class ClientStream:
 
         try:
             self._socket.send(message)
-        except ConnectionClosed as error:
-            raise ServerError(0, {"detail": f"the stream has ended: {error}"}) from error
+        except ConnectionClosed:
+            # it may have said why; this ends with an error
+            while True:
+                self._answer(None)
 
     def _answer(self, wanted: int | None) -> dict[str, Any]:
         from websockets.exceptions import ConnectionClosed

@@ -1,0 +1,266 @@
+"""The door: who may ask, how much, how fast."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import Running, problem, raw, running
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from unrolled.serving import Limits
+from unrolled.serving.client import Client, ServerError
+
+TOKEN = "a-token-of-some-length"
+JSON = {"Content-Type": "application/json"}
+PREDICT = "/v1/models/feeling/predict"
+
+
+@pytest.fixture(scope="module")
+def strict(models: dict[str, Path]) -> Iterator[Running]:
+    """Small limits, and a token."""
+    limits = Limits(
+        max_body=10_000, header_timeout=0.5, body_timeout=0.6, connections=20, grace=2, pending_bytes=50_000
+    )
+    with running({"feeling": models["feeling"]}, limits=limits, token=TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def bearer() -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKEN}"}
+
+
+def refused(connection: socket.socket, data: bytes) -> bool:
+    """Send the same until the other side has had enough."""
+    try:
+        while True:
+            connection.sendall(data)
+    except OSError:
+        return True
+
+
+def dripped(port: int, data: bytes) -> bool:
+    """Whether a server hangs up on who sends a byte at a time."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        try:
+            for place in range(len(data)):
+                connection.sendall(data[place : place + 1])
+                time.sleep(0.05)
+        except OSError:
+            return True
+    return False
+
+
+def test_tokens(strict: Running, bearer: dict[str, str]) -> None:
+    for headers in (
+        {}, {"Authorization": TOKEN}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": b"Bearer \xff"}, {"Authorization": "Bearer "},
+    ):  # fmt: skip
+        for path in ("/v1/models", "/metrics", "/openapi.json", "/nothing", "/static", "/healthz/x"):
+            found = strict.ask("GET", path, headers=headers)
+            assert problem(found, 401)["detail"] == "a token is needed: Authorization: Bearer …"
+            assert found.headers["www-authenticate"] == "Bearer"
+    for path in ("/", "/healthz", "/readyz", "/static/app.js", "/favicon.ico"):
+        assert strict.ask("GET", path).status_code == 200
+    assert strict.ask("GET", "/v1/models", headers=bearer).status_code == 200
+    assert strict.ask("GET", "/v1/models", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
+    assert strict.client.models()[0]["name"] == "feeling"
+    with pytest.raises(ServerError, match="a token is needed") as caught:
+        Client(strict.address).models()
+    assert caught.value.status == 401
+
+
+def test_tokens_of_sockets(strict: Running) -> None:
+    address = f"ws://127.0.0.1:{strict.port}/v1/models/feeling/stream"
+
+    async def refused(**options: Any) -> Any:
+        with pytest.raises(InvalidStatus) as caught:
+            async with connect(address, compression=None, proxy=None, **options):
+                pass
+        response = caught.value.response
+        assert response.headers["content-type"] == "application/problem+json"
+        found = json.loads(response.body)
+        assert found["status"] == response.status_code
+        return found
+
+    async def run() -> None:
+        assert (await refused())["status"] == 401
+        assert (await refused(subprotocols=["unrolled.bearer.wrong"]))["status"] == 401
+        right: Any = [f"unrolled.bearer.{TOKEN}"]
+        assert (await refused(subprotocols=right, origin="http://evil.example"))["status"] == 403
+        async with connect(address, compression=None, proxy=None, subprotocols=right) as connection:
+            assert connection.subprotocol == right[0]
+            await connection.send('{"id": 1, "push": {"text": "the film"}}')
+            assert json.loads(await connection.recv())["result"]["length"] == 8
+
+    asyncio.run(run())
+    with strict.client.stream("feeling") as stream:
+        assert stream.push(text="the film")["length"] == 8
+
+
+def test_hosts_and_origins(server: Running) -> None:
+    port = server.port
+    for host in ("localhost", f"localhost:{port}", "127.0.0.1", "[::1]", f"LOCALHOST:{port}"):
+        assert server.ask("GET", "/healthz", headers={"Host": host}).status_code == 200
+    for host in ("evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "127.0.0.2", "evil:8000", ""):
+        assert "does not go by" in problem(server.ask("GET", "/healthz", headers={"Host": host}), 403)["detail"]
+    for host in ("[::1", "[x]:y"):
+        problem(server.ask("GET", "/healthz", headers={"Host": host}), 400)
+    own = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
+    assert server.ask("GET", "/v1/models", headers=own).status_code == 200
+    for origin in ("null", "http://evil.example", "http://localhost", f"http://127.0.0.1:{port}", "https://[::1"):
+        found = server.ask("GET", "/v1/models", headers={**own, "Origin": origin})
+        assert found.status_code in (400, 403)
+        assert "access-control-allow-origin" not in found.headers
+        problem(found, found.status_code)
+    preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    problem(server.ask("OPTIONS", "/v1/models", headers=preflight), 403)
+
+
+def test_bodies_that_are_not_taken(strict: Running, bearer: dict[str, str]) -> None:
+    headers = {**JSON, **bearer}
+    large = json.dumps({"inputs": ["x" * 10_000]}).encode()
+    found = strict.ask("POST", PREDICT, headers=headers, content=large)
+    assert problem(found, 413)["detail"] == "the body has more than 10,000 bytes, which are all that is read"
+    assert found.headers["connection"] == "close"
+    # in pieces, and without a length: it is not read to its end
+    assert problem(strict.ask("POST", PREDICT, headers=headers, content=iter([large[:6_000]] * 2)), 413)
+    bomb = gzip.compress(b'{"inputs": ["' + b"x" * 10**7 + b'"]}')
+    for encoding in ("gzip", "deflate", "br", "zstd", "gzip, gzip", "x"):
+        found = strict.ask("POST", PREDICT, headers={**headers, "Content-Encoding": encoding}, content=bomb[:9000])
+        assert problem(found, 415)["detail"].startswith("Content-Encoding: ")
+    ok = {"inputs": ["the film"]}
+    assert strict.ask("POST", PREDICT, headers={**bearer, "Content-Encoding": "identity"}, json=ok).status_code == 200
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    for length in ("9" * 15, "9" * 18):
+        assert b" 413 " in raw(strict.port, f"{head}Content-Length: {length}\r\n\r\n".encode())
+    assert strict.guard.budget.held == 0
+
+
+def test_all_bodies_together(strict: Running, bearer: dict[str, str]) -> None:
+    strict.guard.budget.take(45_000)
+    try:
+        found = strict.ask("POST", PREDICT, headers={**JSON, **bearer}, content=b" " * 9_000)
+        assert problem(found, 429)["detail"] == "the server's memory for requests is busy; try again in 2 s"
+        assert found.headers["retry-after"] == "2"
+    finally:
+        strict.guard.budget.give(45_000)
+
+
+def test_slow_clients(strict: Running) -> None:
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    begun = time.monotonic()
+    # nothing, half a head, a head that comes drop by drop
+    assert raw(strict.port, b"") == b""
+    assert raw(strict.port, head.encode()) == b""
+    assert dripped(strict.port, head.encode() * 5)
+    # a body that does not come, and one without end
+    late = raw(strict.port, f"{head}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{{".encode())
+    assert b" 408 " in late
+    assert b"the body did not come within 0.6 s" in late
+    endless = raw(strict.port, f"{head}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n".encode())
+    assert b" 408 " in endless
+    assert time.monotonic() - begun < 60
+    # a second request on a connection that comes too slowly
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as again:
+        again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"alive" in again.recv(65536)
+        again.sendall(b"GET /heal")
+        assert again.recv(65536) == b""
+
+
+def test_who_does_not_read(models: dict[str, Path]) -> None:
+    with running({"feeling": models["feeling"]}, limits=Limits(body_timeout=0.5, grace=1)) as server:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", server.port))
+            deaf.settimeout(20)
+            ask = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            assert refused(deaf, ask * 100)
+        assert server.ask("GET", "/healthz").status_code == 200
+
+
+def test_what_is_no_http(strict: Running) -> None:
+    for data in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nbad\x00: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    ):  # fmt: skip
+        found = raw(strict.port, data)
+        assert found.startswith(b"HTTP/1.1 400 ") or found == b"", found[:100]
+        if found:
+            head, _, body = found.partition(b"\r\n\r\n")
+            assert b"application/problem+json" in head
+            assert json.loads(body)["detail"] == "this is no HTTP/1.1"
+    broken = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    assert raw(strict.port, broken.encode()).startswith((b"HTTP/1.1 40", b""))
+    assert strict.ask("GET", "/healthz").status_code == 200
+
+
+def test_too_many_connections(strict: Running) -> None:
+    many = [socket.create_connection(("127.0.0.1", strict.port), timeout=10) for _ in range(20)]
+    try:
+        deadline = time.monotonic() + 5
+        while len(strict.server.server_state.connections) < 20 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        found = raw(strict.port, b"")
+        assert found.startswith(b"HTTP/1.1 503 ")
+        assert b"20 connections are open already" in found
+        assert b"retry-after: 1" in found.lower()
+    finally:
+        for one in many:
+            one.close()
+    deadline = time.monotonic() + 5
+    while strict.server.server_state.connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert strict.ask("GET", "/healthz").status_code == 200
+
+
+def test_the_log(models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+    secret = "the film was a secret"
+    for log_inputs in (False, True):
+        caplog.clear()
+        with caplog.at_level(logging.INFO), running({"feeling": models["feeling"]}, log_inputs=log_inputs) as server:
+            answer = server.ask("POST", PREDICT, json={"inputs": [secret]})
+            server.ask("POST", PREDICT, json={"inputs": [secret], "options": {"top": secret}})
+            with server.client.stream("feeling") as stream:
+                stream.push(text=secret)
+        happened = [(r.getMessage(), getattr(r, "fields", {})) for r in caplog.records]
+        assert ("secret" in str(happened) + caplog.text) is log_inputs
+        told = [fields for event, fields in happened if event == "request"]
+        assert set(told[0]) == {"id", "method", "route", "status", "ms"}
+        assert told[0]["id"] == answer.headers["x-request-id"]
+        assert (told[0]["method"], told[0]["route"], told[0]["status"]) == ("POST", PREDICT, 200)
+        inputs = [fields for event, fields in happened if event == "input"]
+        assert len(inputs) == (3 if log_inputs else 0)
+        if log_inputs:
+            assert inputs[0]["id"] == answer.headers["x-request-id"]
+            assert json.loads(inputs[0]["input"]) == {"inputs": [secret]}
+            assert json.loads(inputs[2]["input"]) == {"id": 1, "push": {"text": secret}}
+
+
+def test_lines_of_the_log() -> None:
+    from unrolled.serving.logs import Lines, Plain, shown
+
+    record = logging.LogRecord("unrolled.serving.access", logging.INFO, "", 0, "%s", ("request",), None)
+    record.fields = {"status": 200, "input": 'a "b"\nc'}
+    found = json.loads(Lines().format(record))
+    assert found.pop("time").endswith("Z")
+    assert found == {"level": "info", "event": "request", "status": 200, "input": 'a "b"\nc'}
+    assert Plain().format(record).endswith('request status=200 input="a \\"b\\"\\nc"')
+    assert shown(b"\x89PNG" * 10, "image/png") == "40 bytes of image/png"
+    assert shown(b"", "") == "0 bytes of no type"
+    assert shown(b"x" * 5_000) == "x" * 2_000 + "…"
