@@ -22,6 +22,9 @@ from unrolled.serving import Client, Limits, create_app
 from unrolled.serving.run import listening
 from unrolled.serving.server import Server
 
+#: what the installed script `unrolled` does
+COMMAND = "import sys; from unrolled.cli.app import main; sys.exit(main())"
+
 
 class Running:
     """A server in a thread: its address, its application, and clients of it."""
@@ -77,7 +80,7 @@ class Process:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
         environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "unrolled", "serve", "--port", str(port), *arguments],
+            [sys.executable, "-c", COMMAND, "serve", "--port", str(port), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         self.log: list[str] = []
@@ -87,8 +90,7 @@ class Process:
         line = self.process.stdout.readline()
         found = re.search(r"http://[\w.\[\]:]+:(\d+)", line)
         if not found:
-            self.process.wait(30)
-            self._reader.join(5)
+            self.stop()
             raise AssertionError("".join(self.log))
         self.address, self.port = found[0], int(found[1])
 

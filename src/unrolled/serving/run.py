@@ -192,6 +192,8 @@ def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
                     # one that can't live is not made again at once
                     stopping.wait(1)
                     processes[place] = begun()
+        # the last process that closes it resets who has not been accepted, so that must be one that accepts
+        bound.close()
         for process in processes:
             if process.is_alive():
                 process.terminate()

@@ -52,13 +52,16 @@ class Server(_Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that it stops, wait until streams have said good-bye, and stop as usual."""
-        await self._take_in(sockets or [])
+        # the system would reset those that have connected and wait to be accepted
+        last = [found for listening in sockets or [] for found in _accepted(listening)]
         for listening in self.servers:
             listening.close()
         self.work.closing.set()
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self.work.limits.grace
-        while self.work.conversations and clock() < deadline:
+        loop = asyncio.get_running_loop()
+        for found in last:
+            await loop.connect_accepted_socket(self._protocol, found)
+        deadline = loop.time() + self.work.limits.grace
+        while self.work.conversations and loop.time() < deadline:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
@@ -68,18 +71,6 @@ class Server(_Server):
         with super().capture_signals():
             yield
             self._captured_signals.clear()
-
-    async def _take_in(self, sockets: list[socket.socket]) -> None:
-        """Accept who has connected already: the system would reset them when the socket is closed."""
-        loop = asyncio.get_running_loop()
-        for listening in sockets:
-            while True:
-                try:
-                    found, _ = listening.accept()
-                except (BlockingIOError, OSError):
-                    break
-                found.setblocking(False)
-                await loop.connect_accepted_socket(self._protocol, found)
 
     def _protocol(self) -> asyncio.Protocol:
         found: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -273,6 +264,17 @@ def configured(app: Guard, limits: Limits) -> Config:
         server_header=False,
         lifespan="on",
     )
+
+
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait to be accepted."""
+    while True:
+        try:
+            found, _ = listening.accept()
+        except OSError:
+            return
+        found.setblocking(False)
+        yield found
 
 
 def _response(problem: Problem) -> bytes:
