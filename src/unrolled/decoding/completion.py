@@ -14,17 +14,22 @@ Dimension letters: B rows, K live hypotheses a row, V vocabulary, E tokens that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from unrolled.decoding.beam import Beam, constrained
 from unrolled.decoding.contract import S, Stepper, check_logits, check_range
 from unrolled.decoding.filters import NEVER
 from unrolled.decoding.phrases import START_MODE, PhraseRule
 from unrolled.decoding.prefix import BytePrefix
 from unrolled.decoding.suggestions import Candidates, Suggestion
 from unrolled.errors import ArgumentError, ShapeError
+
+#: so many of the best are found by looking for the best as often
+_FEW = 8
 
 
 def complete(
@@ -94,53 +99,87 @@ def complete_batch(
         raise ArgumentError(f"rule: made for {len(rule.pieces)} tokens, the model has {stepper.vocabulary_size}")
     start = _Start(rule, healing, _checked_prefixes(rule, healing, prefixes, logits.shape[0]))
     found = Candidates(rule, start.prefixes, n_best)
+    tables = _Tables(rule)
 
-    # The search itself stays on the CPU, where its small steps are cheapest; the model stays where it is.
-    device, logits = logits.device, logits.cpu()
-    beam = Beam.begin(logits)
-    modes = torch.full((len(logits),), START_MODE)  # (B·K,)
-    separates = rule.separates.to(logits.dtype)
+    # The search itself is NumPy on the CPU, where its many small steps are cheapest; the model stays where it is.
+    device, separates = logits.device, rule.separates.to(logits.dtype)
+    log_probs = np.zeros((len(logits), 1))  # (B, K)
+    tokens = np.empty((len(logits), 1, 0), dtype=np.int64)  # (B, K, t)
+    modes = np.full(log_probs.shape, START_MODE)  # (B, K)
     for length in range(max_tokens + 1):
-        joint = beam.extensions(logits)
-        masks = start.masks(beam.tokens)
+        logits = logits.cpu()
+        joint = _joint(logits, log_probs)
+        masks = start.masks(tokens)
         if length:
             # no matrix product, whose last bits would depend on how many rows there are
-            over = (logits.softmax(-1) * separates).sum(-1).log() + rule.open_word.index_select(0, modes)
-            over = over.view(beam.log_probs.shape) + beam.log_probs
-            found.note_words(beam.tokens, modes, over if masks is None else over.masked_fill(masks[2], NEVER))
+            over = (logits.softmax(-1) * separates).sum(-1).log().numpy()
+            over = over.reshape(modes.shape) + tables.open_word[modes] + log_probs
+            if masks is not None:
+                over[masks[2].numpy()] = NEVER
+            found.note_words(tokens, modes, over)
         if length == max_tokens:
             break
         if masks is not None:
-            start.observe(joint, masks)
-            joint = constrained(joint, masks[0])
-        if len(rule.end_tokens):
-            ends = joint.index_select(2, rule.end_tokens)
-            found.note_ends(
-                beam.tokens,
-                modes,
-                ends.masked_fill(rule.end_blocked.index_select(0, modes).view(ends.shape), NEVER),
-                beam_size,
-            )
-        joint = joint.masked_fill(rule.blocked.index_select(0, modes).view(joint.shape), NEVER)
-        beam, rows = beam.extend(joint, beam_size)
-        newest = beam.tokens[..., -1].flatten()
-        modes = rule.next_mode.index_select(0, modes.index_select(0, rows) * stepper.vocabulary_size + newest)
+            start.observe(torch.from_numpy(joint), masks)
+            joint[~masks[0].numpy()] = NEVER
+        if len(tables.end_tokens):
+            ends = joint[:, :, tables.end_tokens] + tables.end_cost[modes]
+            found.note_ends(tokens, modes, *_best(ends, beam_size))
+        joint += tables.cost[modes]
+        log_probs, cells = _best(joint, beam_size)
+        parents = cells // stepper.vocabulary_size
+        newest = cells - parents * stepper.vocabulary_size
+        row = np.arange(len(cells))[:, None]
+        tokens = np.concatenate((tokens[row, parents], newest[:, :, None]), axis=2)
+        modes = tables.next_mode[modes[row, parents], newest]
+        before = parents + row * joint.shape[1]  # (B, K), rows of the state
         if min_log_prob > NEVER:
-            beam = Beam(beam.log_probs.masked_fill(beam.log_probs < min_log_prob + start.log_prob, NEVER), beam.tokens)
-        live = (beam.log_probs[:, 0] > NEVER).nonzero().flatten()
-        if not len(live):
+            log_probs[log_probs < min_log_prob + start.log_prob.numpy()] = NEVER
+        live = log_probs[:, 0] > NEVER
+        if not live.any():
             break
-        if len(live) < len(beam.log_probs):
+        if not live.all():
             # what is over takes no more time
-            shape = beam.log_probs.shape
-            beam = Beam(beam.log_probs.index_select(0, live), beam.tokens.index_select(0, live))
-            rows, newest, modes = (x.view(shape).index_select(0, live).flatten() for x in (rows, newest, modes))
-            start.keep(live)
-            found.keep(live)
-        ahead = stepper.select(state, rows.to(device))
-        logits, state = stepper.step(newest.to(device), ahead)
-        logits = logits.cpu()
+            log_probs, tokens, modes = log_probs[live], tokens[live], modes[live]
+            before, newest = before[live], newest[live]
+            start.keep(torch.from_numpy(live.nonzero()[0]))
+            found.keep(live.nonzero()[0])
+        ahead = stepper.select(state, torch.from_numpy(before.ravel()).to(device))
+        logits, state = stepper.step(torch.from_numpy(newest.ravel()).to(device), ahead)
     return found.suggestions(start.covered(), min_log_prob)
+
+
+def _joint(logits: Tensor, log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-probability of every hypothesis extended by every token, (B, K, V), nats."""
+    extended: NDArray[Any] = logits.log_softmax(-1).numpy().reshape(*log_probs.shape, logits.shape[-1])
+    joint: NDArray[np.float64] = extended + log_probs[:, :, None]
+    return joint
+
+
+def _best(values: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The largest of each row of (B, K, N), at most ``count``, largest first, and their places among K·N."""
+    flat = values.reshape(len(values), -1)
+    count = min(count, flat.shape[1])
+    if count > _FEW:
+        places = np.argsort(-flat, axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(flat, places, 1), places
+    left, row = flat.copy(), np.arange(len(flat))
+    best = np.empty((len(flat), count))
+    places = np.empty((len(flat), count), dtype=np.int64)
+    for n in range(count):
+        place = left.argmax(1)
+        places[:, n], best[:, n] = place, left[row, place]
+        left[row, place] = NEVER
+    return best, places
+
+
+class _Tables:
+    """A rule's tables as arrays; what may not come costs −∞."""
+
+    def __init__(self, rule: PhraseRule) -> None:
+        self.end_tokens = rule.end_tokens.numpy()
+        self.open_word, self.cost, self.end_cost = rule.open_word.numpy(), rule.cost, rule.end_cost
+        self.next_mode = rule.next_mode.numpy().reshape(self.cost.shape)
 
 
 def _checked_prefixes(
@@ -181,11 +220,11 @@ class _Start:
         """``log_prob`` of all rows, those included that are over."""
         return self._all.index_copy(0, self._rows, self.log_prob)
 
-    def masks(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    def masks(self, tokens: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor] | None:
         """``BytePrefix.masks`` while any hypothesis has yet to cover its prefix, else None."""
         if self._healing is None:
             return None
-        masks = self._healing.masks(tokens, self.prefixes)
+        masks = self._healing.masks(torch.from_numpy(tokens), self.prefixes)
         if masks is None:
             self._healing = None
         return masks

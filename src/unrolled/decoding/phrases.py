@@ -77,6 +77,9 @@ class PhraseRule:
         self.end_blocked = torch.from_numpy((~fits | (new_words == 0))[:, end_tokens])  # (M, E)
         self.blocked = torch.from_numpy(~grows)  # (M, V)
         self.next_mode = torch.from_numpy(np.where(grows, 2 * new_words + closes, START_MODE).ravel())  # (M·V,)
+        # Added to log-probabilities: nothing where a token may come, else −inf.
+        self.cost = np.where(grows, 0.0, -np.inf)  # (M, V)
+        self.end_cost = np.where((~fits | (new_words == 0))[:, end_tokens], -np.inf, 0.0)  # (M, E)
         # Added to the log-probability that a word is over: nothing where one is open, else −inf.
         self.open_word = torch.from_numpy(np.where(inside[:, 0], 0.0, -np.inf))  # (M,)
         separates = np.array([bool(text) for text in texts], dtype=bool) & ~begins

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.decoding.phrases import PhraseRule
@@ -45,11 +47,11 @@ def choose(suggestions: Iterable[Suggestion], threshold: float) -> Suggestion | 
 class _Step(NamedTuple):
     """What one step of the search noted; ``cells`` (parent · E + end) only where end tokens were."""
 
-    places: dict[int, int]  # row of the batch → its place in these
-    tokens: Tensor  # (B, K, t)
-    modes: Tensor  # (B, K)
-    log_probs: Tensor  # (B, K), or (B, N) for N cells
-    cells: Tensor | None  # (B, N)
+    rows: NDArray[np.int64]  # (B,), of the whole batch
+    tokens: NDArray[np.int64]  # (B, K, t)
+    modes: NDArray[np.int64]  # (B, K)
+    log_probs: NDArray[np.float64]  # (B, K), or (B, N) for N cells
+    cells: NDArray[np.int64] | None  # (B, N)
 
 
 class _Candidate(NamedTuple):
@@ -58,8 +60,13 @@ class _Candidate(NamedTuple):
     cost: float  # −score, nats per token
     log_prob: float  # nats
     words: int  # begun by the hypothesis
-    tokens: list[int]
+    number: int  # in the order in which they were noted
+    tokens: NDArray[np.int64]  # (t,)
     end: int  # place among the end tokens, −1 for none
+
+    def order(self) -> tuple[float, float, int, int, int]:
+        """What to sort by."""
+        return self.cost, self.log_prob, self.words, self.number, self.end
 
 
 class Candidates:
@@ -74,34 +81,40 @@ class Candidates:
     def __init__(self, rule: PhraseRule, prefixes: Sequence[bytes], n_best: int) -> None:
         self._rule, self._prefixes, self._n_best = rule, prefixes, n_best
         self._steps: list[_Step] = []
-        self._places = {row: row for row in range(len(prefixes))}
+        self._rows = np.arange(len(prefixes))
 
-    def keep(self, live: Tensor) -> None:
+    def keep(self, live: NDArray[np.int64]) -> None:
         """What is noted from now on is of these rows of those so far."""
-        rows = list(self._places)
-        self._places = {rows[place]: n for n, place in enumerate(live.tolist())}
+        self._rows = self._rows[live]
 
-    def note_words(self, tokens: Tensor, modes: Tensor, log_probs: Tensor) -> None:
-        """Hypotheses (B, K, t), their modes (B·K,), and the log-probability (B, K) that the last word is over."""
-        self._steps.append(_Step(self._places, tokens, modes.view(tokens.shape[:2]), log_probs, None))
+    def note_words(self, tokens: NDArray[np.int64], modes: NDArray[np.int64], log_probs: NDArray[np.float64]) -> None:
+        """Hypotheses (B, K, t), their modes (B, K), and the log-probability (B, K) that the last word is over."""
+        self._steps.append(_Step(self._rows, tokens, modes, log_probs, None))
 
-    def note_ends(self, tokens: Tensor, modes: Tensor, log_probs: Tensor, count: int) -> None:
-        """Hypotheses likewise, and the log-probability (B, K, E) of being ended by each end token; keeps ``count``."""
-        best, cells = log_probs.flatten(1).topk(min(count, log_probs.shape[1] * log_probs.shape[2]), dim=-1)
-        self._steps.append(_Step(self._places, tokens, modes.view(tokens.shape[:2]), best, cells))
+    def note_ends(
+        self,
+        tokens: NDArray[np.int64],
+        modes: NDArray[np.int64],
+        log_probs: NDArray[np.float64],
+        cells: NDArray[np.int64],
+    ) -> None:
+        """Hypotheses likewise, and the best log-probabilities (B, N) of being ended, each by the token of a cell."""
+        self._steps.append(_Step(self._rows, tokens, modes, log_probs, cells))
 
     def suggestions(self, start: Tensor, min_log_prob: float) -> list[list[Suggestion]]:
         """Best score first, for each row; log_prob is conditional on the start's, (B, 1)."""
-        return [self._row(row, offset, min_log_prob) for row, offset in enumerate(start.flatten().tolist())]
+        noted = self._candidates(start.flatten().numpy(), min_log_prob)
+        return [self._row(candidates, prefix) for candidates, prefix in zip(noted, self._prefixes, strict=True)]
 
-    def _row(self, row: int, offset: float, min_log_prob: float) -> list[Suggestion]:
+    def _row(self, candidates: list[_Candidate], prefix: bytes) -> list[Suggestion]:
         ways: dict[str, list[_Candidate]] = {}
         spelled: Counter[int] = Counter()
-        for candidate in sorted(self._candidates(row, offset, min_log_prob)):
+        candidates.sort(key=_Candidate.order)
+        for candidate in candidates:
             # Spelling is what costs time here.
             if spelled[candidate.words] < _SPARE * self._n_best:
                 spelled[candidate.words] += 1
-                text = self._shown(candidate, self._prefixes[row])
+                text = self._shown(candidate, prefix)
                 if text is not None:
                     ways.setdefault(text, []).append(candidate)
         suggestions = [self._suggestion(text, candidates) for text, candidates in ways.items()]
@@ -114,25 +127,34 @@ class Candidates:
                 best.append(suggestion)
         return best
 
-    def _candidates(self, row: int, offset: float, min_log_prob: float) -> Iterator[_Candidate]:
-        floor = max(min_log_prob + offset, -1e300)  # above −inf, which marks what can't be
+    def _candidates(self, offsets: NDArray[np.float64], min_log_prob: float) -> list[list[_Candidate]]:
+        """For each row what was noted of it and is not too improbable."""
+        found: list[list[_Candidate]] = [[] for _ in offsets]
+        floors = np.maximum(min_log_prob + offsets, -1e300)  # above −inf, which marks what can't be
         ends = len(self._rule.end_tokens)
-        for step in self._steps:
-            place = step.places.get(row)
-            if place is None:
-                break
-            tokens, modes = step.tokens[place].tolist(), step.modes[place].tolist()
-            cells = range(len(tokens)) if step.cells is None else step.cells[place].tolist()
-            for cell, value in zip(cells, step.log_probs[place].tolist(), strict=True):
-                if value >= floor:
-                    parent, end = (cell, -1) if step.cells is None else divmod(cell, ends)
-                    log_prob = value - offset
-                    cost = -log_prob / (len(tokens[parent]) + 1)
-                    yield _Candidate(cost, log_prob, modes[parent] // 2, tokens[parent], end)
+        for number, step in enumerate(self._steps):
+            places, columns = (step.log_probs >= floors[step.rows, None]).nonzero()
+            if not len(places):
+                continue
+            rows = step.rows[places]
+            log_probs = step.log_probs[places, columns] - offsets[rows]
+            if step.cells is None:
+                parents, shown = columns, [-1] * len(columns)
+            else:
+                cells = step.cells[places, columns]
+                parents, shown = cells // ends, (cells % ends).tolist()
+            words = (step.modes[places, parents] // 2).tolist()
+            tokens, length = step.tokens[places, parents], step.tokens.shape[2] + 1
+            values = log_probs.tolist()
+            for n, row in enumerate(rows.tolist()):
+                value = values[n]
+                found[row].append(_Candidate(-value / length, value, words[n], number, tokens[n], shown[n]))
+        return found
 
     def _shown(self, candidate: _Candidate, prefix: bytes) -> str | None:
         """The text to show, or None where there is nothing to show or it is noted elsewhere."""
-        spelled = b"".join([self._rule.pieces[token] for token in candidate.tokens])
+        pieces = self._rule.pieces
+        spelled = b"".join([pieces[token] for token in candidate.tokens.tolist()])
         kept = b"" if candidate.end < 0 else self._rule.end_kept[candidate.end]
         try:
             text = (spelled + kept)[len(prefix) :].decode().rstrip()
@@ -150,4 +172,5 @@ class Candidates:
         shows_end = likeliest.end >= 0 and self._rule.end_kept[likeliest.end]
         ending = [int(self._rule.end_tokens[likeliest.end])] if shows_end else []
         score = log_prob / (len(likeliest.tokens) + 1)
-        return Suggestion(text, log_prob, score, (*likeliest.tokens, *ending), self._rule.count_words(text))
+        tokens = (*likeliest.tokens.tolist(), *ending)
+        return Suggestion(text, log_prob, score, tokens, self._rule.count_words(text))
