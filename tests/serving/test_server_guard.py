@@ -100,6 +100,8 @@ def test_tokens_of_sockets(strict: Running) -> None:
         assert (await refused(subprotocols=right, origin="http://evil.example"))["status"] == 403
         async with connect(address, compression=None, proxy=None, subprotocols=right) as connection:
             assert connection.subprotocol == right[0]
+            # the time for a head is over, and this is none
+            await asyncio.sleep(0.7)
             await connection.send('{"id": 1, "push": {"text": "the film"}}')
             assert json.loads(await connection.recv())["result"]["length"] == 8
 

@@ -117,7 +117,7 @@ class Patient(_Reading, H11Protocol):
     most: ClassVar[int] = 2_000
 
     _waiting: asyncio.TimerHandle | None = None
-    _ending = False
+    _ending = _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
         """A client has come; its first request's head has to follow."""
@@ -132,6 +132,8 @@ class Patient(_Reading, H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes; once a head is whole, the wait for it is over."""
         super().data_received(data)
+        if self._upgraded:
+            return
         if self.cycle is not None and not self.cycle.response_complete:
             self._head_came()
             if self._ending:
@@ -147,6 +149,7 @@ class Patient(_Reading, H11Protocol):
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         """The connection becomes a WebSocket, which has its own bounds."""
+        self._upgraded = True
         self._head_came()
         super().handle_websocket_upgrade(event)
 
