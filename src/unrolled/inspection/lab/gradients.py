@@ -73,6 +73,7 @@ def gradient_lab(
     check_training(lr, clip, seed)
     problem = Adding(length)
     flows: dict[str, list[float]] = {}
+    verdicts: list[Verdict] = []
     networks: list[tuple[str, Contestant, float | None]] = [
         *((f"RNN, radius {radius:g}", Contestant("RNN", RNN), radius) for radius in RADII),
         ("LSTM, forget bias 1", Contestant("LSTM", LSTM, {"forget_bias": 1.0}), None),
@@ -86,6 +87,7 @@ def gradient_lab(
         loss.backward()
         norms = norms_by_lag(calls[0], sequences=8, lags=length)["l0"]
         flows[name] = [norm / norms[0] for norm in norms]
+        verdicts.append(judge(name, flows[name], calls[0].layer.cell.name))
     norms_by_run: dict[str, list[float]] = {}
     losses: dict[str, list[float]] = {}
     runs: list[tuple[str, Contestant, float | None, float | None]] = [
@@ -97,8 +99,7 @@ def gradient_lab(
     for name, contestant, radius, limit in runs:
         network = _seeded(contestant, problem, hidden_size, radius, seed)
         norms_by_run[name], losses[name] = _trained(network, problem, steps, lr, limit, seed)
-    verdicts = tuple(judge(name, norms) for name, norms in flows.items())
-    return GradientLab(flows, verdicts, norms_by_run, losses, clip, length)
+    return GradientLab(flows, tuple(verdicts), norms_by_run, losses, clip, length)
 
 
 def _seeded(contestant: Contestant, problem: Adding, hidden_size: int, radius: float | None, seed: int) -> Any:

@@ -177,4 +177,4 @@ def _run(
 def _look(run: MemoryRun, step: int, call: Any, length: int) -> None:
     norms = norms_by_lag(call, lags=length)["l0"]
     run.flows.append((step, norms))
-    run.verdicts.append(judge(f"{run.contestant} at step {step}", norms))
+    run.verdicts.append(judge(f"{run.contestant} at step {step}", norms, call.layer.cell.name))
