@@ -27,8 +27,8 @@ import { takeFiles } from "./widgets.js";
 
 /** In the order of the page: files of tabs/. FOR_ALL are for any model, TRAINING for runs that are watched. */
 const VIEWS = ["write", "translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"];
-const FOR_ALL = [];
-const TRAINING = [];
+const FOR_ALL = ["inside"];
+const TRAINING = ["training"];
 
 const kept = memory("page");
 

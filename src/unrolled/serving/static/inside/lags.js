@@ -1,0 +1,67 @@
+/** Gradients over time: how much of the error is left so many steps back, for each layer, and what to make of it. */
+
+import { chart } from "../chart.js";
+import { h } from "../dom.js";
+import { logarithmic } from "./curves.js";
+import { short } from "./words.js";
+
+/** curves that can still be told apart */
+const CURVES = 8;
+
+export function lags() {
+  const curve = chart({
+    testid: "inside-lags",
+    label: "What is left of the error, by steps back",
+    idle: "Point at the curves to read them.",
+  });
+  const verdicts = h("ul", { class: "verdicts", "data-testid": "inside-verdicts" });
+  return {
+    root: h(
+      "section",
+      { class: "block" },
+      h("h2", {}, "Gradients over time"),
+      h(
+        "p",
+        { class: "soft" },
+        "‖∂L/∂h‖ so many steps back, as a share of that at the loss; exact, over up to eight outputs.",
+      ),
+      curve.root,
+      verdicts,
+    ),
+    /** @param {object} part gradients */
+    draw({ layers, norms, verdicts: found }) {
+      const names = layers.slice(-CURVES);
+      const { lines, log } = logarithmic(
+        names.map((name, n) => ({
+          name,
+          colour: `var(--label-${n})`,
+          points: shares(norms[name]),
+          dots: norms[name].length < 2,
+        })),
+      );
+      curve.draw({
+        x: { label: "steps back", whole: true, min: 0 },
+        y: { label: "share of the error", log, format: short },
+        lines,
+      });
+      verdicts.replaceChildren(...found.map(verdictOf));
+    },
+  };
+}
+
+const shares = (norms) => norms.map((value, lag) => [lag, norms[0] ? value / norms[0] : null]);
+
+/** One layer's verdict: what is the matter, the evidence, and what to try. */
+export function verdictOf({ layer, kind, evidence, remedies = [] }) {
+  return h(
+    "li",
+    { class: `flow ${kind}` },
+    h(
+      "p",
+      {},
+      h("strong", {}, `${layer}: ${kind}. `),
+      evidence ? `${evidence[0].toUpperCase()}${evidence.slice(1)}.` : "",
+    ),
+    remedies.length ? h("p", { class: "soft" }, `To try, the likeliest first: ${remedies.join("; ")}.`) : null,
+  );
+}
