@@ -9,7 +9,7 @@ import pytest
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks import Model
-from unrolled.tasks.text_streams import push_together, suggest_together
+from unrolled.tasks.text_streams import Searched, push_together, suggest_together
 
 TEXT = "the quick brown fox jumps over the lazy dog. the slow dog sleeps; the fox's friend runs to the old house. "
 
@@ -67,3 +67,22 @@ def test_what_can_not_go_together(model: Model, tmp_path: Path) -> None:
 
     with pytest.raises(ArgumentError, match="several models"):
         suggest_together([session, unrolled.load(tmp_path / "copy").stream()])
+
+
+def test_what_was_searched_before_changes_nothing(model: Model) -> None:
+    sessions = [model.stream() for _ in range(5)]
+    last, small = Searched(model.network), Searched(model.network, 200_000)
+    for turn in range(0, 24, 2):
+        push_together(sessions, [TEXT[turn * k : turn * k + 1 + turn % 3] for k in range(5)])
+        plain = suggest_together(sessions, 2)
+        assert suggest_together(sessions, 2, last=last) == plain
+        assert suggest_together(sessions, 2, last=last) == plain
+        assert suggest_together(sessions[:1], 2, last=small) == plain[:1]
+        # a copy, and what it does, is no matter to the one that it is of
+        twin = sessions[0].fork().push("the s")
+        assert suggest_together([twin], 2, last=last) == [twin.suggest(2)]
+    memory = last._memory
+    assert memory is not None
+    before = memory.has_read
+    suggest_together(sessions, 2, last=last)
+    assert memory.has_read == before

@@ -144,6 +144,10 @@ def complete_batch(
             before, newest = before[live], newest[live]
             start.keep(torch.from_numpy(live.nonzero()[0]))
             found.keep(live.nonzero()[0])
+        dead = log_probs == NEVER
+        if dead.any():
+            # an empty place asks for what the best one does, which some steppers need not do twice
+            before, newest = np.where(dead, before[:, :1], before), np.where(dead, newest[:, :1], newest)
         ahead = stepper.select(state, torch.from_numpy(before.ravel()).to(device))
         logits, state = stepper.step(torch.from_numpy(newest.ravel()).to(device), ahead)
     return found.suggestions(start.covered(), min_log_prob)

@@ -53,6 +53,7 @@ class PhraseRule:
         self.pieces, self.max_words = tuple(pieces), max_words
         self._known: dict[str, bool] = {}
         self._sentence_ends, self._joiners = frozenset(sentence_ends), frozenset(joiners)
+        self._spaced = _Spaced(self.in_word)
         texts = [_text(piece) for piece in pieces]
         kept = [self.before_end(text) for text in texts]
 
@@ -110,8 +111,7 @@ class PhraseRule:
 
     def count_words(self, text: str) -> int:
         """How many runs of word characters the text has."""
-        inside = [self.in_word(character) for character in text]
-        return sum(here and not before for before, here in zip([False, *inside], inside, strict=False))
+        return len(text.translate(self._spaced).split())
 
     def before_end(self, text: str) -> str | None:
         """The part of the text to show if a phrase ends inside it, else None."""
@@ -125,6 +125,18 @@ class PhraseRule:
     def ends_in_word(self, text: str) -> bool:
         """Whether the last character belongs to a word."""
         return bool(text) and self.in_word(text[-1])
+
+
+class _Spaced(dict[int, int]):
+    """For `str.translate`: a space for every character that is not of a word."""
+
+    def __init__(self, in_word: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._in_word = in_word
+
+    def __missing__(self, code: int) -> int:
+        self[code] = found = code if self._in_word(chr(code)) else ord(" ")
+        return found
 
 
 def _text(piece: bytes) -> str:

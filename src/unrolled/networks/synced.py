@@ -89,3 +89,17 @@ class SyncedNetwork(nn.Module):
     def merge(self, states: Sequence[Any]) -> Any:
         """One state of all the streams of several."""
         return merge_rows(states)
+
+    def put(self, state: Any, rows: Tensor, new: Any) -> None:
+        """Make stream `rows[n]` of `state` stream n of `new`, in place."""
+        for part, other in zip(_parts(state), _parts(new), strict=True):
+            part.index_copy_(1, rows, other)
+
+    def same(self, state: Any, row: int, other: Any) -> bool:
+        """Whether a stream of `state` is the only one of `other`, bit for bit."""
+        pairs = zip(_parts(state), _parts(other), strict=True)
+        return all(torch.equal(part[:, row : row + 1], one) for part, one in pairs)
+
+
+def _parts(state: Any) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)

@@ -282,6 +282,11 @@ class TextSession(Session):
         return self._pending
 
     @property
+    def newest(self) -> int:
+        """The last token that was read; −1 before any, and after a state was resumed that says none."""
+        return self._recent[-1] if self._recent else -1
+
+    @property
     def carried(self) -> Any:
         """The stepper's state, of one row."""
         return self._state

@@ -7,12 +7,17 @@ there are, and the search keeps the rows of its batch apart.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from unrolled.decoding import Suggestion, complete_batch
+from unrolled.decoding.remembering import Node, Places, RememberingStepper
 from unrolled.errors import ArgumentError
+from unrolled.layers.streaming import tensors_of
+from unrolled.networks import SyncedNetwork
 from unrolled.tasks.text_session import (
     BEAM,
     FEW,
@@ -53,12 +58,15 @@ def suggest_together(
     *,
     max_words: int | None = None,
     beam_size: int = BEAM,
+    last: Searched | None = None,
 ) -> list[list[Suggestion]]:
     """What `TextSession.suggest` says of each session, in one search.
 
     Args:
         sessions: of one model.
         n, max_words, beam_size: as for `TextSession.suggest`.
+        last: what earlier searches of these sessions have read, which is then not read again; takes in what this one
+            reads. The suggestions are the same with and without.
 
     Raises:
         ArgumentError: sessions of several models, or an option out of range.
@@ -73,19 +81,59 @@ def suggest_together(
         s.settled() if rule.before_end(s.pending) is not None or len(s.pending) > LONGEST_WORD else s for s in sessions
     ]
     prefixes = [s.pending.encode("utf-8", "replace") for s in ready]
-    stepper = ready[0].stepper
+    tokens = MAX_TOKENS[model.encoders.kind]
+    stepper, state = ready[0].stepper, None
+    if last is not None and last.suits(stepper, len(ready) * (beam_size * (tokens + 1) + 1)):
+        stepper, state = last.begin(ready)
     return complete_batch(
         stepper,
-        stepper.merge([s.carried for s in ready]),
+        stepper.merge([s.carried for s in ready]) if state is None else state,
         torch.cat([s.logits for s in ready]),
         rule=rule,
-        max_tokens=MAX_TOKENS[model.encoders.kind],
+        max_tokens=tokens,
         beam_size=beam_size,
         n_best=n,
         min_log_prob=LEAST_LOG_PROB,
         healing=healing if any(prefixes) else None,
         prefixes=prefixes,
     )
+
+
+class Searched:
+    """What the last search after each of some texts has read. For one thread at a time.
+
+    Args:
+        network: of the model that reads them.
+        most: bytes that it may keep.
+    """
+
+    def __init__(self, network: SyncedNetwork, most: int = 64_000_000) -> None:
+        row = sum(part.numel() * part.element_size() for part in tensors_of(network.start(1)))
+        self._network, self._size = network, most // (row + 4 * network.vocabulary_size)
+        self._memory: RememberingStepper | None = None
+        self._places: weakref.WeakKeyDictionary[TextSession, Node] = weakref.WeakKeyDictionary()
+
+    def suits(self, stepper: Any, rows: int) -> bool:
+        """Whether a search of so many rows can be kept: by this network, on the CPU, and half of it at least."""
+        return stepper is self._network and 2 * rows <= self._size and network_device(stepper).type == "cpu"
+
+    def begin(self, sessions: Sequence[TextSession]) -> tuple[RememberingStepper, Places]:
+        """The stepper and the state for a search after these texts."""
+        if self._memory is None:
+            self._memory = RememberingStepper(self._network, self._size)
+        nodes = []
+        for session in sessions:
+            node = self._places.get(session)
+            # one token further on, or where it was
+            known = () if node is None else (node.children.get(session.newest), node)
+            nodes.append(self._memory.place(session.carried, session.logits, known))
+            self._places[session] = nodes[-1]
+        return self._memory, Places(nodes)
+
+
+def network_device(network: SyncedNetwork) -> torch.device:
+    """Where its parameters are."""
+    return next(network.parameters()).device
 
 
 def _check(sessions: Sequence[TextSession]) -> None:

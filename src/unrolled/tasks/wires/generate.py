@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -9,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from unrolled.decoding import SamplingOptions, Suggestion, choose
 from unrolled.errors import UnrolledError
+from unrolled.networks import SyncedNetwork
 from unrolled.tasks.model import Model
 from unrolled.tasks.text_session import TextSession
-from unrolled.tasks.text_streams import push_together, suggest_together
+from unrolled.tasks.text_streams import Searched, push_together, suggest_together
 from unrolled.tasks.wires.base import CEILINGS, Bounds, Message
 from unrolled.tasks.wires.rewriting import Rewritable
 from unrolled.tasks.wires.text import Suggested, TextPush, TextWire, check_text, rewound
@@ -115,9 +117,10 @@ class GenerateWire(TextWire):
         for place, (_, push) in enumerate(pairs):
             if push.suggest:
                 alike.setdefault((push.max_words, push.n), []).append(place)
+        last = searched(model)
         for (max_words, n), places in alike.items():
             try:
-                found = suggest_together([pairs[p][0].session for p in places], n, max_words=max_words)
+                found = suggest_together([pairs[p][0].session for p in places], n, max_words=max_words, last=last)
             except UnrolledError as error:
                 for place in places:
                     answers[place] = error
@@ -126,6 +129,19 @@ class GenerateWire(TextWire):
                 stream, push = pairs[place]
                 answers[place] = stream.suggested(suggestions, push)
         return answers
+
+
+#: for each model what its streams have searched; a model's pushes come from one thread
+_SEARCHED: weakref.WeakKeyDictionary[Model, Searched] = weakref.WeakKeyDictionary()
+
+
+def searched(model: Model) -> Searched | None:
+    """What searches of a model's streams remember; None where its network can't."""
+    if not isinstance(model.network, SyncedNetwork):
+        return None
+    if model not in _SEARCHED:
+        _SEARCHED[model] = Searched(model.network)
+    return _SEARCHED[model]
 
 
 def as_json(suggestion: Suggestion) -> dict[str, Any]:
