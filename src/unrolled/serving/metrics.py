@@ -90,4 +90,11 @@ class Metrics:
         return bytes(generate_latest(registry))
 
 
+def forget(pid: int) -> None:
+    """A process is gone: what it counted stays, what it held does not."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)
+
+
 METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unrolled.errors import ArgumentError, MissingDependencyError, StorageError
 from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format, start_log
+from unrolled.serving.metrics import forget
 from unrolled.storage import storage_error
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
             for place, process in enumerate(processes):
                 if not process.is_alive() and not stopping.is_set():
                     log.error("process %d ended with %s; another takes its place", process.pid, process.exitcode)
-                    _forget(process.pid)
+                    forget(process.pid)
                     # one that can't live is not made again at once
                     stopping.wait(1)
                     processes[place] = begun()
@@ -200,13 +201,6 @@ def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
         for process in processes:
             process.join()
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
-
-
-def _forget(pid: int) -> None:
-    """What a process that is gone counted stays, but not what it held."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid)
 
 
 def _child(bound: socket.socket, told: dict[str, Any], serving: Any) -> None:

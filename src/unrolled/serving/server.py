@@ -16,7 +16,6 @@ from uvicorn import Config
 from uvicorn import Server as _Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
 
 from unrolled.serving.budget import Budget
 from unrolled.serving.guard import Guard
@@ -28,8 +27,12 @@ log = logging.getLogger(__name__)
 
 #: seconds in which a request that is on its way when the server stops may still come in
 LAST_CALL = 0.25
+#: why a WebSocket is closed (RFC 6455, section 7.4.1, and IANA's list)
+TOO_BIG, TRY_AGAIN = 1009, 1013
 #: pieces that one message of a WebSocket may come in: empty ones are not counted by its bytes
 MOST_FRAMES = 1_000
+#: messages of a connection, and bytes of one, beyond which it is not read from until they are taken
+AHEAD, LARGE = 8, 64_000
 
 
 class Server(_Server):
@@ -208,7 +211,7 @@ class Bounded(_Reading, WebSocketsSansIOProtocol):
         try:
             self.budget.take(waiting)
         except Busy:
-            self._fail(CloseCode.TRY_AGAIN_LATER, "too much is waiting")
+            self._fail(TRY_AGAIN, "too much is waiting")
         else:
             self._held = waiting
 
@@ -232,9 +235,20 @@ class Bounded(_Reading, WebSocketsSansIOProtocol):
     def handle_cont(self, event: Any) -> None:
         """A further piece of a message."""
         if len(self.frames) >= MOST_FRAMES:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, "a message in too many pieces")
+            self._fail(TOO_BIG, "a message in too many pieces")
             return
         super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is whole. Not to be read from after each one, as its parent does, costs two calls of the system."""
+        large = sum(map(len, self.frames)) > LARGE
+        if self.read_paused or large or self.queue.qsize() >= AHEAD:
+            super().send_receive_event_to_app()
+            return
+        # its parent then takes it for paused already
+        self.read_paused = True
+        super().send_receive_event_to_app()
+        self.read_paused = False
 
     async def send(self, message: Any) -> None:
         """As its parent, which forgets that a handshake that was answered with a problem is over."""
@@ -242,7 +256,7 @@ class Bounded(_Reading, WebSocketsSansIOProtocol):
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
 
-    def _fail(self, code: CloseCode, reason: str) -> None:
+    def _fail(self, code: int, reason: str) -> None:
         self.frames = []
         if not self.close_sent:
             self.conn.fail(code, reason)
