@@ -72,10 +72,10 @@ def named_runs(given: Iterable[str | Path]) -> dict[str, Path]:
 
 def about_run(name: str, folder: Path) -> dict[str, Any]:
     """What can be said of a run now, as `RunAbout`."""
-    times = [time for file in (CONFIG, METRICS, SAMPLES) if (time := _written(folder / file)) is not None]
+    times = [status[2] for file in (CONFIG, METRICS, SAMPLES) if (status := _status(folder / file))]
     told: dict[str, Any] = {"name": name, "state": "waiting", "task": None, "shape": None}
     told |= {"options": {}, "training": {}, "network": {}, "data": {}, "result": {}}
-    told["updated"] = max(times) if times else None
+    told["updated"] = max(times) / 1e9 if times else None
     try:
         config = read_config(folder)
     except UnrolledError:
@@ -125,6 +125,7 @@ class Watch:
         self.name, self.folder = name, folder
         self._metrics, self._samples = Tail(folder / METRICS), Tail(folder / SAMPLES)
         self._told: dict[str, Any] = {}
+        self._seen: list[tuple[int, int, int] | None] | None = None
 
     def poll(self) -> list[Event]:
         """What is new since the last time.
@@ -138,6 +139,9 @@ class Watch:
             OSError: a file can't be read.
         """
         found: list[Event] = []
+        seen = [_status(self.folder / file) for file in (CONFIG, METRICS, SAMPLES)]
+        if seen == self._seen:
+            return found
         # looked at before the files: what it is said to have come to has been written by then
         now = about_run(self.name, self.folder)
         lasting = {key: value for key, value in now.items() if key != "updated"}
@@ -155,7 +159,7 @@ class Watch:
             found.append(("samples", {"samples": samples, "anew": anew}))
         if over:
             found.append(("done", {"result": now["result"], "interrupted": now["state"] == "interrupted"}))
-        self._told = lasting
+        self._told, self._seen = lasting, seen
         return found
 
 
@@ -179,12 +183,7 @@ class Tail:
         Returns:
             True if all that was read before is void; then reading begins anew.
         """
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            self._now = None
-        else:
-            self._now = (status.st_ino, status.st_size, status.st_mtime_ns)
+        self._now = _status(self.path)
         if self._now == self._read or not self._at or (self._now is not None and self._follows(self._now)):
             return False
         self._at, self._mark, self._read = 0, b"", None
@@ -323,9 +322,10 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return plain_json(found) if isinstance(found, dict) and isinstance(found.get("step"), int) else None
 
 
-def _written(path: Path) -> float | None:
-    """When a file was written last, seconds since 1970; None if it is not there."""
+def _status(path: Path) -> tuple[int, int, int] | None:
+    """Inode, size and time of the last change, ns; None if it is not there."""
     try:
-        return path.stat().st_mtime
+        status = path.stat()
     except OSError:
         return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -17,7 +17,7 @@ export function visible(step) {
 }
 
 /** The same, at most so many letters long. */
-export const clipped = (step, most = 9) => {
+export const clipped = (step, most = 12) => {
   const letters = [...visible(step)];
   return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join("");
 };

@@ -58,7 +58,7 @@ export function mount(root, runs, api) {
     filled,
   );
   const left = h("p", { class: "soft", "data-testid": "training-left" });
-  const figures = h("dl", { class: "figures", "data-testid": "training-figures" });
+  const figures = h("ul", { class: "figures", "aria-label": "Latest figures", "data-testid": "training-figures" });
   const isLog = h(
     "button",
     {
@@ -255,7 +255,9 @@ export function mount(root, runs, api) {
       last()?.skipped ? ["Steps skipped", last().skipped] : null,
     ].filter(Boolean);
     figures.replaceChildren(
-      ...rows.map(([term, value]) => h("div", {}, h("dt", {}, term.replaceAll("_", " ")), h("dd", {}, told(value)))),
+      ...rows.map(([term, value]) =>
+        h("li", {}, h("span", { class: "soft" }, term.replaceAll("_", " ")), h("strong", {}, told(value))),
+      ),
     );
   }
 
