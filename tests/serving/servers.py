@@ -158,9 +158,9 @@ def events(text: str) -> list[tuple[str, Any]]:
 def raw(port: int, data: bytes, timeout: float = 10.0) -> bytes:
     """What comes back for some bytes, until the server closes or a time is over."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
-        connection.sendall(data)
         found = b""
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            connection.sendall(data)
             while piece := connection.recv(65536):
                 found += piece
         return found

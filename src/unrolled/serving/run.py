@@ -154,10 +154,11 @@ def _work_on(bound: socket.socket, told: dict[str, Any], ready: Callable[[], Non
     """
     from unrolled.serving.server import Server
 
+    application = _application(told)
     start_log(told["log_format"])
     # the loop that answers does not wait long for a lane that is in Python
     sys.setswitchinterval(0.001)
-    Server(_application(told), ready).run(sockets=[bound])
+    Server(application, ready).run(sockets=[bound])
 
 
 def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
