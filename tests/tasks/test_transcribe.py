@@ -63,7 +63,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learn(corpus: Path, out: Path, *, options: dict[str, Any] | None = None, **given: Any) -> Model:
-    chosen = {**TINY, **MILD, **(options or {})}
+    chosen = {"dropout": 0.35, "batch_size": 16, **TINY, **MILD, **(options or {})}
     dev = given.pop("dev", corpus / "dev.jsonl")
     path = given.pop("path", corpus / "train.jsonl")
     return train("transcribe", path, out, dev=dev, options=chosen, **{**FAST, "steps": 3, "seed": 5, **given})

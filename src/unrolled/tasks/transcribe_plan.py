@@ -147,7 +147,7 @@ def plan_transcriber(material: Material, options: TranscribeOptions, training: M
     encoders: SpeechEncoders = material.encoders
     examples, hours = int(material.facts["train_examples"]), float(material.facts["train_hours"])
     if hours < 2:
-        hidden_size, num_layers, dropout, batch_size, steps = 160, 2, 0.35, 16, 4_000
+        hidden_size, num_layers, dropout, batch_size, steps = 160, 2, 0.25, 8, 10_000
     elif hours < 20:
         hidden_size, num_layers, dropout, batch_size, steps = 320, 3, 0.3, 16, 30_000
     else:
