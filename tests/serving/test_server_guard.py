@@ -246,10 +246,10 @@ def test_the_log(models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> N
                 stream.push(text=secret)
         happened = [(r.getMessage(), getattr(r, "fields", {})) for r in caplog.records]
         assert ("secret" in str(happened) + caplog.text) is log_inputs
-        told = [fields for event, fields in happened if event == "request"]
-        assert set(told[0]) == {"id", "method", "route", "status", "ms"}
-        assert told[0]["id"] == answer.headers["x-request-id"]
-        assert (told[0]["method"], told[0]["route"], told[0]["status"]) == ("POST", PREDICT, 200)
+        told = {fields["id"]: fields for event, fields in happened if event == "request"}
+        first = told[answer.headers["x-request-id"]]
+        assert set(first) == {"id", "method", "route", "status", "ms"}
+        assert (first["method"], first["route"], first["status"]) == ("POST", PREDICT, 200)
         inputs = [fields for event, fields in happened if event == "input"]
         assert len(inputs) == (3 if log_inputs else 0)
         if log_inputs:
