@@ -61,6 +61,7 @@ export function gates() {
 
   function draw() {
     const rows = values();
+    layerName.textContent = [WORDS[which.value], `of ${layer.name}, ${cellName(layer.cell)}`].filter(Boolean).join(" ");
     map.draw({
       rows: rows[0].map((_, n) => rows.map((row) => row[n])),
       positive: positive(),
@@ -105,11 +106,8 @@ export function gates() {
       const before = which.value;
       layer = one;
       counted = statistics?.find((each) => each.layer === one.name) ?? null;
-      layerName.textContent = `of ${one.name}, ${cellName(one.cell)}`;
       const names = Object.keys(one.values);
-      which.replaceChildren(
-        ...names.map((name) => h("option", { value: name }, WORDS[name] ? `${name} · ${WORDS[name]}` : name)),
-      );
+      which.replaceChildren(...names.map((name) => h("option", {}, name)));
       which.value = names.includes(before) ? before : (names.find((name) => name === "f" || name === "z") ?? "h");
       draw();
     },

@@ -299,6 +299,11 @@ export function unfolding({ chosen }) {
   return {
     root,
     stop,
+    /** Another model: what is drawn next begins at its first step. */
+    clear() {
+      stop();
+      data = null;
+    },
     /** @param {object} answer of the server, with the part unfolding */
     draw(answer) {
       stop();
@@ -308,7 +313,7 @@ export function unfolding({ chosen }) {
       which.replaceChildren(...layers.map(({ name, cell }) => h("option", {}, `${name} · ${cellName(cell)}`)));
       const same = layers.findIndex(({ name }) => name === before);
       layer = same >= 0 ? same : telling(layers);
-      now = count() - 1;
+      now = before === null ? 0 : Math.min(now, count() - 1);
       draw();
       drawWeights();
       chosen(layer);

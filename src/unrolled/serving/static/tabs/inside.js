@@ -65,7 +65,7 @@ export function mount(root, models, api) {
     input = null;
     answer = null;
     found.hidden = true;
-    unfolded.stop();
+    unfolded.clear();
     note.say("");
     given = inputOf(bar.model, kept, (one, isComplete = false) => {
       input = one;
@@ -97,6 +97,8 @@ export function mount(root, models, api) {
   }
 
   function take(one) {
+    // of a model that was chosen before
+    if (one.model !== bar.model.name) return;
     answer = one;
     const { parts, refused } = one;
     found.hidden = false;
@@ -126,6 +128,7 @@ export function mount(root, models, api) {
   async function more(parts, at) {
     try {
       const one = await inspectMore(bar.model, { limit: Number(limit.value), parts, at });
+      if (one.model !== bar.model.name) return;
       if (one.parts.mattered) matter.draw(one);
       if (one.parts.connectivity) connected.draw(one.parts.connectivity);
     } catch (error) {
