@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--n", type=int, default=3, help="suggestions of each length, as the page asks for")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--batch-wait", type=float, default=None, help="of the server, seconds")
     parser.add_argument("--saturation", type=float, default=20.0, help="seconds beyond what can be done; 0 for none")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-load.json")
     return parser.parse_args()
@@ -169,8 +170,10 @@ def crowd(server: Server, text: str, people: int, rate: float, n: int, seconds: 
 class Server:
     """`unrolled serve` in a process, watched."""
 
-    def __init__(self, model: Path, workers: int) -> None:
+    def __init__(self, model: Path, workers: int, batch_wait: float | None) -> None:
         arguments = ["serve", f"model={model}", "--port", "0", "--workers", str(workers)]
+        if batch_wait is not None:
+            arguments += ["--batch-wait", str(batch_wait)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -221,7 +224,7 @@ def main() -> int:
     opened = gzip.open if given.text.suffix == ".gz" else open
     with opened(given.text, "rt", encoding="utf-8") as file:
         text = file.read(3_000_000)
-    server = Server(given.model, given.workers)
+    server = Server(given.model, given.workers, given.batch_wait)
     try:
         # what is made at the first use is not what is measured
         crowd(server, text, 10, given.rate, given.n, 3, False)
@@ -245,6 +248,7 @@ def main() -> int:
         **provenance(),
         "model": json.loads((given.model / "config.json").read_text())["network"],
         "workers": given.workers,
+        "batch_wait": given.batch_wait,
         "goal": {"p90_seconds": P90, "p99_seconds": P99},
         "usual": usual,
         "memory": {
