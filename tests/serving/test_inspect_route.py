@@ -207,7 +207,6 @@ def served(made: dict[str, tuple[Model, Any]]) -> Iterator[Served]:
 
 def test_the_model_at_work_is_left_alone(served: Served) -> None:
     twin = copied(served.model)
-    assert all(not one.requires_grad for one in served.model.network.parameters())
     for one, other in zip(served.model.network.parameters(), twin.network.parameters(), strict=True):
         assert other.requires_grad
         assert one.data_ptr() != other.data_ptr()

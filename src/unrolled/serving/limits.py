@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from unrolled.settings import Settings
-from unrolled.tasks.wires import Bounds
+
+if TYPE_CHECKING:
+    from unrolled.tasks.wires import Bounds
 
 
 class Limits(Settings):
@@ -59,4 +61,7 @@ class Limits(Settings):
     @property
     def bounds(self) -> Bounds:
         """Of inputs, as wires take them."""
+        # the command's help is to come at once, and does not wait for torch
+        from unrolled.tasks.wires import Bounds
+
         return Bounds(self.max_characters, self.max_pixels, self.max_seconds, self.max_frames, self.max_rows)

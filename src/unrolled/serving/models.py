@@ -79,6 +79,7 @@ class Served:
             "no_streams": self.no_streams or None,
             "writes": self.writes,
             "media": list(self.wire.media),
+            "columns": self.wire.columns(self.model),
             "options": self.options.model_json_schema(),
             "example": self.wire.example,
             "push_example": self.wire.push_example if not self.no_streams else None,

@@ -97,7 +97,7 @@ class Model:
 
     def freeze(self) -> Model:
         """Take the weights as final: they are hashed once and for all, not at each save of a stream."""
-        self.network.eval().requires_grad_(False)
+        self.network.eval()
         self._fingerprint = self._hashed()
         return self
 

@@ -28,6 +28,7 @@ class About(BaseModel):
     no_streams: str | None = Field(description="why it has none")
     writes: bool = Field(description="whether it writes on from a prompt")
     media: list[str] = Field(description="content types that an input may be sent in as it is")
+    columns: list[str] = Field(description="names of the features of a step, where it reads tables; else empty")
     options: dict[str, Any] = Field(description="JSON schema of what predict takes")
     example: dict[str, Any]
     push_example: dict[str, Any] | None

@@ -62,11 +62,20 @@ export function tabList(tabs, shown, label) {
       const is = tab.view === view;
       buttons[n].setAttribute("aria-selected", String(is));
       buttons[n].tabIndex = is ? 0 : -1;
-      if (is) buttons[n].scrollIntoView({ block: "nearest", inline: "center" });
     });
+    centre();
     shown(view);
   }
 
+  /** The chosen one in the middle, where there is no room for all; the page itself stays where it is. */
+  function centre() {
+    const chosen = buttons.find((button) => button.tabIndex === 0);
+    if (!chosen) return;
+    const [box, inner] = [root.getBoundingClientRect(), chosen.getBoundingClientRect()];
+    root.scrollLeft += inner.left + inner.width / 2 - (box.left + box.width / 2);
+  }
+
+  new ResizeObserver(centre).observe(root);
   return { root, choose };
 }
 

@@ -92,12 +92,25 @@ export function judged({ values, tried }) {
   return said.filter(Boolean).join(" ");
 }
 
-/** A time short enough for an axis: a day and its month where there are dates, else as it is. */
-export function brief(time = "") {
-  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)/.exec(time) ?? [];
-  if (!year) return time;
-  const date = new Date(Date.UTC(year, month - 1, day));
-  return date.toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
+/** days up to which an axis tells hours too */
+const HOURLY = 8;
+
+/**
+ * Times short enough for an axis, where they are dates, else as they are: a day and its month, and the hour where a few
+ * days are shown that have hours.
+ * @param {string[]} times all of the axis
+ * @returns {(time: string) => string}
+ */
+export function brief(times) {
+  const days = new Set(times.map((time) => time.slice(0, 10)));
+  const isHourly = days.size < Math.min(times.length, HOURLY);
+  return (time = "") => {
+    const [, year, month, day, hour] = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d:\d\d))?/.exec(time) ?? [];
+    if (!year) return time;
+    const date = new Date(Date.UTC(year, month - 1, day));
+    const told = date.toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
+    return isHourly && hour ? `${told}, ${hour}` : told;
+  };
 }
 
 /** Five weeks of hours with a day's and a week's rhythm. */

@@ -33,11 +33,18 @@ export const isNumber = (cell) => cell !== undefined && cell !== "" && Number.is
 /** How many cells of a column are numbers, as a share. */
 const filled = (rows, n) => rows.filter((row) => isNumber(row[n])).length / Math.max(1, rows.length);
 
-/** The numbers of a table, a row for each step, without columns of times, labels and names. */
-export function numbersOf({ header, rows }) {
+/**
+ * The numbers of a table, a row for each step: those of the columns that are asked for, if it has them all, else all
+ * but columns of times, labels and names.
+ */
+export function numbersOf({ header, rows }, columns = []) {
   const width = rows[0]?.length ?? 0;
-  const kept = Array.from({ length: width }, (_, n) => n).filter(
-    (n) => !/^(time|timestamp|date|label|sequence|frame)$/i.test(header?.[n] ?? "") && filled(rows, n) === 1,
-  );
+  const asked = columns.map((name) => header?.indexOf(name) ?? -1);
+  const kept =
+    asked.length && asked.every((n) => n >= 0)
+      ? asked
+      : Array.from({ length: width }, (_, n) => n).filter(
+          (n) => !/^(time|timestamp|date|label|sequence|frame)$/i.test(header?.[n] ?? "") && filled(rows, n) === 1,
+        );
   return rows.map((row) => kept.map((n) => Number(row[n])));
 }

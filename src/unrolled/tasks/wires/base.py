@@ -189,6 +189,10 @@ class Wire:
         """
         raise ArgumentError("message: this model takes messages of text (JSON), not binary ones")
 
+    def columns(self, model: Model) -> list[str]:
+        """Names of the features of a step, in order, where a model reads tables whose columns have names."""
+        return []
+
     def held(self, stream: Any) -> int:
         """The bytes that a stream keeps, about."""
         from unrolled.layers.streaming import tensors_of

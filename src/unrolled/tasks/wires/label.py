@@ -102,6 +102,11 @@ class LabelWire(Wire):
     example: ClassVar = {"inputs": [{"features": [[0.02, 0.97], [0.91, 0.04]]}]}
     push_example: ClassVar = {"frames": [PIXEL]}
 
+    def columns(self, model: Model) -> list[str]:
+        """Of the tables that it learned from."""
+        encoders: StepEncoders = model.encoders
+        return list(encoders.columns)
+
     def read(self, model: Model, given: Any, bounds: Bounds) -> Steps:
         """Its steps, as the network reads them."""
         encoders: StepEncoders = model.encoders

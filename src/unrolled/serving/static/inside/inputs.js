@@ -59,7 +59,7 @@ function file(model, given) {
   async function taken(one) {
     zone.name(one.name);
     if (pad) await pad.show(one);
-    given(await encoded(model.view, one), true);
+    given(await encoded(model, one), true);
   }
 
   function drawn() {
@@ -76,9 +76,9 @@ function file(model, given) {
   };
 }
 
-async function encoded(view, one) {
+async function encoded({ view, columns }, one) {
   if (view === "forecast") return { table: await one.text() };
   if (view === "frames" && /\.(csv|tsv|txt)$/i.test(one.name))
-    return { features: numbersOf(readTable(await one.text())) };
+    return { features: numbersOf(readTable(await one.text()), columns) };
   return { [{ listen: "sound", frames: "clip" }[view] ?? "image"]: await base64(one) };
 }

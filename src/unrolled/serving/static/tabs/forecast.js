@@ -113,8 +113,9 @@ export function mount(root, models, api) {
     const ahead = placed(one, laid.now, known.at(-1));
     const earlier = laid.tried.map(({ forecast, at }) => placed(forecast, at));
     const orange = { colour: "var(--label-1)", dashed: true };
+    const time = brief(laid.times);
     fan.draw({
-      x: { format: (n) => brief(laid.times[n]), whole: true },
+      x: { format: (n) => time(laid.times[n]), whole: true },
       y: { label: one.series },
       lines: [
         { name: "measured", colour: "var(--soft)", points: known },

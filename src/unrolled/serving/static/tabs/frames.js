@@ -98,7 +98,9 @@ export function mount(root, models, api) {
     if (!file) return;
     note.say("Looking …");
     try {
-      const input = isTable() ? { features: numbersOf(readTable(await file.text())) } : { clip: await base64(file) };
+      const input = isTable()
+        ? { features: numbersOf(readTable(await file.text()), bar.model.columns) }
+        : { clip: await base64(file) };
       [found] = await predict(input);
       note.say(unplayable);
       draw();

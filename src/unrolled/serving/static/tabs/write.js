@@ -47,7 +47,7 @@ export function mount(root, models, api) {
     id: "write-confidence",
     label: "Confidence",
     min: 0.05,
-    max: 0.95,
+    max: 0.99,
     step: 0.01,
     value: FIRST_GUESS,
     told: (p) => `shows what it gives ${percent(p)} a token (${signed(Math.log(p))} nats)`,

@@ -1,0 +1,97 @@
+"""How the page looks, every tab at work: accessible in light and dark, no wider than a phone, pictures to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pages import DESK, PHONE, Page
+
+TEXTS = {
+    "write": "Please let me know if",
+    "translate": "der rote Hund rennt.\nein Haus schläft.",
+    "entities": "Ann Lee of Acme Corp lives in New York .",
+    "feeling": "the film was great and the music lovely , but quite boring",
+}
+FILES = {
+    "caption": "box.png",
+    "recognize": "seven.png",
+    "listen": "tones.wav",
+    "frames": "ways.webm",
+    "forecast": "sales.csv",
+}
+#: view → what is there when it has done its work
+DONE = {
+    "write": "write-text-ghost",
+    "translate": "translate-token",
+    "entities": "entities-chip",
+    "feeling": "feeling-moved",
+    "caption": "caption-word",
+    "recognize": "recognize-shares",
+    "listen": "listen-word",
+    "frames": "frames-segment",
+    "forecast": "forecast-chart",
+    "inside": "inside-said",
+    "training": "training-loss",
+}
+
+
+def at_work(page: Page, view: str, files: dict[str, Path]) -> None:
+    page.open(view)
+    if view == "frames":
+        page.choose("frames-model", "ways")
+    if view in TEXTS:
+        page.seen(f"{view}-text").send_keys(TEXTS[view])
+    elif view in FILES:
+        page.drop(files[FILES[view]])
+    elif view == "inside":
+        page.choose("inside-model", "my-mail")
+        page.seen("inside-text").send_keys("Please let me know")
+    page.says(DONE[view], r"\S")
+    if view == "forecast":
+        page.until(lambda: not page.all("forecast-backtest")[0].get_attribute("disabled"))
+        page.seen("forecast-backtest").click()
+        page.says("forecast-score", "off by")
+    elif view == "translate":
+        page.point(page.all("translate-token")[0])
+        page.says("translate-notice", "looked at")
+    elif view == "caption":
+        page.point(page.all("caption-word")[1])
+        page.until(lambda: page.script("return document.querySelector('.heat').classList.contains('on')"))
+
+
+@pytest.mark.parametrize("view", DONE)
+def test_a_tab_at_work(page: Page, files: dict[str, Path], screenshots: Path, view: str) -> None:
+    at_work(page, view, files)
+    for theme in ("light", "dark"):
+        page.themed(theme)
+        page.shoot(screenshots / f"{view}-{theme}.png")
+        assert page.faint() == [], theme
+    page.sized(PHONE)
+    page.until(lambda: page.script("return innerWidth") == PHONE[0])
+    assert page.overflow() == []
+    page.until(lambda: page.inside("tablist", f"tab-{view}"))
+    page.shoot(screenshots / f"{view}-phone.png")
+    # last, since axe scrolls what it looks at
+    page.sized(DESK)
+    for theme in ("light", "dark"):
+        page.themed(theme)
+        assert page.accessibility() == [], theme
+
+
+def test_a_theme_that_is_chosen_stays(page: Page) -> None:
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    page.open("write")
+    light = page.script(colour)
+    button = page.seen("theme")
+    for name in ("light", "dark"):
+        button.click()
+        page.says("theme", f"^Theme: {name}$")
+    dark = page.script(colour)
+    assert dark != light
+    page.driver.refresh()
+    page.seen("panel-write")
+    assert page.script(colour) == dark
+    page.seen("theme").click()
+    page.says("theme", "^Theme: system$")
+    assert page.script(colour) == light

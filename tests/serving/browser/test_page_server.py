@@ -1,0 +1,135 @@
+"""The page and its server: which tabs there are, tokens, restarts, and what can't be done."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from pages import Page
+from selenium.webdriver import Keys
+from selenium.webdriver.common.by import By
+from servers import Running, process, running
+
+from unrolled.tasks import Model
+
+TABS = ["Write", "Translate", "Entities", "Feeling", "Caption", "Recognize", "Listen", "Frames", "Forecast", "Inside",
+        "Training"]  # fmt: skip
+TOKEN = "a-token-of-twenty-four-letters"
+
+
+def tabs(page: Page) -> list[str]:
+    page.until(lambda: page.driver.find_elements(By.CSS_SELECTOR, "[role=tab]"))
+    return [one.text for one in page.driver.find_elements(By.CSS_SELECTOR, "[role=tab]")]
+
+
+def shown(page: Page) -> list[str]:
+    """The panels that are to be seen."""
+    panels = page.driver.find_elements(By.CSS_SELECTOR, "[role=tabpanel]")
+    return [one.get_attribute("id").removeprefix("panel-") for one in panels if one.is_displayed()]
+
+
+def test_tabs_are_gone_through_by_keys(page: Page) -> None:
+    page.open()
+    assert tabs(page) == TABS
+    assert shown(page) == ["write"]
+    page.seen("tab-write").click()
+    page.press(Keys.ARROW_RIGHT)
+    assert shown(page) == ["translate"]
+    assert page.driver.title == "Translate · Unrolled"
+    page.press(Keys.END)
+    assert shown(page) == ["training"]
+    page.press(Keys.ARROW_RIGHT)
+    assert shown(page) == ["write"]
+    assert page.script("return document.querySelectorAll('[role=tab][tabindex=\"0\"]').length") == 1
+    assert page.driver.current_url.endswith("#write")
+    # the page comes back to the tab it was at
+    page.seen("tab-feeling").click()
+    page.driver.refresh()
+    page.seen("panel-feeling")
+
+
+def test_only_tabs_of_loaded_models_show(page: Page, uses: dict[str, Path]) -> None:
+    with running({"names": uses["names"], "sales": uses["sales"]}) as server:
+        page.open(address=server.address)
+        assert tabs(page) == ["Entities", "Forecast", "Inside"]
+        # or its streams would call for a server that has gone
+        page.driver.get("about:blank")
+
+
+def test_without_a_model_the_command_is_said(page: Page, empty: Running) -> None:
+    page.open(address=empty.address)
+    said = page.seen("empty").text
+    assert "No model is loaded" in said
+    assert "unrolled train generate mail.txt --out my-mail" in said
+    assert "unrolled serve my-mail" in said
+    assert page.accessibility() == []
+
+
+def test_a_token_is_asked_for_once(page: Page, uses: dict[str, Path]) -> None:
+    page.tolerated.append("status of 401")
+    with running({"my-mail": uses["my-mail"]}, token=TOKEN) as server:
+        page.open(address=server.address)
+        page.seen("token-dialog")
+        assert page.accessibility() == []
+        page.press("not-this-one", Keys.ENTER)
+        page.says("token-dialog", "That one was not right")
+        page.seen("token").send_keys(TOKEN, Keys.ENTER)
+        page.seen("panel-write")
+        # streams carry it too, and so does the page when it is loaded again
+        page.seen("write-text").send_keys("Please let me know if")
+        page.seen("write-text-ghost")
+        assert page.script("return location.href").endswith("/#write")
+        page.driver.refresh()
+        page.seen("panel-write")
+        assert page.all("token-dialog") == []
+
+
+def test_a_token_that_is_not_given_leaves_a_sentence(page: Page, uses: dict[str, Path]) -> None:
+    page.tolerated.append("status of 401")
+    with running({"my-mail": uses["my-mail"]}, token=TOKEN) as server:
+        page.open(address=server.address).seen("token-dialog")
+        page.press(Keys.ESCAPE)
+        page.says("page-problem", "(?i)token")
+
+
+def test_a_stream_comes_back_after_a_restart(
+    page: Page, uses: dict[str, Path], library: dict[str, Model], files: dict[str, Path], tmp_path: Path
+) -> None:
+    page.tolerated += ["ERR_CONNECTION_REFUSED", "WebSocket connection to"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    models = [f"{name}={uses[name]}" for name in ("my-mail", "as-read", "tones")]
+    with process(*models, port=port) as first:
+        page.open("feeling", address=first.address).seen("feeling-text").send_keys("the film was great")
+        page.says("feeling-label", "^pos$")
+        page.seen("tab-write").click()
+        page.seen("write-text").send_keys("Please let me")
+        page.until(lambda: page.all("write-offer"))
+    page.says("connection", "Connecting again")
+    # typed while nobody answers
+    page.seen("write-text").send_keys(" know if")
+    with process(*models, port=port):
+        best = library["my-mail"].stream().push("Please let me know if").suggestion()
+        assert best
+        page.until(lambda: page.all("write-text-ghost"))
+        assert page.text("write-text-ghost") == best.text.strip()
+        page.until(lambda: page.text("connection") == "")
+        page.seen("tab-feeling").click()
+        page.seen("feeling-text").send_keys(" and the end awful , dull , boring")
+        page.says("feeling-label", "^neg$")
+        assert page.notices() == []
+
+
+@pytest.mark.parametrize("view", ["write", "translate", "entities", "feeling"])
+def test_a_text_that_is_too_long_is_said_quietly(page: Page, view: str) -> None:
+    page.tolerated += ["status of 413", "status of 422"]
+    page.open(view)
+    field = page.seen(f"{view}-text")
+    # as pasted: typing so much would take its time
+    page.script("arguments[0].value = 'word '.repeat(5000); arguments[0].dispatchEvent(new Event('input'))", field)
+    page.says(f"{view}-notice", r"20,?000|characters")
+    field.clear()
+    field.send_keys("the film")
+    page.until(lambda: page.text(f"{view}-notice") == "" or "characters" not in page.text(f"{view}-notice"))

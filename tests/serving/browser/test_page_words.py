@@ -1,0 +1,211 @@
+"""Write, Translate, Entities and Feeling at work, by keyboard and mouse, beside what the library says."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from pages import Page
+from selenium.webdriver import Keys
+
+from unrolled.tasks import Model
+
+GHOST = "write-text-ghost"
+
+
+def ghost(page: Page) -> str:
+    """What stands in grey ahead of the cursor; empty where nothing does."""
+    return page.script(f"return document.querySelector('[data-testid={GHOST}]')?.textContent ?? ''")
+
+
+def wait_for_ghost(page: Page, wanted: str) -> None:
+    page.until(lambda: ghost(page) == wanted, lambda: f"{ghost(page)!r} stands there, not {wanted!r}")
+
+
+def expected(mail: Model, text: str, threshold: float | None = None) -> str:
+    best = mail.stream().push(text).suggestion(threshold)
+    return best.text if best else ""
+
+
+def test_write_shows_what_the_library_suggests_and_tab_takes_it(page: Page, library: dict[str, Model]) -> None:
+    mail = library["my-mail"]
+    field = page.open("write").seen("write-text")
+    assert "my-mail" in page.text("panel-write")
+    text = ""
+    for word in ("Plea", "se let me", " know if"):
+        field.send_keys(word)
+        text += word
+        wanted = expected(mail, text)
+        wait_for_ghost(page, wanted)
+    assert wanted
+    assert page.says("write-saved", r"^0 of 21 keystrokes saved")
+    page.press(Keys.TAB)
+    assert page.value == text + wanted
+    assert page.script("return document.activeElement.id") == "write-text"
+    saved = len(wanted) - 1
+    page.says(
+        "write-saved", rf"^{saved} of {21 + len(wanted)} keystrokes saved \({100 * saved / (21 + len(wanted)):.0f}"
+    )
+    # what was accepted was put in as if typed: undo takes it back
+    page.chord(Keys.CONTROL, "z")
+    assert page.value == text
+
+
+def test_write_takes_a_word_and_escape_hides(page: Page, library: dict[str, Model]) -> None:
+    field = page.open("write").seen("write-text")
+    field.send_keys("Please let me know")
+    wanted = expected(library["my-mail"], "Please let me know")
+    assert len(wanted.split()) > 1, wanted
+    wait_for_ghost(page, wanted)
+    word = re.match(r"\s*\S+", wanted)
+    assert word
+    page.chord(Keys.ALT, Keys.ARROW_RIGHT)
+    assert page.value == "Please let me know" + word[0]
+    wait_for_ghost(page, expected(library["my-mail"], page.value))
+    page.press(Keys.ESCAPE)
+    assert ghost(page) == ""
+    # and then Tab goes on, as everywhere
+    page.press(Keys.TAB)
+    assert page.script("return document.activeElement.id") != "write-text"
+    assert field.get_attribute("value") == "Please let me know" + word[0]
+
+
+def test_write_offers_words_that_a_mouse_can_take(page: Page, library: dict[str, Model]) -> None:
+    field = page.open("write").seen("write-text")
+    field.send_keys("Please let me know if you ha")
+    found = library["my-mail"].stream().push("Please let me know if you ha").suggest(3)
+    best = max(found, key=lambda one: one.score)
+    page.until(lambda: len(page.all("write-offer")) == min(3, len(found)))
+    offer = page.all("write-offer")[0]
+    assert offer.text == "ha" + best.text.rstrip()
+    offer.click()
+    assert page.value == "Please let me know if you ha" + best.text
+
+
+def test_write_shows_less_when_it_has_to_be_surer(page: Page, library: dict[str, Model]) -> None:
+    mail, text = library["my-mail"], "I will see you tomorrow in the "
+    page.open("write").seen("write-text").send_keys(text)
+    page.until(lambda: page.all("write-offer"))
+    assert ghost(page) == expected(mail, text) == ""
+    shown = {}
+    for share in (0.05, 0.9):
+        page.slide("write-confidence", share)
+        page.says("panel-write", f"shows what it gives {100 * share:.0f} % a token")
+        shown[share] = expected(mail, text, math.log(share))
+        page.seen("write-text").click()
+        page.press("x", Keys.BACKSPACE)
+        wait_for_ghost(page, shown[share])
+    assert 0 < len(shown[0.9]) < len(shown[0.05])
+    page.seen("write-fitted").click()
+    page.seen("write-text").click()
+    page.press("x", Keys.BACKSPACE)
+    wait_for_ghost(page, "")
+
+
+def test_write_writes_on_and_takes_it_back(page: Page) -> None:
+    field = page.open("write").seen("write-text")
+    field.send_keys("Thank you")
+    page.slide("write-temperature", 0)
+    # every length that the text had: it comes piece by piece
+    page.script(
+        """window.lengths = new Set();
+        const field = document.getElementById("write-text");
+        const each = () => (lengths.add(field.value.length), requestAnimationFrame(each));
+        each();"""
+    )
+    page.seen("write-on").click()
+    page.until(lambda: field.get_attribute("value").startswith("Thank you"))
+    page.says("write-on", "^Write on$")
+    assert len(page.script("return [...lengths]")) > 3
+    assert page.notices() == []
+    page.seen("write-back").click()
+    assert page.value == "Thank you"
+
+
+def test_translate_as_it_is_typed_and_where_it_looked(page: Page, library: dict[str, Model]) -> None:
+    source = "der rote Hund rennt."
+    page.open("translate").seen("translate-text").send_keys(source)
+    [wanted] = library["de-en"].predict([source], n_best=5)
+    page.until(lambda: page.text("translate-result") == wanted.text, lambda: page.text("translate-result"))
+    assert wanted.text == "runs the red dog!"
+    shares = page.seen("translate-best").text
+    assert all(one.text in shares for one in wanted.candidates)
+    token = page.all("translate-token")[0]
+    page.point(token)
+    said = page.says("translate-notice", "looked at (.+)$")[1]
+    weights = dict(zip([one.strip() for one in wanted.source_tokens], wanted.attention[0], strict=True))
+    first = max(weights, key=lambda one: float(weights[one]))
+    assert said.startswith(f"{first or 'space'} ")
+    assert page.script("return document.querySelectorAll('.layer mark').length") >= 1
+    page.away()
+    page.until(lambda: page.text("translate-notice") == "")
+    # the same by the keyboard: one stop for all words, arrows between them
+    page.script("arguments[0].focus()", token)
+    page.says("translate-notice", "looked at")
+    page.press(Keys.ARROW_RIGHT)
+    second = page.script("return document.activeElement.textContent")
+    assert second == wanted.target_tokens[1].strip()
+    page.says("translate-notice", f"^“{re.escape(second)}” looked at")
+
+
+def test_entities_are_marked_as_the_library_finds_them(page: Page, library: dict[str, Model]) -> None:
+    text = "Ann Lee lives in New York ."
+    page.open("entities").seen("entities-text").send_keys(text)
+    [wanted] = library["names"].predict([text])
+    chips = [(one.text, one.label) for one in wanted.entities]
+    assert ("New York", "LOC") in chips
+    page.until(lambda: len(page.all("entities-chip")) == len(chips), lambda: str(page.texts("entities-chip")))
+    page.until(
+        lambda: all(
+            told.startswith(text + label)
+            for told, (text, label) in zip(page.texts("entities-chip"), chips, strict=True)
+        ),
+        lambda: str(page.texts("entities-chip")),
+    )
+    marks = page.script(
+        "return [...document.querySelectorAll('#panel-entities .layer mark')].map((m) => m.textContent)"
+    )
+    assert marks == [text for text, _ in chips]
+    legend = page.script(
+        "return [...document.querySelectorAll('[data-testid=entities-legend] li')].map((l) => l.textContent)"
+    )
+    assert set(legend) == {label for _, label in chips}
+    # the cursor in a name says how sure the model is
+    page.all("entities-chip")[-1].click()
+    page.says("entities-notice", f"^“{chips[-1][0]}” is {chips[-1][1]}, with probability")
+    assert page.script("return String(getSelection())") == chips[-1][0]
+
+
+@pytest.mark.parametrize("model", ["as-read", "both-ways"])
+def test_feeling_is_told_word_by_word(page: Page, library: dict[str, Model], model: str) -> None:
+    text = "the film was great and the music lovely"
+    page.open("feeling")
+    page.choose("feeling-model", model)
+    page.seen("feeling-text").send_keys(text)
+    [wanted] = library[model].predict([text], words=True)
+    assert wanted.label == "pos"
+    page.says("feeling-label", "^pos$")
+    page.until(lambda: f"{100 * wanted.probability:.0f} %" in page.text("panel-feeling"))
+    page.until(
+        lambda: (
+            page.script("return document.querySelectorAll('#panel-feeling .layer mark').length") == len(text.split())
+        )
+    )
+    # the curve is read by arrow keys
+    page.script("arguments[0].focus()", page.seen("feeling-curve"))
+    page.press(Keys.END)
+    page.says("feeling-curve-reading", f"^after “lovely”: P\\(pos\\) {100 * wanted.probability:.0f} %, P\\(neg\\)")
+    # and what moved it
+    page.says("feeling-moved", r"great")
+    said = page.says("feeling-moved-reading", r"For pos, most: (\S+) ")[1]
+    assert said in ("great", "lovely")
+
+
+def test_feeling_turns_as_the_text_goes_on(page: Page) -> None:
+    field = page.open("feeling").seen("feeling-text")
+    page.choose("feeling-model", "as-read")
+    field.send_keys("the story was superb")
+    page.says("feeling-label", "^pos$")
+    field.send_keys(" and dull , awful , boring")
+    page.says("feeling-label", "^neg$")
