@@ -69,11 +69,15 @@ class Page:
     def open(self, view: str = "", address: str | None = None) -> Page:
         """Load the page afresh, at one of its tabs."""
         self.address = address or self.address
-        self.driver.get("about:blank")
+        self.leave()
         self.driver.get(f"{self.address}/{view and '#' + view}")
         if view:
             self.seen(f"panel-{view}")
         return self
+
+    def leave(self) -> None:
+        """Go nowhere, so that nothing of the page goes on."""
+        self.driver.get("about:blank")
 
     def choose(self, testid: str, text: str) -> None:
         """Choose an option of a picker, by its letters."""

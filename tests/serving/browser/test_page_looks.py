@@ -95,3 +95,18 @@ def test_a_theme_that_is_chosen_stays(page: Page) -> None:
     page.seen("theme").click()
     page.says("theme", "^Theme: system$")
     assert page.script(colour) == light
+
+
+def test_what_is_painted_follows_the_theme(page: Page, files: dict[str, Path]) -> None:
+    at_work(page, "listen", files)
+    strongest = """const wave = document.querySelector('[data-testid="listen-wave"]');
+        const {data} = wave.getContext("2d").getImageData(0, 0, wave.width, wave.height);
+        const at = data.findIndex((v, n) => n % 4 === 3 && v === 255) - 3;
+        const [r, g, b] = data.slice(at, at + 3);
+        return [`rgb(${r}, ${g}, ${b})`, getComputedStyle(wave).color];"""
+    painted = set()
+    for theme in ("light", "dark"):
+        page.themed(theme)
+        page.until(lambda: len(set(page.script(strongest))) == 1, lambda: str(page.script(strongest)))
+        painted.add(page.script(strongest)[0])
+    assert len(painted) == 2

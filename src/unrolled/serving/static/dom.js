@@ -174,3 +174,10 @@ export function placesIn(text) {
   for (const character of text) units.push(units.at(-1) + character.length);
   return (place) => units[Math.min(place, units.length - 1)];
 }
+
+/** Call when the theme changes: what is painted does not follow by itself. */
+export function onTheme(changed) {
+  const changes = { attributes: true, attributeFilter: ["data-theme"] };
+  new MutationObserver(changed).observe(document.documentElement, changes);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+}

@@ -1,6 +1,6 @@
 /** Sound in the browser: the microphone, WAV files, and pictures of waves. */
 
-import { h } from "./dom.js";
+import { h, onTheme } from "./dom.js";
 
 /**
  * Open the microphone.
@@ -88,6 +88,7 @@ export function wave(testid) {
   }
 
   new ResizeObserver(paint).observe(canvas);
+  onTheme(paint);
   return {
     root: h("div", { class: "wave-box" }, canvas, hand),
     peak(value) {

@@ -1,6 +1,6 @@
 /** Numbers as colours: nothing for 0, blue below it, orange above; green from shut to open for gates. */
 
-import { h, svg } from "../dom.js";
+import { h, onTheme, svg } from "../dom.js";
 
 const NAMES = { below: "--label-0", above: "--label-1", open: "--label-2" };
 
@@ -158,11 +158,4 @@ function resolved(node, name) {
     .map(Number);
   probe.remove();
   return found;
-}
-
-/** Call when the theme changes. */
-function onTheme(changed) {
-  const changes = { attributes: true, attributeFilter: ["data-theme"] };
-  new MutationObserver(changed).observe(document.documentElement, changes);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
 }
