@@ -43,7 +43,9 @@ def test_what_is_refused_at_the_start(models: dict[str, Path], tmp_path: Path) -
         assert "expected at least 16 printable ASCII characters" in refused("--port", "0", option, str(short))
         assert "missing" in refused("--port", "0", option, str(tmp_path / "missing"))
     assert "gone" in refused("--port", "0", str(tmp_path / "gone"))
-    assert "give another name" in refused("--port", "0", f"a={models['mail']}", f"a={models['both']}")
+    assert "there is a model 'a' already; name it, as in other=" in refused(
+        "--port", "0", f"a={models['mail']}", f"a={models['both']}"
+    )
     assert "expected letters, digits" in refused("--port", "0", f"a/b={models['mail']}")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

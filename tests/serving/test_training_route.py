@@ -18,8 +18,9 @@ from servers import Running, problem, running
 
 from unrolled.errors import ArgumentError
 from unrolled.serving import Limits
+from unrolled.serving.naming import named_folders
 from unrolled.serving.routes import training as route
-from unrolled.serving.watching import CHARACTERS, CHUNK, RunAbout, Watch, about_run, named_runs, thinned
+from unrolled.serving.watching import CHARACTERS, CHUNK, RunAbout, Watch, about_run, thinned
 from unrolled.tasks.model import ModelConfig, write_config
 
 
@@ -212,9 +213,10 @@ def test_nothing_there_yet_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_runs_have_distinct_names(tmp_path: Path) -> None:
-    assert named_runs([tmp_path / "a", f"b={tmp_path / 'x' / 'a'}"]) == {"a": tmp_path / "a", "b": tmp_path / "x" / "a"}
-    with pytest.raises(ArgumentError, match="there is a run 'a' already; name it, as in --watch other="):
-        named_runs([tmp_path / "a", tmp_path / "x" / "a"])
+    named = named_folders([tmp_path / "a", f"b={tmp_path / 'x' / 'a'}"], "run")
+    assert named == {"a": tmp_path / "a", "b": tmp_path / "x" / "a"}
+    with pytest.raises(ArgumentError, match="there is a run 'a' already; name it, as in other="):
+        named_folders([tmp_path / "a", tmp_path / "x" / "a"], "run", "--watch")
 
 
 def told(watch: Watch, closing: asyncio.Event, count: int, alive: float = 60.0) -> Any:

@@ -58,8 +58,8 @@ def serve(
 
     Serve trained models: what docs/server.md describes. It stops at Ctrl-C, when running requests are answered.
     """
+    from unrolled.serving.naming import named_folders
     from unrolled.serving.run import serve as run
-    from unrolled.serving.watching import named_runs
 
     run(
         models or (),
@@ -69,7 +69,7 @@ def serve(
         token_file=token_file,
         state_key_file=state_key_file,
         allow_hosts=allow_host or (),
-        runs=named_runs(watch or ()),
+        runs=named_folders(watch or (), "run", "--watch"),
         limits=Limits(**limits),
         log_inputs=log_inputs,
         log_format=log_format,

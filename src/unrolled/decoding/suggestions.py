@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,10 @@ class Suggestion:
     score: float
     tokens: tuple[int, ...]
     words: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object; the log-probability in nats, the score in nats a token."""
+        return {"text": self.text, "log_prob": self.log_prob, "score": self.score, "words": self.words}
 
 
 def choose(suggestions: Iterable[Suggestion], threshold: float) -> Suggestion | None:

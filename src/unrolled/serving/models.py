@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.serving.lanes import Lane, Turn
 from unrolled.serving.limits import Limits
+from unrolled.serving.naming import named_folders
+from unrolled.serving.readers import reading
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load
 from unrolled.tasks.wires import Wire, served_options
@@ -59,6 +60,20 @@ class Served:
     def open(self) -> Any:
         """A new stream, as the wire opens it: a fork of one that has read nothing, which costs no step."""
         return self._fresh.fork()
+
+    async def check(self, given: Any, deadline: float) -> None:
+        """See that what is pushed is within the bounds.
+
+        Raises:
+            TooLarge: it isn't.
+            Problem: as `reading`.
+        """
+        wire, bounds = self.wire, self.limits.bounds
+        if wire.light:
+            wire.check(given, bounds)
+        else:
+            # images are decoded for it, which is not for the loop that answers everybody
+            await reading(lambda: wire.check(given, bounds), deadline)
 
     @property
     def writes(self) -> bool:
@@ -134,23 +149,6 @@ class Served:
         self.lane.close(self.limits.grace)
 
 
-def named_models(given: Sequence[str]) -> dict[str, Path]:
-    """Names and folders of `unrolled serve [NAME=]FOLDER …`.
-
-    Raises:
-        ArgumentError: two of one name.
-    """
-    found: dict[str, Path] = {}
-    for one in given:
-        name, equals, folder = one.partition("=")
-        path = Path(folder if equals else one)
-        name = name if equals else path.resolve().name
-        if name in found:
-            raise ArgumentError(f"{one}: there is a model {name!r} already; give another name, as in NAME={path}")
-        found[name] = path
-    return found
-
-
 def loaded_models(
     given: Sequence[str],
     limits: Limits,
@@ -169,7 +167,7 @@ def loaded_models(
         UnrolledError: naming the model that can't be served.
     """
     served = {}
-    for name, folder in named_models(given).items():
+    for name, folder in named_folders(given, "model").items():
         try:
             served[name] = Served(name, load(folder, device), limits, observe(name))
         except UnrolledError:

@@ -20,6 +20,7 @@ from unrolled.errors import ArgumentError, MissingDependencyError, StorageError
 from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format, start_log
 from unrolled.serving.metrics import forget
+from unrolled.serving.naming import named_folders
 from unrolled.storage import storage_error
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def serve(
     # an address of all interfaces is no name; then whoever knows the token may use any
     named = host not in ("0.0.0.0", "::")
     told = {
-        "models": [_absolute(one) for one in models],
+        # children may be in another folder
+        "models": [f"{name}={path.resolve()}" for name, path in named_folders(models, "model").items()],
         "limits": (limits or Limits()).model_dump(),
         "hosts": sorted({host, *LOOPBACK, *allow_hosts}) if named or allow_hosts else [],
         "token": token,
@@ -267,9 +269,3 @@ def _secret(path: Path, option: str) -> str:
             'make them: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
     return found
-
-
-def _absolute(one: str) -> str:
-    name, equals, folder = one.partition("=")
-    path = Path(folder if equals else one).resolve()
-    return f"{name if equals else path.name}={path}"

@@ -48,8 +48,8 @@ class Stream:
             Problem, UnrolledError: as the lane and the wire say.
         """
         served = self.served
-        served.wire.check(given, served.limits.bounds)
         deadline = served.deadline()
+        await served.check(given, deadline)
         if self.waiting >= AHEAD:
             raise Busy("this stream", 1.0)
         self.waiting += 1

@@ -53,23 +53,6 @@ class RunAbout(BaseModel):
     updated: float | None = Field(description="when something was written last, seconds since 1970 UTC")
 
 
-def named_runs(given: Iterable[str | Path]) -> dict[str, Path]:
-    """Names and folders of `--watch [NAME=]FOLDER …`.
-
-    Raises:
-        ArgumentError: two of one name.
-    """
-    found: dict[str, Path] = {}
-    for one in map(str, given):
-        name, equals, folder = one.partition("=")
-        path = Path(folder if equals else one)
-        name = name if equals else path.resolve().name
-        if name in found:
-            raise ArgumentError(f"--watch {one}: there is a run {name!r} already; name it, as in --watch other={path}")
-        found[name] = path
-    return found
-
-
 def about_run(name: str, folder: Path) -> dict[str, Any]:
     """What can be said of a run now, as `RunAbout`."""
     times = [status[2] for file in (CONFIG, METRICS, SAMPLES) if (status := _status(folder / file))]

@@ -51,18 +51,9 @@ class Completion:
 
     def as_json(self) -> dict[str, Any]:
         """As one JSON object; log-probabilities in nats, scores in nats per token."""
-
-        def plain(suggestion: Suggestion) -> dict[str, Any]:
-            return {
-                "text": suggestion.text,
-                "log_prob": suggestion.log_prob,
-                "score": suggestion.score,
-                "words": suggestion.words,
-            }
-
         return {
             "typed": self.typed,
             "shown": None if self.shown is None else self.shown.text,
             "threshold": self.threshold,
-            "suggestions": [plain(s) for s in self.suggestions],
+            "suggestions": [s.as_json() for s in self.suggestions],
         }

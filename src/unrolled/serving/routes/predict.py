@@ -99,7 +99,7 @@ async def _read(served: Served, deadline: float, read: Any, *given: Any) -> Any:
 
 async def _read_all(served: Served, deadline: float, inputs: Sequence[Any]) -> list[Any]:
     wire, model, bounds = served.wire, served.model, served.limits.bounds
-    if "text/plain" in wire.media:
+    if wire.light:
         return [wire.read(model, one, bounds) for one in inputs]
     found: list[Any] = await reading(lambda: [wire.read(model, one, bounds) for one in inputs], deadline)
     return found

@@ -81,6 +81,8 @@ class Wire:
         together: whether inputs may go through the network side by side, those of several requests among them:
             `predict` gives one prediction for each, and the same to the last bit whatever is beside it. If not, each
             input is predicted by itself, and may have several predictions.
+        light: whether `read` and `check` take no time to speak of, as for texts.
+        light: whether `read` and `check` take no time to speak of, as for texts.
         example: inputs and options, for the documentation.
         push_example: what is pushed, for the documentation.
         Prompt: what `write` goes on from, and how; None where the task does not write.
@@ -93,6 +95,7 @@ class Wire:
     Push: ClassVar[type[Push] | None] = None
     Pushed: ClassVar[type[BaseModel] | None] = None
     together: ClassVar[bool] = True
+    light: ClassVar[bool] = False
     example: ClassVar[dict[str, Any]]
     push_example: ClassVar[dict[str, Any]] = {}
     Prompt: ClassVar[type[BaseModel] | None] = None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from unrolled.tasks.model import Model
-from unrolled.tasks.wires.base import one_by_one
 from unrolled.tasks.wires.rewriting import Rewritable
-from unrolled.tasks.wires.text import Probability, TextPush, TextWire, rewound
+from unrolled.tasks.wires.text import EditedTextWire, Probability, TextPush, rewound
 
 
 class JudgedWord(BaseModel):
@@ -46,39 +43,30 @@ class ClassifiedPush(BaseModel):
     prediction: Judgement
 
 
-class ClassifyWire(TextWire):
+class ClassifyWire(EditedTextWire):
     """Texts in, labels out."""
 
     view = "feeling"
     Output = ClassifiedText
-    Push = TextPush
     Pushed = ClassifiedPush
     # matrices of other heights are multiplied in another order: the last bits depend on what stands beside a text
     together = False
     example: ClassVar = {"inputs": ["A film so good that I saw it twice."], "options": {"words": True}}
     push_example: ClassVar = {"text": "A film so "}
 
-    def open(self, model: Model) -> Rewritable:
-        """A session that can be edited."""
-        return Rewritable(model.stream())
-
-    def push(self, model: Model, pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[Any]:
-        """Read on, or anew from what has changed."""
-        return one_by_one(pairs, _pushed)
-
-
-def _pushed(stream: Rewritable, given: TextPush) -> dict[str, Any]:
-    [fresh] = rewound([(stream, given)])
-    since = stream.session.settled
-    words = stream.session.push(fresh)
-    stream.pushed(fresh)
-    ended = stream.session.fork()
-    words = [*words, *ended.finish()]
-    found = ended.prediction().as_json()
-    del found["text"]
-    return {
-        "length": len(stream.text),
-        "since": since,
-        "words": [word.as_json() for word in words],
-        "prediction": found,
-    }
+    def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
+        """What the model thinks after each word that is new, or read anew."""
+        [fresh] = rewound([(stream, given)])
+        since = stream.session.settled
+        words = stream.session.push(fresh)
+        stream.pushed(fresh)
+        ended = stream.session.fork()
+        words = [*words, *ended.finish()]
+        found = ended.prediction().as_json()
+        del found["text"]
+        return {
+            "length": len(stream.text),
+            "since": since,
+            "words": [word.as_json() for word in words],
+            "prediction": found,
+        }

@@ -76,9 +76,9 @@ class TypedText(Rewritable):
         shown = None if limit is None else choose(found, limit)
         return {
             "length": len(self.text),
-            "shown": None if shown is None else as_json(shown),
+            "shown": None if shown is None else shown.as_json(),
             "threshold": limit,
-            "suggestions": [as_json(one) for one in found],
+            "suggestions": [one.as_json() for one in found],
         }
 
 
@@ -142,13 +142,3 @@ def searched(model: Model) -> Searched | None:
     if model not in _SEARCHED:
         _SEARCHED[model] = Searched(model.network)
     return _SEARCHED[model]
-
-
-def as_json(suggestion: Suggestion) -> dict[str, Any]:
-    """A suggestion as one JSON object."""
-    return {
-        "text": suggestion.text,
-        "log_prob": suggestion.log_prob,
-        "score": suggestion.score,
-        "words": suggestion.words,
-    }

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from unrolled.tasks.model import Model
-from unrolled.tasks.wires.base import one_by_one
 from unrolled.tasks.wires.rewriting import Rewritable
-from unrolled.tasks.wires.text import Probability, TextPush, TextWire, rewound
+from unrolled.tasks.wires.text import EditedTextWire, Probability, TextPush, rewound
 
 
 class LabelledToken(BaseModel):
@@ -59,31 +56,22 @@ class TaggedPush(BaseModel):
     tokens: list[LabelledToken] = Field(description="the last one as if the text ended here")
 
 
-class TagWire(TextWire):
+class TagWire(EditedTextWire):
     """Texts in, entities out."""
 
     view = "entities"
     Output = TaggedText
-    Push = TextPush
     Pushed = TaggedPush
     # as for `classify`
     together = False
     example: ClassVar = {"inputs": ["Ada Lovelace lived in London."]}
     push_example: ClassVar = {"text": "Ada Lovelace lived "}
 
-    def open(self, model: Model) -> Rewritable:
-        """A session that can be edited."""
-        return Rewritable(model.stream())
-
-    def push(self, model: Model, pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[Any]:
-        """Read on, or anew from what has changed."""
-        return one_by_one(pairs, _pushed)
-
-
-def _pushed(stream: Rewritable, given: TextPush) -> dict[str, Any]:
-    [fresh] = rewound([(stream, given)])
-    since = stream.session.settled
-    tokens = stream.session.push(fresh)
-    stream.pushed(fresh)
-    tokens = [*tokens, *stream.session.fork().finish()]
-    return {"length": len(stream.text), "since": since, "tokens": [token.as_json() for token in tokens]}
+    def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
+        """The labels of the tokens that are new, or read anew."""
+        [fresh] = rewound([(stream, given)])
+        since = stream.session.settled
+        tokens = stream.session.push(fresh)
+        stream.pushed(fresh)
+        tokens = [*tokens, *stream.session.fork().finish()]
+        return {"length": len(stream.text), "since": since, "tokens": [token.as_json() for token in tokens]}

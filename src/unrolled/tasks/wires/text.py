@@ -13,7 +13,17 @@ from unrolled.tasks.model import Model
 from unrolled.tasks.wires.base import Bounds, Push, TooLarge, Wire, one_by_one
 from unrolled.tasks.wires.rewriting import Rewritable
 
-__all__ = ["Probability", "Suggested", "Text", "TextPush", "TextWire", "Typed", "check_text", "one_by_one", "rewound"]
+__all__ = [
+    "EditedTextWire",
+    "Probability",
+    "Suggested",
+    "Text",
+    "TextPush",
+    "TextWire",
+    "Typed",
+    "check_text",
+    "rewound",
+]
 
 _HALVES = re.compile("[\ud800-\udfff]")
 
@@ -60,6 +70,7 @@ class TextWire(Wire):
 
     Input = Text
     media = ("text/plain",)
+    light = True
 
     def read(self, model: Model, given: Any, bounds: Bounds) -> str:
         """The text."""
@@ -79,6 +90,24 @@ class TextWire(Wire):
     def held(self, stream: Rewritable) -> int:
         """All its snapshots."""
         return super().held(stream) * stream.snapshots + 4 * len(stream.text)
+
+
+class EditedTextWire(TextWire):
+    """Of tasks whose session answers for each text by itself; `pushed` is what a subclass adds."""
+
+    Push = TextPush
+
+    def open(self, model: Model) -> Rewritable:
+        """A session that can be edited."""
+        return Rewritable(model.stream())
+
+    def push(self, model: Model, pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[Any]:
+        """Read on, or anew from what has changed."""
+        return one_by_one(pairs, self.pushed)
+
+    def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
+        """Read what was pushed to one stream; the answer."""
+        raise NotImplementedError
 
 
 def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:
