@@ -82,7 +82,6 @@ class Wire:
             `predict` gives one prediction for each, and the same to the last bit whatever is beside it. If not, each
             input is predicted by itself, and may have several predictions.
         light: whether `read` and `check` take no time to speak of, as for texts.
-        light: whether `read` and `check` take no time to speak of, as for texts.
         example: inputs and options, for the documentation.
         push_example: what is pushed, for the documentation.
         Prompt: what `write` goes on from, and how; None where the task does not write.
