@@ -171,37 +171,39 @@ def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
     start_log(told["log_format"])
     with tempfile.TemporaryDirectory(prefix="unrolled-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        serving = making.Semaphore(0)
 
-        def begun() -> Any:
+        def begun() -> tuple[Any, Any]:
+            serving = making.Event()
             process = making.Process(target=_child, args=(bound, told, serving), daemon=False)
             process.start()
-            return process
+            return process, serving
 
         for wanted in (signal.SIGINT, signal.SIGTERM):
             signal.signal(wanted, lambda *_: stopping.set())
-        processes = [begun() for _ in range(told["workers"])]
-        up = 0
-        while not stopping.is_set():
-            if up < told["workers"]:
-                up += serving.acquire(timeout=0.2)
-                if up == told["workers"]:
-                    _announce(bound, up)
-            else:
-                stopping.wait(0.2)
-            for place, process in enumerate(processes):
+        workers = [begun() for _ in range(told["workers"])]
+        announced = False
+        while not stopping.wait(0.2):
+            if not announced and all(serving.is_set() for _, serving in workers):
+                _announce(bound, len(workers))
+                announced = True
+            for place, (process, _) in enumerate(workers):
                 if not process.is_alive() and not stopping.is_set():
                     log.error("process %d ended with %s; another takes its place", process.pid, process.exitcode)
                     forget(process.pid)
                     # one that can't live is not made again at once
                     stopping.wait(1)
-                    processes[place] = begun()
-        # the last process that closes it resets who has not been accepted, so that must be one that accepts
+                    workers[place] = begun()
+        # the last process that closes it resets who has not been accepted, so that must be one that accepts: not this
+        # one, nor one that is still loading its models
         bound.close()
-        for process in processes:
+        for process, serving in workers:
+            if not serving.is_set():
+                process.kill()
+                process.join()
+        for process, _ in workers:
             if process.is_alive():
                 process.terminate()
-        for process in processes:
+        for process, _ in workers:
             process.join()
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
@@ -211,7 +213,7 @@ def _child(bound: socket.socket, told: dict[str, Any], serving: Any) -> None:
     if parent is not None:
         # whose parent is gone would hold the port, and nobody could stop it
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
-    _work_on(bound, told, serving.release)
+    _work_on(bound, told, serving.set)
 
 
 def _follow(sentinel: int) -> None:
