@@ -2,8 +2,9 @@
 
     python benchmarks/contention.py
 
-As many processes as there are cores compute without pause while a layer is called again and again. Every contender has
-a turn in every round, so that all of them see the same company. Writes `results/contention.json` beside this file.
+As many processes as there are cores compute without pause while a layer is called again and again. Each contender has
+the machine to itself beside them, in turns of a second, since the workers of torch's pool go on spinning for a while after
+a call and would be company for whoever comes next. Writes `results/contention.json` beside this file.
 """
 
 from __future__ import annotations
@@ -26,24 +27,26 @@ from unrolled.bench.machine import load_average, usable_cores
 
 #: cell, T (0 is a single step), B, H
 CASES = (("LSTM", 0, 1, 128), ("LSTM", 0, 1, 512), ("LSTM", 100, 1, 128), ("GRU", 100, 1, 128), ("LSTM", 100, 1, 512))
+#: of each contender, each of at most so many seconds
+TURNS, SECONDS = 4, 1.0
 BUSY = "import torch; torch.set_num_threads(1); a = torch.randn(256, 256)\nwhile True: a @ a"
 
 
 def main() -> None:
     """Measure in peace, then beside busy processes; write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=300, help="calls of each contender and case")
+    parser.add_argument("--calls", type=int, default=1000, help="of each contender and case, at most")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     load = load_average()
-    found = {"without them": measure(args.rounds)}
+    found = {"without them": measure(args.calls)}
     cores = usable_cores()
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(cores)]
     try:
         # until they have begun
         time.sleep(5)
-        found["beside as many busy processes as cores"] = measure(args.rounds)
+        found["beside as many busy processes as cores"] = measure(args.calls)
     finally:
         for process in busy:
             process.kill()
@@ -52,7 +55,7 @@ def main() -> None:
         **provenance(),
         "load_average_before": load,
         "busy_processes": cores,
-        "rounds": args.rounds,
+        "calls": args.calls,
         "microseconds": found,
     }
     path = Path(__file__).parent / "results" / "contention.json"
@@ -64,11 +67,11 @@ def main() -> None:
     print(f"median / 95th percentile in µs; written to {path}")
 
 
-def measure(rounds: int) -> dict[str, Any]:
+def measure(calls: int) -> dict[str, Any]:
     """Microseconds of each case and contender: p50, p95 and the longest."""
     return {
         f"{cell} {'step' if time == 0 else f'sequence of {time}'}, B {batch}, H {hidden}": {
-            name: summary(values) for name, values in timed(contenders(cell, time, batch, hidden), rounds).items()
+            name: summary(values) for name, values in timed(contenders(cell, time, batch, hidden), calls).items()
         }
         for cell, time, batch, hidden in CASES
     }
@@ -100,25 +103,30 @@ def contenders(cell: str, steps: int, batch: int, hidden: int) -> dict[str, Call
     return {"unrolled": ours, "unrolled, one thread": alone, "torch": other}
 
 
-def timed(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Microseconds of each call."""
+def timed(contenders: dict[str, Callable[[], Any]], calls: int) -> dict[str, list[float]]:
+    """Microseconds of each call: so many, or those of `TURNS` turns where that takes too long."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
+    for _ in range(TURNS):
         for name, run in contenders.items():
-            # once before, so that its weights are in the cache again
+            # so that its weights are in the cache, and whoever spins has ceased
+            time.sleep(0.05)
             run()
-            start = time.perf_counter()
-            run()
-            found[name].append(1e6 * (time.perf_counter() - start))
+            begun, mine = time.perf_counter(), found[name]
+            until = len(mine) + -(-calls // TURNS)
+            while len(mine) < until and time.perf_counter() - begun < SECONDS:
+                start = time.perf_counter()
+                run()
+                mine.append(1e6 * (time.perf_counter() - start))
     return found
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Median, 95th percentile and maximum, in microseconds."""
+def summary(values: list[float]) -> dict[str, float | int]:
+    """Median, 95th percentile and maximum, in microseconds, and of how many calls."""
     return {
         "p50": round(median(values), 1),
         "p95": round(quantiles(values, n=20)[-1], 1),
         "longest": round(max(values), 1),
+        "calls": len(values),
     }
 
 

@@ -33,7 +33,12 @@ constexpr auto kLateAfterLong = microseconds(300);
 constexpr auto kNap = microseconds(10);
 /// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
 constexpr int kRest = 20;
-constexpr auto kLongestRest = milliseconds(50);
+constexpr auto kLongestRest = milliseconds(200);
+/// Who was waited for this long lost its core for a slice of the system's time. Where that happens again within
+/// kForgotten calls the cores have other work, and ever more calls, however far apart, go without help, up to kForgotten:
+/// so few are late that the 95th percentile knows nothing of it.
+constexpr auto kSlice = microseconds(500);
+constexpr int kForgotten = 64;
 /// How long a measured round trip is believed.
 constexpr auto kMeasured = milliseconds(50);
 
@@ -79,6 +84,7 @@ struct Helper {
     // what follows is touched only by who has set in_use
     bool started = false, broken = false;
     Clock::time_point rest_until{};
+    int rest_calls = 0, next_rest_calls = 1, calls_since = 0;
     std::thread thread;
     int avoided = -1;
 
@@ -142,8 +148,20 @@ struct Helper {
 
     /// Help was waited for.
     void was_late(Clock::duration waited) {
-        if (waited.count() > 0)
-            rest_until = Clock::now() + std::min<Clock::duration>(kRest * waited, kLongestRest);
+        if (waited.count() == 0) return;
+        rest_until = Clock::now() + std::min<Clock::duration>(kRest * waited, kLongestRest);
+        if (waited < kSlice) return;
+        rest_calls = next_rest_calls;
+        next_rest_calls = std::min(kForgotten, 2 * next_rest_calls);
+        calls_since = 0;
+    }
+
+    /// Whether no help is to be asked for in this call.
+    bool rests() {
+        if (rest_calls > 0) return --rest_calls, true;
+        if (Clock::now() < rest_until) return true;
+        if (++calls_since > kForgotten) next_rest_calls = 1;
+        return false;
     }
 };
 
@@ -158,7 +176,7 @@ Help::Help(Index threads, void (*run)(void*), void* data) : asked_(false) {
     if (threads < 2 || was_forked()) return;
     Helper& h = helper();
     if (h.in_use.exchange(true, std::memory_order_acquire)) return;
-    if (!h.is_there() || Clock::now() < h.rest_until || !h.keep_away()) {
+    if (!h.is_there() || h.rests() || !h.keep_away()) {
         h.in_use.store(false, std::memory_order_release);
         return;
     }
@@ -184,6 +202,7 @@ Index round_trip() {
 }
 
 bool Lockstep::admit(Index step) {
+    if (is_closed_) return false;
     if (joined_.value.load(std::memory_order_acquire) == admitted_) return false;
     if (admitted_ > 0 && Clock::now() < rest_until_) return false;
     if (admitted_ == 0 && round_trip() == 0) {
@@ -193,8 +212,13 @@ bool Lockstep::admit(Index step) {
         for (Index turn = 1; turn <= kTurns; ++turn) {
             const auto start = Clock::now();
             ping_.value.store(turn, std::memory_order_release);
-            if (spin_until([&] { return pong_.value.load(std::memory_order_acquire) == turn; }).count() > 0)
+            const auto waited = spin_until([&] { return pong_.value.load(std::memory_order_acquire) == turn; });
+            if (waited.count() > 0) {
+                helper().was_late(waited);
+                close();
+                is_closed_ = true;
                 return false;
+            }
             shortest = std::min(shortest, Clock::now() - start);
         }
         const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(shortest).count();

@@ -63,7 +63,9 @@ public:
 private:
     static constexpr Index kNotYet = -1, kUnlimited = Index{1} << 62;
     Counter caller_, helper_, joined_, first_{kNotYet}, limit_{kUnlimited}, closed_, ping_, pong_;
-    Index admitted_ = 0;  // how often, known to the caller alone
+    // what the caller alone knows: how often it admitted, and that it will not again
+    Index admitted_ = 0;
+    bool is_closed_ = false;
     std::chrono::steady_clock::time_point rest_until_{};
 };
 
