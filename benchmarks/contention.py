@@ -2,9 +2,9 @@
 
     python benchmarks/contention.py
 
-As many processes as there are cores compute without pause while a layer is called again and again. Each contender has
-the machine to itself beside them, in turns of a second, since the workers of torch's pool go on spinning for a while after
-a call and would be company for whoever comes next. Writes `results/contention.json` beside this file.
+As many processes as there are cores compute without pause while a layer is called again and again. Each contender is
+alone beside them, in turns of a second, since the workers of torch's pool go on spinning for a while after a call and
+would be company for whoever comes next. Writes `results/contention.json` beside this file.
 """
 
 from __future__ import annotations

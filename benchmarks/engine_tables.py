@@ -55,9 +55,9 @@ def contention_table(found: dict[str, Any]) -> str:
     load = found["load_average_before"]
     lines = [
         f"Microseconds of a call, median / 95th percentile, from "
-        f"[contention.json](../benchmarks/results/contention.json): up to {found['calls']:,} calls of each in four turns, "
-        f"load average {load[0]:g} beforehand. A call that lasts longer than a few tenths of a millisecond can't keep its "
-        f"95th percentile beside busy processes, as the system takes the core from every twentieth; one thread shows it.",
+        f"[contention.json](../benchmarks/results/contention.json): up to {found['calls']:,} calls of each in four "
+        f"turns, load average {load[0]:g} beforehand. Beside busy processes the system takes the core from more than one "
+        f"in twenty of the calls that last a few tenths of a millisecond, as one thread shows.",
         "",
     ]
     for company, cases in found["microseconds"].items():
