@@ -56,8 +56,8 @@ def contention_table(found: dict[str, Any]) -> str:
     lines = [
         f"Microseconds of a call, median / 95th percentile, from "
         f"[contention.json](../benchmarks/results/contention.json): up to {found['calls']:,} calls of each in four "
-        f"turns, load average {load[0]:g} beforehand. Beside busy processes the system takes the core from more than one "
-        f"in twenty of the calls that last a few tenths of a millisecond, as one thread shows.",
+        f"turns, load average {load[0]:g} beforehand. Beside busy processes the system takes the core from more than "
+        f"one in twenty of the calls that last a few tenths of a millisecond, as one thread shows.",
         "",
     ]
     for company, cases in found["microseconds"].items():
