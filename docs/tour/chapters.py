@@ -184,8 +184,8 @@ CHAPTERS = (
             ),
             "Who remembers how far? The adding problem asks for the sum of two marked numbers far apart:",
             Run(
-                'unrolled lab memory --length 60 --minutes 1.2 --out lab --only "RNN tanh" --only "LSTM, forget bias 1" --only GRU',
-                ("--minutes 1.2", "--minutes 0.05"),
+                'unrolled lab memory --length 60 --minutes 2 --out lab --only "RNN tanh" --only "LSTM, forget bias 1" --only GRU',
+                ("--minutes 2", "--minutes 0.05"),
                 figures=(
                     (
                         "lab/memory-adding-60",

@@ -25,7 +25,7 @@ def plot_gradient_flow(found: GradientFlow, theme: str = "light") -> Any:
             axis.semilogy(np.maximum(norms / norms[0], 1e-30), color=colour, label=f"{name}: {verdict}")
         draw_borders(axis, colours, longest)
         axis.set_title("how much of the error is left on its way back through time")
-        _room_for_legend(axis, len(found.norms))
+        room_for_legend(axis, len(found.norms))
         axis.legend(fontsize=8.5, loc="upper right")
         return drawn
 
@@ -46,7 +46,7 @@ def draw_borders(axis: Any, colours: Any, longest: int) -> None:
     axis.grid(alpha=0.5)
 
 
-def _room_for_legend(axis: Any, entries: int) -> None:
+def room_for_legend(axis: Any, entries: int) -> None:
     """Make a logarithmic axis higher, so that the legend above lies on no curve."""
     low, high = np.log(axis.get_ylim())
     axis.set_ylim(np.exp(low), np.exp(high + (0.08 + 0.09 * entries) * (high - low)))
@@ -81,6 +81,6 @@ def plot_jacobians(found: Sequence[Jacobians], theme: str = "light") -> Any:
         low, high = left.get_ylim()
         left.set_ylim(low, high + 0.3 * (high - low))
         left.legend(fontsize=8, loc="upper left", ncols=2)
-        _room_for_legend(right, len(found))
+        room_for_legend(right, len(found))
         right.legend(fontsize=8, loc="upper right")
         return drawn

@@ -10,7 +10,7 @@ import numpy as np
 from unrolled.errors import ArgumentError
 from unrolled.inspection.lab.gradients import GradientLab
 from unrolled.inspection.lab.memory import MemoryRun
-from unrolled.inspection.plot.gradients import draw_borders
+from unrolled.inspection.plot.gradients import draw_borders, room_for_legend
 from unrolled.inspection.plot.theme import figure, note, plain
 
 
@@ -41,11 +41,12 @@ def plot_memory_lab(runs: Sequence[MemoryRun], theme: str = "light") -> Any:
         course.set_xlabel("step of training")
         course.set_ylabel(first.unit)
         course.set_title(f"{first.problem}, {first.length} steps: who remembers so far")
-        course.legend(fontsize=8, loc="center right")
+        room_for_legend(course, len(runs))
+        course.legend(fontsize=8, loc="upper right")
         course.grid(alpha=0.5)
         draw_borders(flow, colours, max(len(norms) for run in runs for _, norms in run.flows))
         flow.set_title("the error on its way back, before training (dotted) and after it")
-        flow.legend(fontsize=8)
+        flow.legend(fontsize=8, loc="lower left")
         return drawn
 
 
@@ -59,7 +60,8 @@ def plot_gradient_lab(found: GradientLab, theme: str = "light") -> Any:
             flow.semilogy(np.maximum(norms, 1e-30), color=colour, label=f"{name}: {kind}")
         draw_borders(flow, colours, found.length)
         flow.set_title("before training: the error shrinks or grows by the recurrent matrix, step by step")
-        flow.legend(fontsize=8, loc="lower left")
+        room_for_legend(flow, len(found.flows))
+        flow.legend(fontsize=8, loc="upper left")
         for number, name in enumerate(found.norms):
             colour = colours.series[number % len(colours.series)]
             for axis, values in ((norm, found.norms[name]), (loss, found.losses[name])):
@@ -77,5 +79,5 @@ def plot_gradient_lab(found: GradientLab, theme: str = "light") -> Any:
         for axis in (norm, loss):
             axis.set_xlabel("step of training")
             axis.grid(alpha=0.5)
-            axis.legend(fontsize=8, loc="center right")
+            axis.legend(fontsize=8, loc="upper right")
         return drawn
