@@ -91,9 +91,13 @@ def transcribe(folder: Path) -> Made:
     return test_transcribe.learn(folder, folder / "m"), str(folder / "2.wav")
 
 
-def forecast(folder: Path) -> Made:
+def forecast(folder: Path, method: str = "direct") -> Made:
     (folder / "t.csv").write_text(forecast_data.wide())
-    return forecast_data.learn(folder / "t.csv", folder / "m", options={"method": "direct"}), str(folder / "t.csv")
+    return forecast_data.learn(folder / "t.csv", folder / "m", options={"method": method}), str(folder / "t.csv")
+
+
+def forecast_step_by_step(folder: Path) -> Made:
+    return forecast(folder, "autoregressive")
 
 
 def generate(folder: Path) -> Made:
@@ -117,7 +121,12 @@ MAKERS: dict[str, Callable[[Path], Made]] = {
 }
 
 #: models of other networks than their task's usual one
-VARIANTS = {**MAKERS, "translate, fed back": fed_back, "classify without votes": classify_without_votes}
+VARIANTS = {
+    **MAKERS,
+    "translate, fed back": fed_back,
+    "classify without votes": classify_without_votes,
+    "forecast, step by step": forecast_step_by_step,
+}
 
 
 def test_no_task_is_left_out() -> None:
@@ -172,12 +181,12 @@ def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert [-value for _, value in middles] == pytest.approx(unfolded.losses, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_limit_is_kept_and_what_is_left_out_is_said(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translate, "FIT_PAIRS", 2)
-    model, given = MAKERS[name](tmp_path)
+    model, given = VARIANTS[name](tmp_path)
     whole = model.probe(given)
     limit = min(2, len(whole.steps) - 1)
     cut = model.probe(given, limit=limit)

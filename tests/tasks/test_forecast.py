@@ -21,7 +21,9 @@ from unrolled.tasks.base import Sources, silent
 from unrolled.tasks.baselines.seasonal import seasonal_naive
 from unrolled.tasks.catalog import task_named
 from unrolled.tasks.forecast import Forecasting
+from unrolled.tasks.forecast_inputs import given_series
 from unrolled.tasks.forecast_predictions import Forecast
+from unrolled.tasks.forecast_scoring import window_ahead
 
 from .forecast_data import FAST, METHODS, TINY, Trained, hours, learn, losses, wave, wide
 
@@ -45,6 +47,35 @@ def trained(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         return load(folder / method)
 
     return model
+
+
+# Looked into
+
+
+def test_what_a_step_by_step_forecaster_expects_is_what_it_would_be_least_surprised_by(
+    trained: Trained, table: Path
+) -> None:
+    model = trained("autoregressive")
+    probe = model.probe(str(table))
+    assert probe.steps[-2:] == ("-1", "0")
+    assert probe.outputs[-2:] == ("0", "+1")
+    expected = probe.logits().detach()[:, 0]
+    task, network = model.task, model.network
+    assert isinstance(task, Forecasting)
+    series = next(given_series(model, str(table), None))
+    data, _ = window_ahead(model, series, network.horizon)
+    past, future = data["values"][: network.reach], torch.full((network.horizon - 1, 1), torch.nan)
+
+    def surprise(value: torch.Tensor) -> float:
+        values = torch.cat([past, value.view(1, 1), future])
+        with torch.no_grad():
+            nats, _ = network.nats(values, data["known"], data["channel"], data["static"])
+        return float(nats[network.context, 0])
+
+    # −ln p of a Gaussian is least at its middle, and alike on both sides
+    below, at, above = (surprise(expected[-1] + off) for off in (-0.02, 0.0, 0.02))
+    assert below == pytest.approx(above, rel=1e-2)
+    assert at < min(below, above) - 0.01
 
 
 # From tables to forecasts

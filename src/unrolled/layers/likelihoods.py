@@ -92,6 +92,10 @@ class Likelihood(ABC):
         """
 
     @abstractmethod
+    def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """Where it is centred, its mean or location; shapes as for `nats`."""
+
+    @abstractmethod
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
         """Samples, (N, S).
 
@@ -118,6 +122,10 @@ class Gaussian(Likelihood):
         mean, spread = _located(raw, shift, scale)
         return 0.5 * math.log(2 * math.pi) + spread.log() + 0.5 * ((target - mean) / spread).square()
 
+    def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """μ."""
+        return _located(raw, shift, scale)[0]
+
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
         """μ + σ ε."""
         mean, spread = _located(raw, shift, scale)
@@ -137,6 +145,10 @@ class StudentT(Likelihood):
         distance = ((target - mean) / spread).square() / freedom
         constant = torch.lgamma(freedom / 2) - torch.lgamma((freedom + 1) / 2) + 0.5 * torch.log(freedom * math.pi)
         return constant + spread.log() + (freedom + 1) / 2 * torch.log1p(distance)
+
+    def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """μ."""
+        return _located(raw, shift, scale)[0]
 
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
         """By Bailey's polar method, √(ν (u^(−2/ν) − 1)) cos 2πv (Bailey 1994, doi:10.2307/2153537)."""
@@ -169,6 +181,10 @@ class NegativeBinomial(Likelihood):
         log = torch.lgamma(z + r) - torch.lgamma(z + 1) - torch.lgamma(r)
         log = log - r * torch.log1p(mean / r) + z * (mean.log() - (r + mean).log())
         return (-log).to(raw.dtype)
+
+    def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """μ."""
+        return self._parameters(raw, scale)[0]
 
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
         """By numpy's generator."""

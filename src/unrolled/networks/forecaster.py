@@ -291,6 +291,16 @@ class AutoregressiveForecaster(nn.Module):
             return state
         return self.hidden(self._inputs(past, known, *scale, whose, len(known)), state)[1]
 
+    def reading(self, past: Tensor, known: Tensor, whose: Tensor, scale: tuple[Tensor, Tensor]) -> Tensor:
+        """What the stack reads when each of the last C values has come, (C, N, I).
+
+        Args:
+            past: (reach, N).
+            known: (C, N, K) of the step after each of them.
+            whose, scale: as `read`.
+        """
+        return self._inputs(past, known, *scale, whose, self.context, ahead=True)
+
     @torch.no_grad()
     def sample(
         self,

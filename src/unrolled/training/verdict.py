@@ -102,7 +102,8 @@ def judge(layer: str, norms: Sequence[float], cell: str = "", options: Collectio
     """
     longest = len(norms) - 1
     if longest < SHORTEST:
-        return Verdict(layer, "unknown", None, math.nan, f"only {longest} steps back could be looked at")
+        steps = "step" if longest == 1 else "steps"
+        return Verdict(layer, "unknown", None, math.nan, f"only {longest} {steps} back could be looked at")
     if not all(math.isfinite(g) for g in norms):
         first = next(k for k, g in enumerate(norms) if not math.isfinite(g))
         said = f"the error is no finite number from {first} steps back"
