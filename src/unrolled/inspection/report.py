@@ -169,9 +169,10 @@ def inspect(
     told("asking what mattered", 0, None)
     shares = [integrated_gradients(probe, at), occlusion(probe, at), saliency(probe, at)]
     arrays["attributions"] = [one.as_json() for one in shares]
+    asked = "the forecast value, standardised" if probe.values else "ln p in nats"
     sentence = (
-        "How much each step of the input matters to one output: its share of ln p in nats, what is lost without it, "
-        "and the slope there."
+        f"How much each step of the input matters to one output: its share of {asked}, what is lost without it, and "
+        "the slope there."
     )
     sections.append(
         Section(
@@ -181,7 +182,8 @@ def inspect(
     connected = connectivity(probe)
     arrays["connectivity"] = connected.as_json()
     if len(probe.outputs) > 1:
-        sentence = "Which earlier steps each output leans on: ‖∂ ln p/∂x‖ as a share of its row."
+        slope = "∂ŷ/∂x" if probe.values else "∂ ln p/∂x"
+        sentence = f"Which earlier steps each output leans on: ‖{slope}‖ as a share of its row."
         draw = [("connectivity", lambda theme: plot.plot_connectivity(connected, theme))]
         sections.append(Section("connectivity", "Connections", sentence, draw))
     sections += _attention_sections(probe, arrays)
@@ -192,10 +194,10 @@ def inspect(
 
 def _network_section(model: Model, found: UnfoldedNetwork) -> Section:
     rows = []
-    for layer in _first_of_each(found):
+    for layer_name, layer in _each_once(found).items():
         for name, shape in layer.weights.items():
             letter = TEXTBOOK.get(name, "")
-            rows.append((f"{layer.name} {name}", letter, " × ".join(map(str, shape))))
+            rows.append((f"{layer_name} {name}", letter, " × ".join(map(str, shape))))
     for name, shape in found.parameters.items():
         letter = {"output.weight": "V", "output.bias": "c"}.get(name, "")
         rows.append((name, letter, " × ".join(map(str, shape))))
@@ -206,17 +208,19 @@ def _network_section(model: Model, found: UnfoldedNetwork) -> Section:
     return Section("network", "The network", sentence, body=_table(("parameter", "letter", "shape"), rows))
 
 
-def _first_of_each(found: UnfoldedNetwork) -> list[Any]:
+def _each_once(found: UnfoldedNetwork) -> dict[str, Any]:
+    """Layers by name; of those that the network passes through several times, name[1] …, the first."""
     seen: dict[str, Any] = {}
     for layer in found.layers:
-        seen.setdefault(layer.name, layer)
-    return list(seen.values())
+        seen.setdefault(re.sub(r"\[\d+\]", "", layer.name), layer)
+    return seen
 
 
 def _unfolded_section(found: UnfoldedNetwork) -> Section:
+    unit = "of the forecast values' sum, standardised," if found.values else "nats"
     sentence = (
         "Step through time with the arrow keys: forwards the gates, states and outputs; backwards the error ∂L/∂h that "
-        "arrives at each step (nats per unit of h) and what the step adds to each weight's gradient."
+        f"arrives at each step ({unit} per unit of h) and what the step adds to each weight's gradient."
     )
     widest = max(layer.values["h"].shape[1] for layer in found.layers)
     if widest > UNITS:

@@ -70,6 +70,11 @@ def plot_unfolding(
                     _arrow(axis, colours, *(back[::-1] if reverse else back), colour=colours.series[1])
             if synced:
                 _arrow(axis, colours, (column, top - 1.01), (column, top - 0.22))
+                if found.values:
+                    _box(axis, colours, column, top, f"{found.likeliest[t][0][1]:.3g}", colours.series[2])
+                    axis.text(column, top + 0.53, f"{shown(found.asked[t])} of", ha="center", fontsize=7.5)
+                    axis.text(column, top + 0.32, f"step {found.outputs[t]}", ha="center", fontsize=7.5)
+                    continue
                 _box(axis, colours, column, top, found.said(t, shown), colours.series[2])
                 axis.text(column, top + 0.32, f"−ln p({shown(found.asked[t])})", ha="center", fontsize=7.5)
                 axis.text(column, top + 0.53, f"{found.losses[t]:.2f} nats", ha="center", fontsize=7.5)
