@@ -247,7 +247,9 @@ def listening(host: str, port: int, option: str = "--port") -> socket.socket:
         StorageError: it can't be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # the protocol is named, because asyncio sets TCP_NODELAY only where it is: else the body of an answer waits, some
+    # 40 ms, until the client has acknowledged its head
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
