@@ -19,6 +19,8 @@ from websockets.exceptions import InvalidStatus
 
 from unrolled.serving import Limits
 from unrolled.serving.client import Client, ServerError
+from unrolled.serving.guard import Guard
+from unrolled.serving.metrics import Metrics
 
 TOKEN = "a-token-of-some-length"
 JSON = {"Content-Type": "application/json"}
@@ -149,6 +151,28 @@ def test_bodies_that_are_not_taken(strict: Running, bearer: dict[str, str]) -> N
     assert strict.guard.budget.held == 0
 
 
+@pytest.mark.parametrize(
+    ("head", "left"), [((b"transfer-encoding", b"chunked"), 0), ((b"content-length", b"30000"), 5)]
+)
+def test_who_waits_to_be_told_to_send_hears_why_not(head: tuple[bytes, bytes], left: int) -> None:
+    """What is on its way when a body is refused is read to its end: unread, it would reset the connection."""
+    pieces, sent = [b"x" * 6_000] * 5, []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"expect", b"100-continue"), head]
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": headers}
+    guard = Guard(None, limits=Limits(max_body=10_000), metrics=Metrics(), hosts=frozenset())
+    asyncio.run(guard(scope, receive, send))
+    assert [message.get("status") for message in sent] == [413, None]
+    # a body that is refused for its length has not been asked for
+    assert len(pieces) == left
+
+
 def test_all_bodies_together(strict: Running, bearer: dict[str, str]) -> None:
     strict.guard.budget.take(45_000)
     try:
@@ -157,6 +181,15 @@ def test_all_bodies_together(strict: Running, bearer: dict[str, str]) -> None:
         assert found.headers["retry-after"] == "2"
     finally:
         strict.guard.budget.give(45_000)
+
+
+def test_answers_leave_at_once(strict: Running) -> None:
+    """Head and body are two small packets, and the second would wait until the first is acknowledged."""
+    with strict.http() as client:
+        assert client.get("/healthz").status_code == 200
+        connections = [one.transport.get_extra_info("socket") for one in strict.server.server_state.connections]
+        assert connections
+        assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in connections)
 
 
 def test_slow_clients(strict: Running) -> None:

@@ -135,11 +135,16 @@ def test_content_types(server: Running) -> None:
 
 
 def test_addresses_and_methods(server: Running) -> None:
-    assert "models here: mail, feeling, both" in problem(server.ask("POST", "/v1/models/no/predict"), 404)["detail"]
+    here = "models here: mail, feeling, both"
+    for path, detail in (
+        ("/v1/models/no/predict", f"no model of the name 'no'; {here}"),
+        ("/v1/models/mail/guess", "nothing is at this address for a model of the task 'generate'; see /openapi.json"),
+        ("/v2/models/mail/predict", f"nothing is at this address; see /openapi.json ({here})"),
+    ):
+        assert problem(server.ask("POST", path), 404)["detail"] == detail
     found = server.ask("PUT", "/v1/models/mail/predict")
-    assert problem(found, 405)
+    assert problem(found, 405)["detail"] == "PUT is not answered here; expected POST"
     assert found.headers["allow"] == "POST"
-    problem(server.ask("GET", "/v2"), 404)
     problem(server.ask("OPTIONS", "/v1/models"), 405)
 
 

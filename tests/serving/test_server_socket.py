@@ -189,7 +189,7 @@ def test_models_without_streams_and_addresses_without_models(server: Running) ->
     response = refused.value.response
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
-    assert json.loads(response.body)["detail"] == "no stream is at this address; models here: mail, feeling, both"
+    assert json.loads(response.body)["detail"] == "no model of the name 'nobody'; models here: mail, feeling, both"
 
 
 def test_their_bounds(models: dict[str, Path]) -> None:

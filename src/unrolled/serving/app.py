@@ -117,6 +117,17 @@ def _models(served: Mapping[str, Served]) -> str:
     return f"models here: {', '.join(served) or 'none'}"
 
 
+def _nowhere(path: str, served: Mapping[str, Served]) -> str:
+    """Why nothing is at an address."""
+    if path.startswith("/v1/models/"):
+        name = path.split("/")[3]
+        if name not in served:
+            return f"no model of the name {name[:80]!r}; {_models(served)}"
+        task = served[name].model.task.name
+        return f"nothing is at this address for a model of the task {task!r}; see /openapi.json"
+    return f"nothing is at this address; see /openapi.json ({_models(served)})"
+
+
 def _explain(app: FastAPI, served: Mapping[str, Served]) -> None:
     """Every error as a problem."""
 
@@ -134,13 +145,15 @@ def _explain(app: FastAPI, served: Mapping[str, Served]) -> None:
         allowed = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
         detail = str(error.detail)
         if error.status_code == 404:
-            detail = f"nothing is at this address for models of this task; see /openapi.json ({_models(served)})"
+            detail = _nowhere(request.url.path, served)
+        elif error.status_code == 405:
+            detail = f"{request.method[:20]} is not answered here; expected {', '.join(allowed.values())}"
         return told(request, Problem(error.status_code, detail, allowed))
 
     @app.websocket("/{path:path}")
     async def nowhere(socket: WebSocket) -> None:
         name = socket.scope.get("state", {}).get("request_id", "")
-        problem = Problem(404, f"no stream is at this address; {_models(served)}")
+        problem = Problem(404, _nowhere(socket.scope["path"], served))
         await socket.send_denial_response(answer(problem.as_json(name), 404, None, MEDIA_TYPE))
 
     @app.exception_handler(RequestValidationError)

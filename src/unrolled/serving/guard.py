@@ -101,7 +101,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         status = 0
-        started = whole = False
+        started = whole = heard = False
         held = Held(self.budget)
 
         async def sending(message: Message) -> None:
@@ -111,9 +111,14 @@ class Guard:
                 message = {**message, "headers": [*_with(message.get("headers", []), _id(scope))]}
             await send(message)
 
+        async def receiving() -> Message:
+            nonlocal heard
+            heard = True
+            return await receive()
+
         try:
             self._admit(scope)
-            body = await self._body(scope, receive, held)
+            body = await self._body(scope, receiving, held)
             whole = True
             if self.log_inputs and body:
                 kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -128,7 +133,7 @@ class Guard:
                 log.exception("request %s failed: %s %s", _id(scope), scope["method"], _route(scope))
                 problem = Problem(500, "a defect of ours; the server's log says more under this id")
             if not whole:
-                await self._forget(scope, receive)
+                await self._forget(scope, receive, heard)
             await _send_problem(sending, problem, _id(scope), closes=not whole)
         finally:
             held.give()
@@ -206,12 +211,16 @@ class Guard:
             if not message.get("more_body"):
                 return b"".join(parts)
 
-    async def _forget(self, scope: Scope, receive: Receive) -> None:
-        """Read on for a moment, and keep nothing: who is still sending when we close does not hear the answer."""
+    async def _forget(self, scope: Scope, receive: Receive, heard: bool) -> None:
+        """Read on for a moment, and keep nothing: who is still sending when we close does not hear the answer.
+
+        Args:
+            heard: whether its reading has begun.
+        """
         headers = dict(scope["headers"])
-        # whoever waits to be told to send has sent nothing
+        # whoever waits to be told to send has sent nothing; the first reading tells them to
         sends = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        if not sends or b"expect" in headers:
+        if not sends or (b"expect" in headers and not heard):
             return
 
         async def reading() -> None:
