@@ -17,7 +17,7 @@ from unrolled.data import Findings
 from unrolled.data.sound import Sound, read_sound
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named, train
-from unrolled.tasks.transcribe_encoders import SpeechEncoders
+from unrolled.tasks.transcribe_encoders import SpeechEncoders, speech_spans
 from unrolled.tasks.transcribe_predictions import Transcript
 
 TONES = {"do": 400.0, "re": 800.0, "mi": 1500.0}
@@ -265,6 +265,30 @@ def test_sessions_fork_save_and_begin_again(trained: Callable[[str], Model], tmp
 # The course of training
 
 
+def test_speech_is_found_between_silences() -> None:
+    frames = torch.full((12, 2, 3), -8.0)
+    frames[3:7, 0] = 1.0
+    frames[7, 0] = -6.0
+    # beyond the end of the second there is only padding
+    frames[1:5, 1] = 0.0
+    frames[5:, 1] = float("nan")
+    assert speech_spans(frames, torch.tensor([12, 5])).tolist() == [[3, 6], [1, 4]]
+    # of silence, everything
+    assert speech_spans(torch.zeros(4, 1, 3), torch.tensor([4])).tolist() == [[0, 3]]
+
+
+def test_a_flat_start_lasts_as_long_as_was_planned(corpus: Path, tmp_path: Path) -> None:
+    plain = learn(corpus, tmp_path / "none", options={"flat_start": 0}, steps=4, schedule="constant")
+    flat = learn(corpus, tmp_path / "two", options={"flat_start": 2}, steps=4, schedule="constant")
+    usual = learn(corpus, tmp_path / "usual", steps=30)
+    found = [int(model.config.batching["flat_start"]) for model in (plain, flat, usual)]
+    assert found == [0, 2, 3]
+    # the even alignment is worth less than ln K + smoothing a step, CTC's first losses are more than that a unit
+    first, second = losses(tmp_path / "none"), losses(tmp_path / "two")
+    assert max(second[:2]) < 2.5 < min(first[:2])
+    assert min(second[2:]) > 2.5
+
+
 def test_overfits_a_tiny_batch(corpus: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()][:3]
     path = manifest(tmp_path / "three.jsonl", [(str(corpus / row["audio"]), row["text"]) for row in rows])
@@ -275,7 +299,7 @@ def test_overfits_a_tiny_batch(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_the_first_ten_steps_are_as_they_were(corpus: Path, tmp_path: Path) -> None:
-    learn(corpus, tmp_path / "m", steps=10, schedule="constant", lr=0.005)
+    learn(corpus, tmp_path / "m", options={"flat_start": 0}, steps=10, schedule="constant", lr=0.005)
     assert losses(tmp_path / "m") == pytest.approx(GOLDEN, rel=5e-3)
 
 
@@ -283,7 +307,8 @@ GOLDEN = [4.3148, 4.8707, 4.4516, 2.8299, 1.7861, 1.5642, 1.5335, 1.4304, 1.4365
 
 
 def test_resumed_equals_uninterrupted(corpus: Path, tmp_path: Path) -> None:
-    options = {"dropout": 0.2, "noise": 0.5, "hide_time": 0.2, "hide_bands": 0.2}
+    # stopped in the middle of the flat start
+    options = {"dropout": 0.2, "noise": 0.5, "hide_time": 0.2, "hide_bands": 0.2, "flat_start": 7}
     given: dict[str, Any] = {"schedule": "constant", "save_every": 2, "averaging": "ema", "options": options}
     learn(corpus, tmp_path / "whole", steps=10, **given)
     learn(corpus, tmp_path / "parts", steps=5, **given)

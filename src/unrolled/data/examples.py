@@ -201,11 +201,13 @@ class ExampleBatch(NamedTuple):
     Attributes:
         data: tensors, as the task's `collate` made them.
         epoch: which pass over the data this is, from 0.
+        number: how many batches came before it, in all passes.
         resets: always True: each example is whole, no state is carried to the next batch.
     """
 
     data: dict[str, torch.Tensor]
     epoch: int
+    number: int
     resets: bool = True
 
 
@@ -258,7 +260,8 @@ class ExampleBatches:
         """The next batch."""
         chosen = self._order[self._position]
         generator = np.random.default_rng([self.seed, self._epoch, self._position])
-        batch = ExampleBatch(self._collate([self.store[int(n)] for n in chosen], generator), self._epoch)
+        data = self._collate([self.store[int(n)] for n in chosen], generator)
+        batch = ExampleBatch(data, self._epoch, self._epoch * self.batches_per_epoch + self._position)
         self._position += 1
         if self._position == self.batches_per_epoch:
             self._start(self._epoch + 1)

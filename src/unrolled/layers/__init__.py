@@ -16,6 +16,7 @@ from unrolled.layers.attention import (
 )
 from unrolled.layers.crf import CRF, Posterior
 from unrolled.layers.ctc import CTC, ctc_steps
+from unrolled.layers.flat_start import FlatStart
 from unrolled.layers.frames import FrameStack, StackedFrames
 from unrolled.layers.images import ImageEncoder, ImageSteps
 from unrolled.layers.inputs import Embedding, Frames
@@ -51,6 +52,7 @@ __all__ = [
     "CrossEntropy",
     "DotAttention",
     "Embedding",
+    "FlatStart",
     "ForecastLoss",
     "FrameStack",
     "Frames",

@@ -109,6 +109,10 @@ class ExampleTask(Task):
     def score(self, network: nn.Module, data: dict[str, Tensor]) -> Scored:
         """Forward pass and loss of one batch, which is on the network's device."""
 
+    def score_to_learn(self, model: Model, data: dict[str, Tensor], number: int) -> Scored:
+        """Forward pass and loss of one batch while training; `number` batches came before it."""
+        return self.score(model.network, data)
+
     @abstractmethod
     def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
         """Metrics on the development data while it trains, "loss" (nats per counted item) among them."""
@@ -264,7 +268,7 @@ class ExampleLearner:
 
     def loss(self, batch: ExampleBatch, carried: Any) -> LossReport:
         """Forward through one batch; nothing is carried."""
-        scored = self._task.score(self.network, on_device(self.network, batch.data))
+        scored = self._task.score_to_learn(self._model, on_device(self.network, batch.data), batch.number)
         return LossReport(scored.mean, scored.total, scored.count, None)
 
     def evaluate(self) -> dict[str, float]:

@@ -18,7 +18,7 @@ from unrolled.data.spectrograms import Variation, varied
 from unrolled.data.transcripts import Utterance, read_transcripts
 from unrolled.decoding.ctc import finish_greedily, read_greedily
 from unrolled.errors import ArgumentError, DataError
-from unrolled.layers import CTC, StackedFrames
+from unrolled.layers import CTC, FlatStart, StackedFrames
 from unrolled.metrics.speech import error_rates, speech_metrics
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
@@ -33,6 +33,7 @@ from unrolled.tasks.transcribe_encoders import (
     fit_encoders,
     frames_of,
     read_frames,
+    speech_spans,
     steps_needed,
 )
 from unrolled.tasks.transcribe_plan import (
@@ -218,6 +219,16 @@ class Transcribe(ExampleTask):
         logits, _ = network(data["frames"], None, data["lengths"])
         steps = _inputs(network).output_lengths(data["lengths"])
         return Scored(*CTC()(logits, steps, data["units"], data["unit_lengths"]))
+
+    def score_to_learn(self, model: Model, data: dict[str, Tensor], number: int) -> Scored:
+        """CTC; before it, for as long as was planned, each unit at its even share of the speech."""
+        if number >= int(model.config.batching.get("flat_start", 0)):
+            return self.score(model.network, data)
+        logits, _ = model.network(data["frames"], None, data["lengths"])
+        steps = _inputs(model.network).output_lengths(data["lengths"])
+        spans = speech_spans(data["frames"], data["lengths"]) // model.encoders.stride
+        spans[:, 1] += 1
+        return Scored(*FlatStart()(logits, steps, data["units"], data["unit_lengths"], spans))
 
     def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
         """Loss, and the error rates of greedy reading."""

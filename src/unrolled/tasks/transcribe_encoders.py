@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unrolled.data.resampling import resampled
 from unrolled.data.sound import Sound
@@ -230,6 +232,26 @@ def frames_of(sound: Sound, encoders: SpeechEncoders) -> Frames:
             f"sound: {sound.seconds * 1000:.0f} ms are too short, a frame covers {encoders.mel.window * 1000:.0f} ms"
         )
     return frames
+
+
+def speech_spans(frames: Tensor, lengths: Tensor) -> Tensor:
+    """The first and the last frame in which somebody speaks: that are louder than four tenths of the way from the
+    quietest twentieth to the loudest.
+
+    Args:
+        frames: (T, B, F) log-mel.
+        lengths: (B,) frames, one at least.
+
+    Returns:
+        (B, 2) int64.
+    """
+    found = torch.zeros(len(lengths), 2, dtype=torch.int64, device=frames.device)
+    for b, length in enumerate(lengths.tolist()):
+        loudness = frames[:length, b].mean(1)
+        low, high = torch.quantile(loudness, 0.05), torch.quantile(loudness, 0.95)
+        loud = (loudness >= low + 0.4 * (high - low)).nonzero()
+        found[b, 0], found[b, 1] = loud[0, 0], loud[-1, 0]
+    return found
 
 
 def steps_needed(units: NDArray[np.integer[Any]]) -> int:
