@@ -46,6 +46,7 @@ def test_what_is_refused_at_the_start(models: dict[str, Path], tmp_path: Path) -
     assert "there is a model 'a' already; name it, as in other=" in refused(
         "--port", "0", f"a={models['mail']}", f"a={models['both']}"
     )
+    assert "--device: 'meat' can't be used here: " in refused("--port", "0", "--device", "meat", str(models["mail"]))
     assert "expected letters, digits" in refused("--port", "0", f"a/b={models['mail']}")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -125,6 +125,7 @@ def _application(told: Mapping[str, Any]) -> Guard:
     import torch
 
     from unrolled.serving.app import create_app
+    from unrolled.tasks.run import chosen_device
 
     torch.set_num_threads(told["threads"])
     return create_app(
@@ -136,7 +137,7 @@ def _application(told: Mapping[str, Any]) -> Guard:
         workers=told["workers"],
         runs={name: Path(path) for name, path in told["runs"].items()},
         log_inputs=told["log_inputs"],
-        device=told["device"],
+        device=str(chosen_device(told["device"])),
     )
 
 

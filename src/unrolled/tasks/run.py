@@ -99,7 +99,9 @@ def train(
     encoders = task.encoders(material)
     network = task.build(config.network, encoders)
     task.initialise(network, material)
-    network.to(chosen_device(settings.device))
+    device = chosen_device(settings.device)
+    log.info("training on %s", device)
+    network.to(device)
     model = Model(task, config, encoders, network, out)
     result = fit(
         task.learner(model, material, settings),
@@ -129,7 +131,6 @@ def chosen_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ArgumentError(f"--device: {name!r} can't be used here: {str(error).splitlines()[0]}") from error
-    log.info("training on %s", device)
     return device
 
 
