@@ -80,6 +80,9 @@ def test_tokens(strict: Running, bearer: dict[str, str]) -> None:
     with pytest.raises(ServerError, match="a token is needed") as caught:
         Client(strict.address).models()
     assert caught.value.status == 401
+    with pytest.raises(ServerError, match="a token is needed") as caught:
+        Client(strict.address).stream("feeling")
+    assert (caught.value.status, caught.value.problem["title"]) == (401, "Unauthorized")
 
 
 def test_tokens_of_sockets(strict: Running) -> None:

@@ -13,6 +13,7 @@ from servers import Running, events, problem, running
 
 import unrolled
 from unrolled.decoding import SamplingOptions
+from unrolled.errors import ArgumentError
 from unrolled.serving.client import ServerError
 from unrolled.tasks import Model
 
@@ -68,6 +69,11 @@ def test_an_input_as_it_is(server: Running) -> None:
     assert problem(wrong, 422)["errors"][0]["place"] == "n"
     cut = server.ask("POST", "/v1/models/mail/predict", headers=plain, content=b"caf\xc3")
     assert problem(cut, 422)["detail"] == "input: byte 3 is not UTF-8"
+
+
+def test_bytes_in_a_list_are_told_apart_by_how_they_begin(server: Running) -> None:
+    with pytest.raises(ArgumentError, match=r"byte 1 is none\) nor an image, a sound or a clip"):
+        server.client.predict("mail", [b"x\xff\x00"])
 
 
 def test_writing_is_the_librarys(server: Running, mail: Model) -> None:

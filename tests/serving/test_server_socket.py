@@ -179,6 +179,9 @@ def test_models_without_streams_and_addresses_without_models(server: Running) ->
     with server.client.stream("both") as stream, pytest.raises(ServerError, match="from both ends") as caught:
         stream.push(text="x")
     assert caught.value.status == 409
+    with pytest.raises(ServerError, match="no model of the name 'nobody'") as caught:
+        server.client.stream("nobody")
+    assert caught.value.status == 404
 
     async def nobody() -> None:
         async with talk(server, "nobody"):

@@ -67,6 +67,7 @@ class Client:
 
         Raises:
             ServerError: what the server said.
+            ArgumentError: bytes in a list of which nothing shows what they are.
         """
         several = isinstance(inputs, (list, tuple))
         if not several and isinstance(inputs, (bytes, Path)):
@@ -113,11 +114,11 @@ class Client:
             query: of the address, e.g. `rate` of the samples that follow.
 
         Raises:
-            ServerError: it can't be had.
+            ServerError: it can't be had; of a model that has no streams, the first push says so.
             MissingDependencyError: the library websockets is not installed.
         """
         try:
-            from websockets.exceptions import WebSocketException
+            from websockets.exceptions import InvalidStatus, WebSocketException
             from websockets.sync.client import connect
             from websockets.typing import Subprotocol
         except ImportError as error:
@@ -130,6 +131,10 @@ class Client:
             )
             # entered, and left by `ClientStream.close`, which may be much later
             socket = connection.__enter__()
+        except InvalidStatus as error:
+            raise _refused(
+                error.response.status_code, bytes(error.response.body or b""), error.response.headers
+            ) from None
         except (OSError, WebSocketException) as error:
             raise ServerError(0, {"detail": f"{address}: no stream: {error}"}) from error
         stream = ClientStream(socket, self.timeout)
@@ -149,13 +154,7 @@ class Client:
         try:
             return urlopen(Request(self.address + path, data, headers, method=method), timeout=self.timeout)
         except HTTPError as error:
-            text = error.read()
-            try:
-                problem = json.loads(text)
-            except ValueError:
-                problem = {"detail": text.decode("utf-8", "replace")[:500]}
-            after = error.headers.get("Retry-After")
-            raise ServerError(error.code, problem, float(after) if after else None) from None
+            raise _refused(error.code, error.read(), error.headers) from None
         except (URLError, OSError) as error:
             raise ServerError(0, {"detail": f"{self.address}: can't be reached: {error}"}) from error
 
@@ -247,6 +246,18 @@ class ClientStream:
                 return answer
 
 
+def _refused(status: int, body: bytes, headers: Any) -> ServerError:
+    """What a response says that is not fine; whoever stands between may have sent it, and no problem."""
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {"detail": body.decode("utf-8", "replace")[:500]}
+    after = headers.get("Retry-After", "")
+    return ServerError(status, problem, float(after) if after.isdigit() else None)
+
+
 def _as_input(given: Any) -> Any:
     """An input as JSON."""
     data = given.read_bytes() if isinstance(given, Path) else given
@@ -254,7 +265,13 @@ def _as_input(given: Any) -> Any:
         return given
     kind = _kind_of(data)
     if kind == "text/csv":
-        return {"table": data.decode("utf-8")}
+        try:
+            return {"table": data.decode("utf-8")}
+        except UnicodeDecodeError as error:
+            raise ArgumentError(
+                f"input: neither a table in UTF-8 (byte {error.start} is none) nor an image, a sound or a clip of a "
+                'kind that is known; name what it is, as in {"image": BASE64}'
+            ) from None
     name = {"image": "image", "audio": "sound", "video": "clip"}[kind.partition("/")[0]]
     return {name: base64.b64encode(data).decode("ascii")}
 
