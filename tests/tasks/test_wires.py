@@ -75,15 +75,38 @@ def test_examples_are_what_may_be_sent(name: str) -> None:
         wire.Push.model_validate(wire.push_example)
 
 
-def test_examples_can_be_read(wired: Wired) -> None:
-    for kind in ("classify", "tag", "translate", "recognize", "caption", "transcribe", "label", "forecast"):
-        model = wired(kind)
-        example = model.task.wire().example
-        given = example["inputs"]
-        if kind == "forecast":
-            # this model reads the calendar of hours
-            given = [{**one, "start": "2020-01-01 00:00"} for one in given]
-        assert answers(model, given, **example.get("options", {}))
+@pytest.mark.parametrize("kind", KINDS)
+def test_examples_can_be_read(wired: Wired, kind: str) -> None:
+    model = wired(kind)
+    wire = model.task.wire()
+    example = wire.example_of(model)
+    if kind == "caption-features":
+        with pytest.raises(ArgumentError, match="features"):
+            answers(model, example["inputs"])
+        return
+    assert answers(model, example["inputs"], **example.get("options", {}))
+    try:
+        stream = wire.open(model) if wire.Push is not None else None
+    except ArgumentError:
+        return
+    if stream is not None:
+        [found] = wire.push(model, [(stream, wire.Push.model_validate(wire.push_example_of(model)))])
+        assert not isinstance(found, Exception), found
+
+
+LABELS = {
+    "classify": ["neg", "pos"],
+    "tag": ["LOC", "ORG", "PER"],
+    "recognize": ["down", "left", "up"],
+    "label": ["rest", "work"],
+    "forecast": [],
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_are_all_that_there_may_be(wired: Wired, kind: str) -> None:
+    model = wired(kind)
+    assert sorted(model.task.wire().labels(model)) == LABELS[kind]
 
 
 RAW: dict[str, tuple[str, bytes, Any]] = {

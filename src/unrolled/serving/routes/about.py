@@ -29,6 +29,7 @@ class About(BaseModel):
     writes: bool = Field(description="whether it writes on from a prompt")
     media: list[str] = Field(description="content types that an input may be sent in as it is")
     columns: list[str] = Field(description="names of the features of a step, where it reads tables; else empty")
+    labels: list[str] = Field(description="all that it may call a thing, where it gives names to things; else empty")
     options: dict[str, Any] = Field(description="JSON schema of what predict takes")
     example: dict[str, Any]
     push_example: dict[str, Any] | None

@@ -58,7 +58,7 @@ def inspect_routes(served: Served, work: Work, inspector: Inspector) -> APIRoute
     @router.post(
         "/inspect", summary=f"What happens inside {served.name}", operation_id=f"inspect_{served.name}",
         response_model=None, responses={200: {"model": Inspected, "content": html}, **problems(*USUAL, 501)},
-        openapi_extra=described(asked, {"input": wire.example["inputs"][0], "limit": 32}),
+        openapi_extra=described(asked, {"input": wire.example_of(served.model)["inputs"][0], "limit": 32}),
     )  # fmt: skip
     async def inspect(request: Request) -> Response:
         deadline = served.deadline()

@@ -39,7 +39,7 @@ def predict_routes(served: Served, work: Work) -> APIRouter:
         operation_id=f"predict_{served.name}",
         response_model=None,
         responses={200: {"model": answered}, **problems(*USUAL, 501)},
-        openapi_extra=described(asked, wire.example, wire.media),
+        openapi_extra=described(asked, wire.example_of(served.model), wire.media),
     )
     async def predict(request: Request) -> Response:
         deadline = served.deadline()

@@ -52,6 +52,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
         return router
     pushed: Any = wire.Pushed
     given: Any = wire.Push
+    pushable = wire.push_example_of(served.model)
     task = served.model.task.name.capitalize()
     stepped: Any = create_model(
         f"{task}Step",
@@ -84,7 +85,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
     @router.post(
         "/streams/{stream}", summary="Push to a stream", operation_id=f"push_{served.name}", response_model=None,
         responses={200: {"model": pushed}, **problems(*USUAL, 404, 409, 410)},
-        openapi_extra=described(given, wire.push_example),
+        openapi_extra=described(given, pushable),
     )  # fmt: skip
     async def push(stream: str, request: Request) -> Any:
         alone()
@@ -120,7 +121,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
     @router.post(
         "/step", summary="A push whose state the client carries", operation_id=f"step_{served.name}",
         response_model=None, responses={200: {"model": answered}, **problems(*USUAL, 409)},
-        openapi_extra=described(stepped, {"push": wire.push_example}),
+        openapi_extra=described(stepped, {"push": pushable}),
     )  # fmt: skip
     async def step(request: Request) -> Any:
         body: Any = await json_body(request, stepped)

@@ -167,6 +167,9 @@ export function colours(labels) {
   return colour;
 }
 
+/** A model's labels, if there is a colour for each; of more, labels get one as they come. */
+export const coloured = ({ labels }) => (labels.length <= 8 ? labels : []);
+
 /** From places in a text as the server counts them, in code points, to JavaScript's, in units of UTF-16. */
 export function placesIn(text) {
   if (!/[\ud800-\udbff]/.test(text)) return (place) => place;

@@ -82,8 +82,8 @@ class Wire:
             `predict` gives one prediction for each, and the same to the last bit whatever is beside it. If not, each
             input is predicted by itself, and may have several predictions.
         light: whether `read` and `check` take no time to speak of, as for texts.
-        example: inputs and options, for the documentation.
-        push_example: what is pushed, for the documentation.
+        example: inputs and options, for the documentation; see `example_of`.
+        push_example: what is pushed, for the documentation; see `push_example_of`.
         Prompt: what `write` goes on from, and how; None where the task does not write.
     """
 
@@ -190,6 +190,18 @@ class Wire:
             ArgumentError: this task takes no binary messages, or not such ones.
         """
         raise ArgumentError("message: this model takes messages of text (JSON), not binary ones")
+
+    def example_of(self, model: Model) -> dict[str, Any]:
+        """`example` as this model reads it: as many numbers as it takes, and all that it asks for beside them."""
+        return self.example
+
+    def push_example_of(self, model: Model) -> dict[str, Any]:
+        """`push_example`, likewise."""
+        return self.push_example
+
+    def labels(self, model: Model) -> list[str]:
+        """All that a model may call a thing, where it gives names to things: the types of entities, classes, labels."""
+        return []
 
     def columns(self, model: Model) -> list[str]:
         """Names of the features of a step, in order, where a model reads tables whose columns have names."""

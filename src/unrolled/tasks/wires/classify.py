@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from unrolled.tasks.model import Model
 from unrolled.tasks.wires.rewriting import Rewritable
 from unrolled.tasks.wires.text import EditedTextWire, Probability, TextPush, rewound
 
@@ -53,6 +54,10 @@ class ClassifyWire(EditedTextWire):
     together = False
     example: ClassVar = {"inputs": ["A film so good that I saw it twice."], "options": {"words": True}}
     push_example: ClassVar = {"text": "A film so "}
+
+    def labels(self, model: Model) -> list[str]:
+        """The classes."""
+        return list(model.encoders.labels)
 
     def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
         """What the model thinks after each word that is new, or read anew."""

@@ -139,6 +139,17 @@ class ForecastWire(Wire):
     example: ClassVar = {"inputs": [{"values": [12.1, 13.4, 11.9, 12.6] * 25, "backtest": 2}]}
     push_example: ClassVar = {"values": [12.1, 13.4, 11.9]}
 
+    def example_of(self, model: Model) -> dict[str, Any]:
+        """Values as many as it reads, with the time, the covariates and the description that it asks for."""
+        network: Any = model.network
+        values = (self.example["inputs"][0]["values"] * (1 + network.context // 100))[: max(100, network.context)]
+        return {"inputs": [{"values": values, **_beside(model, len(values) + network.horizon), "backtest": 2}]}
+
+    def push_example_of(self, model: Model) -> dict[str, Any]:
+        """The first values of a series, with what goes beside them."""
+        values = self.push_example["values"]
+        return {"values": values, **_beside(model, len(values))}
+
     def read(self, model: Model, given: Any, bounds: Bounds) -> Asked:
         """Its series."""
         if given.table is not None:
@@ -183,6 +194,21 @@ class ForecastWire(Wire):
     def push(self, model: Model, pairs: Sequence[tuple[ForecastSession, ValuesPush]]) -> list[Any]:
         """Observe these values."""
         return one_by_one(pairs, lambda stream, given: _pushed(model, stream, given))
+
+
+def _beside(model: Model, steps: int) -> dict[str, Any]:
+    """What a model asks for beside values, for an example: `known` of so many steps."""
+    encoders: SeriesEncoders = model.encoders
+    found: dict[str, Any] = {}
+    if encoders.phases:
+        found["start"] = written(np.zeros(1, np.int64), encoders.frequency)[0]
+    if encoders.known:
+        found["known"] = [[round(mean, 3) for mean in encoders.known_mean]] * steps
+    if encoders.static:
+        found["static"] = {
+            one.column: one.values[0] if one.kind == "category" else f"{one.mean:.4g}" for one in encoders.static
+        }
+    return found
 
 
 def read_table(text: str, model: Model, bounds: Bounds) -> list[Series]:

@@ -27,6 +27,18 @@ IMAGES = 80
 #: bytes that the frames of a clip take, brought to the size that the network reads
 MOST_BYTES = 512 << 20
 
+#: four grey frames of 16 × 16 pixels, WebM
+CLIP = (
+    "GkXfo59ChoEBQveBAULygQRC84EIQoKEd2VibUKHgQJChYECGFOAZwEAAAAAAAIJEU2bdLpNu4tTq4QVSalmU6yBoU27i1OrhBZUrmtTrIHY"
+    "TbuMU6uEElTDZ1OsggEbTbuMU6uEHFO7a1OsggHz7AEAAAAAAABZAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAVSalmsirXsYMPQkBNgI1MYXZmNjIuMTIuMTAyV0GNTGF2"
+    "ZjYyLjEyLjEwMkSJiEBkAAAAAAAAFlSua76uAQAAAAAAADXXgQFzxYj37pc0p88BnJyBACK1nIN1bmSIgQCGhVZfVlA4g4EBI+ODhAJiWgDg"
+    "hrCBELqBEBJUw2fYc3OgY8CAZ8iaRaOHRU5DT0RFUkSHjUxhdmY2Mi4xMi4xMDJzc7JjwItjxYj37pc0p88BnGfIoUWjiERVUkFUSU9ORIeT"
+    "MDA6MDA6MDAuMTYwMDAwMDAwAB9DtnX254EAo6OBAACAEAIAnQEqEAAQAABHCIWFiIWEiAICAAwNYAD+/6tQgKOYgQAoALEBAAUQrAAYADAo"
+    "L/QAIAD+6Z4Ao5iBAFAAsQEABRCsABgAMCgv9AAgAP7qHACjmIEAeACxAQAFEKwAGAAwKC/0ACAA/umeABxTu2uRu4+zgQC3iveBAfGCAXjw"
+    "gQM="
+)
+
 
 class ClipInput(Message):
     """A clip, or rows of features."""
@@ -102,6 +114,20 @@ class LabelWire(Wire):
     example: ClassVar = {"inputs": [{"features": [[0.02, 0.97], [0.91, 0.04]]}]}
     push_example: ClassVar = {"frames": [PIXEL]}
 
+    def example_of(self, model: Model) -> dict[str, Any]:
+        """A clip, or as many features as it reads."""
+        encoders: StepEncoders = model.encoders
+        return {"inputs": [{"clip": CLIP} if encoders.features == 0 else {"features": _rows(encoders.features)}]}
+
+    def push_example_of(self, model: Model) -> dict[str, Any]:
+        """A frame, or as many features as it reads."""
+        encoders: StepEncoders = model.encoders
+        return self.push_example if encoders.features == 0 else {"features": _rows(encoders.features)}
+
+    def labels(self, model: Model) -> list[str]:
+        """Of the steps."""
+        return list(model.encoders.labels)
+
     def columns(self, model: Model) -> list[str]:
         """Of the tables that it learned from."""
         encoders: StepEncoders = model.encoders
@@ -142,6 +168,10 @@ class LabelWire(Wire):
     def push(self, model: Model, pairs: Sequence[tuple[LabelSession, StepPush]]) -> list[Any]:
         """Label these steps."""
         return one_by_one(pairs, lambda stream, given: _pushed(model.encoders, stream, given))
+
+
+def _rows(width: int) -> list[list[float]]:
+    return [[(7 * step + 3 * n) % 10 / 10 for n in range(width)] for step in range(3)]
 
 
 def read_clip(data: bytes, model: Model, bounds: Bounds) -> Steps:

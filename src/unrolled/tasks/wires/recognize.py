@@ -54,6 +54,15 @@ class RecognizeWire(ImageWire):
     example: ClassVar = {"inputs": [{"image": PIXEL}]}
     push_example: ClassVar = {"rows": [[0, 0, 17, 254, 96, 0, 0, 0]]}
 
+    def push_example_of(self, model: Model) -> dict[str, Any]:
+        """A row, or pixel, as wide as it reads them."""
+        network: Any = model.network
+        return {"rows": [[(97 * n) % 256 for n in range(int(network.inputs.output_size))]]}
+
+    def labels(self, model: Model) -> list[str]:
+        """The classes."""
+        return list(model.encoders.labels)
+
     def check(self, push: Any, bounds: Bounds) -> None:
         """No more pixels than an image has."""
         numbers = sum(map(len, push.rows))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from unrolled.tasks.model import Model
 from unrolled.tasks.wires.rewriting import Rewritable
 from unrolled.tasks.wires.text import EditedTextWire, Probability, TextPush, rewound
 
@@ -66,6 +67,10 @@ class TagWire(EditedTextWire):
     together = False
     example: ClassVar = {"inputs": ["Ada Lovelace lived in London."]}
     push_example: ClassVar = {"text": "Ada Lovelace lived "}
+
+    def labels(self, model: Model) -> list[str]:
+        """The types of entities; or the labels, where they are of no entities."""
+        return list(model.encoders.types)
 
     def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
         """The labels of the tokens that are new, or read anew."""

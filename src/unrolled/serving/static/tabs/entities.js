@@ -1,6 +1,6 @@
 /** Entities: names marked in the text while it is typed. */
 
-import { colours, h, later, memory, onlyLast, percent, placesIn } from "../dom.js";
+import { coloured, colours, h, later, memory, onlyLast, percent, placesIn } from "../dom.js";
 import { editor } from "../editor.js";
 import { predictText, programs } from "../programs.js";
 import { legend, modelBar, notice } from "../widgets.js";
@@ -56,9 +56,9 @@ export function mount(root, models, api) {
   function connect() {
     stream?.close();
     stream = bar.model.streams ? api.stream(bar.model.name) : null;
-    seen = new Set();
-    colour = colours([]);
-    meaning.replaceChildren(legend("entities-legend", [], colour));
+    seen = new Set(coloured(bar.model));
+    colour = colours([...seen]);
+    meaning.replaceChildren(legend("entities-legend", [...seen], colour));
     tokens = [];
     ask();
   }

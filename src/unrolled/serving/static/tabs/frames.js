@@ -1,6 +1,6 @@
 /** Frames: a label for each moment of a clip or a recording, as a coloured strip under a scrubber. */
 
-import { base64, colours, h, onlyLast, percent } from "../dom.js";
+import { base64, coloured, colours, h, onlyLast, percent } from "../dom.js";
 import { curlJson, predictFile, programs, python, pythonLines } from "../programs.js";
 import { numbersOf, readTable } from "../table.js";
 import { dropZone, legend, modelBar, notice, verdict } from "../widgets.js";
@@ -111,7 +111,8 @@ export function mount(root, models, api) {
 
   function draw() {
     const { labels, segments } = found;
-    const names = [...new Set(labels)].filter((label) => !NOTHING.has(label)).sort();
+    const seen = [...new Set(labels)].sort();
+    const names = [...new Set([...coloured(bar.model), ...seen])].filter((label) => !NOTHING.has(label));
     colour = colours(names);
     strip.replaceChildren(
       ...segments.map(({ label, begin, end, score }) =>
