@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Page
+from pages import DESK, PHONE, Page
+from PIL import Image
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 from servers import Running, process, running
@@ -63,6 +65,29 @@ def test_tabs_are_gone_through_by_keys(page: Page) -> None:
     page.seen("panel-feeling")
 
 
+def test_a_shadow_says_that_there_are_more_tabs(page: Page) -> None:
+    page.sized(PHONE)
+    page.open("write")
+    assert shadows(page) == (False, True)
+    page.seen("tab-write").send_keys(Keys.END)
+    page.until(lambda: shadows(page) == (True, False), lambda: str(shadows(page)))
+    page.sized(DESK)
+    page.until(lambda: shadows(page) == (False, False), lambda: str(shadows(page)))
+
+
+def shadows(page: Page) -> tuple[bool, bool]:
+    """Whether the left and the right end of the row of tabs are darker than the paper below their words."""
+    place = page.script(
+        """const {left, right, bottom} = document.querySelector("[role=tablist]").getBoundingClientRect();
+        return [left, right, bottom, document.documentElement.clientWidth];"""
+    )
+    left, right, bottom, wide = map(int, place)
+    picture = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("L")
+    paper = picture.getpixel((wide // 2, 2))
+    first, last = (picture.getpixel((x, bottom - 8)) != paper for x in (max(0, left), min(wide, right) - 1))
+    return first, last
+
+
 def test_only_tabs_of_loaded_models_show(page: Page, uses: dict[str, Path]) -> None:
     with visited(page, {"names": uses["names"], "sales": uses["sales"]}):
         assert tabs(page) == ["Entities", "Forecast", "Inside"]
@@ -93,6 +118,8 @@ def test_a_token_is_asked_for_once(page: Page, uses: dict[str, Path]) -> None:
         page.driver.refresh()
         page.seen("panel-write")
         assert page.all("token-dialog") == []
+        # where links would only be answered with 401
+        assert not page.driver.find_element(By.CSS_SELECTOR, ".foot a").is_displayed()
 
 
 def test_a_token_that_is_not_given_leaves_a_sentence(page: Page, uses: dict[str, Path]) -> None:

@@ -42,6 +42,8 @@ async function start() {
   takeFiles();
   try {
     const models = await api.models();
+    // a link carries no token
+    document.querySelector(".foot").hidden = api.token !== null;
     const { runs } = await api.json("v1/training");
     const asked = [
       ...VIEWS.map((view) => [view, models.filter((model) => model.view === view)]),
