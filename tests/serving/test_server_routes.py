@@ -195,6 +195,14 @@ def test_the_document(server: Running) -> None:
         assert f"/v1/models/{one}/predict" in document["paths"]
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
+    errors = [
+        (operation["operationId"], status, list(answer.get("content", {})))
+        for path in document["paths"].values()
+        for operation in path.values()
+        for status, answer in operation["responses"].items()
+        if status >= "400" and operation["operationId"] != "readyz"
+    ]
+    assert [one for one in errors if one[2] != ["application/problem+json"]] == []
     text = json.dumps(document)
     for reference in {part.split('"')[0] for part in text.split('"$ref": "#/')[1:]}:
         here: Any = document

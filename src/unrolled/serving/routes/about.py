@@ -62,7 +62,7 @@ def about_routes(work: Work) -> APIRouter:
 
     @router.get(
         "/v1/models/{name}", tags=["models"], summary="One model", operation_id="model",
-        responses=problems(401, 403, 404),
+        responses=problems(401, 403, 404, 422),
     )  # fmt: skip
     async def model(name: str) -> AboutWithCard:
         served = work.models.get(name)

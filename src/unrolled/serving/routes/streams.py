@@ -45,7 +45,9 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
     wire = served.wire
     if served.no_streams:
 
-        @router.post("/streams", operation_id=f"streams_{served.name}", response_model=None, responses=problems(409))
+        @router.post(
+            "/streams", operation_id=f"streams_{served.name}", response_model=None, responses=problems(401, 403, 409)
+        )
         async def refused(request: Request) -> None:
             opened(served)
 
@@ -94,7 +96,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
 
     @router.get(
         "/streams/{stream}/state", summary="Save a stream", operation_id=f"state_{served.name}",
-        responses=problems(401, 403, 404, 409, 410),
+        responses=problems(401, 403, 404, 409, 410, 422),
     )  # fmt: skip
     async def state(stream: str) -> Saved:
         alone()
@@ -102,7 +104,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
 
     @router.post(
         "/streams/{stream}/fork", status_code=201, summary="A second stream from here",
-        operation_id=f"fork_{served.name}", responses=problems(401, 403, 404, 409, 410, 503),
+        operation_id=f"fork_{served.name}", responses=problems(401, 403, 404, 409, 410, 422, 503),
     )  # fmt: skip
     async def fork(stream: str) -> Begun:
         alone()
@@ -111,7 +113,7 @@ def stream_routes(served: Served, work: Work) -> APIRouter:
 
     @router.delete(
         "/streams/{stream}", status_code=204, summary="End a stream", operation_id=f"end_{served.name}",
-        responses=problems(401, 403, 404, 409, 410),
+        responses=problems(401, 403, 404, 409, 410, 422),
     )  # fmt: skip
     async def end(stream: str) -> None:
         alone()

@@ -50,7 +50,7 @@ def training_routes(work: Work) -> APIRouter:
         "/{run}/events", summary="What a run reports, as it goes", description=EVENTS, operation_id="run_events",
         response_model=None, response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-                   **problems(401, 403, 404, 429, 503)},
+                   **problems(401, 403, 404, 422, 429, 503)},
     )  # fmt: skip
     async def events(run: str) -> StreamingResponse:
         if run not in work.runs:
