@@ -70,11 +70,20 @@ def test_tokens(strict: Running, bearer: dict[str, str]) -> None:
     ):  # fmt: skip
         for path in ("/v1/models", "/metrics", "/openapi.json", "/nothing", "/static", "/healthz/x"):
             found = strict.ask("GET", path, headers=headers)
-            assert problem(found, 401)["detail"] == "a token is needed: Authorization: Bearer …"
+            wrong = headers.get("Authorization", "") not in ("", TOKEN, "Bearer", f"Basic {TOKEN}")
+            said = "that is not this server's token" if wrong else "a token is needed"
+            assert problem(found, 401)["detail"] == f"{said}: Authorization: Bearer …"
             assert found.headers["www-authenticate"] == "Bearer"
     for path in ("/", "/healthz", "/readyz", "/static/app.js", "/favicon.ico"):
         assert strict.ask("GET", path).status_code == 200
     assert strict.ask("GET", "/v1/models", headers=bearer).status_code == 200
+    document = strict.ask("GET", "/openapi.json", headers=bearer).json()
+    assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert document["security"] == [{"token": []}]
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert "security" not in document["paths"]["/v1/models"]["get"]
+    for path in ("/healthz", "/readyz"):
+        assert (strict.ask("HEAD", path).status_code, strict.ask("HEAD", path).content) == (200, b"")
     assert strict.ask("GET", "/v1/models", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
     assert strict.client.models()[0]["name"] == "feeling"
     with pytest.raises(ServerError, match="a token is needed") as caught:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 import unrolled
 from unrolled.errors import UnrolledError
-from unrolled.serving.guard import Guard
+from unrolled.serving.guard import OPEN, Guard
 from unrolled.serving.inspector import Inspector
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Metrics
@@ -101,7 +101,7 @@ def create_app(
     app.include_router(page_routes())
     app.mount("/static", Files(directory=STATIC), name="static")
     _explain(app, served)
-    _document(app)
+    _document(app, needs_token=token is not None)
     names = frozenset(h.lower() for h in hosts)
     return Guard(app, limits=bounds, metrics=metrics, hosts=names, token=token, log_inputs=log_inputs)
 
@@ -162,8 +162,8 @@ def _explain(app: FastAPI, served: Mapping[str, Served]) -> None:
         return told(request, Problem(422, "the address does not fit", errors=places))
 
 
-def _document(app: FastAPI) -> None:
-    """The OpenAPI document, with the schemas of what routes read by themselves."""
+def _document(app: FastAPI, needs_token: bool) -> None:
+    """The OpenAPI document, with the schemas of what routes read by themselves, and that a token is needed."""
     models = [ProblemBody, *app.state.work.reads]
     _, found = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
@@ -176,6 +176,11 @@ def _document(app: FastAPI) -> None:
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             for name, schema in found.get("$defs", {}).items():
                 schemas.setdefault(name, schema)
+            if needs_token:
+                document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+                document["security"] = [{"token": []}]
+                for path in set(OPEN) & set(document["paths"]):
+                    document["paths"][path]["get"]["security"] = []
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -173,7 +173,8 @@ class Guard:
             scheme, _, found = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
             found = found if scheme.lower() == "bearer" else ""
         if not hmac.compare_digest(found.encode(), self.token.encode()):
-            raise Problem(401, "a token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+            said = "that is not this server's token" if found else "a token is needed"
+            raise Problem(401, f"{said}: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
 
     async def _body(self, scope: Scope, receive: Receive, held: Held) -> bytes:
         """The whole body.

@@ -75,10 +75,12 @@ def about_routes(work: Work) -> APIRouter:
             card = await asyncio.to_thread(path.read_text, "utf-8")
         return AboutWithCard.model_validate({**served.describe(), "card": card})
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", tags=["server"], summary="Whether it is alive", operation_id="healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get(
         "/readyz", tags=["server"], summary="Whether it takes requests", operation_id="readyz", response_model=None,
         responses={503: {"description": "it is stopping"}},
