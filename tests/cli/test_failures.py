@@ -38,6 +38,7 @@ from .running import complaint, unrolled
         (["train", "generate", "BINARY", "--out", "OUT"], r"BINARY: a binary file"),
         (["train", "generate", "LATIN", "--out", "OUT"], r"LATIN:1: not valid UTF-8 at byte 3 .*--encoding"),
         (["evaluate", "MISSING", "TEXT"], r"MISSING: no such model folder"),
+        (["evaluate", "MISSING", "FOLDER"], r"MISSING: no such model folder"),
         (["evaluate", "MODEL", "MISSING"], r"MISSING: no such file or folder"),
         (["evaluate", "MODEL"], r"Missing argument"),
         (["evaluate", "MODEL", "TEXT", "--format", "pdf"], r"pdf"),

@@ -60,8 +60,8 @@ class Following:
 
 
 def _model_in(command: Any, arguments: Sequence[str]) -> Path | None:
-    """The first argument that is a model's folder; else the first that is a folder; else the first that is no option,
-    and no option's value.
+    """The first argument that is a model's folder; else the first one of all, unless that is an option; else the first
+    that is a folder; else the first that is no option, and no option's value.
 
     An option of the task, which only the model tells of, may come before the model and have a folder as its value.
     """
@@ -72,6 +72,9 @@ def _model_in(command: Any, arguments: Sequence[str]) -> Path | None:
         if argument and not argument.startswith("-") and before not in taking
     ]
     folders = [Path(a) for a in plain if Path(a).is_dir()]
-    found = next((folder for folder in folders if (folder / CONFIG).is_file()), folders[0] if folders else None)
+    model = next((folder for folder in folders if (folder / CONFIG).is_file()), None)
     asks_for_help = any(a in ("-h", "--help") for a in arguments)
+    if model is None and plain and plain[0] == arguments[0] and not asks_for_help:
+        return Path(plain[0])
+    found = model or (folders[0] if folders else None)
     return found or (Path(plain[0]) if plain and not asks_for_help else None)
