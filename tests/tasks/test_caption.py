@@ -321,6 +321,8 @@ def test_inputs_of_another_kind(captioner: Trained, scenes: Path) -> None:
     features = np.load(scenes / "features.npz", allow_pickle=False)["features"]
     with pytest.raises(ShapeError, match="this model reads features, not images"):
         captioner("features").predict(np.zeros((12, 12, 3), np.uint8))
+    with pytest.raises(ArgumentError, match=r"reads features, arrays of \(4, 3\), found 'a/photo.png'; hand over"):
+        captioner("features").predict("a/photo.png")
     with pytest.raises(ShapeError, match=r"features: expected shape \(P=4, F=3\)"):
         captioner("features").predict(features[0, :2])
     with pytest.raises(DataError, match="not an image"):

@@ -148,6 +148,9 @@ def test_what_can_be_transcribed(trained: Callable[[str], Model], corpus: Path, 
 
 def test_what_can_not(trained: Callable[[str], Model], tmp_path: Path) -> None:
     model = trained("words")
+    save(tmp_path / "short.wav", np.zeros(10))
+    with pytest.raises(DataError, match=r"short\.wav: sound: .* ms are too short"):
+        model.predict(tmp_path / "short.wav")
     with pytest.raises(ArgumentError, match="12 ms are too short, a frame covers 25 ms"):
         model.predict((np.zeros(100), RATE))
     with pytest.raises(

@@ -114,6 +114,13 @@ class Caption(ExampleTask):
     def _seen(self, given: Any, encoders: CaptionEncoders) -> Any:
         if encoders.format is not None:
             return encoders.format.read(picture_of(given))
+        if isinstance(given, (str, Path, bytes)):
+            kind = "bytes" if isinstance(given, bytes) else repr(str(given))
+            shape = (encoders.positions, len(encoders.mean))
+            raise ArgumentError(
+                f"input: this model reads features, arrays of {shape}, found {kind}; hand over "
+                "the features of an image from Python, or evaluate on captions and an NPZ"
+            )
         features = np.asarray(given)
         features = features[None] if features.ndim == 1 else features
         if features.shape != (encoders.positions, len(encoders.mean)) or features.dtype.kind != "f":

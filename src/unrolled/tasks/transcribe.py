@@ -315,7 +315,11 @@ class Transcribe(ExampleTask):
         decoder = Decoder(model.encoders, DecodingOptions(**options))
         for given in inputs:
             sound, notes = heard_sound(given, model.encoders.mel.rate)
-            log_probs = log_probabilities(model, [frames_of(sound, model.encoders)])[0]
+            try:
+                frames = frames_of(sound, model.encoders)
+            except ArgumentError as error:
+                raise (DataError(str(error), Path(given)) if isinstance(given, (str, Path)) else error) from None
+            log_probs = log_probabilities(model, [frames])[0]
             yield decoder(log_probs, sound.seconds, notes)
 
     def is_one_input(self, given: Any) -> bool:
