@@ -39,3 +39,29 @@ def test_what_can_not_be_used_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_task_that_is_none_are_one_line(tmp_path: Path) -> None:
     assert complaint(unrolled("data", "check", "generate", tmp_path / "no")).endswith("no such file or folder")
     assert "there is none of that name" in complaint(unrolled("data", "check", "nothing", tmp_path))
+
+
+def test_data_that_train_refuses_as_a_whole_is_an_error(tmp_path: Path) -> None:
+    train, dev = tmp_path / "train.csv", tmp_path / "dev.csv"
+    train.write_text("text,label\n")
+    result = unrolled("data", "check", "classify", train)
+    assert result.code == 2
+    assert result.out.splitlines() == [
+        f"{train}: error: no example to learn from",
+        "1 errors, 0 warnings (train 0, dev 0)",
+    ]
+    train.write_text("text,label\na,x\nb,x\n")
+    dev.write_text("text,label\n")
+    result = unrolled("data", "check", "classify", train)
+    assert result.code == 2
+    assert result.out.splitlines() == [
+        f"{train}: error: all texts have one label, 'x'; at least 2 are needed to tell them apart",
+        "1 errors, 0 warnings (train 2, dev 0)",
+    ]
+    train.write_text("text,label\n" + "".join(f"{label} {n},{label}\n" for n in range(5) for label in "xy"))
+    result = unrolled("data", "check", "classify", train, "--dev", dev)
+    assert result.code == 2
+    assert result.out.splitlines() == [
+        f"{dev}: error: no example to choose by",
+        "1 errors, 0 warnings (train 10, dev 0)",
+    ]

@@ -92,8 +92,11 @@ class Classify(ExampleTask):
         findings: Findings,
         progress: Progress,
     ) -> None:
-        """Point out labels of very few texts, which are often misspelled ones."""
+        """Refuse a single label; point out labels of very few texts, which are often misspelled ones."""
         counts = Counter(text.label for text in train)
+        if len(counts) == 1:
+            findings.error("one label", _one_label(train[0]), train[0].path)
+            return
         for text in train:
             if (n := counts.pop(text.label, FEW)) < FEW:
                 message = f"label {text.label!r} has {n} training text{'s' * (n != 1)}: too few to learn; misspelled?"
@@ -102,8 +105,7 @@ class Classify(ExampleTask):
     def fit(self, train: Sequence[Any], options: ClassifyOptions, progress: Progress) -> ClassifyEncoders:
         """Count words and labels; read the published vectors, if there are any."""
         if len({text.label for text in train}) < 2:
-            message = f"all texts have one label, {train[0].label!r}; at least 2 are needed to tell them apart"
-            raise DataError(message, train[0].path)
+            raise DataError(_one_label(train[0]), train[0].path)
         vectors = None
         if options.vectors is not None:
             vectors = read_vectors(
@@ -410,3 +412,7 @@ def known_texts(store: ExampleStore) -> tuple[list[Arrays], list[int]]:
 def _number(encoders: ClassifyEncoders, label: str) -> int:
     number = encoders.number_of(label)
     return CrossEntropy().ignored if number is None else number
+
+
+def _one_label(text: LabelledText) -> str:
+    return f"all texts have one label, {text.label!r}; at least 2 are needed to tell them apart"

@@ -148,6 +148,10 @@ class ExampleTask(Task):
         dev = self.read(sources.dev, options, findings) if sources.dev else []
         check_common(train, dev, findings)
         self.check_examples(train, dev, options, findings, progress)
+        for part, use, paths in ((train, "learn from", sources.train), (dev, "choose by", sources.dev)):
+            # where every example is unusable, that has been said of each
+            if paths and not part and not findings.errors:
+                findings.error("no example", f"no example to {use}", paths[0])
         return {"train": len(train), "dev": len(dev)}
 
     def prepare(self, sources: Sources, options: Any, folder: Path, progress: Progress) -> Material:
