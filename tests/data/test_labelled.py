@@ -135,6 +135,13 @@ def test_what_cant_be_used(tmp_path: Path, name: str, content: str, kind: str, m
     assert [f.kind for f in findings.items] == [kind]
 
 
+def test_a_file_of_blank_lines_is_told_as_such(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "\n\n\n")
+    with pytest.raises(DataError) as raised:
+        list(read_labelled(path))
+    assert str(raised.value) == f"{path}: there is nothing but blank lines in this file"
+
+
 def test_an_empty_text_is_an_example(tmp_path: Path) -> None:
     (found,) = read_labelled(write(tmp_path / "a.txt", "__label__a\n"))
     assert (found.text, found.label, found.is_empty) == ("", "a", True)

@@ -236,8 +236,10 @@ def columns_of(table: Table, text_column: str | None, label_column: str | None) 
     """The columns of texts and of labels.
 
     Raises:
-        DataError: one that was named does not exist, or none can be told to be it; names those that exist.
+        DataError: one that was named does not exist, or none can be told to be it (names those that exist); no row.
     """
+    if not table.columns:
+        raise DataError("there is nothing but blank lines in this file", table.name)
     text = None if text_column is None else table.column(text_column)
     label = None if label_column is None else table.column(label_column)
     if table.has_header:
