@@ -152,3 +152,9 @@ def test_a_format_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a text")
     with pytest.raises(DataError, match=r"a\.txt: not an image set: expected a folder per class"):
         read(tmp_path / "a.txt")
+
+
+def test_a_folder_of_sets_says_to_name_one(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(PIXELS))
+    with pytest.raises(DataError, match=r"name those to read, such as .*train-images-idx3-ubyte"):
+        read_labelled_images([tmp_path], Findings())

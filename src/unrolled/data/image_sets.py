@@ -97,7 +97,15 @@ def _idx(path: Path, paths: Sequence[Path]) -> Iterator[LabelledImage]:
 
 
 def _folders(path: Path, findings: Findings) -> Iterator[LabelledImage]:
-    pictures = find_pictures(path)
+    sets = sorted(p.name for p in path.iterdir() if "-idx" in p.name or p.suffix == ".npz") if path.is_dir() else []
+    try:
+        pictures = find_pictures(path)
+    except DataError as error:
+        if sets:
+            raise DataError(
+                f"a folder of IDX or NPZ files; name those to read, such as {path / sets[0]}", path
+            ) from error
+        raise
     base = 0 if path.is_file() else len(path.parts)
     insides = [picture.parts[base:] for picture in pictures]
     # an archive is often made of one folder that holds all the others
