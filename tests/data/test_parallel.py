@@ -191,6 +191,17 @@ def tmx(path: Path, text: str, source: str = "en") -> Path:
     return path
 
 
+def test_languages_are_told_by_the_first_unit_that_has_two(tmp_path: Path) -> None:
+    begin, end = '<tmx version="1.4"><header srclang="en"/><body>\n', "</body></tmx>"
+    alone = '<tu><tuv xml:lang="en"><seg>Alone</seg></tuv></tu>\n'
+    pair = '<tu><tuv xml:lang="de"><seg>Drei</seg></tuv><tuv xml:lang="en"><seg>Three</seg></tuv></tu>\n'
+    pairs, items = lenient(tmx(tmp_path / "m.tmx", begin + alone + pair + end))
+    assert pairs == [("Three", "Drei")]
+    assert [item.split("m.tmx")[1] for item in items] == [":2: error: a unit without 'de'; its languages are en"]
+    with pytest.raises(DataError, match=r"a\.tmx:2: no unit in it has two languages; found en"):
+        found(tmx(tmp_path / "a.tmx", begin + alone + alone + end))
+
+
 def test_tmx(tmp_path: Path) -> None:
     path = tmx(tmp_path / "m.tmx", TMX)
     expected = [("Ein Hund & ich.", "A dog & I."), ("Drei", "Three")]

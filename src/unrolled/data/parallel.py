@@ -195,11 +195,18 @@ def _table_pairs(table: Table, sides: tuple[str, str] | None, findings: Findings
 def _tmx_pairs(source: Source, sides: tuple[str, str] | None, findings: Findings) -> Iterator[Pair]:
     units = read_tmx(source)
     if sides is None:
-        first = next(units, None)
-        if first is None:
+        head: list[Unit] = []
+        for unit in units:
+            head.append(unit)
+            if len(_named(unit)) > 1:
+                break
+        if not head:
             raise DataError("no translation unit in it", source.name)
-        sides = _languages(first, source.name)
-        units = itertools.chain([first], units)
+        if len(_named(head[-1])) < 2:
+            found = ", ".join(dict.fromkeys(name for unit in head for name in _named(unit))) or "none"
+            raise DataError(f"no unit in it has two languages; found {found}", source.name, head[0].line)
+        sides = _languages(head[-1], source.name)
+        units = itertools.chain(head, units)
     for unit in units:
         texts = [next((text for language, text in unit.texts if speaks(language, side)), None) for side in sides]
         if texts[0] is None or texts[1] is None:
@@ -211,9 +218,13 @@ def _tmx_pairs(source: Source, sides: tuple[str, str] | None, findings: Findings
         yield from _pair(texts[0], texts[1], findings, source.name, unit.line)
 
 
+def _named(unit: Unit) -> list[str]:
+    return list(dict.fromkeys(language for language, _ in unit.texts))
+
+
 def _languages(unit: Unit, name: str) -> tuple[str, str]:
-    """Source and target by the header and the first unit."""
-    found = list(dict.fromkeys(language for language, _ in unit.texts))
+    """Source and target by the header and the first unit of more than one language."""
+    found = _named(unit)
     mine = [language for language in found if unit.source_language and speaks(language, unit.source_language)]
     others = [language for language in found if language not in mine]
     if len(mine) == 1 and len(others) == 1:
