@@ -292,6 +292,11 @@ def test_a_flat_start_lasts_as_long_as_was_planned(corpus: Path, tmp_path: Path)
     assert min(second[2:]) > 2.5
 
 
+def test_a_flat_start_leaves_time_for_ctc(corpus: Path, tmp_path: Path) -> None:
+    model = learn(corpus, tmp_path / "m", minutes=0.04, steps=None)
+    assert model.config.batching["flat_start"] == 1
+
+
 def test_overfits_a_tiny_batch(corpus: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()][:3]
     path = manifest(tmp_path / "three.jsonl", [(str(corpus / row["audio"]), row["text"]) for row in rows])

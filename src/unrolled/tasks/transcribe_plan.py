@@ -29,6 +29,8 @@ Size = Annotated[int, Field(ge=1, le=65536)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 #: updates with even alignments, at most
 FLAT_START = 250
+#: supposed where time alone says when training ends
+UPDATES_A_SECOND = 5
 
 
 class TranscribeOptions(ExampleOptions):
@@ -195,8 +197,13 @@ def plan_transcriber(material: Material, options: TranscribeOptions, training: M
     flat_start = options.flat_start
     if flat_start is None:
         per_epoch = math.ceil(examples / batch_size / chosen.accumulate)
-        updates = chosen.steps or (chosen.epochs and round(chosen.epochs * per_epoch)) or 10 * FLAT_START
-        flat_start = min(FLAT_START, updates // 10)
+        # whichever end comes first; how fast it will be is not known, and CTC must have its turn on a slow machine too
+        ends = (
+            chosen.steps,
+            chosen.epochs and chosen.epochs * per_epoch,
+            chosen.minutes and chosen.minutes * 60 * UPDATES_A_SECOND,
+        )
+        flat_start = min([FLAT_START, *(int(end / 10) for end in ends if end)])
     batching = {"batch_size": batch_size, "flat_start": flat_start * chosen.accumulate}
     reasons = [
         f"{hours:.2f} hours of sound in {examples:,} utterances: {network.num_layers} layers of {hidden_size} units",
