@@ -318,3 +318,8 @@ def test_real_recordings(real_data: Path) -> None:
     frames = LogMel(16000, 64)(found.samples)
     assert frames.shape == (1 + (len(found.samples) - 400) // 160, 64)
     assert frames.std() > 1
+
+
+def test_ragged_samples_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="samples: expected an array of numbers, found rows of several lengths"):
+        as_samples([[0.0, 0.1], [0.2]])

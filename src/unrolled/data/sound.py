@@ -93,7 +93,10 @@ def as_samples(array: ArrayLike, name: str = "samples") -> Samples:
         ShapeError: another shape.
         ArgumentError: another dtype, or a value that is not finite.
     """
-    given = np.asarray(array)
+    try:
+        given = np.asarray(array)
+    except ValueError as error:
+        raise ArgumentError(f"{name}: expected an array of numbers, found rows of several lengths") from error
     if given.ndim not in (1, 2) or (given.ndim == 2 and not 1 <= given.shape[1] <= 32):
         raise ShapeError(name, "(N,) or (N, C ≤ 32)", given.shape)
     if given.dtype.kind == "i":
