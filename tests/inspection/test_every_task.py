@@ -13,11 +13,11 @@ import torch
 from tests.tasks import (
     forecast_data,
     label_data,
+    speech_data,
     test_caption,
     test_classify,
     test_recognize,
     test_tag,
-    test_transcribe,
     test_translate,
 )
 
@@ -84,11 +84,11 @@ def transcribe(folder: Path) -> Made:
     draw = np.random.default_rng(0)
     rows = []
     for n, words in enumerate((["do"], ["re"], ["do", "re"], ["re", "do"])):
-        test_transcribe.save(folder / f"{n}.wav", test_transcribe.spoken(words, draw))
+        speech_data.save(folder / f"{n}.wav", speech_data.spoken(words, draw))
         rows.append((f"{n}.wav", " ".join(words)))
     for name in ("train", "dev"):
-        test_transcribe.manifest(folder / f"{name}.jsonl", rows)
-    return test_transcribe.learn(folder, folder / "m"), str(folder / "2.wav")
+        speech_data.manifest(folder / f"{name}.jsonl", rows)
+    return speech_data.learn(folder, folder / "m"), str(folder / "2.wav")
 
 
 def forecast(folder: Path, method: str = "direct") -> Made:

@@ -17,7 +17,7 @@ from unrolled.tasks import Model
 from unrolled.tasks.wires import Bounds, Rewritable, TooLarge
 from unrolled.tasks.wires.transcribe import Heard
 
-from . import forecast_data, test_transcribe
+from . import forecast_data, speech_data
 from .test_wires import TIGHT
 from .wire_models import BOUNDS, b64, features, image
 
@@ -238,7 +238,7 @@ def test_rows_as_they_come(wired: Wired) -> None:
 def test_sound_as_it_comes(wired: Wired) -> None:
     model = wired("transcribe-causal")
     rate = 16_000
-    samples = test_transcribe.spoken(["do", "re", "mi"], np.random.default_rng(3), rate)
+    samples = speech_data.spoken(["do", "re", "mi"], np.random.default_rng(3), rate)
     session = model.stream()
     words = [*session.push(samples, rate), *session.finish()]
     assert words

@@ -19,11 +19,11 @@ from unrolled.tasks.wires import Bounds, Wire
 from . import (
     forecast_data,
     label_data,
+    speech_data,
     test_caption,
     test_classify,
     test_recognize,
     test_tag,
-    test_transcribe,
     test_translate,
 )
 
@@ -85,11 +85,11 @@ def transcribe(folder: Path, **options: Any) -> Model:
     draw = np.random.default_rng(0)
     rows = []
     for n, words in enumerate((["do"], ["re"], ["do", "re"], ["re", "do"])):
-        test_transcribe.save(folder / f"{n}.wav", test_transcribe.spoken(words, draw))
+        speech_data.save(folder / f"{n}.wav", speech_data.spoken(words, draw))
         rows.append((f"{n}.wav", " ".join(words)))
     for name in ("train", "dev"):
-        test_transcribe.manifest(folder / f"{name}.jsonl", rows)
-    return test_transcribe.learn(folder, folder / "m", options=options, steps=30)
+        speech_data.manifest(folder / f"{name}.jsonl", rows)
+    return speech_data.learn(folder, folder / "m", options=options, steps=30)
 
 
 def forecast(folder: Path, method: str) -> Model:
@@ -135,8 +135,8 @@ def image(seed: int, size: int = 12, channels: int = 3) -> bytes:
     return png(np.random.default_rng(seed).integers(0, 256, (size, size, channels)).astype(np.uint8))
 
 
-def sound(words: list[str], rate: int = test_transcribe.RATE, channels: int = 1) -> bytes:
-    samples = test_transcribe.spoken(words, np.random.default_rng(len(words)), rate)
+def sound(words: list[str], rate: int = speech_data.RATE, channels: int = 1) -> bytes:
+    samples = speech_data.spoken(words, np.random.default_rng(len(words)), rate)
     stream = io.BytesIO()
     with wave.open(stream, "wb") as file:
         file.setparams((channels, 2, rate, 0, "NONE", ""))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pages import Page
 from selenium.webdriver import ActionChains, Keys
-from tests.tasks.test_transcribe import TONES
+from tests.tasks.speech_data import TONES
 
 from unrolled.tasks import Model
 

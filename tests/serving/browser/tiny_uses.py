@@ -16,11 +16,11 @@ from PIL import Image, ImageDraw
 from tests.tasks import (
     forecast_data,
     label_data,
+    speech_data,
     test_caption,
     test_classify,
     test_recognize,
     test_tag,
-    test_transcribe,
     test_translate,
 )
 from tests.tasks.conftest import make_text
@@ -97,12 +97,12 @@ def dictation(folder: Path, out: Path) -> None:
     for part, count in (("train", 30), ("dev", 6)):
         rows = []
         for n in range(count):
-            words = [str(w) for w in draw.choice(list(test_transcribe.TONES), size=int(draw.integers(1, 4)))]
-            test_transcribe.save(folder / f"{part}{n}.wav", test_transcribe.spoken(words, draw))
+            words = [str(w) for w in draw.choice(list(speech_data.TONES), size=int(draw.integers(1, 4)))]
+            speech_data.save(folder / f"{part}{n}.wav", speech_data.spoken(words, draw))
             rows.append((f"{part}{n}.wav", " ".join(words)))
-        test_transcribe.manifest(folder / f"{part}.jsonl", rows)
+        speech_data.manifest(folder / f"{part}.jsonl", rows)
     options = {**ONE_WAY, "units": "characters", "hidden_size": 32}
-    test_transcribe.learn(folder, out, options=options, steps=260)
+    speech_data.learn(folder, out, options=options, steps=260)
 
 
 def gestures(folder: Path, out: Path, *, clips: bool) -> None:
@@ -160,7 +160,7 @@ def given_files(folder: Path) -> dict[str, Path]:
     scene[4:8, 7:11] = test_caption.COLOURS["red"]
     Image.fromarray(scene).resize((240, 240), Image.Resampling.NEAREST).save(found["box.png"])
     digit("7", draw).resize((90, 90), Image.Resampling.NEAREST).save(found["seven.png"])
-    test_transcribe.save(found["tones.wav"], test_transcribe.spoken(["mi", "do", "re"], draw))
+    speech_data.save(found["tones.wav"], speech_data.spoken(["mi", "do", "re"], draw))
     label_data.write_table(found["switches.csv"], 21)
     write_clip(found["ways.webm"], folder)
     (folder / "sales.csv").write_text(forecast_data.wide(90))
