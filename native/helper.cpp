@@ -24,8 +24,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 /// How long the helper looks out for the next request before it sleeps: longer than the pause between two calls of a
-/// loop, short enough to steal nothing that anybody would miss.
-constexpr auto kLookout = microseconds(50);
+/// loop, or between a forward pass and its backward pass, short enough to steal nothing that anybody would miss.
+constexpr auto kLookout = microseconds(100);
 /// Both shares of a step are alike, so that whoever is this much later has lost its core.
 constexpr auto kLate = microseconds(40);
 /// Likewise for a step in which the inputs of many others are projected too.
