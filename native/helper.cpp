@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <system_error>
 #include <thread>
 
@@ -31,14 +32,17 @@ constexpr auto kLate = microseconds(40);
 /// Likewise for a step in which the inputs of many others are projected too.
 constexpr auto kLateAfterLong = microseconds(300);
 constexpr auto kNap = microseconds(10);
-/// After a wait no help is asked for for this many times as long: the share of time that can be lost to waiting.
+/// Of the time at most one part in so many is lost to waiting: every wait is paid for by going without help, in advance
+/// or afterwards. What was not waited for is saved, up to kSavedTime, and the system's own errands, a millisecond now and
+/// then, are paid for from that; a core that has other work uses it up at once.
 constexpr int kRest = 20;
-constexpr auto kLongestRest = milliseconds(200);
-/// Who was waited for this long lost its core for a slice of the system's time. Where that happens again within
-/// kForgotten calls the cores have other work, and ever more calls, however far apart, go without help, up to kForgotten:
-/// so few are late that the 95th percentile knows nothing of it.
+constexpr auto kSavedTime = milliseconds(100), kLongestRest = milliseconds(200);
+/// Who was waited for this long, and for a good part of the call, lost its core for a slice of the system's time. Of all
+/// calls, however far apart, that happens to at most one in so many, likewise with savings: so few are late that the 95th
+/// percentile knows nothing of it.
 constexpr auto kSlice = microseconds(500);
-constexpr int kForgotten = 64;
+constexpr int kGoodPart = 4;
+constexpr std::int64_t kRestCalls = 32, kSavedCalls = 64;
 /// How long a measured round trip is believed.
 constexpr auto kMeasured = milliseconds(50);
 
@@ -83,8 +87,9 @@ struct Helper {
     void* data = nullptr;
     // what follows is touched only by who has set in_use
     bool started = false, broken = false;
-    Clock::time_point rest_until{};
-    int rest_calls = 0, next_rest_calls = 1, calls_since = 0;
+    /// When help was last thought of, until when it is not asked for, and likewise in calls; savings are full at first.
+    Clock::time_point asked_at{}, rest_until{};
+    std::int64_t calls = kSavedCalls, rest_until_call = 0;
     std::thread thread;
     int avoided = -1;
 
@@ -149,19 +154,16 @@ struct Helper {
     /// Help was waited for.
     void was_late(Clock::duration waited) {
         if (waited.count() == 0) return;
-        rest_until = Clock::now() + std::min<Clock::duration>(kRest * waited, kLongestRest);
-        if (waited < kSlice) return;
-        rest_calls = next_rest_calls;
-        next_rest_calls = std::min(kForgotten, 2 * next_rest_calls);
-        calls_since = 0;
+        const auto now = Clock::now();
+        rest_until = std::max(rest_until, now - kSavedTime) + std::min<Clock::duration>(kRest * waited, kLongestRest);
+        if (waited < kSlice || kGoodPart * waited < now - asked_at) return;
+        rest_until_call = std::max(rest_until_call, calls - kSavedCalls) + kRestCalls;
     }
 
     /// Whether no help is to be asked for in this call.
     bool rests() {
-        if (rest_calls > 0) return --rest_calls, true;
-        if (Clock::now() < rest_until) return true;
-        if (++calls_since > kForgotten) next_rest_calls = 1;
-        return false;
+        asked_at = Clock::now();
+        return ++calls < rest_until_call || asked_at < rest_until;
     }
 };
 

@@ -3,9 +3,9 @@
 // A lone sequence or a single step is over in microseconds. A parallel region ends when every thread of it has come and
 // gone, so that one worker without a core holds it up for a time slice of the system. Nobody waits for this helper to
 // come: the caller begins at once, and shares what is left if the helper turns up. It waits only for what the helper has
-// taken on; where that took suspiciously long, because the cores have other work, no help is asked for until twenty
-// times as long is over. What is suspicious depends on the work: whoever takes on a part that lasts a millisecond may
-// be half a millisecond behind without having lost its core.
+// taken on; where that took suspiciously long, because the cores have other work, it is paid for by going without help for
+// twenty times as long, in advance or afterwards. What is suspicious depends on the work: whoever takes on a part that lasts
+// a millisecond may be half a millisecond behind without having lost its core.
 #pragma once
 
 #include <atomic>
