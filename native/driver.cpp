@@ -18,8 +18,9 @@ namespace {
 
 /// Fewer multiply-adds than this are over before a second thread has begun.
 constexpr double kWorthAThread = 2.5e5;
-/// A step that reads fewer bytes of weights than this and computes less is quicker alone.
-constexpr Index kStepBytesOfOneThread = Index{1} << 20;
+/// A step that reads fewer bytes of weights than this and computes less is quicker alone; up to the larger number it is
+/// as quick as waking the helper takes.
+constexpr Index kStepBytesOfOneThread = Index{350} << 10, kStepBytesOfOneAwake = Index{1} << 20;
 constexpr double kStepWorkOfOneThread = 1e6;
 /// Bytes of weights whose packing takes longer than asking for help, and, where the cores are far from each other, than
 /// fetching what the helper packed.
@@ -231,7 +232,8 @@ void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
     // parts long enough to be worth taking, short enough to be waited for
     const Index parts = std::min<Index>(16, (spec.hidden + 31) / 32);
     share(threads, parts,
-          [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); });
+          [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); },
+          bytes <= kStepBytesOfOneAwake);
 }
 
 template <class S>

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "threads.hpp"
 
@@ -27,6 +28,8 @@ using std::chrono::milliseconds;
 /// How long the helper looks out for the next request before it sleeps: longer than the pause between two calls of a
 /// loop, or between a forward pass and its backward pass, short enough to steal nothing that anybody would miss.
 constexpr auto kLookout = microseconds(100);
+/// So soon after the call before it a short job may wake the helper, who is then awake for the next one.
+constexpr auto kSoon = microseconds(50);
 /// Both shares of a step are alike, so that whoever is this much later has lost its core.
 constexpr auto kLate = microseconds(40);
 /// Likewise for a step in which the inputs of many others are projected too.
@@ -77,15 +80,18 @@ Clock::duration spin_until(F holds, Clock::duration patience = kLate) {
 std::atomic<Index> measured{0};
 std::atomic<Clock::rep> measured_until{0};
 
-enum State : int { idle = 0, offered = 1, taken = 2 };
+/// What becomes of a job, with its number above: one that was taken back is not the idleness before it, so that whoever
+/// was woken in vain notices.
+enum State : unsigned { idle = 0, offered = 1, taken = 2, all_states = 3, next_job = 4 };
 
 /// Never destroyed: the thread outlives every destructor of the process.
 struct Helper {
-    alignas(128) std::atomic<int> state{idle};
+    alignas(128) std::atomic<unsigned> state{idle};
     alignas(128) std::atomic<bool> in_use{false};
     void (*run)(void*) = nullptr;
     void* data = nullptr;
     // what follows is touched only by who has set in_use
+    unsigned job = 0;
     bool started = false, broken = false;
     /// When help was last thought of, until when it is not asked for, and likewise in calls; savings are full at first.
     Clock::time_point asked_at{}, rest_until{};
@@ -115,13 +121,19 @@ struct Helper {
         return started;
     }
 
-    /// Until somebody asks: awake for kLookout, then asleep; who was woken in vain is awake for as long again.
-    void look_out() {
+    /// Until somebody asks: awake for kLookout, then asleep; who was woken in vain is awake for as long again. What was
+    /// asked.
+    unsigned look_out() {
         auto until = Clock::now() + kLookout;
-        while (state.load(std::memory_order_relaxed) != offered) {
-            for (int i = 0; i < 32 && state.load(std::memory_order_relaxed) != offered; ++i) relax();
+        for (;;) {
+            unsigned now = idle;
+            for (int i = 0; i < 32; ++i) {
+                now = state.load(std::memory_order_relaxed);
+                if ((now & all_states) == offered) return now;
+                relax();
+            }
             if (Clock::now() < until) continue;
-            state.wait(idle);
+            state.wait(now, std::memory_order_relaxed);
             until = Clock::now() + kLookout;
         }
     }
@@ -143,11 +155,10 @@ struct Helper {
 
     [[noreturn]] void work() {
         for (;;) {
-            look_out();
-            int expected = offered;
-            if (!state.compare_exchange_strong(expected, taken, std::memory_order_acquire)) continue;
+            unsigned job = look_out();
+            if (!state.compare_exchange_strong(job, job - offered + taken, std::memory_order_acquire)) continue;
             run(data);
-            state.store(idle, std::memory_order_release);
+            state.store(job - offered + idle, std::memory_order_release);
         }
     }
 
@@ -161,9 +172,10 @@ struct Helper {
     }
 
     /// Whether no help is to be asked for in this call.
-    bool rests() {
-        asked_at = Clock::now();
-        return ++calls < rest_until_call || asked_at < rest_until;
+    bool rests(bool short_job) {
+        const auto now = Clock::now();
+        const bool may_sleep = now - std::exchange(asked_at, now) > kSoon;
+        return (short_job && may_sleep) || ++calls < rest_until_call || now < rest_until;
     }
 };
 
@@ -174,27 +186,28 @@ Helper& helper() {
 
 }  // namespace
 
-Help::Help(Index threads, void (*run)(void*), void* data) : asked_(false) {
+Help::Help(Index threads, void (*run)(void*), void* data, bool short_job) : asked_(false) {
     if (threads < 2 || was_forked()) return;
     Helper& h = helper();
     if (h.in_use.exchange(true, std::memory_order_acquire)) return;
-    if (!h.is_there() || h.rests() || !h.keep_away()) {
+    if (!h.is_there() || h.rests(short_job) || !h.keep_away()) {
         h.in_use.store(false, std::memory_order_release);
         return;
     }
     asked_ = true;
     h.run = run;
     h.data = data;
-    h.state.store(offered, std::memory_order_release);
+    h.job += next_job;
+    h.state.store(h.job + offered, std::memory_order_release);
     h.state.notify_one();
 }
 
 Help::~Help() {
     if (!asked_) return;
     Helper& h = helper();
-    int expected = offered;
-    if (!h.state.compare_exchange_strong(expected, idle, std::memory_order_acq_rel))
-        h.was_late(spin_until([&] { return h.state.load(std::memory_order_acquire) == idle; }, kLate + part_));
+    unsigned expected = h.job + offered;
+    if (!h.state.compare_exchange_strong(expected, h.job + idle, std::memory_order_acq_rel))
+        h.was_late(spin_until([&] { return h.state.load(std::memory_order_acquire) == h.job + idle; }, kLate + part_));
     h.in_use.store(false, std::memory_order_release);
 }
 
@@ -276,7 +289,7 @@ bool Lockstep::go_on(Index step) {
     return step + 1 < limit_.value.load(std::memory_order_relaxed);
 }
 
-void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
+void share(Index threads, Index parts, void (*job)(void*, Index), void* data, bool short_job) {
     struct Shared {
         Index parts;
         void (*job)(void*, Index);
@@ -288,7 +301,7 @@ void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
         }
     } shared{parts, job, data, {}};
     if (parts < 2) return shared.work();
-    Help help(threads, [](void* self) { static_cast<Shared*>(self)->work(); }, &shared);
+    Help help(threads, [](void* self) { static_cast<Shared*>(self)->work(); }, &shared, short_job);
     if (!help.asked()) return shared.work();
     auto before = Clock::now();
     Clock::duration longest{0};

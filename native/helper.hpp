@@ -25,8 +25,10 @@ struct alignas(128) Counter {
 class Help {
 public:
     /// run(data) is what the helper will do, once; it must not throw. No help where `threads` is 1, in a forked
-    /// process, while another thread has it, or for a while after it was late.
-    Help(Index threads, void (*run)(void* data), void* data);
+    /// process, while another thread has it, for a while after it was late, or for a `short_job` when it sleeps: waking
+    /// it takes some microseconds, and whoever has a job now and then is alone as quick. One job soon after another
+    /// wakes it.
+    Help(Index threads, void (*run)(void* data), void* data, bool short_job = false);
     ~Help();
     Help(const Help&) = delete;
     Help& operator=(const Help&) = delete;
@@ -75,11 +77,11 @@ Index round_trip();
 
 /// Parts of a job, taken by whoever is free: job(data, part) for every part below `parts`, in the calling thread and,
 /// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place.
-void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
+void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data, bool short_job);
 
 template <class F>
-void share(Index threads, Index parts, F&& job) {
-    share(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job);
+void share(Index threads, Index parts, F&& job, bool short_job = false) {
+    share(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job, short_job);
 }
 
 }  // namespace unrolled

@@ -14,8 +14,10 @@
 namespace unrolled {
 namespace {
 
-/// Fewer multiply-adds than this are over before another thread has taken the GIL, or come to help.
+/// Fewer multiply-adds than this are over before another thread has taken the GIL.
 constexpr double kWorthTheGil = 5e5;
+/// Fewer than this, before another has come to help.
+constexpr double kWorthHelp = 5e4;
 
 /// Runs a job with the GIL released if it is long enough.
 template <class F>
@@ -178,7 +180,7 @@ private:
             rows.c_n.push_back(c_n + row * s.hidden());
         }
         const double work = s.work(batch);
-        const Index threads = work < kWorthTheGil ? 1 : torch()->threads();
+        const Index threads = work < kWorthHelp ? 1 : torch()->threads();
         run_free(work, [&] { run_stack(s, rows, threads); });
         return nb::make_tuple(y, final);
     }
@@ -330,7 +332,7 @@ nb::object step_streams(const Prepared& prepared, const Streams& streams, Index 
     if (overlaps && batch > 0) return nb::none();
     const double work = stack.work(batch);
     // so short a step uses one thread anyway
-    const Index threads = work < kWorthTheGil ? 1 : torch()->threads();
+    const Index threads = work < kWorthHelp ? 1 : torch()->threads();
     const auto run = [&] {
         static thread_local StackRows<S> rows;
         rows.clear();
