@@ -231,9 +231,10 @@ void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
                     [&](Index part, Scratch& scratch) { kernels.step(call, part, threads, scratch); });
     // parts long enough to be worth taking, short enough to be waited for
     const Index parts = std::min<Index>(16, (spec.hidden + 31) / 32);
-    share(threads, parts,
-          [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); },
-          bytes <= kStepBytesOfOneAwake);
+    share_from_the_ends(
+        threads, parts,
+        [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); },
+        bytes <= kStepBytesOfOneAwake);
 }
 
 template <class S>

@@ -289,30 +289,79 @@ bool Lockstep::go_on(Index step) {
     return step + 1 < limit_.value.load(std::memory_order_relaxed);
 }
 
-void share(Index threads, Index parts, void (*job)(void*, Index), void* data, bool short_job) {
-    struct Shared {
-        Index parts;
-        void (*job)(void*, Index);
-        void* data;
-        Counter next;
-        Index take() { return next.value.fetch_add(1, std::memory_order_relaxed); }
-        void work() {
-            for (Index part; (part = take()) < parts;) job(data, part);
-        }
-    } shared{parts, job, data, {}};
-    if (parts < 2) return shared.work();
-    Help help(threads, [](void* self) { static_cast<Shared*>(self)->work(); }, &shared, short_job);
-    if (!help.asked()) return shared.work();
-    auto before = Clock::now();
-    Clock::duration longest{0};
-    for (Index part; (part = shared.take()) < parts;) {
-        job(data, part);
-        const auto now = Clock::now();
-        longest = std::max(longest, now - before);
-        before = now;
+namespace {
+
+/// Deals one part after another to whoever asks; a negative number when there are no more.
+struct InOrder {
+    const Index parts;
+    Counter next{};
+
+    Index take(bool, Index&) {
+        const Index part = next.value.fetch_add(1, std::memory_order_relaxed);
+        return part < parts ? part : -1;
     }
-    // the helper may have begun just before the end, and on a slower core
-    help.allow(2 * longest);
+};
+
+/// Deals from both ends, or from the middle, to each its own half first; `asked` is how often this one has asked.
+struct FromTheEnds {
+    const Index parts;
+    const bool outwards;
+    Counter taken{};
+
+    Index place(bool is_helper, Index i) const {
+        const Index half = parts / 2;
+        if (is_helper) return !outwards ? parts - 1 - i : i < parts - half ? half + i : i - (parts - half);
+        return !outwards ? i : i < half ? half - 1 - i : parts - 1 - (i - half);
+    }
+    Index take(bool is_helper, Index& asked) {
+        while (asked < parts) {
+            const Index part = place(is_helper, asked++), bit = Index{1} << part;
+            if ((taken.value.load(std::memory_order_relaxed) & bit) == 0 &&
+                (taken.value.fetch_or(bit, std::memory_order_relaxed) & bit) == 0)
+                return part;
+        }
+        return -1;
+    }
+};
+
+template <class Dealer>
+struct Shared {
+    Dealer dealer;
+    void (*job)(void*, Index);
+    void* data;
+
+    template <class F>
+    void work(bool is_helper, F&& after) {
+        Index asked = 0;
+        for (Index part; (part = dealer.take(is_helper, asked)) >= 0; after()) job(data, part);
+    }
+    void run(Index threads, bool short_job) {
+        const auto helps = [](void* self) { static_cast<Shared*>(self)->work(true, [] {}); };
+        Help help(threads, helps, this, short_job);
+        if (!help.asked()) return work(false, [] {});
+        auto before = Clock::now();
+        Clock::duration longest{0};
+        work(false, [&] {
+            const auto now = Clock::now();
+            longest = std::max(longest, now - before);
+            before = now;
+        });
+        // the helper may have begun just before the end, and on a slower core
+        help.allow(2 * longest);
+    }
+};
+
+}  // namespace
+
+void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
+    // one part is nothing to share
+    Shared<InOrder>{{parts}, job, data}.run(parts < 2 ? 1 : threads, false);
+}
+
+void share_from_the_ends(Index threads, Index parts, void (*job)(void*, Index), void* data, bool short_job) {
+    static thread_local bool outwards = true;
+    outwards = !outwards;
+    Shared<FromTheEnds>{{parts, outwards}, job, data}.run(threads, short_job);
 }
 
 }  // namespace unrolled

@@ -77,11 +77,22 @@ Index round_trip();
 
 /// Parts of a job, taken by whoever is free: job(data, part) for every part below `parts`, in the calling thread and,
 /// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place.
-void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data, bool short_job);
+void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
+
+/// The same, of at most 64 parts of a job that is done again and again: caller and helper each begin at an end and go
+/// towards the other, and the next time from where they met outwards. Whatever the parts read lies, as far as it fits, in the
+/// cache of the core that reads it again.
+void share_from_the_ends(Index threads, Index parts, void (*job)(void* data, Index part), void* data, bool short_job);
 
 template <class F>
-void share(Index threads, Index parts, F&& job, bool short_job = false) {
-    share(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job, short_job);
+void share(Index threads, Index parts, F&& job) {
+    share(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job);
+}
+
+template <class F>
+void share_from_the_ends(Index threads, Index parts, F&& job, bool short_job) {
+    const auto call = [](void* data, Index part) { (*static_cast<F*>(data))(part); };
+    share_from_the_ends(threads, parts, call, &job, short_job);
 }
 
 }  // namespace unrolled
