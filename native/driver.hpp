@@ -8,17 +8,17 @@
 
 #include "cpu.hpp"
 #include "engine.hpp"
+#include "memory.hpp"
 
 namespace unrolled {
 
 /// Aligned memory that is not initialised.
 class Buffer {
 public:
-    explicit Buffer(Index bytes)
-        : data_(::operator new(static_cast<std::size_t>(bytes > 0 ? bytes : 1), kAlignment)), size_(bytes) {}
+    explicit Buffer(Index bytes) : data_(new_memory(bytes)), size_(bytes) {}
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
-    ~Buffer() { ::operator delete(data_, kAlignment); }
+    ~Buffer() { free_memory(data_, size_); }
     template <class S>
     S* as() const {
         return static_cast<S*>(data_);
@@ -26,7 +26,6 @@ public:
     Index size() const { return size_; }
 
 private:
-    static constexpr std::align_val_t kAlignment{64};
     void* data_;
     Index size_;
 };

@@ -1,7 +1,8 @@
 #include "tensors.hpp"
 
-#include <cstdlib>
 #include <new>
+
+#include "memory.hpp"
 
 namespace unrolled {
 
@@ -26,14 +27,16 @@ struct DLManagedTensor {
     void (*deleter)(DLManagedTensor*);
 };
 
-constexpr std::align_val_t kAlignment{64};
-
 /// Head and data of a tensor in one block.
 struct alignas(64) Block {
     DLManagedTensor managed;
     std::int64_t shape[TensorView::kMostDimensions], strides[TensorView::kMostDimensions];
+    Index bytes;
     void* data() { return this + 1; }
-    static void free(DLManagedTensor* managed) { ::operator delete(managed->context, kAlignment); }
+    static void free(DLManagedTensor* managed) {
+        auto* block = static_cast<Block*>(managed->context);
+        free_memory(block, block->bytes);
+    }
 };
 
 /// A capsule that nobody took still owns its tensor.
@@ -126,8 +129,9 @@ std::int64_t version_of(nb::handle tensor) { return number(PyObject_GetAttr(tens
 nb::object new_tensor(bool is_double, std::initializer_list<Index> sizes, void*& data) {
     Index count = 1;
     for (Index size : sizes) count *= size;
-    const std::size_t bytes = static_cast<std::size_t>(count) * (is_double ? sizeof(double) : sizeof(float));
-    Block* block = new (::operator new(sizeof(Block) + bytes, kAlignment)) Block;
+    const Index bytes = static_cast<Index>(sizeof(Block)) + count * (is_double ? 8 : 4);
+    Block* block = new (new_memory(bytes)) Block;
+    block->bytes = bytes;
     Index stride = count, at = 0;
     for (Index size : sizes) {
         stride = size > 0 ? stride / size : 1;

@@ -1,0 +1,120 @@
+#include "memory.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace unrolled {
+
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+#if defined(__linux__)
+/// The C library takes blocks so large from the system and gives them back each time, and every page of 4 KiB that is
+/// touched is fetched and cleared anew, for a tenth of a training pass. Here they are taken in pages of 2 MiB, where the
+/// system has any, and kept for the next pass.
+constexpr Index kLarge = Index{32} << 20, kPage = Index{2} << 20;
+/// So much at most is kept that nobody uses. Until it is used again the system may have it, when it is short of memory.
+constexpr Index kKept = Index{512} << 20;
+
+struct Block {
+    void* memory;
+    Index size;
+};
+
+Index in_pages(Index bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+void* map(Index size) {
+    // one page more than needed, of which what lies before and after the aligned ones goes back
+    void* found = mmap(nullptr, static_cast<std::size_t>(size + kPage), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (found == MAP_FAILED) throw std::bad_alloc();
+    const auto page = static_cast<std::uintptr_t>(kPage);
+    const std::uintptr_t before = (page - reinterpret_cast<std::uintptr_t>(found) % page) % page;
+    char* aligned = static_cast<char*>(found) + before;
+    if (before > 0) munmap(found, before);
+    if (before < page) munmap(aligned + size, page - before);
+    // only advice: where it is not taken, pages are small
+    static_cast<void>(madvise(aligned, static_cast<std::size_t>(size), MADV_HUGEPAGE));
+    return aligned;
+}
+
+void unmap(const Block& block) { munmap(block.memory, static_cast<std::size_t>(block.size)); }
+
+/// Blocks that nobody uses, the one that was freed last at the end. Where another thread is at it, or was when this process
+/// was forked, one does without.
+class Kept {
+public:
+    /// A block of this size, or null.
+    void* take(Index size) {
+        const std::unique_lock<std::mutex> lock(guard_, std::try_to_lock);
+        if (!lock) return nullptr;
+        for (std::size_t i = count_; i-- > 0;)
+            if (blocks_[i].size == size) {
+                void* found = blocks_[i].memory;
+                remove(i);
+                return found;
+            }
+        return nullptr;
+    }
+    void put(const Block& block) {
+        const std::unique_lock<std::mutex> lock(guard_, std::try_to_lock);
+        if (!lock || block.size > kKept) return unmap(block);
+#if defined(MADV_FREE)
+        static_cast<void>(madvise(block.memory, static_cast<std::size_t>(block.size), MADV_FREE));
+#endif
+        while (total_ + block.size > kKept) {
+            unmap(blocks_[0]);
+            remove(0);
+        }
+        blocks_[count_++] = block;
+        total_ += block.size;
+    }
+
+private:
+    void remove(std::size_t i) {
+        total_ -= blocks_[i].size;
+        std::copy(blocks_.begin() + i + 1, blocks_.begin() + count_--, blocks_.begin() + i);
+    }
+
+    std::mutex guard_;
+    std::array<Block, kKept / kLarge> blocks_{};
+    std::size_t count_ = 0;
+    Index total_ = 0;
+};
+
+/// Never destroyed: tensors may outlive every destructor of the process.
+Kept& kept() {
+    static Kept* const one = new Kept;
+    return *one;
+}
+#endif
+
+}  // namespace
+
+void* new_memory(Index bytes) {
+#if defined(__linux__)
+    if (bytes > kLarge) {
+        void* found = kept().take(in_pages(bytes));
+        return found != nullptr ? found : map(in_pages(bytes));
+    }
+#endif
+    return ::operator new(static_cast<std::size_t>(bytes > 0 ? bytes : 1), kAlignment);
+}
+
+void free_memory(void* memory, Index bytes) noexcept {
+#if defined(__linux__)
+    if (bytes > kLarge) return kept().put({memory, in_pages(bytes)});
+#endif
+    ::operator delete(memory, kAlignment);
+}
+
+}  // namespace unrolled
