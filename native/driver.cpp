@@ -75,7 +75,7 @@ void ready(F&& job) {
 }
 
 /// So few rows that two threads had better share the units of each step than the rows.
-constexpr Index kLockstepRows = 4;
+constexpr Index kLockstepRows = 8;
 /// Shorter work is over before a helper is awake.
 constexpr double kWorthHelp = 4e5;
 

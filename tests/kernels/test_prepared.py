@@ -131,11 +131,11 @@ def test_copies_are_independent() -> None:
         assert not _same(twin.step(x), layer.step(x))
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 3, 7])
 @pytest.mark.parametrize("cell", [RNNCell(), LSTMCell(), LSTMCell(peephole=True, coupled=True), GRUCell()], ids=repr)
 def test_two_threads_in_step_change_no_bit(cell, batch: int, threads) -> None:
     layer, x = _layer(cell, 70, 100), torch.randn(60, batch, 70)
-    lengths = torch.tensor([60, 33, 7][:batch])
+    lengths = torch.tensor([60, 33, 7, 59, 60, 1, 20][:batch])
 
     def everything(count: int):
         threads(count)
@@ -154,6 +154,20 @@ def test_two_threads_in_step_change_no_bit(cell, batch: int, threads) -> None:
     # whether the helper comes, and when, is chance
     for _ in range(30):
         assert all(torch.equal(a, b) for a, b in zip(everything(2), expected, strict=True))
+
+
+@pytest.mark.parametrize("hidden", [170, 300])
+@pytest.mark.parametrize("cell", [RNNCell(), LSTMCell(), GRUCell()], ids=repr)
+def test_two_threads_that_share_steps_change_no_bit(cell, hidden: int, threads) -> None:
+    # weights of 440 KiB to 3.3 MiB: such steps are shared, the shorter ones when they follow each other closely
+    layer, x = _layer(cell, 500, hidden), torch.randn(400, 1, 500)
+
+    def outputs(count: int) -> torch.Tensor:
+        threads(count)
+        stream = layer.stream()
+        return torch.stack([stream.step(now) for now in x])
+
+    assert torch.equal(outputs(2), outputs(1))
 
 
 @pytest.mark.parametrize("cell", [RNNCell(), LSTMCell(proj_size=3), GRUCell(), GRUCell(reset_after=False)], ids=repr)
