@@ -234,7 +234,7 @@ void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
     share_from_the_ends(
         threads, parts,
         [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); },
-        bytes <= kStepBytesOfOneAwake);
+        bytes <= kStepBytesOfOneAwake && work < kStepWorkOfOneThread);
 }
 
 template <class S>

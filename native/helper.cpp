@@ -36,13 +36,13 @@ constexpr auto kLate = microseconds(40);
 constexpr auto kLateAfterLong = microseconds(300);
 constexpr auto kNap = microseconds(10);
 /// Of the time at most one part in so many is lost to waiting: every wait is paid for by going without help, in advance
-/// or afterwards. What was not waited for is saved, up to kSavedTime, and the system's own errands, a millisecond now and
-/// then, are paid for from that; a core that has other work uses it up at once.
+/// or afterwards. What was not waited for is saved, up to kSavedTime, and the system's own errands, a millisecond now
+/// and then, are paid for from that; a core that has other work uses it up at once.
 constexpr int kRest = 20;
 constexpr auto kSavedTime = milliseconds(100), kLongestRest = milliseconds(200);
-/// Who was waited for this long, and for a good part of the call, lost its core for a slice of the system's time. Of all
-/// calls, however far apart, that happens to at most one in so many, likewise with savings: so few are late that the 95th
-/// percentile knows nothing of it.
+/// Who was waited for this long, and for a good part of the call, lost its core for a slice of the system's time. Of
+/// all calls, however far apart, that happens to at most one in so many, likewise with savings: so few are late that
+/// the 95th percentile knows nothing of it.
 constexpr auto kSlice = microseconds(500);
 constexpr int kGoodPart = 4;
 constexpr std::int64_t kRestCalls = 32, kSavedCalls = 64;

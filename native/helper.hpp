@@ -2,10 +2,10 @@
 //
 // A lone sequence or a single step is over in microseconds. A parallel region ends when every thread of it has come and
 // gone, so that one worker without a core holds it up for a time slice of the system. Nobody waits for this helper to
-// come: the caller begins at once, and shares what is left if the helper turns up. It waits only for what the helper has
-// taken on; where that took suspiciously long, because the cores have other work, it is paid for by going without help for
-// twenty times as long, in advance or afterwards. What is suspicious depends on the work: whoever takes on a part that lasts
-// a millisecond may be half a millisecond behind without having lost its core.
+// come: the caller begins at once, and shares what is left if the helper turns up. It waits only for what the helper
+// has taken on; where that took suspiciously long, because the cores have other work, it is paid for by going without
+// help for twenty times as long, in advance or afterwards. What is suspicious depends on the work: whoever takes on a
+// part that lasts a millisecond may be half a millisecond behind without having lost its core.
 #pragma once
 
 #include <atomic>
@@ -79,9 +79,9 @@ Index round_trip();
 /// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place.
 void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
 
-/// The same, of at most 64 parts of a job that is done again and again: caller and helper each begin at an end and go
-/// towards the other, and the next time from where they met outwards. Whatever the parts read lies, as far as it fits, in the
-/// cache of the core that reads it again.
+/// The same, of at most 63 parts of a job that is done again and again: caller and helper each begin at an end and go
+/// towards the other, and the next time from the middle outwards. Whatever the parts read lies, as far as it fits, in
+/// the cache of the core that reads it again.
 void share_from_the_ends(Index threads, Index parts, void (*job)(void* data, Index part), void* data, bool short_job);
 
 template <class F>

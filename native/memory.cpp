@@ -19,8 +19,8 @@ constexpr std::align_val_t kAlignment{64};
 
 #if defined(__linux__)
 /// The C library takes blocks so large from the system and gives them back each time, and every page of 4 KiB that is
-/// touched is fetched and cleared anew, for a tenth of a training pass. Here they are taken in pages of 2 MiB, where the
-/// system has any, and kept for the next pass.
+/// touched is fetched and cleared anew, for a tenth of a training pass. Here they are taken in pages of 2 MiB, where
+/// the system has any, and kept for the next pass.
 constexpr Index kLarge = Index{32} << 20, kPage = Index{2} << 20;
 /// So much at most is kept that nobody uses. Until it is used again the system may have it, when it is short of memory.
 constexpr Index kKept = Index{512} << 20;
@@ -49,8 +49,8 @@ void* map(Index size) {
 
 void unmap(const Block& block) { munmap(block.memory, static_cast<std::size_t>(block.size)); }
 
-/// Blocks that nobody uses, the one that was freed last at the end. Where another thread is at it, or was when this process
-/// was forked, one does without.
+/// Blocks that nobody uses, the one that was freed last at the end. Where another thread is at it, or was when this
+/// process was forked, one does without.
 class Kept {
 public:
     /// A block of this size, or null.
