@@ -41,10 +41,13 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-sanitize:  ## the C++ engine over random shapes under AddressSanitizer and UBSan (ROUNDS=100); needs cmake
+sanitize:  ## the C++ engine over random shapes under AddressSanitizer and UBSan (ROUNDS=100), its threads under ThreadSanitizer; needs cmake
 	cmake -S . -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF > /dev/null
 	cmake --build build/sanitize --parallel
 	build/sanitize/random_shapes $(ROUNDS)
+	$(CXX) -std=c++20 -O1 -g -fsanitize=thread -pthread native/check/second_thread.cpp native/helper.cpp native/pair.cpp \
+	  native/threads.cpp -ldl -o build/sanitize/second_thread
+	build/sanitize/second_thread
 
 bench: benchlayers benchtext  ## both that follow, into benchmarks/results
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "helper.hpp"
+#include "pair.hpp"
 #include "threads.hpp"
 
 #if defined(UNROLLED_X86)
@@ -57,12 +58,14 @@ private:
 /// Runs job(part, scratch) for every part.
 template <class F>
 void deal(Index threads, Index parts, F&& job) {
-    parallel(threads, parts, [&](Index part) {
+    auto run = [&](Index part) {
         const FlushDenormals flush;
         Scratch& scratch = Scratch::of_thread();
         scratch.reset();
         job(part, scratch);
-    });
+    };
+    if (std::min(threads, parts) == 2) return run_by_two(parts, std::move(run));
+    parallel(threads, parts, std::move(run));
 }
 
 /// Runs job(scratch) as a kernel wants it.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -329,25 +330,37 @@ struct Shared {
     Dealer dealer;
     void (*job)(void*, Index);
     void* data;
+    std::exception_ptr failed{};
 
-    template <class F>
-    void work(bool is_helper, F&& after) {
-        Index asked = 0;
-        for (Index part; (part = dealer.take(is_helper, asked)) >= 0; after()) job(data, part);
+    /// The helper must come back whatever happens.
+    void help() {
+        try {
+            Index asked = 0;
+            for (Index part; (part = dealer.take(true, asked)) >= 0;) job(data, part);
+        } catch (...) {
+            failed = std::current_exception();
+        }
     }
-    void run(Index threads, bool short_job) {
-        const auto helps = [](void* self) { static_cast<Shared*>(self)->work(true, [] {}); };
-        Help help(threads, helps, this, short_job);
-        if (!help.asked()) return work(false, [] {});
-        auto before = Clock::now();
-        Clock::duration longest{0};
-        work(false, [&] {
-            const auto now = Clock::now();
-            longest = std::max(longest, now - before);
-            before = now;
-        });
-        // the helper may have begun just before the end, and on a slower core
-        help.allow(2 * longest);
+    /// Whether it was done: alone, if help cannot be asked for, only when that is wanted.
+    bool run(Index threads, bool short_job, bool or_alone) {
+        {
+            Help help(threads, [](void* self) { static_cast<Shared*>(self)->help(); }, this, short_job);
+            if (!help.asked() && !or_alone) return false;
+            auto before = help.asked() ? Clock::now() : Clock::time_point{};
+            Clock::duration longest{0};
+            Index asked = 0;
+            for (Index part; (part = dealer.take(false, asked)) >= 0;) {
+                job(data, part);
+                if (!help.asked()) continue;
+                const auto now = Clock::now();
+                longest = std::max(longest, now - before);
+                before = now;
+            }
+            // the helper may have begun just before the end, and on a slower core
+            help.allow(2 * longest);
+        }
+        if (failed) std::rethrow_exception(failed);
+        return true;
     }
 };
 
@@ -355,13 +368,17 @@ struct Shared {
 
 void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
     // one part is nothing to share
-    Shared<InOrder>{{parts}, job, data}.run(parts < 2 ? 1 : threads, false);
+    Shared<InOrder>{{parts}, job, data}.run(parts < 2 ? 1 : threads, false, true);
+}
+
+bool share_if_helped(Index parts, void (*job)(void*, Index), void* data) {
+    return Shared<InOrder>{{parts}, job, data}.run(2, false, false);
 }
 
 void share_from_the_ends(Index threads, Index parts, void (*job)(void*, Index), void* data, bool short_job) {
     static thread_local bool outwards = true;
     outwards = !outwards;
-    Shared<FromTheEnds>{{parts, outwards}, job, data}.run(threads, short_job);
+    Shared<FromTheEnds>{{parts, outwards}, job, data}.run(threads, short_job, true);
 }
 
 }  // namespace unrolled

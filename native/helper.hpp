@@ -76,8 +76,12 @@ private:
 Index round_trip();
 
 /// Parts of a job, taken by whoever is free: job(data, part) for every part below `parts`, in the calling thread and,
-/// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place.
+/// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place. Raises what a
+/// part raises; the others may then be undone.
 void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
+
+/// The same, if help can be asked for; false, and nothing is done, if not.
+bool share_if_helped(Index parts, void (*job)(void* data, Index part), void* data);
 
 /// The same, of at most 63 parts of a job that is done again and again: caller and helper each begin at an end and go
 /// towards the other, and the next time from the middle outwards. Whatever the parts read lies, as far as it fits, in
