@@ -51,7 +51,7 @@ sanitize:  ## the C++ engine over random shapes under AddressSanitizer and UBSan
 
 bench: benchlayers benchtext  ## both that follow, into benchmarks/results
 
-benchlayers: $(STAMP)  ## our layers against torch, JAX, ONNX Runtime and OpenVINO, in about 10 minutes
+benchlayers: $(STAMP)  ## our layers against torch, JAX, ONNX Runtime and OpenVINO, in about 15 minutes
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[bench]"
 	$(BIN)/unrolled bench layers --json benchmarks/results/ --plot benchmarks/results/
 	$(BIN)/python benchmarks/engine_tables.py

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -124,6 +126,16 @@ def test_everyone_has_a_turn_in_every_round() -> None:
     assert all(0 < value < 1e-3 for values in found.values() for value in values)
     fewer = timing.interleaved({"a": lambda: None}, seconds=9.0, repeats=2, settled=lambda: None)
     assert len(fewer["a"]) == 2
+
+
+@pytest.mark.parametrize("calm, rounds", [(True, 10), (False, 30)])
+def test_a_machine_that_is_not_quiet_is_measured_for_longer(calm: bool, rounds: int, monkeypatch) -> None:
+    # each look at the clock is a second later, three of them a round
+    ticks = itertools.count()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(timing, "is_calm", lambda found: calm)
+    found = timing.interleaved({"a": lambda: None}, seconds=30.0, repeats=100, settled=lambda: None)
+    assert len(found["a"]) == rounds
 
 
 def test_flop_and_the_least_time(monkeypatch: pytest.MonkeyPatch) -> None:

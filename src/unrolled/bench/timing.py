@@ -9,14 +9,18 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 #: seconds of a turn: shorter calls are repeated within it
 TURN = 0.002
 #: a call longer than this is not repeated untimed before it is timed
 LONG = 0.02
-FEWEST_ROUNDS = 3
+FEWEST_ROUNDS = 5
+#: the machine is quiet while half of the contenders have a median of at most so many times their shortest time
+CALM = 1.15
+#: where it isn't, rounds go on for at most so many times as long
+MOST_PATIENCE = 3
 _SLICE, _PATIENCE = 0.005, 0.1
 
 
@@ -31,7 +35,8 @@ def interleaved(
 
     Args:
         contenders: what is timed, each called before at least once.
-        seconds: time for all rounds together; at least FEWEST_ROUNDS are made, or `repeats` if that is less.
+        seconds: time for all rounds together; at least FEWEST_ROUNDS are made, or `repeats` if that is less. On a
+            machine that is not quiet rounds go on, for up to MOST_PATIENCE times as long; none is ever left out.
         repeats: the most rounds.
         seed: of the order.
         settled: waits until the one before is at rest; by default `settle`.
@@ -41,9 +46,10 @@ def interleaved(
     found: dict[str, list[float]] = {name: [] for name in contenders}
     with _no_collector():
         counts = {name: _calls_a_turn(run) for name, run in contenders.items()}
-        deadline = time.perf_counter() + seconds
+        begun = time.perf_counter()
         for done in range(repeats):
-            if done >= FEWEST_ROUNDS and time.perf_counter() > deadline:
+            spent = time.perf_counter() - begun
+            if done >= FEWEST_ROUNDS and spent > seconds * (1 if is_calm(found.values()) else MOST_PATIENCE):
                 break
             generator.shuffle(order)
             for name in order:
@@ -68,6 +74,17 @@ def settle() -> None:
         now = time.perf_counter()
         if time.process_time() - before < 0.2 * (now - start) or now > end:
             return
+
+
+def is_calm(found: Iterable[Sequence[float]]) -> bool:
+    """Whether the times of most contenders agree with each other: whatever disturbs the machine falls on all of them.
+
+    >>> is_calm([[1.0, 1.1, 1.1], [2.0, 2.1, 9.0], [1.0, 2.0, 2.0]])
+    True
+    >>> is_calm([[1.0, 1.5, 1.6], [2.0, 3.1, 3.2], [1.0, 1.0, 1.0]])
+    False
+    """
+    return statistics.median(statistics.median(values) / min(values) for values in found) <= CALM
 
 
 def ratio(peer: Sequence[float], ours: Sequence[float]) -> float:

@@ -69,7 +69,8 @@ def layers(
     Time our layers and those of torch, torch.compile, JAX, ONNX Runtime and OpenVINO side by side: everyone's answer is
     held to float64 first, and one that is wrong gets no time; then they take turns, round after round. The table shows
     medians, how many times as long as ours the fastest of the others takes, and what share we reach of what this
-    machine can do at best. Peers are installed by: pip install 'unrolled[bench]'. Takes about ten minutes.
+    machine can do at best. Peers are installed by: pip install 'unrolled[bench]'. Takes about a quarter of an hour,
+    more where other work disturbs it.
     """
     use_threads(threads)
     for option, value in (("--time", time), ("--repeats", repeats)):
