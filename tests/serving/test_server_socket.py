@@ -159,10 +159,9 @@ def test_messages_that_can_not_be_done(server: Running, message: str | bytes, st
 
 
 def test_frames_that_are_none(server: Running) -> None:
-    async def run(*frames: bytes) -> int | None:
+    async def run(frames: bytes) -> int | None:
         async with talk(server) as socket:
-            for frame in frames:
-                socket.transport.write(frame)
+            socket.transport.write(frames)
             return (await rest(socket))[1]
 
     mask = b"\0\0\0\0"
@@ -170,8 +169,9 @@ def test_frames_that_are_none(server: Running) -> None:
     assert asyncio.run(run(b"\x81\x01x")) == 1002
     assert asyncio.run(run(b"\xf1\x81" + mask + b"x")) == 1002
     assert asyncio.run(run(b"\x81\xff" + (2**40).to_bytes(8, "big") + mask)) == 1009
-    # one message without end, of pieces that have nothing in them
-    assert asyncio.run(run(b"\x01\x80" + mask, *[b"\x00\x80" + mask] * 1_100)) == 1009
+    # one message without end, of pieces that have nothing in them; at once, since what comes after the server has
+    # closed resets the connection, and its last word is then lost on the way
+    assert asyncio.run(run(b"\x01\x80" + mask + 1_100 * (b"\x00\x80" + mask))) == 1009
     assert server.ask("GET", "/healthz").status_code == 200
 
 
