@@ -41,7 +41,7 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-sanitize:  ## the C++ engine over random shapes under AddressSanitizer and UBSan (ROUNDS=100), its threads under ThreadSanitizer; needs cmake
+sanitize:  ## the C++ engine over random shapes and its threads under sanitizers (ROUNDS=100); needs cmake
 	cmake -S . -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF > /dev/null
 	cmake --build build/sanitize --parallel
 	build/sanitize/random_shapes $(ROUNDS)

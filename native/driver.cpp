@@ -64,8 +64,8 @@ void deal(Index threads, Index parts, F&& job) {
         scratch.reset();
         job(part, scratch);
     };
-    if (std::min(threads, parts) == 2) return run_by_two(parts, std::move(run));
-    parallel(threads, parts, std::move(run));
+    if (std::min(threads, parts) == 2) return run_by_two(parts, run);
+    parallel(threads, parts, run);
 }
 
 /// Runs job(scratch) as a kernel wants it.

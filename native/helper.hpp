@@ -11,7 +11,7 @@
 #include <atomic>
 #include <chrono>
 
-#include "engine.hpp"
+#include "job.hpp"
 
 namespace unrolled {
 
@@ -77,7 +77,7 @@ Index round_trip();
 
 /// Parts of a job, taken by whoever is free: job(data, part) for every part below `parts`, in the calling thread and,
 /// if it turns up, in the helper's. The order is arbitrary and no two parts may write to the same place. Raises what a
-/// part raises; the others may then be undone.
+/// part raises; some of the others may then not have been done.
 void share(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
 
 /// The same, if help can be asked for; false, and nothing is done, if not.
@@ -90,13 +90,12 @@ void share_from_the_ends(Index threads, Index parts, void (*job)(void* data, Ind
 
 template <class F>
 void share(Index threads, Index parts, F&& job) {
-    share(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job);
+    share(threads, parts, do_part<F>, &job);
 }
 
 template <class F>
 void share_from_the_ends(Index threads, Index parts, F&& job, bool short_job) {
-    const auto call = [](void* data, Index part) { (*static_cast<F*>(data))(part); };
-    share_from_the_ends(threads, parts, call, &job, short_job);
+    share_from_the_ends(threads, parts, do_part<F>, &job, short_job);
 }
 
 }  // namespace unrolled

@@ -7,7 +7,7 @@
 // seen beforehand, so that whoever was late is passed over the next time.
 #pragma once
 
-#include "engine.hpp"
+#include "job.hpp"
 
 namespace unrolled {
 
@@ -16,7 +16,7 @@ void run_by_two(Index parts, void (*job)(void* data, Index part), void* data);
 
 template <class F>
 void run_by_two(Index parts, F&& job) {
-    run_by_two(parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job);
+    run_by_two(parts, do_part<F>, &job);
 }
 
 }  // namespace unrolled

@@ -1,12 +1,11 @@
 #include <algorithm>
-#include <new>
 
 #include "engine.hpp"
+#include "memory.hpp"
 
 namespace unrolled {
 
 namespace {
-constexpr std::align_val_t kAlignment{64};
 constexpr Index kHeader = 64;
 constexpr Index kSmallest = Index{1} << 16;
 }  // namespace
@@ -14,7 +13,7 @@ constexpr Index kSmallest = Index{1} << 16;
 Scratch::~Scratch() {
     while (blocks_ != nullptr) {
         Block* next = blocks_->next;
-        ::operator delete(blocks_, kAlignment);
+        free_memory(blocks_, blocks_->size);
         blocks_ = next;
     }
 }
@@ -26,7 +25,7 @@ void Scratch::reset() {
         while (blocks_ != nullptr) {
             Block* next = blocks_->next;
             total += blocks_->size;
-            ::operator delete(blocks_, kAlignment);
+            free_memory(blocks_, blocks_->size);
             blocks_ = next;
         }
         take(total - kHeader);
@@ -38,7 +37,7 @@ void* Scratch::take(Index bytes) {
     bytes = (bytes + kHeader - 1) / kHeader * kHeader;
     if (blocks_ == nullptr || blocks_->used + bytes > blocks_->size) {
         const Index size = std::max(bytes + kHeader, kSmallest);
-        auto* block = static_cast<Block*>(::operator new(static_cast<std::size_t>(size), kAlignment));
+        auto* block = static_cast<Block*>(new_memory(size));
         *block = Block{blocks_, size, kHeader};
         blocks_ = block;
     }

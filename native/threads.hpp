@@ -2,7 +2,7 @@
 // still be spinning after torch's last operation, do our work instead of stealing the core from it.
 #pragma once
 
-#include "engine.hpp"
+#include "job.hpp"
 
 namespace unrolled {
 
@@ -19,7 +19,7 @@ const char* why_single();
 
 template <class F>
 void parallel(Index threads, Index parts, F&& job) {
-    parallel(threads, parts, [](void* data, Index part) { (*static_cast<F*>(data))(part); }, &job);
+    parallel(threads, parts, do_part<F>, &job);
 }
 
 }  // namespace unrolled

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "../helper.hpp"
@@ -32,11 +31,11 @@ double work(Index part) {
 
 /// One job in one of four ways; `broken` is the part that raises, if any.
 template <class Job>
-void run(int way, Index parts, Job job) {
-    if (way == 0) return share(2, parts, std::move(job));
-    if (way == 1) return share_from_the_ends(2, parts, std::move(job), false);
-    if (way == 2) return share_from_the_ends(2, parts, std::move(job), true);
-    run_by_two(parts, std::move(job));
+void run(int way, Index parts, Job&& job) {
+    if (way == 0) return share(2, parts, job);
+    if (way == 1) return share_from_the_ends(2, parts, job, false);
+    if (way == 2) return share_from_the_ends(2, parts, job, true);
+    run_by_two(parts, job);
 }
 
 void check(int way, Index parts, Index broken) {
