@@ -14,7 +14,7 @@ from typing import Any
 
 from uses import arguments, parsed, write_result
 
-from unrolled.data.tables import read_table
+from unrolled.data.core.tables import read_table
 from unrolled.tasks import load, train
 
 TRAIN, DEV, TEST = 8640, 2880, 2880

@@ -15,7 +15,7 @@ import numpy as np
 from uses import arguments, parsed, write_result
 
 from unrolled.data import Findings
-from unrolled.data.series import SeriesOptions, read_series
+from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import corr, rse
 from unrolled.tasks import Evaluation, load, train
 from unrolled.tasks.baselines.seasonal import seasonal_naive

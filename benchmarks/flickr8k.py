@@ -75,7 +75,7 @@ def main() -> None:
 def some_images(images: Path, captions: Path, count: int = 8) -> list:
     """The first images that a file of captions is about."""
     from unrolled.data import Findings
-    from unrolled.data.captions import read_captions
+    from unrolled.data.images.captions import read_captions
 
     return [e.picture for e in read_captions([captions], Findings(), images=images)[:count]]
 

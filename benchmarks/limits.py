@@ -21,7 +21,7 @@ from machine import provenance
 from unrolled.inspection.lab import CONTESTANTS, Adding, memory_lab
 from unrolled.inspection.plot import plot_memory_lab, save
 from unrolled.layers import GRU, LSTM, RNN
-from unrolled.training.flow import EVERY, SHARE, FlowMonitor
+from unrolled.training.gradients.flow import EVERY, SHARE, FlowMonitor
 
 RESULTS = Path(__file__).parent / "results"
 TRIED = ("RNN tanh", "LSTM, forget bias 1", "LSTM, chrono 200", "GRU")

@@ -14,7 +14,7 @@ import numpy as np
 from uses import arguments, parsed, write_result
 
 from unrolled.data import Findings
-from unrolled.data.series import SeriesOptions, read_series
+from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import mase, owa, seasonal_error, smape
 from unrolled.tasks import load, train
 from unrolled.tasks.baselines.seasonal import naive2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.data.images import png
+from unrolled.data.images.files import png
 
 from .running import complaint, unrolled
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.annotations import Annotation, Annotations, Timed, inside, read_annotation
-from unrolled.data.files import Source
+from unrolled.data.core.files import Source
+from unrolled.data.video.annotations import Annotation, Annotations, Timed, inside, read_annotation
 from unrolled.errors import DataError, StorageError
 
 ALIGN = "0 2000 sil\n2000 3250 bin\n3250 5000 blue\n"

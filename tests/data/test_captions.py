@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.captions import CaptionedImage, Vocabulary, caption_words, read_captions
-from unrolled.data.images import png
+from unrolled.data.images.captions import CaptionedImage, Vocabulary, caption_words, read_captions
+from unrolled.data.images.files import png
 from unrolled.errors import ArgumentError, DataError, StorageError
 
 LINES = "a.png#0\tA dog runs .\na.png#1\tThe dog is running\nb.png#0\tTwo cats\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.data.clips import find_clips
-from unrolled.data.images import png, resize
-from unrolled.data.video import write_video
+from unrolled.data.images.files import png, resize
+from unrolled.data.video.clips import find_clips
+from unrolled.data.video.files import write_video
 from unrolled.errors import DataError, StorageError
 
 

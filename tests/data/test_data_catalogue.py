@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.data import CATALOGUE, DataSet, RemoteFile, cache_folder, find, get, published
+from unrolled.data import CATALOGUE, DataSet, RemoteFile, cache_folder, find, get
+from unrolled.data.standard import sets as published
 from unrolled.errors import ArgumentError, DataError, StorageError
 
 ONE, TWO = b"first file\n" * 1000, b"second\n"

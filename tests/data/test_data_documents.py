@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.data import Piece, read_documents
-from unrolled.data import documents as module
+from unrolled.data.text import documents as module
 from unrolled.errors import ArgumentError, DataError, EncodingError, StorageError
 
 MESSAGE = b"From: Ann <ann@example.org>\nTo: Bob\nSubject: S\n\nHello Bob,\nsee you.\n"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unrolled.data import files
-from unrolled.data.files import check_encoding, decode, find_sources, text_lines
+from unrolled.data.core import files
+from unrolled.data.core.files import check_encoding, decode, find_sources, text_lines
 from unrolled.errors import ArgumentError, DataError, EncodingError, StorageError
 from unrolled.storage import written_aside
 

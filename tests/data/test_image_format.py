@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.data.augmentation import affine, crop
-from unrolled.data.image_format import ImageFormat
-from unrolled.data.images import Picture
-from unrolled.data.ink import Ink
+from unrolled.data.images.augmentation import affine, crop
+from unrolled.data.images.files import Picture
+from unrolled.data.images.format import ImageFormat
+from unrolled.data.images.ink import Ink
 from unrolled.errors import ArgumentError, DataError
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from unrolled.data import Findings
-from unrolled.data.image_sets import LabelledImage, read_idx, read_labelled_images, read_npz
+from unrolled.data.images.labelled import LabelledImage, read_idx, read_labelled_images, read_npz
 from unrolled.errors import DataError, ShapeError, StorageError
 
 PIXELS = np.arange(2 * 5 * 4, dtype=np.uint8).reshape(2, 5, 4)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unrolled.data import images
-from unrolled.data.images import (
+from unrolled.data.images import files as images
+from unrolled.data.images.files import (
     Picture,
     as_pixels,
     decode_image,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.labelled import LabelledText, Reading, read_labelled
+from unrolled.data.text.labelled import LabelledText, Reading, read_labelled
 from unrolled.errors import DataError
 
 PAIRS = [("so good", "pos"), ("so very bad", "neg"), ("good again", "pos"), ("bad, again", "neg")]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.parallel import Pair, read_pairs
+from unrolled.data.parallel.read import Pair, read_pairs
 from unrolled.errors import ArgumentError, DataError, EncodingError, StorageError
 
 GERMAN, ENGLISH = ["Ein Hund.", "Zwei Katzen", "Drei"], ["A dog.", "Two cats", "Three"]

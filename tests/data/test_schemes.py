@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unrolled.data.schemes import (
+from unrolled.data.tagged.schemes import (
     Span,
     allowed_transitions,
     detect,

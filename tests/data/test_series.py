@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.series import Series, SeriesOptions, as_series, read_series
-from unrolled.data.timeline import STEPS, Frequency, written
+from unrolled.data.series.read import Series, SeriesOptions, as_series, read_series
+from unrolled.data.series.timeline import STEPS, Frequency, written
 from unrolled.errors import ArgumentError, DataError
 
 HOURLY = "time,a,b\n2020-01-01 00:00,1,10\n2020-01-01 01:00,2,20\n2020-01-01 02:00,3,30\n2020-01-01 03:00,4,40\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unrolled.data.examples import Arrays
-from unrolled.data.series_windows import SeriesWindows
+from unrolled.data.core.examples import Arrays
+from unrolled.data.series.windows import SeriesWindows
 from unrolled.errors import ArgumentError
 
 NAN = float("nan")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.data import sound as sound_module
-from unrolled.data.resampling import Resampler, resampled
-from unrolled.data.sound import Sound, as_samples, read_header, read_sound
-from unrolled.data.spectrograms import FLOOR, LogMel, Variation, varied
+from unrolled.data.sound import files as sound_module
+from unrolled.data.sound.files import Sound, as_samples, read_header, read_sound
+from unrolled.data.sound.resampling import Resampler, resampled
+from unrolled.data.sound.spectrograms import FLOOR, LogMel, Variation, varied
 from unrolled.errors import ArgumentError, DataError, MissingDependencyError, ShapeError, StorageError
 
 soundfile = pytest.importorskip("soundfile")
@@ -257,7 +257,7 @@ def test_frames_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch
         pieces.append(frames)
         at += size
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=1e-6, atol=1e-6)
-    monkeypatch.setattr("unrolled.data.spectrograms.BLOCK", 7)
+    monkeypatch.setattr("unrolled.data.sound.spectrograms.BLOCK", 7)
     np.testing.assert_allclose(mel(samples), whole, rtol=1e-6, atol=1e-6)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from unrolled.data import ExampleStore, Findings
-from unrolled.data.images import png
-from unrolled.data.pieces import Pieces, drawn_window
-from unrolled.data.recordings import Reading, Recording
-from unrolled.data.steps import read_steps
+from unrolled.data.core.pieces import Pieces, drawn_window
+from unrolled.data.images.files import png
+from unrolled.data.steps.read import read_steps
+from unrolled.data.steps.recordings import Reading, Recording
 from unrolled.errors import ArgumentError, DataError, StorageError
 
 TABLE = "x,y,time,label\n1,-2,0.0,rest\n2,0.5,0.1,move\n3,1e-3,0.2,\n"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.schemes import Span, spans_of
-from unrolled.data.tagged import TaggedText, in_context, read_tagged
-from unrolled.data.words import split_words
+from unrolled.data.tagged.read import TaggedText, in_context, read_tagged
+from unrolled.data.tagged.schemes import Span, spans_of
+from unrolled.data.text.words import split_words
 from unrolled.errors import ArgumentError, DataError, EncodingError
 
 CONLL = """-DOCSTART- -X- O O

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from unrolled.data.timeline import (
+from unrolled.data.series.timeline import (
     DAY,
     HOUR,
     MINUTE,

@@ -19,7 +19,7 @@ from unrolled.data import (
     fit_tokenizer,
     load_tokenizer,
 )
-from unrolled.data.bpe import _segments
+from unrolled.data.text.bpe import _segments
 from unrolled.errors import ArgumentError, ModelError, StorageError
 
 CORPUS = ["the quick brown fox doesn't jump over the lazy dog; we'll see the Größe of 日本 and 🙂\n"] * 40

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.transcripts import plain_text, read_transcripts
+from unrolled.data.sound.transcripts import plain_text, read_transcripts
 from unrolled.errors import DataError, StorageError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.data.vectors import read_vectors
+from unrolled.data.text.vectors import read_vectors
 from unrolled.errors import DataError, StorageError
 
 

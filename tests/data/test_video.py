@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.data import video
-from unrolled.data.images import resize
-from unrolled.data.video import Limits, container_of, read_video, video_size, write_video
+from unrolled.data.images.files import resize
+from unrolled.data.video import files as video
+from unrolled.data.video.files import Limits, container_of, read_video, video_size, write_video
 from unrolled.errors import DataError, LimitError, MissingDependencyError, StorageError
 
 av = pytest.importorskip("av")

@@ -15,11 +15,11 @@ from unrolled.errors import ArgumentError
 from unrolled.inspection import gate_statistics, gradient_flow, jacobians, unfold_network
 from unrolled.inspection.recorded import record
 from unrolled.layers import Embedding, GeneralAttention, LinearOutput
-from unrolled.layers.unfolding import recording
+from unrolled.layers.recurrent.unfolding import recording
 from unrolled.networks import ManyToManyNetwork
 from unrolled.networks.many_to_many import AttentionDecoder
 from unrolled.tasks.probing import Probe
-from unrolled.training.flow import norms_by_lag
+from unrolled.training.gradients.flow import norms_by_lag
 
 Probes = Callable[..., Probe]
 

@@ -14,7 +14,7 @@ from unrolled.errors import ArgumentError, ModelError
 from unrolled.inspection import remedies
 from unrolled.inspection.remedies import Tries, remedies_for
 from unrolled.tasks import Model, load, train, translate
-from unrolled.training.verdict import judge
+from unrolled.training.gradients.verdict import judge
 
 VANISHING = [0.5**k for k in range(20)]
 EXPLODING = [1.5**k for k in range(20)]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
-from unrolled.layers import crf as module
-from unrolled.layers.crf import CRF, posterior
+from unrolled.layers.outputs import crf as module
+from unrolled.layers.outputs.crf import CRF, posterior
 
 BETWEEN = [[True, True, False], [True, True, True], [False, True, True]]
 BEGINS, ENDS = [True, False, True], [True, True, False]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.flat_start import FlatStart, even_alignment
+from unrolled.layers.outputs.flat_start import FlatStart, even_alignment
 
 
 def test_an_even_alignment_by_hand() -> None:

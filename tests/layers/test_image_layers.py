@@ -7,7 +7,7 @@ import torch
 
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 from unrolled.layers import ImageEncoder, ImageSteps
-from unrolled.layers.images import Norm, ResidualBlock
+from unrolled.layers.inputs.images import Norm, ResidualBlock
 
 
 def images(*shape: int) -> torch.Tensor:

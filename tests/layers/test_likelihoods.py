@@ -11,7 +11,14 @@ from torch import distributions
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.likelihoods import LEAST_SPREAD, LIKELIHOODS, ForecastLoss, Gaussian, NegativeBinomial, StudentT
+from unrolled.layers.outputs.likelihoods import (
+    LEAST_SPREAD,
+    LIKELIHOODS,
+    ForecastLoss,
+    Gaussian,
+    NegativeBinomial,
+    StudentT,
+)
 
 NAN = float("nan")
 

@@ -7,8 +7,8 @@ import torch
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Frames, ImageEncoder
-from unrolled.layers import clips as clips_module
-from unrolled.layers.clips import ImageVector, StepEncoder, with_differences
+from unrolled.layers.inputs import clips as clips_module
+from unrolled.layers.inputs.clips import ImageVector, StepEncoder, with_differences
 
 
 def image_vector(channels: int = 1) -> ImageVector:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import unrolled
 from unrolled.errors import StateError, StorageError
 from unrolled.layers import StreamState, fingerprint
-from unrolled.layers.streaming import tensors_of
+from unrolled.layers.recurrent.state import tensors_of
 
 
 def layer(seed: int = 0) -> unrolled.LSTM:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.texts import TextBatch, TextInputs, WordVotes
+from unrolled.layers.inputs.texts import TextBatch, TextInputs, WordVotes
 
 
 def batch(words: list[list[int]], parts: list[list[list[int]]], vectors: list[list[int]] | None = None) -> TextBatch:

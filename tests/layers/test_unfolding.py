@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unrolled import GRU, LSTM, RNN
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.unfolding import Unfolding, columns, recording
+from unrolled.layers.recurrent.unfolding import Unfolding, columns, recording
 
 T, B, WIDTH, H = 6, 3, 4, 5
 LENGTHS = torch.tensor([6, 2, 4])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.words import Spelling, WordBatch, Words
+from unrolled.layers.inputs.words import Spelling, WordBatch, Words
 
 
 def batch(spellings: list[list[int]], at: list[list[int]]) -> WordBatch:

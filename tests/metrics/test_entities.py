@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from unrolled.data.schemes import spans_of
+from unrolled.data.tagged.schemes import spans_of
 from unrolled.metrics.entities import Score, entity_scores, label_scores, surface_scores, token_accuracy
 
 TAGS = ["O", "O", "O", *(f"{prefix}-{label}" for prefix in "BI" for label in ("LOC", "PER", "ORG"))]

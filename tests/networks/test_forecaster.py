@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import GRU, LSTM, RNN
-from unrolled.layers.likelihoods import LIKELIHOODS, ForecastLoss
+from unrolled.layers.outputs.likelihoods import LIKELIHOODS, ForecastLoss
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster, WhoseSeries, window_scale
 
 NAN = float("nan")

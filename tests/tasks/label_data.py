@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.data.images import png
+from unrolled.data.images.files import png
 from unrolled.tasks import Model, train
 
 TINY: dict[str, Any] = {"hidden_size": 16, "num_layers": 1, "dropout": 0.0, "input_dropout": 0.0, "augment": 0.0}

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from unrolled.data import Findings
-from unrolled.data.captions import caption_words
-from unrolled.data.images import png
+from unrolled.data.images.captions import caption_words
+from unrolled.data.images.files import png
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.metrics.captions import caption_metrics
 from unrolled.tasks import Model, Sources, load, task_named, train
@@ -271,7 +271,7 @@ def test_a_batch_holds_what_examples_say(captioner: Trained, scenes: Path) -> No
 
 
 def test_attributes_are_words_of_some_images() -> None:
-    from unrolled.data.captions import Vocabulary
+    from unrolled.data.images.captions import Vocabulary
 
     captions = [[["a", "dog"], ["a", "red", "dog"]]] * 6 + [[["a", "cat"]]] * 12
     vocabulary = Vocabulary(["a", "cat", "dog", "red"])
@@ -342,7 +342,7 @@ def test_features_of_several_shapes_or_kinds_are_refused(scenes: Path, tmp_path:
     draw = np.random.default_rng(0)
     task = Caption()
     common: dict[str, Any] = {"captions": ("a box",), "digest": "x"}
-    from unrolled.data.captions import CaptionedImage
+    from unrolled.data.images.captions import CaptionedImage
 
     some = [CaptionedImage(name=str(n), features=draw.random((n, 3), dtype=np.float32), **common) for n in (2, 3)]
     with pytest.raises(DataError, match="features of different shapes"):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.cli.running import complaint, unrolled
 
 from unrolled.data import Findings
-from unrolled.data.series import as_series
+from unrolled.data.series.read import as_series
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.forecasts import mae, mse, smape
 from unrolled.tasks import Model, load

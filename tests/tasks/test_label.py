@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, f1_score
 
 from unrolled.data import Findings
-from unrolled.data.recordings import Reading, Recording
-from unrolled.data.steps import read_steps
+from unrolled.data.steps.read import read_steps
+from unrolled.data.steps.recordings import Reading, Recording
 from unrolled.errors import ArgumentError, ModelError, ShapeError
 from unrolled.networks import OneToOneNetwork
 from unrolled.tasks import Model, load, train

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.images import png
-from unrolled.data.recordings import Reading
-from unrolled.data.steps import read_steps
+from unrolled.data.images.files import png
+from unrolled.data.steps.read import read_steps
+from unrolled.data.steps.recordings import Reading
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import Model, Sources, load, task_named
 from unrolled.tasks.base import silent
@@ -229,7 +229,7 @@ def test_gaps_between_segments_are_the_background(tmp_path: Path) -> None:
 
 def test_videos_with_segments_in_seconds(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    from unrolled.data.video import write_video
+    from unrolled.data.video.files import write_video
 
     frames = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 1)).astype(np.uint8)
     for name in ("a", "b"):

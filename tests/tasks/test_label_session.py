@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.recordings import Reading
-from unrolled.data.steps import read_steps
+from unrolled.data.steps.read import read_steps
+from unrolled.data.steps.recordings import Reading
 from unrolled.errors import ArgumentError, ShapeError, StateError
 from unrolled.tasks import Model
 

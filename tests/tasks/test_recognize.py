@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from unrolled.data import Findings
-from unrolled.data.image_sets import read_idx
-from unrolled.data.images import png
+from unrolled.data.images.files import png
+from unrolled.data.images.labelled import read_idx
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError, StateError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named, train
 from unrolled.tasks.base import silent

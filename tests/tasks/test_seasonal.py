@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.series import SeriesOptions, read_series
+from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import mase, seasonal_error, smape
 from unrolled.tasks.baselines.seasonal import naive2, seasonal_naive, seasonal_quantiles, seasonal_spread
 

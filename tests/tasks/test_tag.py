@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from unrolled.data import Findings
-from unrolled.data.schemes import spans_of
-from unrolled.data.tagged import read_tagged
+from unrolled.data.tagged.read import read_tagged
+from unrolled.data.tagged.schemes import spans_of
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError
 from unrolled.metrics.entities import Score, entity_scores
 from unrolled.tasks import Model, Sources, load, train

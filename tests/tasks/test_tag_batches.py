@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled.data.tagged import TaggedText
+from unrolled.data.tagged.read import TaggedText
 from unrolled.tasks.tag_batches import Noise, collated
 from unrolled.tasks.tag_encoders import (
     BORDER,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.data.sound import read_sound
+from unrolled.data.sound.files import read_sound
 from unrolled.errors import ArgumentError, DataError, StateError, StorageError
 from unrolled.tasks import Model, train
 from unrolled.tasks.transcribe_encoders import SpeechEncoders

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from unrolled.data import Findings
-from unrolled.data.sound import Sound, read_sound
+from unrolled.data.sound.files import Sound, read_sound
 from unrolled.errors import ArgumentError, DataError, ModelError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named
 from unrolled.tasks.transcribe_encoders import speech_spans

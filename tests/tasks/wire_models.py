@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.data.images import png
+from unrolled.data.images.files import png
 from unrolled.tasks import Model, train, translate
 from unrolled.tasks.wires import Bounds, Wire
 

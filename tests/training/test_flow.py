@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from unrolled import GRU, LSTM, RNN
-from unrolled.layers.unfolding import recording
-from unrolled.training import flow as module
-from unrolled.training.flow import FlowMonitor, norms_by_lag
-from unrolled.training.verdict import judge
+from unrolled.layers.recurrent.unfolding import recording
+from unrolled.training.gradients import flow as module
+from unrolled.training.gradients.flow import FlowMonitor, norms_by_lag
+from unrolled.training.gradients.verdict import judge
 
 
 def autograd_norms(layer: Any, x: Tensor, weight: Tensor) -> list[float]:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
 from unrolled.training import FitResult, LossReport, TrainingSettings, fit, read_metrics
-from unrolled.training.averaging import ExponentialAverage, TailAverage
 from unrolled.training.criteria import (
     Best,
     Epochs,
@@ -26,8 +25,9 @@ from unrolled.training.criteria import (
     lower_is_better,
     make_criteria,
 )
-from unrolled.training.optimisers import clip_gradients, gradient_norm
-from unrolled.training.schedules import Constant, Cosine, Plateau, make_schedule
+from unrolled.training.optimisation.averaging import ExponentialAverage, TailAverage
+from unrolled.training.optimisation.optimisers import clip_gradients, gradient_norm
+from unrolled.training.optimisation.schedules import Constant, Cosine, Plateau, make_schedule
 
 NEVER = {"evaluate_every": 0, "sample_every": 0, "schedule": "constant", "weight_decay": 0.0}
 
@@ -182,7 +182,7 @@ def test_accumulating_two_parts_is_one_step_of_the_whole(tmp_path: Path, split: 
 
 
 def test_vectors_have_no_weight_decay() -> None:
-    from unrolled.training.optimisers import make_optimiser
+    from unrolled.training.optimisation.optimisers import make_optimiser
 
     groups = make_optimiser(list(nn.LSTM(2, 3).parameters()), TrainingSettings(weight_decay=0.1)).param_groups
     decay = {parameter.dim(): group["weight_decay"] for group in groups for parameter in group["params"]}

@@ -15,9 +15,9 @@ from torch import nn
 
 from unrolled.errors import DivergenceError, StorageError
 from unrolled.training import LiveReporter, PlainReporter, QuietReporter, fit, make_reporter, plot_run, read_metrics
-from unrolled.training.finite import GradientWatch
-from unrolled.training.packing import pack, unpack
+from unrolled.training.optimisation.finite import GradientWatch
 from unrolled.training.progress import Snapshot
+from unrolled.training.saving.packing import pack, unpack
 
 from .toy_run import ToyLearner, ToyWindows, toy_fit, toy_settings
 
@@ -170,7 +170,7 @@ def test_a_full_disk_names_the_file_and_leaves_everything_before_intact(
 
 
 def test_a_line_that_only_half_fits_is_taken_away_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.training.files import Journal
+    from unrolled.training.saving.files import Journal
 
     with Journal(tmp_path / "metrics.jsonl") as journal:
         journal.append("one\n")

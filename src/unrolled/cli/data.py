@@ -35,7 +35,7 @@ def list_sets(as_json: AsJson = False) -> None:
 
     The data sets that `get` knows: name, size, what it is, licence. With --json one object a line, checksums included.
     """
-    from unrolled.data.published import CATALOGUE
+    from unrolled.data.standard.sets import CATALOGUE
 
     width = max(map(len, CATALOGUE))
     for name, found in CATALOGUE.items():
@@ -68,7 +68,7 @@ def get_set(
     Fetch a data set, unless it is there already, and print its folder. Every file is checked against its checksum,
     wherever it comes from. Licence, size and checksums go to standard error.
     """
-    from unrolled.data import catalogue
+    from unrolled.data.standard import fetch as catalogue
 
     found = catalogue.find(name)
     with progress_line() as line:

@@ -151,7 +151,7 @@ def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:
         ArgumentError: no such encoding, or way of handling errors.
         StorageError, DataError, EncodingError: as reading text does.
     """
-    from unrolled.data.files import check_encoding, decode, find_sources, text_lines
+    from unrolled.data.core.files import check_encoding, decode, find_sources, text_lines
 
     if path is None or str(path) == "-":
         yield from text_lines(standard_input(encoding, errors), STDIN)
@@ -163,7 +163,7 @@ def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:
 
 def standard_input(encoding: str, errors: str) -> Iterator[str]:
     """Standard input as text, in pieces as they come."""
-    from unrolled.data.files import check_encoding, decode
+    from unrolled.data.core.files import check_encoding, decode
 
     check_encoding(encoding, errors)
     return decode(sys.stdin.buffer, STDIN, encoding, errors)

@@ -5,10 +5,7 @@ a memory-mapped file, and the windows in which truncated BPTT reads it. Everythi
 memory.
 """
 
-from unrolled.data.bpe import BPETokenizer
-from unrolled.data.catalogue import cache_folder, find, get
-from unrolled.data.documents import Piece, read_documents
-from unrolled.data.examples import (
+from unrolled.data.core.examples import (
     Arrays,
     Example,
     ExampleBatch,
@@ -19,14 +16,17 @@ from unrolled.data.examples import (
     sorted_batches,
     split_by_key,
 )
-from unrolled.data.files import Source, find_sources
-from unrolled.data.findings import Finding, Findings
-from unrolled.data.published import CATALOGUE, DataSet, RemoteFile
-from unrolled.data.sound import Sound, read_sound
-from unrolled.data.splits import Split, split_pieces
-from unrolled.data.tables import Row, Table, cell_number, open_tables, read_table
-from unrolled.data.tokenfile import TokenFile, encode_corpus
-from unrolled.data.tokenizers import (
+from unrolled.data.core.files import Source, find_sources
+from unrolled.data.core.findings import Finding, Findings
+from unrolled.data.core.splits import Split, split_pieces
+from unrolled.data.core.tables import Row, Table, cell_number, open_tables, read_table
+from unrolled.data.sound.files import Sound, read_sound
+from unrolled.data.standard.fetch import cache_folder, find, get
+from unrolled.data.standard.sets import CATALOGUE, DataSet, RemoteFile
+from unrolled.data.text.bpe import BPETokenizer
+from unrolled.data.text.documents import Piece, read_documents
+from unrolled.data.text.tokenfile import TokenFile, encode_corpus
+from unrolled.data.text.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
     StreamDecoder,
@@ -34,7 +34,7 @@ from unrolled.data.tokenizers import (
     fit_tokenizer,
     load_tokenizer,
 )
-from unrolled.data.windows import IGNORED, Batch, Windows, evaluation_windows
+from unrolled.data.text.windows import IGNORED, Batch, Windows, evaluation_windows
 
 __all__ = [
     "CATALOGUE",

@@ -19,7 +19,7 @@ from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked, steps_of
 from unrolled.layers import Recurrent
 from unrolled.tasks.probing import Probe
-from unrolled.training.verdict import Verdict, judge
+from unrolled.training.gradients.verdict import Verdict, judge
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.errors import ArgumentError
-from unrolled.layers.unfolding import RecordedCall, StackFlow, Unfolding, recording
+from unrolled.layers.recurrent.unfolding import RecordedCall, StackFlow, Unfolding, recording
 from unrolled.tasks.probing import Probe
 
 Floats = NDArray[np.float64]

@@ -12,14 +12,20 @@ from torch import nn
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Recurrent
-from unrolled.layers.unfolding import recording
+from unrolled.layers.recurrent.unfolding import recording
 from unrolled.tasks import Model
 from unrolled.training import TrainingSettings, seed_everything
 from unrolled.training.criteria import Position, make_criteria
-from unrolled.training.flow import norms_by_lag
-from unrolled.training.optimisers import clip_gradients, gradient_norm, gradients, make_optimiser, trainable_parameters
-from unrolled.training.schedules import make_schedule
-from unrolled.training.verdict import Verdict, judge
+from unrolled.training.gradients.flow import norms_by_lag
+from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.training.optimisation.optimisers import (
+    clip_gradients,
+    gradient_norm,
+    gradients,
+    make_optimiser,
+    trainable_parameters,
+)
+from unrolled.training.optimisation.schedules import make_schedule
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from unrolled.inspection.unfolding import TEXTBOOK, UnfoldedNetwork, unfold_netw
 from unrolled.storage import make_folder, plain_json, write_whole
 from unrolled.tasks import Model
 from unrolled.tasks.probing import Probe
-from unrolled.training.verdict import Verdict
+from unrolled.training.gradients.verdict import Verdict
 
 #: units and layers that the interactive part carries; more would make the file slow to open
 UNITS, LAYERS = 64, 8

@@ -14,15 +14,16 @@ from unrolled.layers.attention import (
     Memory,
     make_attention,
 )
-from unrolled.layers.crf import CRF, Posterior
-from unrolled.layers.ctc import CTC, ctc_steps
-from unrolled.layers.flat_start import FlatStart
-from unrolled.layers.frames import FrameStack, StackedFrames
-from unrolled.layers.images import ImageEncoder, ImageSteps
-from unrolled.layers.inputs import Embedding, Frames
-from unrolled.layers.likelihoods import ForecastLoss, Gaussian, Likelihood, NegativeBinomial, StudentT
-from unrolled.layers.losses import CrossEntropy
-from unrolled.layers.outputs import AdaptiveOutput, LinearOutput
+from unrolled.layers.inputs.frames import FrameStack, StackedFrames
+from unrolled.layers.inputs.images import ImageEncoder, ImageSteps
+from unrolled.layers.inputs.tokens import Embedding, Frames
+from unrolled.layers.inputs.words import Spelling, WordBatch, Words
+from unrolled.layers.outputs.crf import CRF, Posterior
+from unrolled.layers.outputs.ctc import CTC, ctc_steps
+from unrolled.layers.outputs.flat_start import FlatStart
+from unrolled.layers.outputs.likelihoods import ForecastLoss, Gaussian, Likelihood, NegativeBinomial, StudentT
+from unrolled.layers.outputs.linear import AdaptiveOutput, LinearOutput
+from unrolled.layers.outputs.losses import CrossEntropy
 from unrolled.layers.pooling import (
     AttentionPooling,
     JoinedPooling,
@@ -32,11 +33,10 @@ from unrolled.layers.pooling import (
     Pooling,
     make_pooling,
 )
-from unrolled.layers.recurrent import GRU, LSTM, RNN, STACKS
-from unrolled.layers.stack import Recurrent
-from unrolled.layers.streaming import Session, StreamState, fingerprint
-from unrolled.layers.streams import LayerStream, step_together
-from unrolled.layers.words import Spelling, WordBatch, Words
+from unrolled.layers.recurrent.layers import GRU, LSTM, RNN, STACKS
+from unrolled.layers.recurrent.stack import Recurrent
+from unrolled.layers.recurrent.state import Session, StreamState, fingerprint
+from unrolled.layers.recurrent.streams import LayerStream, step_together
 
 __all__ = [
     "CRF",

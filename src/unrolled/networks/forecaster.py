@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Frames, LinearOutput, Recurrent
-from unrolled.layers.likelihoods import ForecastLoss, Likelihood
+from unrolled.layers.outputs.likelihoods import ForecastLoss, Likelihood
 from unrolled.networks.parts import select_rows
 
 Normalise = Literal["last", "instance", "none"]

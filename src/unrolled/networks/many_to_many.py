@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Attention, CrossEntropy, Embedding, Memory, Recurrent
-from unrolled.layers.regularise import drop
-from unrolled.layers.unfolding import SteppedPass
+from unrolled.layers.recurrent.regularise import drop
+from unrolled.layers.recurrent.unfolding import SteppedPass
 from unrolled.networks.parts import select_rows
 from unrolled.scan import valid_steps
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Pooling, Recurrent
-from unrolled.layers.regularise import drop
+from unrolled.layers.recurrent.regularise import drop
 from unrolled.networks.parts import check_layers, initial_state
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
-from unrolled.layers.regularise import drop
+from unrolled.layers.recurrent.regularise import drop
 from unrolled.networks.parts import apply_rows, check_layers, initial_state, merge_rows, select_rows
 
 

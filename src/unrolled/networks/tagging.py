@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
-from unrolled.layers.crf import CRF, Posterior, posterior
+from unrolled.layers.outputs.crf import CRF, Posterior, posterior
 from unrolled.networks.synced import SyncedNetwork
 from unrolled.scan import valid_steps
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.data import Arrays, ExampleStore, Findings
-from unrolled.data.augmentation import crop
-from unrolled.data.captions import END, CaptionedImage, caption_words, read_captions
-from unrolled.data.images import picture_of
+from unrolled.data.images.augmentation import crop
+from unrolled.data.images.captions import END, CaptionedImage, caption_words, read_captions
+from unrolled.data.images.files import picture_of
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.layers import CrossEntropy
-from unrolled.layers.losses import IGNORED
+from unrolled.layers.outputs.losses import IGNORED
 from unrolled.metrics.captions import caption_metrics, corpus_bleu
 from unrolled.networks import OneToManyNetwork
 from unrolled.settings import Settings

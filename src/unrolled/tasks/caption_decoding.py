@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unrolled.data.captions import END, UNKNOWN, Vocabulary
+from unrolled.data.images.captions import END, UNKNOWN, Vocabulary
 from unrolled.decoding import Hypothesis, LengthPenalty, beam_search
 from unrolled.decoding.filters import no_repeat_ngram
 from unrolled.errors import ArgumentError

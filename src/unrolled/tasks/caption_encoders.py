@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.data.captions import UNKNOWN, Vocabulary, caption_words
-from unrolled.data.image_format import ImageFormat
+from unrolled.data.images.captions import UNKNOWN, Vocabulary, caption_words
+from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.tasks.examples import read_json, write_json
 

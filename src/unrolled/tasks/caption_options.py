@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unrolled.data.images import Fit
+from unrolled.data.images.files import Fit
 from unrolled.settings import Settings
 from unrolled.tasks.examples import ExampleOptions
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.data.images import Pixels
+from unrolled.data.images.files import Pixels
 from unrolled.tasks.recognize_predictions import picture_html
 
 

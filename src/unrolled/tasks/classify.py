@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, ExampleStore, Findings
-from unrolled.data.labelled import LabelledText, Reading, read_labelled
-from unrolled.data.vectors import read_vectors
-from unrolled.data.words import split_words
+from unrolled.data.text.labelled import LabelledText, Reading, read_labelled
+from unrolled.data.text.vectors import read_vectors
+from unrolled.data.text.words import split_words
 from unrolled.errors import ArgumentError, DataError, MissingDependencyError, ModelError
 from unrolled.layers import CrossEntropy
-from unrolled.layers.texts import WordVotes
+from unrolled.layers.inputs.texts import WordVotes
 from unrolled.metrics.classification import calibration_error, classification_metrics, fit_temperature
 from unrolled.settings import Settings
 from unrolled.tasks.base import Evaluation, Plan, Progress

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import Arrays, lengths_of, padded
-from unrolled.data.hashing import pair_number, part_numbers, parts_of
-from unrolled.data.labelled import LabelledText
-from unrolled.data.vectors import WordVectors, load_vectors, save_vectors
-from unrolled.data.words import Word, split_words
+from unrolled.data.text.hashing import pair_number, part_numbers, parts_of
+from unrolled.data.text.labelled import LabelledText
+from unrolled.data.text.vectors import WordVectors, load_vectors, save_vectors
+from unrolled.data.text.words import Word, split_words
 from unrolled.errors import ModelError
 from unrolled.layers import CrossEntropy
-from unrolled.layers.texts import TextBatch
+from unrolled.layers.inputs.texts import TextBatch
 from unrolled.tasks.examples import read_json, write_json
 
 ENCODERS, LABELS, VECTORS = "encoders.json", "labels.json", "vectors.safetensors"

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import STACKS, LinearOutput, make_pooling
-from unrolled.layers.texts import TextInputs, WordVotes
+from unrolled.layers.inputs.texts import TextInputs, WordVotes
 from unrolled.networks import ManyToOneNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan

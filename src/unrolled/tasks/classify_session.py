@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from unrolled.data.words import Word, split_words
+from unrolled.data.text.words import Word, split_words
 from unrolled.errors import ArgumentError, StateError
 from unrolled.layers import Session, StreamState
 from unrolled.networks import ManyToOneNetwork

@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, ExampleBatches, ExampleStore, Findings
-from unrolled.data.series import Series, SeriesOptions, read_series
-from unrolled.data.timeline import written
+from unrolled.data.series.read import Series, SeriesOptions, read_series
+from unrolled.data.series.timeline import written
 from unrolled.errors import DataError
 from unrolled.metrics.forecasts import ForecastScores, seasonal_error
 from unrolled.networks.forecaster import DirectForecaster

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from unrolled.data import Arrays
-from unrolled.data.series import Series
-from unrolled.data.timeline import Frequency, calendar_features, phases_for
+from unrolled.data.series.read import Series
+from unrolled.data.series.timeline import Frequency, calendar_features, phases_for
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.tasks.examples import read_json, write_json
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unrolled.data import Findings
-from unrolled.data.files import Source
-from unrolled.data.series import Series, SeriesOptions, as_series, read_series
+from unrolled.data.core.files import Source
+from unrolled.data.series.read import Series, SeriesOptions, as_series, read_series
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks.forecast_encoders import SeriesEncoders
 from unrolled.tasks.forecast_session import start_time

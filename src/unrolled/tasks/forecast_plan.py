@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from unrolled.data.series import SeriesOptions
-from unrolled.data.timeline import Frequency
+from unrolled.data.series.read import SeriesOptions
+from unrolled.data.series.timeline import Frequency
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import STACKS
-from unrolled.layers.likelihoods import LIKELIHOODS, ForecastLoss
+from unrolled.layers.outputs.likelihoods import LIKELIHOODS, ForecastLoss
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import Arrays, ExampleStore
-from unrolled.data.series import Series
-from unrolled.data.series_windows import SeriesWindows, WindowArrays
+from unrolled.data.series.read import Series
+from unrolled.data.series.windows import SeriesWindows, WindowArrays
 from unrolled.errors import DataError
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.tasks.forecast_encoders import SeriesEncoders, statistics

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from unrolled.data.series import Series
-from unrolled.data.timeline import parse_time, written
+from unrolled.data.series.read import Series
+from unrolled.data.series.timeline import parse_time, written
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Session, StreamState
 from unrolled.networks.forecaster import AutoregressiveForecaster

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unrolled.data import Findings
-from unrolled.data.series import Series
+from unrolled.data.series.read import Series
 from unrolled.tasks.forecast_plan import ForecastOptions, horizon_of, least_context
 
 

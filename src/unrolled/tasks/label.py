@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.data import IGNORED, Arrays, ExampleBatches, ExampleStore, Findings
-from unrolled.data.pieces import Pieces, drawn_window
-from unrolled.data.recordings import Recording
-from unrolled.data.steps import read_steps
+from unrolled.data.core.pieces import Pieces, drawn_window
+from unrolled.data.steps.read import read_steps
+from unrolled.data.steps.recordings import Recording
 from unrolled.decoding.smoothing import Transitions
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks.base import Evaluation, Plan, Progress, Sources
@@ -74,7 +74,7 @@ class Label(ExampleTask):
     baseline_files: ClassVar[tuple[str, ...]] = (BASELINE,)
 
     def read(self, paths: tuple[Path, ...], options: LabelOptions, findings: Findings) -> list[Recording]:
-        """Tables, clips with annotations, or arrays of features; see `unrolled.data.steps`."""
+        """Tables, clips with annotations, or arrays of features; see `unrolled.data.steps.read`."""
         return read_steps(paths, options.reading(), findings)
 
     def check(self, sources: Sources, options: LabelOptions, findings: Findings, progress: Progress) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unrolled.data import Arrays, ExampleStore
-from unrolled.layers.clips import with_differences
+from unrolled.layers.inputs.clips import with_differences
 from unrolled.tasks.base import Progress
 from unrolled.tasks.baselines.per_frame import load_per_frame, train_per_frame
 from unrolled.tasks.examples import Material

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unrolled.data import IGNORED, Arrays
-from unrolled.data.augmentation import crop
-from unrolled.data.recordings import Recording
+from unrolled.data.images.augmentation import crop
+from unrolled.data.steps.recordings import Recording
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.tasks.examples import read_json, write_json

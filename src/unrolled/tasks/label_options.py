@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unrolled.data.recordings import Reading
+from unrolled.data.steps.recordings import Reading
 from unrolled.settings import Settings
 from unrolled.tasks.examples import ExampleOptions
 

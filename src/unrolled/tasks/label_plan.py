@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from unrolled.data.pieces import Pieces
+from unrolled.data.core.pieces import Pieces
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import STACKS, CrossEntropy, Frames, LinearOutput
-from unrolled.layers.clips import ImageVector, StepEncoder
-from unrolled.layers.images import ImageEncoder
+from unrolled.layers.inputs.clips import ImageVector, StepEncoder
+from unrolled.layers.inputs.images import ImageEncoder
 from unrolled.networks import FeedForward, OneToOneNetwork, SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan

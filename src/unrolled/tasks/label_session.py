@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unrolled.data.images import Pixels, as_pixels, resize, with_channels
+from unrolled.data.images.files import Pixels, as_pixels, resize, with_channels
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Session, StreamState
 from unrolled.networks import SyncedNetwork

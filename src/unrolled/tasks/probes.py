@@ -17,8 +17,8 @@ from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecas
 from unrolled.tasks.probing import Probe
 
 if TYPE_CHECKING:
-    from unrolled.data.tokenizers import Ids
-    from unrolled.layers.texts import TextBatch, TextInputs
+    from unrolled.data.text.tokenizers import Ids
+    from unrolled.layers.inputs.texts import TextBatch, TextInputs
     from unrolled.tasks.model import Model
 
 

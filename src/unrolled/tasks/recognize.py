@@ -16,10 +16,10 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, ExampleStore, Findings
-from unrolled.data.augmentation import affine
-from unrolled.data.image_format import ImageFormat
-from unrolled.data.image_sets import LabelledImage, read_labelled_images
-from unrolled.data.images import Fit, Pixels, picture_of, resize
+from unrolled.data.images.augmentation import affine
+from unrolled.data.images.files import Fit, Pixels, picture_of, resize
+from unrolled.data.images.format import ImageFormat
+from unrolled.data.images.labelled import LabelledImage, read_labelled_images
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.layers import CrossEntropy
 from unrolled.metrics.classification import classification_metrics

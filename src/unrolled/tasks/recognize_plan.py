@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from unrolled.data.image_format import ImageFormat
+from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import STACKS, LinearOutput, make_pooling
-from unrolled.layers.images import ImageEncoder, ImageSteps
+from unrolled.layers.inputs.images import ImageEncoder, ImageSteps
 from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan

@@ -7,7 +7,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from unrolled.data.images import Pixels, png
+from unrolled.data.images.files import Pixels, png
 
 
 @dataclass(frozen=True)

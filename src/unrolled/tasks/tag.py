@@ -13,9 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, ExampleStore, Findings
-from unrolled.data.schemes import Span, spans_of
-from unrolled.data.tagged import TaggedText, in_context, read_tagged
-from unrolled.data.vectors import read_vectors
+from unrolled.data.tagged.read import TaggedText, in_context, read_tagged
+from unrolled.data.tagged.schemes import Span, spans_of
+from unrolled.data.text.vectors import read_vectors
 from unrolled.errors import ArgumentError, DataError
 from unrolled.metrics.entities import entity_scores, token_accuracy
 from unrolled.networks.tagging import TaggingNetwork
@@ -253,7 +253,7 @@ class Tag(ExampleTask):
 
         Args:
             model: the model.
-            inputs: a text each, which is cut into tokens (`unrolled.data.words`), each line a sentence; or the tokens
+            inputs: a text each, cut into tokens by `unrolled.data.text.words`, each line a sentence; or the tokens
                 of a sentence, as a list or under "tokens" of a mapping; or several of a document, under "sentences".
                 Sentences of one text are read in context if the model was trained so.
             options: the fields of `TagPredictOptions`.

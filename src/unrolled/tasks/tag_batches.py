@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import Arrays, lengths_of, padded
-from unrolled.layers.words import WordBatch
+from unrolled.layers.inputs.words import WordBatch
 from unrolled.tasks.tag_encoders import RESERVED, UNKNOWN
 
 

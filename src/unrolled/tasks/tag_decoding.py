@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from unrolled.data import Arrays, sorted_batches
-from unrolled.data.schemes import OUTSIDE, spans_of
-from unrolled.data.tagged import TaggedText, in_context
-from unrolled.data.words import Word, split_words
+from unrolled.data.tagged.read import TaggedText, in_context
+from unrolled.data.tagged.schemes import OUTSIDE, spans_of
+from unrolled.data.text.words import Word, split_words
 from unrolled.decoding.viterbi import Labelling, greedy_labels, viterbi
 from unrolled.errors import ArgumentError
-from unrolled.layers.crf import Posterior
+from unrolled.layers.outputs.crf import Posterior
 from unrolled.metrics.entities import entity_scores
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.examples import on_device

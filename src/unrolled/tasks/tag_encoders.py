@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.data import Arrays
-from unrolled.data.schemes import OUTSIDE, UNTYPED, split_tag
-from unrolled.data.tagged import Kind, TaggedText
-from unrolled.data.vectors import WordVectors, load_vectors, save_vectors
+from unrolled.data.tagged.read import Kind, TaggedText
+from unrolled.data.tagged.schemes import OUTSIDE, UNTYPED, split_tag
+from unrolled.data.text.vectors import WordVectors, load_vectors, save_vectors
 from unrolled.errors import ModelError
 from unrolled.tasks.examples import read_json, write_json
 

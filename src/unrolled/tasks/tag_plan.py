@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from unrolled.data.schemes import allowed_transitions
+from unrolled.data.tagged.schemes import allowed_transitions
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import STACKS, LinearOutput
-from unrolled.layers.words import Spelling, Words
+from unrolled.layers.inputs.words import Spelling, Words
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.base import Plan

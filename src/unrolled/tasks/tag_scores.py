@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.data import Findings
-from unrolled.data.columns import RawSentence, read_columns
-from unrolled.data.files import find_sources
-from unrolled.data.schemes import Span, spans_of
+from unrolled.data.core.files import find_sources
+from unrolled.data.tagged.columns import RawSentence, read_columns
+from unrolled.data.tagged.schemes import Span, spans_of
 from unrolled.metrics.entities import Score, entity_scores, label_scores, surface_scores, token_accuracy
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from unrolled.data.words import split_words
+from unrolled.data.text.words import split_words
 from unrolled.errors import ArgumentError, StateError
 from unrolled.layers import Session, StreamState
 from unrolled.networks.tagging import TaggingNetwork

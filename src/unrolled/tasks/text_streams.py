@@ -16,7 +16,7 @@ import torch
 from unrolled.decoding import Suggestion, complete_batch
 from unrolled.decoding.remembering import Node, Places, RememberingStepper
 from unrolled.errors import ArgumentError
-from unrolled.layers.streaming import tensors_of
+from unrolled.layers.recurrent.state import tensors_of
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.text_session import (
     BEAM,

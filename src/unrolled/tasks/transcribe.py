@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, ExampleStore, Findings, lengths_of, padded, sorted_batches
-from unrolled.data.sound import Sound, read_sound
-from unrolled.data.spectrograms import Variation, varied
-from unrolled.data.transcripts import Utterance, read_transcripts
+from unrolled.data.sound.files import Sound, read_sound
+from unrolled.data.sound.spectrograms import Variation, varied
+from unrolled.data.sound.transcripts import Utterance, read_transcripts
 from unrolled.decoding.ctc import finish_greedily, read_greedily
 from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import CTC, FlatStart, StackedFrames

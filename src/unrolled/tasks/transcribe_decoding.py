@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from unrolled.data import padded
-from unrolled.data.files import decode, find_sources, text_lines
-from unrolled.data.spectrograms import Frames
+from unrolled.data.core.files import decode, find_sources, text_lines
+from unrolled.data.sound.spectrograms import Frames
 from unrolled.decoding.ctc import align, finish_greedily, read_greedily, sequence_log_prob
 from unrolled.decoding.ctc_beam import CTCHypothesis, UnitScorer, prefix_beam_search
 from unrolled.decoding.ctc_scorers import JointScorer, LanguageModelScorer, LexiconScorer

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unrolled.data.resampling import resampled
-from unrolled.data.sound import Sound
-from unrolled.data.spectrograms import Frames, LogMel
-from unrolled.data.transcripts import Utterance, plain_text
+from unrolled.data.sound.files import Sound
+from unrolled.data.sound.resampling import resampled
+from unrolled.data.sound.spectrograms import Frames, LogMel
+from unrolled.data.sound.transcripts import Utterance, plain_text
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.tasks.examples import read_json, write_json
 

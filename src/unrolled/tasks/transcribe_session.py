@@ -9,8 +9,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from unrolled.data.resampling import Resampler, ResamplerState
-from unrolled.data.sound import Samples, as_samples, checked_rate
+from unrolled.data.sound.files import Samples, as_samples, checked_rate
+from unrolled.data.sound.resampling import Resampler, ResamplerState
 from unrolled.decoding.ctc import Emission, GreedyState, finish_greedily, read_greedily
 from unrolled.errors import ArgumentError, StateError
 from unrolled.layers import Session, StackedFrames, StreamState

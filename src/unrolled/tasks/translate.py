@@ -23,7 +23,7 @@ from unrolled.data import (
     padded,
     sorted_batches,
 )
-from unrolled.data.parallel import Pair, read_pairs
+from unrolled.data.parallel.read import Pair, read_pairs
 from unrolled.errors import ArgumentError
 from unrolled.metrics.translation import corpus_bleu, translation_scores
 from unrolled.networks import ManyToManyNetwork

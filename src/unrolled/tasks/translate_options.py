@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unrolled.data.parallel import PairFormat
+from unrolled.data.parallel.read import PairFormat
 from unrolled.settings import Settings
 from unrolled.tasks.examples import ExampleOptions
 

@@ -15,7 +15,7 @@ from torch.autograd.gradcheck import GradcheckError
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unrolled.errors import ArgumentError, UnrolledError
-from unrolled.layers.streaming import tensors_of
+from unrolled.layers.recurrent.state import tensors_of
 from unrolled.testing import parity
 from unrolled.testing.cells import SIZES
 from unrolled.testing.compare import (

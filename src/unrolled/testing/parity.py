@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from unrolled.layers.streaming import tensors_of
+from unrolled.layers.recurrent.state import tensors_of
 from unrolled.testing.compare import require, require_close
 from unrolled.testing.problems import MakeLayer
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unrolled.layers.streaming import tensors_of
+from unrolled.layers.recurrent.state import tensors_of
 
 MakeLayer = Callable[..., nn.Module]
 LENGTHS = (4, 0, 2)

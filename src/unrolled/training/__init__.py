@@ -3,9 +3,7 @@
 progress. A run can be killed at any moment and resumed to the same losses.
 """
 
-from unrolled.training.checkpoints import Checkpoints
 from unrolled.training.contract import Batch, Batches, Learner, LossReport
-from unrolled.training.files import read_metrics
 from unrolled.training.loop import FitResult, fit
 from unrolled.training.plots import plot_run
 from unrolled.training.progress import (
@@ -16,7 +14,9 @@ from unrolled.training.progress import (
     Snapshot,
     make_reporter,
 )
-from unrolled.training.randomness import seed_everything
+from unrolled.training.saving.checkpoints import Checkpoints
+from unrolled.training.saving.files import read_metrics
+from unrolled.training.saving.randomness import seed_everything
 from unrolled.training.settings import TrainingSettings
 
 __all__ = [

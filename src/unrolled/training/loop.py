@@ -25,12 +25,12 @@ from torch import Tensor
 
 from unrolled.errors import StorageError
 from unrolled.training.contract import Batches, Learner, LossReport
-from unrolled.training.finite import read_scalars
 from unrolled.training.interrupt import Interrupt
-from unrolled.training.optimisers import clip_gradients, gradient_norm, gradients
+from unrolled.training.optimisation.finite import read_scalars
+from unrolled.training.optimisation.optimisers import clip_gradients, gradient_norm, gradients
 from unrolled.training.progress import QuietReporter, Reporter
-from unrolled.training.randomness import deterministic_algorithms
 from unrolled.training.run import Run
+from unrolled.training.saving.randomness import deterministic_algorithms
 from unrolled.training.settings import TrainingSettings
 
 

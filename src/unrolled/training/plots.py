@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.errors import MissingDependencyError
 from unrolled.storage import make_folder, storage_error
-from unrolled.training.files import read_metrics
+from unrolled.training.saving.files import read_metrics
 
 
 def plot_run(folder: str | Path) -> list[Path]:

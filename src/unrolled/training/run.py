@@ -18,18 +18,18 @@ import torch
 
 from unrolled.errors import CheckpointError, DivergenceError, OutputExistsError
 from unrolled.storage import make_folder, plain_json
-from unrolled.training.averaging import make_averaging
-from unrolled.training.checkpoints import Checkpoints
 from unrolled.training.contract import Batches, Learner
 from unrolled.training.criteria import Best, Progress, first_met, fraction_used, make_criteria, metric_value
-from unrolled.training.files import Journal
-from unrolled.training.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
-from unrolled.training.flow import FlowMonitor
-from unrolled.training.optimisers import make_optimiser, trainable_parameters
+from unrolled.training.gradients.flow import FlowMonitor
+from unrolled.training.optimisation.averaging import make_averaging
+from unrolled.training.optimisation.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
+from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
+from unrolled.training.optimisation.schedules import make_schedule
 from unrolled.training.progress import Reporter, Snapshot
-from unrolled.training.randomness import preserved_randomness, seed_everything
-from unrolled.training.resuming import restore, restore_part, state_of
-from unrolled.training.schedules import make_schedule
+from unrolled.training.saving.checkpoints import Checkpoints
+from unrolled.training.saving.files import Journal
+from unrolled.training.saving.randomness import preserved_randomness, seed_everything
+from unrolled.training.saving.resuming import restore, restore_part, state_of
 from unrolled.training.settings import TrainingSettings
 
 

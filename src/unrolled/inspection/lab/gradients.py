@@ -15,9 +15,9 @@ from unrolled.errors import ArgumentError
 from unrolled.inspection.lab.contestants import Contestant, check_training, clipped
 from unrolled.inspection.lab.problems import Adding
 from unrolled.layers import GRU, LSTM, RNN
-from unrolled.layers.unfolding import recording
-from unrolled.training.flow import norms_by_lag
-from unrolled.training.verdict import Verdict, judge
+from unrolled.layers.recurrent.unfolding import recording
+from unrolled.training.gradients.flow import norms_by_lag
+from unrolled.training.gradients.verdict import Verdict, judge
 
 #: spectral radii of weight_hh that are shown: an error that shrinks, one that hardly changes, one that grows
 RADII = (0.5, 1.0, 2.5)

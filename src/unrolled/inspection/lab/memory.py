@@ -13,9 +13,9 @@ import torch
 from unrolled.errors import ArgumentError
 from unrolled.inspection.lab.contestants import CONTESTANTS, Contestant, check_training, clipped
 from unrolled.inspection.lab.problems import Problem
-from unrolled.layers.unfolding import recording
-from unrolled.training.flow import norms_by_lag
-from unrolled.training.verdict import Verdict, judge
+from unrolled.layers.recurrent.unfolding import recording
+from unrolled.training.gradients.flow import norms_by_lag
+from unrolled.training.gradients.verdict import Verdict, judge
 
 #: steps that a point of the course is the mean of
 POINT = 50

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled.inspection.gradients import GradientFlow, Jacobians
 from unrolled.inspection.plot.theme import figure, note, whole_ticks
-from unrolled.training.verdict import EXPLODED, VANISHED
+from unrolled.training.gradients.verdict import EXPLODED, VANISHED
 
 
 def plot_gradient_flow(found: GradientFlow, theme: str = "light") -> Any:

@@ -209,7 +209,7 @@ class Wire:
 
     def held(self, stream: Any) -> int:
         """The bytes that a stream keeps, about."""
-        from unrolled.layers.streaming import tensors_of
+        from unrolled.layers.recurrent.state import tensors_of
 
         state = stream.state
         return sum(t.numel() * t.element_size() for t in tensors_of(state.tensors)) + 1024

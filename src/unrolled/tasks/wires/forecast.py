@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from unrolled.data import Findings
-from unrolled.data.files import Source
-from unrolled.data.series import Series
-from unrolled.data.timeline import written
+from unrolled.data.core.files import Source
+from unrolled.data.series.read import Series
+from unrolled.data.series.timeline import written
 from unrolled.errors import ArgumentError
 from unrolled.tasks.forecast_encoders import SeriesEncoders
 from unrolled.tasks.forecast_inputs import given_series, table_series

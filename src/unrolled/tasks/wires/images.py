@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from unrolled.data.images import Pixels, decode_image, read_image_header
+from unrolled.data.images.files import Pixels, decode_image, read_image_header
 from unrolled.errors import ArgumentError
 from unrolled.tasks.model import Model
 from unrolled.tasks.wires.base import Bounds, Message, TooLarge, Wire

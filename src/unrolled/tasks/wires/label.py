@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
-from unrolled.data.images import decode_image, resize, with_channels
-from unrolled.data.video import Limits, read_video
+from unrolled.data.images.files import decode_image, resize, with_channels
+from unrolled.data.video.files import Limits, read_video
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.tasks.label_encoding import StepEncoders, Steps, by_itself
 from unrolled.tasks.label_options import LabelOptions

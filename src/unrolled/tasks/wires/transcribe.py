@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field
 
-from unrolled.data.sound import Samples, Sound, read_header, read_sound
+from unrolled.data.sound.files import Samples, Sound, read_header, read_sound
 from unrolled.errors import ArgumentError
 from unrolled.tasks.model import Model
 from unrolled.tasks.transcribe_session import TranscriptSession

@@ -1,0 +1,151 @@
+"""How images are brought to what one network reads: size, channels and statistics, fitted on the training images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from unrolled.data.images.files import Fit, Picture, Pixels, resize, with_channels
+from unrolled.data.images.ink import Ink
+from unrolled.errors import ArgumentError, DataError
+
+#: images that statistics are fitted on, spread over all
+SAMPLE = 1000
+#: images that are all of one size up to this are taken as they are; others are brought to this
+NATIVE = 64
+#: the longest side that a network may be made for
+LONGEST = 2048
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """What a network reads.
+
+    Attributes:
+        height, width, channels: of every image.
+        fit: how an image of another aspect ratio is brought to them; see `unrolled.data.images.files.resize`.
+        mean, std: of each channel's pixels, 0 to 255.
+        ink: how drawings are placed, if the training images are drawings.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: Fit
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    ink: Ink | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "channels"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LONGEST:
+                raise ArgumentError(f"image format: {name} {value!r} is not possible")
+        if self.channels not in (1, 3) or self.fit not in get_args(Fit):
+            raise ArgumentError(f"image format: channels {self.channels!r} or fit {self.fit!r} is not possible")
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ArgumentError("image format: mean and std need one number for each channel")
+        if not all(isinstance(n, (int, float)) and 0 <= n <= 255 for n in numbers):
+            raise ArgumentError("image format: mean and std are to be from 0 to 255")
+
+    @classmethod
+    def fitted(
+        cls, pictures: Sequence[Picture], *, size: int | None = None, channels: int | None = None, fit: Fit = "stretch"
+    ) -> ImageFormat:
+        """Choose size and channels for some images, and measure them.
+
+        Args:
+            pictures: the training images; those that can't be decoded are passed over.
+            size: the shorter side, None for the images' own if they are all of one size up to `NATIVE`, else `NATIVE`.
+                Other sides follow the median aspect ratio, if `fit` is "stretch"; else images become squares.
+            channels: 1 or 3; None for grey if all are grey.
+            fit: how an image of another aspect ratio is brought to that size.
+
+        Raises:
+            DataError: none of them can be decoded.
+        """
+        step = max(1, len(pictures) // SAMPLE)
+        images: list[Pixels] = []
+        shapes: list[tuple[int, int]] = []
+        for picture in pictures[::step]:
+            try:
+                image = picture.pixels(channels)
+            except DataError:
+                # named when it is encoded, where whether to go on without it is decided
+                continue
+            shapes.append((image.shape[0], image.shape[1]))
+            # a picture of many megapixels is not kept as such
+            shorter = min(shapes[-1])
+            if shorter > 256:
+                height, width = (max(1, round(side * 256 / shorter)) for side in shapes[-1])
+                image = resize(image, height, width)
+            images.append(image)
+        if not images:
+            raise DataError("no image can be decoded", pictures[0].name if pictures else None)
+        if channels is None:
+            channels = max(image.shape[2] for image in images)
+            coloured = (i for i in images if i.shape[2] == 3 and (i != i[..., :1]).any())
+            channels = 3 if channels == 3 and next(coloured, None) is not None else 1
+        height, width = _size(shapes, size, fit)
+        plain = cls(height, width, channels, fit, (0.0,) * channels, (0.0,) * channels)
+        seen = np.stack([plain.resized(image) for image in images])
+        own_size = all(shape == (height, width) for shape in shapes)
+        return cls(
+            height,
+            width,
+            channels,
+            fit,
+            tuple(seen.mean((0, 1, 2), dtype=np.float64).tolist()),
+            tuple(seen.std((0, 1, 2), dtype=np.float64).tolist()),
+            Ink.fit(seen) if channels == 1 and own_size else None,
+        )
+
+    def resized(self, pixels: Pixels) -> Pixels:
+        """An image as the network reads it, (height, width, channels)."""
+        fill = round(float(np.mean(self.mean)))
+        return resize(with_channels(pixels, self.channels), self.height, self.width, self.fit, fill)
+
+    def read(self, picture: Picture) -> Pixels:
+        """Decode an image and bring it to the format.
+
+        Raises:
+            StorageError, DataError: it can't be read.
+        """
+        return self.resized(picture.pixels(self.channels))
+
+    def as_json(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> ImageFormat:
+        """The inverse of `as_json`.
+
+        Raises:
+            ArgumentError: it is none.
+        """
+        if not isinstance(value, Mapping):
+            raise ArgumentError(f"image format: expected an object, found {type(value).__name__}")
+        fields = dict(value)
+        try:
+            ink = fields.pop("ink", None)
+            mean, std = tuple(fields.pop("mean")), tuple(fields.pop("std"))
+            return cls(**fields, mean=mean, std=std, ink=None if ink is None else Ink.from_json(ink))
+        except (TypeError, KeyError) as error:
+            raise ArgumentError(f"image format: {error}") from error
+
+
+def _size(shapes: Sequence[tuple[int, int]], size: int | None, fit: Fit) -> tuple[int, int]:
+    if size is None and len(set(shapes)) == 1 and max(shapes[0]) <= NATIVE:
+        return shapes[0]
+    shorter = size or NATIVE
+    if fit != "stretch":
+        return shorter, shorter
+    ratio = float(np.median([height / width for height, width in shapes]))
+    # beyond this, one side would be mostly made up
+    ratio = min(4.0, max(0.25, ratio))
+    return (round(shorter * ratio), shorter) if ratio >= 1 else (shorter, round(shorter / ratio))

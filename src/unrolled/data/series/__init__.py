@@ -1,0 +1,1 @@
+"""Time series, the time line they lie on, and windows over them."""

@@ -1,0 +1,1 @@
+"""Sound files, log-mel frames and transcripts."""

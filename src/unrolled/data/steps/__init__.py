@@ -1,0 +1,1 @@
+"""Recordings whose every step carries a label: rows of features or frames."""

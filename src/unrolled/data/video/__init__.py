@@ -1,0 +1,1 @@
+"""Video files and clips, and annotations of their frames."""

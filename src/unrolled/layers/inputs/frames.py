@@ -1,0 +1,139 @@
+"""Frames put together, so that a recurrent layer takes fewer steps: stacking, which with a linear map is a convolution.
+
+Letters: T frames, S steps, B batch, F features, I input of the recurrent layer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import ArgumentError, ShapeError
+from unrolled.layers.inputs.tokens import Frames
+from unrolled.scan import valid_steps
+
+
+class FrameStack(nn.Module):
+    """`stride` frames and `left` frames before them as one step: (T, B, F) → (⌈T / stride⌉, B, (left + stride) · F).
+
+    Step s holds the frames from s · stride − left to s · stride + stride − 1, each with its F features one after the
+    other; before the first and after the last frame there are zeros. It looks back as far as it likes and ahead by less
+    than one step, so that it can be streamed.
+
+    Args:
+        features: F.
+        stride: frames a step.
+        left: earlier frames that a step sees again.
+    """
+
+    def __init__(self, features: int, stride: int = 3, left: int = 0) -> None:
+        super().__init__()
+        if features < 1 or stride < 1 or left < 0:
+            raise ArgumentError(
+                f"features, stride, left: expected at least 1, 1 and 0, found {features}, {stride}, {left}"
+            )
+        self.features, self.stride, self.left = features, stride, left
+        self.output_size = (left + stride) * features
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """(B,) frames → (B,) steps."""
+        return torch.div(lengths + self.stride - 1, self.stride, rounding_mode="floor")
+
+    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Whole sequences.
+
+        Args:
+            frames: (T, B, F).
+            lengths: (B,) valid frames; what lies beyond them is never read.
+
+        Returns:
+            (S, B, (left + stride) · F).
+
+        Raises:
+            ShapeError: frames of another shape.
+        """
+        if frames.dim() != 3 or frames.shape[2] != self.features:
+            raise ShapeError("frames", f"(T, B, F={self.features})", frames.shape)
+        if lengths is not None:
+            beyond = ~valid_steps(lengths, frames.shape[0], frames.shape[1]).to(frames.device)
+            frames = frames.masked_fill(beyond.unsqueeze(-1), 0)
+        return self._stacked(F.pad(frames, (0, 0, 0, 0, self.left, -frames.shape[0] % self.stride)))
+
+    def push(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
+        """Frames as they come.
+
+        Args:
+            frames: (T, B, F), those that come next; there may be none.
+            held: what the last call returned; None at the start.
+            last: whether no more will come, so that the last step is filled up with zeros.
+
+        Returns:
+            The steps that are whole by now, (S, B, ·), and the frames that later ones need.
+        """
+        if held is None:
+            held = frames.new_zeros(self.left, *frames.shape[1:])
+        frames = torch.cat((held, frames))
+        fresh = frames.shape[0] - self.left
+        if last:
+            frames = F.pad(frames, (0, 0, 0, 0, 0, -fresh % self.stride))
+            fresh = frames.shape[0] - self.left
+        whole = fresh // self.stride * self.stride
+        return self._stacked(frames[: self.left + whole]), frames[whole:]
+
+    def _stacked(self, frames: Tensor) -> Tensor:
+        """(left + S · stride, B, F) → (S, B, ·)."""
+        windows = frames.shape[0] - self.left
+        if not windows:
+            return frames.new_zeros(0, frames.shape[1], self.output_size)
+        # (S, B, F, left + stride), features innermost afterwards
+        return frames.unfold(0, self.left + self.stride, self.stride).transpose(2, 3).flatten(2)
+
+    def extra_repr(self) -> str:
+        """As constructed."""
+        return f"{self.features}, stride={self.stride}, left={self.left}"
+
+
+class StackedFrames(nn.Module):
+    """Feature frames to x_t, several a step: standardised, stacked, mapped; an input layer that shortens time.
+
+    A linear map of stacked frames is a convolution over time of width left + stride; ReLU follows.
+
+    Args:
+        features: F.
+        size: I.
+        stride, left: as of `FrameStack`.
+        dropout: probability, on the result.
+    """
+
+    def __init__(self, features: int, size: int, *, stride: int = 3, left: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ArgumentError(f"dropout: expected 0 to below 1, found {dropout}")
+        self.frames = Frames(features)
+        self.stack = FrameStack(features, stride, left)
+        self.linear = nn.Linear(self.stack.output_size, size)
+        # torch's own draw leaves so little of the frames that CTC first learns what is said on average, and for long
+        nn.init.kaiming_normal_(self.linear.weight, nonlinearity="relu")
+        self.output_size, self.dropout = size, dropout
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """(B,) frames → (B,) steps."""
+        return self.stack.output_lengths(lengths)
+
+    def standardise(self, mean: Tensor, std: Tensor) -> None:
+        """Take over the statistics of the training data, (F,) each; a feature that never varies is left as it is."""
+        self.frames.mean.copy_(mean)
+        self.frames.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(T, B, F) → (⌈T / stride⌉, B, I)."""
+        return self._mapped(self.stack(self.frames(frames), lengths))
+
+    def push(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
+        """As `FrameStack.push`: the steps that are whole by now, (S, B, I), and what later ones need."""
+        steps, held = self.stack.push(self.frames(frames), held, last=last)
+        return self._mapped(steps), held
+
+    def _mapped(self, stacked: Tensor) -> Tensor:
+        return F.dropout(F.relu(self.linear(stacked)), self.dropout, self.training)

@@ -1,0 +1,1 @@
+"""Output and loss layers: logits, CRF, CTC, likelihoods."""

@@ -1,0 +1,426 @@
+"""A stack of one cell, unfolded over time: what RNN, LSTM and GRU have in common.
+
+Letters: T time, B batch, I input, H hidden, P width of h (the projection, else H), L layers, D directions, G gates.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from unrolled.cells import Cell, State, Trace
+from unrolled.errors import ArgumentError, ShapeError
+from unrolled.kernels import Call, Choice, Direction, choose, run, step
+from unrolled.kernels.dispatch import check_engine_name
+from unrolled.kernels.prepared import may_infer, may_use
+from unrolled.kernels.training import may_train
+from unrolled.layers.recurrent.arguments import (
+    autocast_dtype,
+    check_input,
+    check_options,
+    check_state,
+    is_autocast,
+    pack_like,
+)
+from unrolled.layers.recurrent.initial import initialise
+from unrolled.layers.recurrent.ready import Readied
+from unrolled.layers.recurrent.regularise import draw_masks, drop
+from unrolled.layers.recurrent.streams import LayerStream
+from unrolled.scan import ScanResult, Tape, unfold, valid_steps
+
+#: what a caller holds as state: h, or (h, c); each (L·D, B, size)
+LayerState = Any
+
+
+class Recurrent(Readied):
+    """A stack of one cell, unfolded over time: the hidden layers of a recurrent network.
+
+    Parameters are named and shaped as torch.nn's (`weight_ih_l0`, `bias_hh_l1_reverse`, …), so state_dicts load both
+    ways; in the textbook's letters weight_ih is U, weight_hh is W, and b is the sum of the two biases. With equal
+    options and seed the initial values are torch.nn's too.
+
+    Args:
+        cell: the recurrence; one of `unrolled.cells`, or your own.
+        input_size: I.
+        hidden_size: H.
+        num_layers: L; each layer after the first reads the outputs of the one before.
+        bias: whether the cell has biases.
+        batch_first: x and output are (B, T, ·) instead of (T, B, ·).
+        dropout: probability of zeroing a unit between layers, while training.
+        bidirectional: D = 2; the second direction runs from the last valid step to the first.
+        variational: draw `dropout`'s mask once a sequence instead of once a step (Gal & Ghahramani 2016).
+        recurrent_dropout: variational dropout on h_{t-1} where it enters the gates; one mask a sequence.
+        zoneout: probability that a unit keeps its old state; one number, or one for each state (Krueger et al. 2017).
+        weight_dropout: probability of zeroing an entry of weight_hh, drawn once a call (Merity et al. 2018).
+        residual: add its input to the output of each layer where both are equally wide.
+        learn_initial_state: make the initial states parameters, `initial_h` and `initial_c`, (L·D, 1, size).
+        initialisation: "uniform" (torch's), "orthogonal", "identity" (Le, Jaitly & Hinton 2015, arXiv 1504.00941).
+        forget_bias: the initial bias of an LSTM's forget gate; None leaves it as drawn (1 is Jozefowicz et al. 2015).
+        chrono: the longest memory in steps, for gates that begin with biases for memories of up to so many (Tallec &
+            Ollivier 2018, arXiv 1804.11188); LSTM and GRU.
+        truncate: cut the gradient every so many steps.
+        engine: "auto", or one of "native", "torch", "scan" to insist on it.
+
+    Raises:
+        ArgumentError: for an option out of range, naming it.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        weight_dropout: float = 0.0,
+        residual: bool = False,
+        learn_initial_state: bool = False,
+        initialisation: str = "uniform",
+        forget_bias: float | None = None,
+        chrono: int | None = None,
+        truncate: int | None = None,
+        engine: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        zoneouts = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(cell.state_names)
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
+        check_options(cell, sizes, rates, zoneouts, truncate)
+        self.cell = cell
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
+        self.dropout, self.variational = float(dropout), bool(variational)
+        self.recurrent_dropout, self.weight_dropout = float(recurrent_dropout), float(weight_dropout)
+        self.zoneout, self.residual, self.truncate = zoneouts, bool(residual), truncate
+        self.learn_initial_state = bool(learn_initial_state)
+        self.initialisation, self.forget_bias, self.chrono = initialisation, forget_bias, chrono
+        self.num_directions = 2 if self.bidirectional else 1
+        self._engine = check_engine_name(engine)
+
+        state_sizes = cell.state_sizes(hidden_size)
+        self.output_size = state_sizes[0] * self.num_directions
+        self._names: list[dict[str, str]] = []
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else self.output_size
+            for direction in range(self.num_directions):
+                suffix = f"_l{layer}" + ("_reverse" if direction else "")
+                shapes = cell.parameter_shapes(width, hidden_size, self.bias)
+                for name, shape in shapes.items():
+                    self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                self._names.append({name: name + suffix for name in shapes})
+        if learn_initial_state:
+            for name, size in zip(cell.state_names, state_sizes, strict=True):
+                shape = (num_layers * self.num_directions, 1, size)
+                self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, by `initialisation`, `forget_bias` and `chrono`."""
+        blocks, how = self.parameter_blocks(), (self.initialisation, self.forget_bias, self.chrono)
+        initialise(self.cell, blocks, self.hidden_size, *how)
+        for name in self.cell.state_names if self.learn_initial_state else ():
+            nn.init.zeros_(self.get_parameter(f"initial_{name}"))
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """As torch.nn's: the parameters of each layer and direction."""
+        return [list(block.values()) for block in self.parameter_blocks()]
+
+    def flatten_parameters(self) -> None:
+        """Kept for torch.nn's sake; nothing has to be flattened here."""
+
+    @property
+    def engine(self) -> Choice:
+        """The engine that would serve a plain batch now, and why. Set it to a name to insist on one."""
+        block = self.parameter_blocks()[0]
+        like = block["weight_ih"]
+        state = self.cell.initial_state(1, self.hidden_size, like)
+        call = Call(self.cell, like.new_empty(1, 1, self.input_size), (Direction(block, state),), None, self.truncate)
+        if self.training and (self.recurrent_dropout or any(self.zoneout)):
+            block_masks = draw_masks(self.recurrent_dropout, self.zoneout, True, 1, state, like)
+            call = Call(call.cell, call.x, (Direction(block, state, masks=block_masks),), None, self.truncate)
+        return choose(call, self._engine)
+
+    @engine.setter
+    def engine(self, name: str) -> None:
+        self._engine = check_engine_name(name)
+
+    def forward(
+        self, x: Tensor | PackedSequence, state: LayerState = None, lengths: Tensor | None = None
+    ) -> tuple[Any, LayerState]:
+        """Run the stack over a batch of sequences.
+
+        Args:
+            x: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence, or a PackedSequence.
+            state: the initial states, h of shape (L·D, B, P), or (h, c) with c (L·D, B, H); (L·D, size) for one
+                sequence. None is zeros, or the learned initial state.
+            lengths: (B,) integers, the valid steps of each sequence; what lies beyond them is never read.
+
+        Returns:
+            The outputs, shaped as x with D·P for I and zero beyond each length, and the final states, shaped as
+            `state`: of a ragged sequence, those after its last valid step.
+
+        Raises:
+            ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
+        """
+        ready = self._ready
+        if ready is not None and may_infer():
+            found = ready.infer(x, state, lengths)
+            if found is not None:
+                return found
+        trainer = self._trainer
+        if trainer and may_train():
+            trained = trainer(x, state, lengths)
+            if trained is not None:
+                return trained
+        if isinstance(x, PackedSequence):
+            if lengths is not None:
+                raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
+            # torch packs in sorted order but takes and gives states in the caller's, and so do we
+            padded, lengths = pad_packed_sequence(x)
+            check_input(padded, self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
+            output, final = self._run(padded, state, lengths, batched=True, time_first=True)
+            return pack_like(x, output), final
+        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
+        batched = x.dim() == 3
+        if not batched:
+            if lengths is not None:
+                raise ArgumentError("lengths: an unbatched sequence (T, I) has none; slice it instead")
+            x, state = x.unsqueeze(1), _unbatch(state, lambda s: s.unsqueeze(1))
+        elif self.batch_first:
+            x = x.transpose(0, 1)
+        output, final = self._run(x, state, lengths, batched, time_first=False)
+        if not batched:
+            return output.squeeze(1), _unbatch(final, lambda s: s.squeeze(1))
+        return (output.transpose(0, 1) if self.batch_first else output), final
+
+    def _run(
+        self, x: Tensor, state: LayerState, lengths: Tensor | None, batched: bool, time_first: bool
+    ) -> tuple[Tensor, LayerState]:
+        """All layers over x (T, B, I)."""
+        if lengths is not None:
+            valid_steps(lengths, x.shape[0], x.shape[1])
+        if not torch.is_grad_enabled():
+            self._prepare()
+        elif self._trainer is None:
+            self._prepare_training()
+        states = self._states(state, x, batched)
+        blocks = self._used_blocks()
+        low = autocast_dtype(x)
+        # entering a context takes as long as a short kernel
+        with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
+            if low is not None:
+                x = x.to(low)
+                states = [tuple(s.to(low) for s in one) for one in states]
+                blocks = [{k: p.to(low) for k, p in block.items()} for block in blocks]
+            finals: list[State] = []
+            for layer in range(self.num_layers):
+                call = self._call(layer, x, states, blocks, lengths, self.batch_first and not time_first)
+                output, settled = run(call, self._engine)
+                finals += settled
+                if self.residual and output.shape == x.shape:
+                    output = output + (x if lengths is None else _blank(x, lengths))
+                x = output
+                if self.dropout and self.training and layer < self.num_layers - 1:
+                    x = drop(x, self.dropout, self.variational)
+            return x, self._joined(finals)
+
+    def _call(
+        self,
+        layer: int,
+        x: Tensor,
+        states: list[State],
+        blocks: list[dict[str, Tensor]],
+        lengths: Tensor | None,
+        batch_first: bool,
+    ) -> Call:
+        directions = []
+        for d in range(self.num_directions):
+            index = layer * self.num_directions + d
+            params = blocks[index]
+            if self.weight_dropout and self.training:
+                params["weight_hh"] = F.dropout(params["weight_hh"], self.weight_dropout)
+            masks = draw_masks(self.recurrent_dropout, self.zoneout, self.training, x.shape[0], states[index], x)
+            directions.append(Direction(params, states[index], bool(d), masks))
+        return Call(self.cell, x, tuple(directions), lengths, self.truncate, batch_first)
+
+    def _states(self, state: LayerState, x: Tensor, batched: bool) -> list[State]:
+        """The initial states of each layer and direction, from what the caller gave, what is learned, or zeros."""
+        count, batch = self.num_layers * self.num_directions, x.shape[1]
+        if state is None and self.learn_initial_state:
+            learned = [getattr(self, f"initial_{n}").expand(-1, batch, -1) for n in self.cell.state_names]
+            return list(zip(*(s.unbind(0) for s in learned), strict=True))
+        if state is None:
+            return [self.cell.initial_state(batch, self.hidden_size, x) for _ in range(count)]
+        given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+        check_state(given, self.cell, self.hidden_size, count, x, batched)
+        return list(zip(*(s.unbind(0) for s in given), strict=True))
+
+    def _joined(self, states: list[State]) -> LayerState:
+        """Per-layer states as the caller holds them: h, or (h, c)."""
+        if len(states) == 1:
+            joined = tuple(s.unsqueeze(0) for s in states[0])
+        else:
+            joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        return joined if len(joined) > 1 else joined[0]
+
+    def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, LayerState]:
+        """One time step, for streams: the same numbers as `forward` over a sequence, without a graph.
+
+        Args:
+            x: (B, I), or (I,) for one stream.
+            state: as `forward` takes and returns it; None starts a stream.
+
+        Returns:
+            The output (B, P), or (P,), and the new state.
+
+        Raises:
+            ArgumentError: for a bidirectional layer, which can't be streamed, and while training with regularisers.
+        """
+        ready = self._ready
+        if ready is not None and may_use():
+            found = ready.step(x, state)
+            if found is not None:
+                return found
+        self._check_streamable("step")
+        if x.dim() == 1:
+            y, final = self.step(x.unsqueeze(0), _unbatch(state, lambda s: s.unsqueeze(1)))
+            return y.squeeze(0), _unbatch(final, lambda s: s.squeeze(1))
+        if x.dim() != 2 or x.shape[1] != self.input_size:
+            raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
+        check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
+        with torch.no_grad():
+            blocks = self._used_blocks()
+            if any(self.zoneout):
+                output, final = self._run(x.unsqueeze(0), state, None, True, True)
+                return output.squeeze(0), final
+            states = self._states(state, x.unsqueeze(0), True)
+            finals: list[State] = []
+            for params, previous in zip(blocks, states, strict=True):
+                new = step(self.cell, x, previous, params, self._engine)
+                finals.append(new)
+                x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
+            self._prepare()
+            return x, self._joined(finals)
+
+    def stream(self, batch_size: int = 1, state: LayerState = None) -> LayerStream:
+        """Streams in progress, which keep their state: quicker than `step`, with the same numbers.
+
+        Args:
+            batch_size: B, how many are stepped together; `unrolled.layers.step_together` steps several such streams.
+            state: as `forward` takes and returns it; None starts anew.
+
+        Raises:
+            ArgumentError, ShapeError, DTypeError: as from `step`.
+        """
+        self._check_streamable("stream")
+        return LayerStream(self, batch_size, state)
+
+    def stream_state(self, batch_size: int, state: LayerState) -> LayerState:
+        """A state that streams can begin with: the one given, copied, or what the layer starts from."""
+        like = self.parameter_blocks()[0]["weight_ih"]
+        with torch.no_grad():
+            states = self._states(state, like.new_empty(1, batch_size, self.input_size), True)
+            return self._joined([tuple(s.detach() for s in one) for one in states])
+
+    def _check_streamable(self, where: str) -> None:
+        if self.bidirectional:
+            raise ArgumentError(f"{where}: a bidirectional layer reads the future and can't be streamed; use forward")
+        if self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout or any(self.zoneout)):
+            raise ArgumentError(f"{where}: dropout and zoneout are for training on whole sequences; call eval() first")
+
+    def trace(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> list[Trace]:
+        """Every gate and state at every step, by the scan, without a graph and as in evaluation.
+
+        Args:
+            x, state, lengths: as in `forward`, batched.
+
+        Returns:
+            One dictionary a layer and direction (l0, l0_reverse, l1, …), name → (T, B, H): for an LSTM `i f g o c
+            tanh_c h h_prev c_prev`, for a GRU `r z n h h_prev` (and `h_n`), for an RNN `preactivation h h_prev`.
+
+        Raises:
+            ArgumentError: for a cell that defines `step` alone.
+        """
+        return [tape.stacked() for _, tape in self.unfold(x, state, lengths)]
+
+    def unfold(
+        self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
+    ) -> list[tuple[ScanResult, Tape]]:
+        """The stack unfolded over time by the scan, without a graph and as in evaluation: what `scan.bptt` walks back.
+
+        Args:
+            x, state, lengths: as in `forward`, batched.
+
+        Returns:
+            A result and a tape for each layer and direction (l0, l0_reverse, l1, …), time first.
+
+        Raises:
+            ArgumentError: for a cell that defines `step` alone.
+        """
+        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
+        if x.dim() != 3:
+            raise ShapeError("x", "three dimensions", x.shape)
+        x = x.transpose(0, 1) if self.batch_first else x
+        found: list[tuple[ScanResult, Tape]] = []
+        with torch.no_grad():
+            states, blocks = self._states(state, x, True), self.parameter_blocks()
+            for _ in range(self.num_layers):
+                first = len(found)
+                for d in range(self.num_directions):
+                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], states[first + d], x)
+                    found.append(
+                        unfold(
+                            self.cell,
+                            x,
+                            states[first + d],
+                            blocks[first + d],
+                            lengths=lengths,
+                            reverse=bool(d),
+                            truncate=self.truncate,
+                            masks=masks,
+                        )
+                    )
+                output = torch.cat([result.output for result, _ in found[first:]], -1)
+                if self.residual and output.shape == x.shape:
+                    output = output + (x if lengths is None else _blank(x, lengths))
+                x = output
+        return found
+
+    def extra_repr(self) -> str:
+        """The options that differ from their defaults."""
+        shown = [f"{self.cell}, {self.input_size}, {self.hidden_size}"]
+        shown += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        shown += [] if self.bias else ["bias=False"]
+        for name in ("batch_first", "bidirectional", "variational", "residual", "learn_initial_state"):
+            shown += [f"{name}=True"] if getattr(self, name) else []
+        for name in ("dropout", "recurrent_dropout", "weight_dropout"):
+            shown += [f"{name}={getattr(self, name)}"] if getattr(self, name) else []
+        shown += [f"zoneout={self.zoneout}"] if any(self.zoneout) else []
+        return ", ".join(shown)
+
+
+def _blank(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (T, B, ·) with zeros where a sequence is over."""
+    return x.masked_fill(~valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device).unsqueeze(-1), 0)
+
+
+def _unbatch(state: LayerState, change: Any) -> LayerState:
+    """`change` applied to each tensor of a state; what is no tensor stays, for `check_state` to refuse."""
+    if isinstance(state, (tuple, list)):
+        return tuple(_unbatch(s, change) for s in state)
+    return change(state) if isinstance(state, Tensor) else state

@@ -1,0 +1,304 @@
+"""A stack laid open over time, and the error walking back through it: what monitors and pictures look at.
+
+    x_t ─▶ layer 0 ─▶ … ─▶ layer L−1 ─▶ output_t            forwards, by `Recurrent.unfold`
+     dx ◀─ layer 0 ◀─ … ◀─ layer L−1 ◀─ doutput_t            back, by `scan.bptt`, one layer after the other
+
+Nothing here uses autograd. Letters: T time, B batch, I input, P width of h, D directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.cells import StepGradients
+from unrolled.errors import ArgumentError, ShapeError
+from unrolled.layers.recurrent.stack import Recurrent
+from unrolled.scan import ScanResult, Tape, bptt, valid_steps
+
+
+@dataclass(frozen=True)
+class LayerFlow:
+    """What walks back through one layer in one direction.
+
+    Attributes:
+        name: l0, l0_reverse, l1, …
+        errors: for each state by name (T, B, size): the error that arrives at it after step t, from the loss at t and
+            from all that depends on it later.
+        dx: (T, B, I), for the layer's input.
+        dparams: the gradient of each parameter by the cell's own name.
+        shares: for each parameter (T,), the norm of what step t contributes to its gradient; the shares' sum over
+            time, as vectors, is the gradient, since the weights are the same at every step.
+    """
+
+    name: str
+    errors: dict[str, Tensor]
+    dx: Tensor
+    dparams: dict[str, Tensor]
+    shares: dict[str, Tensor]
+
+
+class StackFlow(NamedTuple):
+    """What walks back through a whole stack.
+
+    Attributes:
+        layers: what flowed through each layer and direction, in the order l0, l0_reverse, l1, …
+        dx: (T, B, I), for the stack's input.
+    """
+
+    layers: list[LayerFlow]
+    dx: Tensor
+
+
+@dataclass(frozen=True)
+class Unfolding:
+    """A recurrent stack over one batch, every step of every layer laid open.
+
+    Attributes:
+        layer: the stack.
+        parts: result and tape of each layer and direction, in the order l0, l0_reverse, l1, …
+        lengths: (B,) valid steps, or None.
+    """
+
+    layer: Recurrent
+    parts: list[tuple[ScanResult, Tape]]
+    lengths: Tensor | None = None
+
+    @classmethod
+    def of(cls, layer: Recurrent, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> Unfolding:
+        """Unfold a stack, as in evaluation.
+
+        Args:
+            layer, x, state, lengths: as for `Recurrent.forward`, batched.
+
+        Raises:
+            ArgumentError: for a cell that defines `step` alone.
+        """
+        return cls(layer, layer.unfold(x, state, lengths), lengths)
+
+    @property
+    def names(self) -> list[str]:
+        """l0, l0_reverse, l1, …"""
+        directions = self.layer.num_directions
+        return [f"l{k // directions}" + ("_reverse" if k % directions else "") for k in range(len(self.parts))]
+
+    @property
+    def output(self) -> Tensor:
+        """(T, B, D·P), the last layer's output."""
+        last = self.parts[-self.layer.num_directions :]
+        output = torch.cat([result.output for result, _ in last], -1)
+        below = last[0][1].x
+        return output + below if self.layer.residual and output.shape == below.shape else output
+
+    def traces(self) -> dict[str, dict[str, Tensor]]:
+        """Every gate and state of each layer and direction by name, (T, B, size); states as they are after zoneout."""
+        found = {}
+        for name, (result, tape) in zip(self.names, self.parts, strict=True):
+            found[name] = tape.stacked() | _settled(self.layer.cell.state_names, result, tape)
+        return found
+
+    def backward(
+        self, doutput: Tensor, shares: bool = False, dstate: tuple[Tensor | None, ...] | None = None
+    ) -> StackFlow:
+        """Walk an error back through all layers.
+
+        Args:
+            doutput: (T, B, D·P), the gradient of something for `output`.
+            shares: whether each step's share of every weight's gradient is wanted.
+            dstate: the gradient for each of the final states, (L·D, B, size), or None for those that none arrives at.
+
+        Raises:
+            ShapeError: doutput is shaped unlike the output.
+        """
+        if doutput.shape != self.output.shape:
+            raise ShapeError("doutput", f"{tuple(self.output.shape)}, as the output", doutput.shape)
+        layer, blocks, directions = self.layer, self.layer.parameter_blocks(), self.layer.num_directions
+        flows: list[LayerFlow] = []
+        with torch.no_grad():
+            flowing = doutput
+            if self.lengths is not None:
+                over = ~valid_steps(self.lengths, *doutput.shape[:2]).to(doutput.device).unsqueeze(-1)
+                flowing = doutput.masked_fill(over, 0)
+            for index in reversed(range(layer.num_layers)):
+                found = []
+                for d, part in enumerate(flowing.chunk(directions, -1)):
+                    at = index * directions + d
+                    result, tape = self.parts[at]
+                    arriving = dstate or (None,) * len(result.state)
+                    final = tuple(
+                        torch.zeros_like(s) if d is None else d[at] for s, d in zip(result.state, arriving, strict=True)
+                    )
+                    norms = _Shares(tape, blocks[at]) if shares else None
+                    back = bptt(layer.cell, tape, blocks[at], part, final, norms)
+                    errors = dict(zip(layer.cell.state_names, back.errors, strict=True))
+                    found.append(LayerFlow(self.names[at], errors, back.dx, back.dparams, norms.norms if norms else {}))
+                below = sum((flow.dx for flow in found), torch.zeros_like(found[0].dx))
+                if layer.residual and below.shape == flowing.shape:
+                    below = below + flowing
+                flows = found + flows
+                flowing = below
+        return StackFlow(flows, flowing)
+
+
+def _settled(state_names: tuple[str, ...], result: ScanResult, tape: Tape) -> dict[str, Tensor]:
+    """The states after each step, where zoneout keeps a share of the old ones; the tape has what the cell proposed."""
+    if tape.masks.zoneout is None:
+        return {}
+    found = {}
+    for name, last in zip(state_names, result.state, strict=True):
+        if f"{name}_prev" in tape.traces[0]:
+            after = [*(trace[f"{name}_prev"] for trace in tape.traces[1:]), last]
+            states = torch.stack([after[tape.order.index(t)] for t in range(len(after))])
+            found[name] = states if tape.valid is None else states.masked_fill(~tape.valid.unsqueeze(-1), 0)
+    return found
+
+
+class _Shares:
+    """Gathers the norm of each step's contribution to the gradient of every parameter."""
+
+    def __init__(self, tape: Tape, params: Any) -> None:
+        steps = len(tape.order)
+        self._x, self._params = tape.x, params
+        self.norms = {name: tape.x.new_zeros(steps) for name in params}
+
+    def __call__(self, t: int, step: StepGradients) -> None:
+        for name, share in step.dparams.items():
+            self.norms[name][t] = share.norm()
+        if "weight_ih" in self.norms and "weight_ih" not in step.dparams:
+            self.norms["weight_ih"][t] = (step.dx_gates.T @ self._x[t]).norm()
+        if "bias_ih" in self.norms and "bias_ih" not in step.dparams:
+            self.norms["bias_ih"][t] = step.dx_gates.sum(0).norm()
+
+
+@dataclass
+class RecordedCall:
+    """One pass through a recurrent layer of a network.
+
+    Attributes:
+        name: the layer's name in the network.
+        layer: the layer.
+        x, state, lengths: what it was given, outside the graph.
+        output: what it returned, in the graph; of a `SteppedPass` zeros that were added to it, which get its gradient.
+        final: the final states it returned, (L·D, B, size) each, in the graph.
+    """
+
+    name: str
+    layer: Recurrent
+    x: Tensor
+    state: Any
+    lengths: Tensor | None
+    output: Tensor = field(repr=False)
+    final: tuple[Tensor, ...] = field(repr=False, default=())
+
+
+#: the recordings in progress: the names of the layers that each listens to, and where it notes their passes
+_RECORDERS: ContextVar[tuple[tuple[dict[int, str], list[RecordedCall]], ...]] = ContextVar("recorders", default=())
+
+
+class SteppedPass:
+    """A pass through a layer whose cell a network steps itself, told to whoever records it.
+
+    A decoder must step itself where what it reads depends on what it yielded the step before. The error that arrives at
+    each output, however it goes on from there, is the gradient of zeros that are added to it; what goes from
+    state to state does not pass them, and is walked back by hand as in any other layer.
+
+    Args:
+        layer: the layer.
+        steps: T.
+    """
+
+    def __init__(self, layer: Recurrent, steps: int) -> None:
+        self._layer, self._steps = layer, steps
+        self._told = [(names[id(layer)], found) for names, found in _RECORDERS.get() if id(layer) in names]
+        self._zeros: Tensor | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._told)
+
+    def leaving(self, t: int, h: Tensor) -> Tensor:
+        """What leaves the layer at step t, (B, P): h itself, or if anybody records the layer, h with a trace on it."""
+        if not self._told:
+            return h
+        if self._zeros is None:
+            self._zeros = h.new_zeros(self._steps, *h.shape).requires_grad_()
+        return h + self._zeros[t]
+
+    def note(self, x: Sequence[Tensor], state: Any, lengths: Tensor | None) -> None:
+        """Say what the layer was given, after its last step: x_t (B, I) for each step; the rest as for `forward`."""
+        if self._zeros is None:
+            return
+        read = torch.stack(list(x)).detach()
+        for name, found in self._told:
+            found.append(RecordedCall(name, self._layer, read, _detached(state), lengths, self._zeros))
+
+
+@contextmanager
+def recording(network: nn.Module, retain: bool = False) -> Iterator[list[RecordedCall]]:
+    """Note every pass through a recurrent layer of a network, whatever engine serves it, or the network itself.
+
+    Args:
+        network: whatever contains the layers.
+        retain: keep the gradient that `backward` brings to each output, in `output.grad`.
+
+    Yields:
+        A list that fills as the network runs, in the order of the passes.
+
+    Raises:
+        ArgumentError: there is no recurrent layer in the network.
+    """
+    found: list[RecordedCall] = []
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, Recurrent)}
+    if not layers:
+        raise ArgumentError("network: there is no recurrent layer in it to look into")
+    handles = []
+    token = _RECORDERS.set((*_RECORDERS.get(), ({id(layer): name for name, layer in layers.items()}, found)))
+    for name, layer in layers.items():
+
+        def note(
+            module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], result: Any, name: str = name
+        ) -> None:
+            x, state, lengths = (*given, *(None,) * 3)[:3]
+            x, state, lengths = named.get("x", x), named.get("state", state), named.get("lengths", lengths)
+            if not isinstance(x, Tensor) or x.dim() != 3 or not isinstance(module, Recurrent):
+                return
+            output, final = result[0], result[1] if isinstance(result[1], tuple) else (result[1],)
+            for tensor in (output, *final) if retain else ():
+                if tensor.requires_grad:
+                    tensor.retain_grad()
+            found.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output, final))
+
+        handles.append(layer.register_forward_hook(note, with_kwargs=True))
+    try:
+        yield found
+    finally:
+        _RECORDERS.reset(token)
+        for handle in handles:
+            handle.remove()
+
+
+def _detached(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach()
+    return tuple(_detached(s) for s in state) if isinstance(state, (tuple, list)) else state
+
+
+def as_dtype(state: Any, dtype: torch.dtype) -> Any:
+    """A state, or None, in another precision."""
+    if isinstance(state, Tensor):
+        return state.to(dtype)
+    return tuple(as_dtype(s, dtype) for s in state) if isinstance(state, (tuple, list)) else state
+
+
+def columns(state: Any, chosen: Tensor) -> Any:
+    """The states of some sequences of a batch, (L·D, B, size) → (L·D, len(chosen), size)."""
+    if isinstance(state, Tensor):
+        return state.index_select(1, chosen)
+    return tuple(columns(s, chosen) for s in state) if isinstance(state, (tuple, list)) else state

@@ -1,0 +1,1 @@
+"""How the error flows back over time, and the verdict on it."""

@@ -1,0 +1,1 @@
+"""Update rules, schedules, averages of the weights, and steps that are not finite."""
