@@ -18,7 +18,7 @@ from unrolled.data import Findings
 from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import corr, rse
 from unrolled.tasks import Evaluation, load, train
-from unrolled.tasks.baselines.seasonal import seasonal_naive
+from unrolled.tasks.outputs.numbers.baseline import seasonal_naive
 
 HORIZONS, LONGEST = (3, 6, 12, 24), 24
 PUBLISHED = {

@@ -17,7 +17,7 @@ from unrolled.data import Findings
 from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import mase, owa, seasonal_error, smape
 from unrolled.tasks import load, train
-from unrolled.tasks.baselines.seasonal import naive2
+from unrolled.tasks.outputs.numbers.baseline import naive2
 
 HORIZON, SEASON = 48, 24
 PUBLISHED = {

@@ -25,7 +25,7 @@ import numpy as np
 from uses import arguments, parsed, write_result
 
 from unrolled.tasks import Evaluation, Model, load, train
-from unrolled.tasks.classify_plan import ClassifyOptions
+from unrolled.tasks.uses.classify.plan import ClassifyOptions
 from unrolled.training import make_reporter
 
 FOLDS = 10

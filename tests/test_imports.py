@@ -53,7 +53,7 @@ LEAVES = {
     "seqeval": ("metrics/entities.py",),
     "sacrebleu": ("metrics/translation.py",),
     "jiwer": ("metrics/speech.py",),
-    "sklearn": ("tasks/baselines", "inspection/lab/problems.py"),
+    "sklearn": ("tasks/uses/classify/baseline.py", "inspection/lab/problems.py"),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),
     "uvicorn": ("serving/server.py",),

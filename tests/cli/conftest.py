@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.tasks import completion
+from unrolled.tasks.outputs.next import completion
 
 from .running import Result, unrolled
 

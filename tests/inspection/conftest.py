@@ -10,7 +10,7 @@ import torch
 
 from unrolled.layers import Embedding, LinearOutput
 from unrolled.networks import SyncedNetwork
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 TEXT = 'ab "c d" AB\nxy (1 2) z.'
 ALPHABET = sorted(set(TEXT))

@@ -13,7 +13,7 @@ from torch import nn
 from unrolled import GRU
 from unrolled.inspection import integrated_gradients, occlusion
 from unrolled.tasks import Model
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,9 @@ from unrolled.errors import ArgumentError
 from unrolled.inspection import gradient_flow, occlusion, saliency, unfold_network
 from unrolled.inspection.recorded import record
 from unrolled.layers import Recurrent
-from unrolled.tasks import Model, task_names, translate
-from unrolled.tasks import caption as caption_module
+from unrolled.tasks import Model, task_names
+from unrolled.tasks.uses import caption as caption_module
+from unrolled.tasks.uses import translate
 
 #: task → a tiny model of it, hardly trained, and an input
 Made = tuple[Model, Any]

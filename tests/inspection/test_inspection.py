@@ -29,7 +29,7 @@ from unrolled.inspection import (
 )
 from unrolled.inspection.gates import derivative
 from unrolled.inspection.neurons import Hypothesis, area_under_curve, correlations
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 Probes = Callable[..., Probe]
 

@@ -29,7 +29,7 @@ from unrolled.inspection import (
 from unrolled.inspection.comparison import Compared
 from unrolled.inspection.neurons import RankedUnit
 from unrolled.layers import Recurrent
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 plot = pytest.importorskip("unrolled.inspection.plot")
 pytest.importorskip("matplotlib")

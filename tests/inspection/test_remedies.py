@@ -13,7 +13,8 @@ from tests.tasks import test_translate
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.inspection import remedies
 from unrolled.inspection.remedies import Tries, remedies_for
-from unrolled.tasks import Model, load, train, translate
+from unrolled.tasks import Model, load, train
+from unrolled.tasks.uses import translate
 from unrolled.training.gradients.verdict import judge
 
 VANISHING = [0.5**k for k in range(20)]

@@ -16,7 +16,8 @@ from tests.inspection.test_every_task import caption, generate, translated
 
 from unrolled.inspection import attention_maps, unfold_network
 from unrolled.inspection.report import UNITS, Report, inspect
-from unrolled.tasks import Model, train, translate
+from unrolled.tasks import Model, train
+from unrolled.tasks.uses import translate
 
 pytest.importorskip("matplotlib")
 

@@ -15,7 +15,8 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 
 from servers import Running
 
-from unrolled.tasks import Model, completion, load, train
+from unrolled.tasks import Model, load, train
+from unrolled.tasks.outputs.next import completion
 
 SENTENCES = (
     "Thank you for your help.",

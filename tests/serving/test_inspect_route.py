@@ -26,7 +26,8 @@ from unrolled.serving.insides import PARTS, Inspected, numbers
 from unrolled.serving.inspector import Inspector, copied
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Busy
-from unrolled.tasks import Model, task_named, task_names, translate
+from unrolled.tasks import Model, task_named, task_names
+from unrolled.tasks.uses import translate
 
 #: units that are sent of each layer, fewer than the models have
 UNITS = 6

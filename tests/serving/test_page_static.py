@@ -131,7 +131,7 @@ def test_every_tab_has_its_three_exports() -> None:
 
 
 def test_every_view_of_a_wire_has_a_tab() -> None:
-    from unrolled.tasks.catalog import task_named, task_names
+    from unrolled.tasks.core.catalog import task_named, task_names
 
     views = {task_named(one).wire().view for one in task_names()}
     assert len(views) == 9

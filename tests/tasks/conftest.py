@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from unrolled.tasks import Model, completion, load, train
+from unrolled.tasks import Model, load, train
+from unrolled.tasks.outputs.next import completion
 
 SENTENCES = (
     "Thank you for your help.",

@@ -17,11 +17,11 @@ from unrolled.data.images.files import png
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.metrics.captions import caption_metrics
 from unrolled.tasks import Model, Sources, load, task_named, train
-from unrolled.tasks.base import silent
-from unrolled.tasks.caption import Caption
-from unrolled.tasks.caption_decoding import Search, search_captions, sentence
-from unrolled.tasks.caption_encoders import CaptionEncoders, frequent_words
-from unrolled.tasks.caption_predictions import CaptionedPrediction, shade
+from unrolled.tasks.core.contract import silent
+from unrolled.tasks.uses.caption import Caption
+from unrolled.tasks.uses.caption.decode import Search, search_captions, sentence
+from unrolled.tasks.uses.caption.encode import CaptionEncoders, frequent_words
+from unrolled.tasks.uses.caption.results import CaptionedPrediction, shade
 
 TINY: dict[str, Any] = {
     "image_size": 12,

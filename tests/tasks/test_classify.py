@@ -21,12 +21,12 @@ from unrolled.data import Findings
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError
 from unrolled.metrics.classification import calibration_error
 from unrolled.tasks import Model, Sources, load, train
-from unrolled.tasks.base import silent
-from unrolled.tasks.catalog import task_named
-from unrolled.tasks.classify import difference
-from unrolled.tasks.classify_encoders import ClassifyEncoders, collated
-from unrolled.tasks.classify_plan import ClassifyOptions
-from unrolled.tasks.classify_scoring import beginnings, log_probabilities
+from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.contract import silent
+from unrolled.tasks.inputs.text.encode import ClassifyEncoders, collated
+from unrolled.tasks.outputs.label.decode import beginnings, log_probabilities
+from unrolled.tasks.uses.classify import difference
+from unrolled.tasks.uses.classify.plan import ClassifyOptions
 
 MOODS = {"pos": ["great", "superb", "fine", "lovely"], "neg": ["awful", "dull", "poor", "boring"]}
 FILLING = ["the", "film", "was", "a", "story", "with", "actors", "and", "music", ",", "quite"]

@@ -13,9 +13,8 @@ import torch
 from unrolled.data import ByteTokenizer, CharTokenizer
 from unrolled.decoding import PhraseRule, Suggestion
 from unrolled.tasks import Model
-from unrolled.tasks.base import silent
-from unrolled.tasks.baselines import NGram
-from unrolled.tasks.completion import (
+from unrolled.tasks.core.contract import silent
+from unrolled.tasks.outputs.next.completion import (
     AHEAD,
     CONTEXT,
     FEWEST_PLACES,
@@ -31,6 +30,7 @@ from unrolled.tasks.completion import (
     summarise,
     threshold_for,
 )
+from unrolled.tasks.outputs.next.ngram import NGram
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,\né"
 RULE = PhraseRule([letter.encode() for letter in LETTERS], max_words=3)

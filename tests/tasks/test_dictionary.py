@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from unrolled.tasks.baselines import dictionary
-from unrolled.tasks.baselines.dictionary import fit_dictionary, translate_words, words
+from unrolled.tasks.uses.translate import baseline as dictionary
+from unrolled.tasks.uses.translate.baseline import fit_dictionary, translate_words, words
 
 SOURCES = ["das Haus", "das Buch", "ein Buch", "das Haus ist klein.", "ein Haus"]
 TARGETS = ["the house", "the book", "a book", "the house is small.", "a house"]

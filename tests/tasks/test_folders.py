@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from unrolled.data import load_tokenizer
 from unrolled.errors import ArgumentError, DataError, ModelError, OutputExistsError, StorageError
-from unrolled.tasks import Model, generate, load, train
-from unrolled.tasks.personal import PERSONAL
-from unrolled.tasks.run import claimed
+from unrolled.tasks import Model, load, train
+from unrolled.tasks.core.train import claimed
+from unrolled.tasks.uses import generate
+from unrolled.tasks.uses.generate.personal import PERSONAL
 
 from .conftest import FAST, TINY, learn
 

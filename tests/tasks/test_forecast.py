@@ -17,13 +17,13 @@ from unrolled.data.series.read import as_series
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.forecasts import mae, mse, smape
 from unrolled.tasks import Model, load
-from unrolled.tasks.base import Sources, silent
-from unrolled.tasks.baselines.seasonal import seasonal_naive
-from unrolled.tasks.catalog import task_named
-from unrolled.tasks.forecast import Forecasting
-from unrolled.tasks.forecast_inputs import given_series
-from unrolled.tasks.forecast_predictions import Forecast
-from unrolled.tasks.forecast_scoring import window_ahead
+from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.contract import Sources, silent
+from unrolled.tasks.inputs.series.given import given_series
+from unrolled.tasks.outputs.numbers.baseline import seasonal_naive
+from unrolled.tasks.outputs.numbers.results import Forecast
+from unrolled.tasks.outputs.numbers.scoring import window_ahead
+from unrolled.tasks.uses.forecast import Forecasting
 
 from .forecast_data import FAST, METHODS, TINY, Trained, hours, learn, losses, wave, wide
 

@@ -11,8 +11,8 @@ import pytest
 from unrolled.data import Findings
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import load
-from unrolled.tasks.base import Sources, silent
-from unrolled.tasks.catalog import task_named
+from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.contract import Sources, silent
 
 from .forecast_data import METHODS, TINY, hours, learn, losses, wave, wide
 

@@ -23,10 +23,11 @@ from unrolled.errors import (
     ModelError,
     StorageError,
 )
-from unrolled.tasks import Model, load, text_scoring
-from unrolled.tasks.baselines import NGram
-from unrolled.tasks.language_model import score, token_log_probabilities
-from unrolled.tasks.predictions import Completion, GeneratedText
+from unrolled.tasks import Model, load
+from unrolled.tasks.outputs.next import scoring as text_scoring
+from unrolled.tasks.outputs.next.network import score, token_log_probabilities
+from unrolled.tasks.outputs.next.ngram import NGram
+from unrolled.tasks.outputs.next.results import Completion, GeneratedText
 
 from .conftest import learn, make_text
 

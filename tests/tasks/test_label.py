@@ -18,11 +18,11 @@ from unrolled.data.steps.recordings import Reading, Recording
 from unrolled.errors import ArgumentError, ModelError, ShapeError
 from unrolled.networks import OneToOneNetwork
 from unrolled.tasks import Model, load, train
-from unrolled.tasks.baselines.per_frame import load_per_frame
-from unrolled.tasks.label_encoding import StepEncoders, encode_recording, varied
-from unrolled.tasks.label_plan import build_per_frame
-from unrolled.tasks.label_predictions import LabelledRecording, labelled
-from unrolled.tasks.label_scoring import frame_by_frame, log_probabilities, recurrent
+from unrolled.tasks.inputs.frames.encode import StepEncoders, encode_recording, varied
+from unrolled.tasks.outputs.labels.per_step import load_per_frame
+from unrolled.tasks.outputs.labels.segment_scoring import frame_by_frame, log_probabilities, recurrent
+from unrolled.tasks.outputs.labels.segments import LabelledRecording, labelled
+from unrolled.tasks.uses.label.plan import build_per_frame
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
 

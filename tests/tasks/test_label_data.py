@@ -17,9 +17,9 @@ from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Reading
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import Model, Sources, load, task_named
-from unrolled.tasks.base import silent
-from unrolled.tasks.label_encoding import encode_recording, fit_encoders
-from unrolled.tasks.label_options import LabelOptions
+from unrolled.tasks.core.contract import silent
+from unrolled.tasks.inputs.frames.encode import encode_recording, fit_encoders
+from unrolled.tasks.uses.label.options import LabelOptions
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
 

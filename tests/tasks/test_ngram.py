@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from unrolled.decoding import PhraseRule, beam_search, complete, read
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.tasks.baselines import CachedStepper, CacheWeights, NGram, NGramStepper, fit_weights, mix
+from unrolled.tasks.outputs.next.cache import CachedStepper, CacheWeights, fit_weights, mix
+from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
 
 BEGIN = "begin"
 
@@ -117,7 +118,7 @@ def test_chunks_and_contexts_change_nothing(order: int, monkeypatch: pytest.Monk
     whole = ngram.log_probabilities(text)
     split = np.concatenate((ngram.log_probabilities(text[:37]), ngram.log_probabilities(text[37:], text[:37])))
     assert split.tolist() == whole.tolist()
-    monkeypatch.setattr("unrolled.tasks.baselines.ngram._CHUNK", 7)
+    monkeypatch.setattr("unrolled.tasks.outputs.next.ngram._CHUNK", 7)
     assert ngram.log_probabilities(text).tolist() == whole.tolist()
     assert ngram.log_probabilities([]).shape == (0,)
 

@@ -14,7 +14,7 @@ import torch
 
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError, StorageError
 from unrolled.tasks import Model, load
-from unrolled.tasks.personal import PERSONAL, Cache
+from unrolled.tasks.uses.generate.personal import PERSONAL, Cache
 
 Trained = Callable[[str], Model]
 KINDS = ["char", "bpe"]

@@ -18,9 +18,9 @@ from unrolled.data.images.files import png
 from unrolled.data.images.labelled import read_idx
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError, StateError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named, train
-from unrolled.tasks.base import silent
-from unrolled.tasks.recognize import linear_features, log_probabilities
-from unrolled.tasks.recognize_predictions import Recognition
+from unrolled.tasks.core.contract import silent
+from unrolled.tasks.uses.recognize import linear_features, log_probabilities
+from unrolled.tasks.uses.recognize.results import Recognition
 
 TINY: dict[str, dict[str, Any]] = {
     "image": {"widths": (6, 8), "batch_size": 8, "dropout": 0.0},

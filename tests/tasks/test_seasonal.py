@@ -10,7 +10,7 @@ import pytest
 from unrolled.data import Findings
 from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import mase, seasonal_error, smape
-from unrolled.tasks.baselines.seasonal import naive2, seasonal_naive, seasonal_quantiles, seasonal_spread
+from unrolled.tasks.outputs.numbers.baseline import naive2, seasonal_naive, seasonal_quantiles, seasonal_spread
 
 NAN = float("nan")
 

@@ -18,11 +18,11 @@ from unrolled.data.tagged.schemes import spans_of
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError
 from unrolled.metrics.entities import Score, entity_scores
 from unrolled.tasks import Model, Sources, load, train
-from unrolled.tasks.base import silent
-from unrolled.tasks.catalog import task_named
-from unrolled.tasks.tag_plan import TagOptions
-from unrolled.tasks.tag_scores import submission_scores
-from unrolled.tasks.tag_session import TagSession
+from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.contract import silent
+from unrolled.tasks.outputs.labels.scoring import submission_scores
+from unrolled.tasks.uses.tag.plan import TagOptions
+from unrolled.tasks.uses.tag.session import TagSession
 
 NAMES = {
     "PER": ("Ann Lee", "Bob", "Carl O'Neill", "Dora van Dyk"),
@@ -425,7 +425,7 @@ def test_a_submission_to_wnut17_gets_the_official_score(tmp_path: Path) -> None:
 
 def test_the_baseline_of_the_shared_task(real_data: Path) -> None:
     # Tjong Kim Sang & De Meulder 2003, table 5: F 59.61 on the English test data
-    from unrolled.tasks.baselines.lookup import PhraseLookup
+    from unrolled.tasks.outputs.labels.baseline import PhraseLookup
 
     parts = {name: read_tagged(real_data / "conll2003" / f"eng.{name}.gz", Findings()) for name in ("train", "testb")}
     lookup = PhraseLookup.fit((text.tokens, spans_of(text.tags)) for text in parts["train"])

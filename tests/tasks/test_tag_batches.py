@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from unrolled.data.tagged.read import TaggedText
-from unrolled.tasks.tag_batches import Noise, collated
-from unrolled.tasks.tag_encoders import (
+from unrolled.tasks.inputs.words.collate import Noise, collated
+from unrolled.tasks.inputs.words.encode import (
     BORDER,
     LONGEST_WORD,
     RESERVED,

@@ -14,7 +14,7 @@ from torch import Tensor
 from unrolled.decoding import SamplingOptions, Suggestion, complete_batch
 from unrolled.errors import ArgumentError, StateError, StorageError
 from unrolled.tasks import Model
-from unrolled.tasks.text_session import TextSession, phrase_tools
+from unrolled.tasks.outputs.next.session import TextSession, phrase_tools
 
 KINDS = ["char", "byte", "bpe"]
 TEXT = "Thank you for your help. I will see you at the café in the morn"

@@ -9,7 +9,7 @@ import pytest
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks import Model
-from unrolled.tasks.text_streams import Searched, push_together, suggest_together
+from unrolled.tasks.outputs.next.streams import Searched, push_together, suggest_together
 
 TEXT = "the quick brown fox jumps over the lazy dog. the slow dog sleeps; the fox's friend runs to the old house. "
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unrolled.errors import MissingDependencyError, ModelError
-from unrolled.tasks.baselines.tfidf import TfidfRegression, features_of, majority
+from unrolled.tasks.uses.classify.baseline import TfidfRegression, features_of, majority
 
 pytest.importorskip("sklearn")
 

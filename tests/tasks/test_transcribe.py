@@ -12,8 +12,8 @@ import pytest
 from unrolled.data.sound.files import read_sound
 from unrolled.errors import ArgumentError, DataError, StateError, StorageError
 from unrolled.tasks import Model, train
-from unrolled.tasks.transcribe_encoders import SpeechEncoders
-from unrolled.tasks.transcribe_predictions import Transcript
+from unrolled.tasks.inputs.sound.encode import SpeechEncoders
+from unrolled.tasks.outputs.text.ctc_results import Transcript
 
 from .speech_data import RATE, make_corpus, make_trained, save, spoken
 
@@ -110,7 +110,7 @@ def test_what_can_not(trained: Callable[[str], Model], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["words", "causal"])
 def test_neighbours_and_padding_change_nothing(trained: Callable[[str], Model], corpus: Path, kind: str) -> None:
-    from unrolled.tasks.transcribe_decoding import log_probabilities
+    from unrolled.tasks.outputs.text.ctc_decode import log_probabilities
 
     model = trained(kind)
     frames = [model.encoders.frames(read_sound(corpus / f"dev{n}.wav")) for n in range(6)]

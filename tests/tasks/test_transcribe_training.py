@@ -16,7 +16,7 @@ from unrolled.data import Findings
 from unrolled.data.sound.files import Sound, read_sound
 from unrolled.errors import ArgumentError, DataError, ModelError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named
-from unrolled.tasks.transcribe_encoders import speech_spans
+from unrolled.tasks.inputs.sound.encode import speech_spans
 
 from .speech_data import RATE, learn, losses, make_corpus, make_trained, manifest, save, spoken
 

@@ -17,12 +17,13 @@ from tests.cli.running import unrolled
 from unrolled.data import Findings
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.translation import translation_scores
-from unrolled.tasks import Model, load, train, translate
-from unrolled.tasks.base import Sources, silent
-from unrolled.tasks.translate import Translate
-from unrolled.tasks.translate_options import TranslateOptions
-from unrolled.tasks.translate_plan import scale_for
-from unrolled.tasks.translations import Search, decode_ids, encode_text, translate_texts
+from unrolled.tasks import Model, load, train
+from unrolled.tasks.core.contract import Sources, silent
+from unrolled.tasks.outputs.text.decode import Search, decode_ids, encode_text, translate_texts
+from unrolled.tasks.uses import translate
+from unrolled.tasks.uses.translate import Translate
+from unrolled.tasks.uses.translate.options import TranslateOptions
+from unrolled.tasks.uses.translate.plan import scale_for
 
 WORDS = {"ein": "a", "der": "the", "rote": "red", "große": "big", "Hund": "dog", "Mann": "man", "Haus": "house"}
 VERBS = {"rennt": "runs", "schläft": "sleeps"}

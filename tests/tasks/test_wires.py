@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from unrolled.errors import ArgumentError, DataError, ShapeError
 from unrolled.tasks import Model, task_names
-from unrolled.tasks.catalog import task_named
-from unrolled.tasks.wires import Bounds, TooLarge, served_options
-from unrolled.tasks.wires.binary import decoded_base64, matrix
+from unrolled.tasks.core.api import Bounds, TooLarge, served_options
+from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.payloads import decoded_base64, matrix
 
 from . import forecast_data
 from .wire_models import BOUNDS, KINDS, answered, answers, b64, features, image, inputs, sound, video
@@ -290,7 +290,7 @@ def test_bounds_of_clips(wired: Wired, bounds: Bounds, says: str) -> None:
 
 
 def test_all_frames_of_a_clip_together_are_bounded(wired: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.tasks.wires import label
+    from unrolled.tasks.uses.label import api as label
 
     monkeypatch.setattr(label, "IMAGES", 2)
     with pytest.raises(TooLarge, match="clip: more than 400 pixels in 2 frames; make it smaller, or cut it"):

@@ -15,7 +15,7 @@ import pytest
 
 from unrolled.errors import ArgumentError, DataError, UnrolledError
 from unrolled.tasks import Model
-from unrolled.tasks.wires import Bounds, TooLarge
+from unrolled.tasks.core.api import Bounds, TooLarge
 
 from . import forecast_data
 from .wire_models import BOUNDS, answered, image, sound, video

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from unrolled.errors import ArgumentError, ShapeError, StateError
 from unrolled.layers import StreamState
 from unrolled.tasks import Model
-from unrolled.tasks.wires import Bounds, Rewritable, TooLarge
-from unrolled.tasks.wires.transcribe import Heard
+from unrolled.tasks.core.api import Bounds, TooLarge
+from unrolled.tasks.inputs.text.editing import Rewritable
+from unrolled.tasks.uses.transcribe.api import Heard
 
 from . import forecast_data, speech_data
 from .test_wires import TIGHT
@@ -206,7 +207,7 @@ def test_frames_as_they_come(wired: Wired) -> None:
 
 
 def test_all_frames_of_a_push_are_bounded_together(wired: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.tasks.wires import label
+    from unrolled.tasks.uses.label import api as label
 
     monkeypatch.setattr(label, "IMAGES", 2)
     stream = Stream(wired("label-frames"))

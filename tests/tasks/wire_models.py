@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from unrolled.data.images.files import png
-from unrolled.tasks import Model, train, translate
-from unrolled.tasks.wires import Bounds, Wire
+from unrolled.tasks import Model, train
+from unrolled.tasks.core.api import Bounds, Wire
+from unrolled.tasks.uses import translate
 
 from . import (
     forecast_data,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unrolled.inspection.recorded import Floats, array
 from unrolled.layers import Attention
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 
 @dataclass(frozen=True)

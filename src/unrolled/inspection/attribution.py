@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 
 @dataclass(frozen=True)

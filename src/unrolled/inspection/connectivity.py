@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from unrolled.inspection.recorded import Floats, array
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 
 @dataclass(frozen=True)

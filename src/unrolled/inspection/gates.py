@@ -10,7 +10,7 @@ import numpy as np
 from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_of
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 #: a gate is taken as shut below the first and as open above the second; Karpathy, Johnson & Li 2015, arXiv 1506.02078
 SHUT, OPEN = 0.1, 0.9

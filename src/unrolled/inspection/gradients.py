@@ -18,7 +18,7 @@ from unrolled.cells import Cell, Params, Trace
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked, steps_of
 from unrolled.layers import Recurrent
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 from unrolled.training.gradients.verdict import Verdict, judge
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array, part_name, record
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 _PAIRS = {"brackets": "()", "square brackets": "[]", "braces": "{}"}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unrolled.errors import ArgumentError
 from unrolled.layers.recurrent.unfolding import RecordedCall, StackFlow, Unfolding, recording
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from unrolled.inspection.plot.theme import rendered
 from unrolled.inspection.unfolding import TEXTBOOK, UnfoldedNetwork, unfold_network
 from unrolled.storage import make_folder, plain_json, write_whole
 from unrolled.tasks import Model
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 from unrolled.training.gradients.verdict import Verdict
 
 #: units and layers that the interactive part carries; more would make the file slow to open

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_asked
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 #: the textbook's letters for our parameters
 TEXTBOOK = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}

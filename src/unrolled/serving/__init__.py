@@ -2,7 +2,7 @@
 
 `create_app` makes an ASGI application of loaded models, `serve` runs it. A request walks through `guard` (who asks, how
 much, how fast), a route (`routes/`), and a `lane`: one thread for each model, where what waits is computed together.
-Nothing here knows a task by name: each task's wire (`unrolled.tasks.wires`) says what goes in and what comes out.
+Nothing here knows a task by name: each task's wire (`unrolled.tasks.core.api`) says what goes in and what comes out.
 """
 
 from __future__ import annotations

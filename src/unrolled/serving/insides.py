@@ -22,7 +22,7 @@ from unrolled.inspection import (
     unfold_network,
 )
 from unrolled.storage import plain_json
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 Part = Literal["unfolding", "gates", "gradients", "mattered", "connectivity"]
 PARTS: tuple[Part, ...] = get_args(Part)

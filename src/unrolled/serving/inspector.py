@@ -20,7 +20,7 @@ from unrolled.serving.limits import Limits
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Busy
 from unrolled.tasks import Model
-from unrolled.tasks.probing import Probe
+from unrolled.tasks.core.probe import Probe
 
 T = TypeVar("T")
 

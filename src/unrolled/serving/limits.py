@@ -9,7 +9,7 @@ from pydantic import Field
 from unrolled.settings import Settings
 
 if TYPE_CHECKING:
-    from unrolled.tasks.wires import Bounds
+    from unrolled.tasks.core.api import Bounds
 
 
 class Limits(Settings):
@@ -62,6 +62,6 @@ class Limits(Settings):
     def bounds(self) -> Bounds:
         """Of inputs, as wires take them."""
         # the command's help is to come at once, and does not wait for torch
-        from unrolled.tasks.wires import Bounds
+        from unrolled.tasks.core.api import Bounds
 
         return Bounds(self.max_characters, self.max_pixels, self.max_seconds, self.max_frames, self.max_rows)

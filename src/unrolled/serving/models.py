@@ -13,7 +13,7 @@ from unrolled.serving.naming import named_folders
 from unrolled.serving.readers import reading
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load
-from unrolled.tasks.wires import Wire, served_options
+from unrolled.tasks.core.api import Wire, served_options
 
 #: inputs of a request that are computed in one go
 PART = 8

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unrolled.errors import ArgumentError, DataError, MissingDependencyError, StateError, UnrolledError
-from unrolled.tasks.wires import TooLarge
+from unrolled.tasks.core.api import TooLarge
 
 MEDIA_TYPE = "application/problem+json"
 #: places in a body that are named, of all that do not fit

@@ -125,7 +125,7 @@ def _application(told: Mapping[str, Any]) -> Guard:
     import torch
 
     from unrolled.serving.app import create_app
-    from unrolled.tasks.run import chosen_device
+    from unrolled.tasks.core.train import chosen_device
 
     torch.set_num_threads(told["threads"])
     return create_app(

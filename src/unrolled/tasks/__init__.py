@@ -6,9 +6,9 @@ evaluates and predicts by walking over that declaration; neither knows a task by
 other packages included.
 """
 
-from unrolled.tasks.base import Evaluation, Plan, Sources, Task
-from unrolled.tasks.catalog import task_named, task_names
-from unrolled.tasks.model import Model, load
-from unrolled.tasks.run import train
+from unrolled.tasks.core.catalog import task_named, task_names
+from unrolled.tasks.core.contract import Evaluation, Plan, Sources, Task
+from unrolled.tasks.core.model import Model, load
+from unrolled.tasks.core.train import train
 
 __all__ = ["Evaluation", "Model", "Plan", "Sources", "Task", "load", "task_named", "task_names", "train"]

@@ -25,7 +25,9 @@ from tests.tasks import (
 )
 from tests.tasks.conftest import make_text
 
-from unrolled.tasks import completion, train, translate
+from unrolled.tasks import train
+from unrolled.tasks.outputs.next import completion
+from unrolled.tasks.uses import translate
 
 GENERATE = {"hidden_size": 48, "num_layers": 1, "embedding_size": 16, "batch_size": 8, "window": 24, "dropout": 0.0}
 DIGITS = ("0", "1", "7")

@@ -15,7 +15,7 @@ from unrolled.serving.models import Served
 from unrolled.serving.readers import reading
 from unrolled.serving.routes.bodies import USUAL, described, json_body, problems
 from unrolled.serving.work import Work
-from unrolled.tasks.wires import Message
+from unrolled.tasks.core.api import Message
 
 #: steps that are looked at, and units that are sent, if nobody says otherwise
 STEPS, UNITS = 64, 64

@@ -21,7 +21,7 @@ from unrolled.serving.routes.bodies import json_message
 from unrolled.serving.routes.streams import pushing
 from unrolled.serving.streams import Stream, opened
 from unrolled.serving.work import Work
-from unrolled.tasks.wires import Message
+from unrolled.tasks.core.api import Message
 
 log = logging.getLogger(__name__)
 

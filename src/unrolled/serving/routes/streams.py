@@ -14,7 +14,7 @@ from unrolled.serving.problems import Problem, problem_of
 from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
 from unrolled.serving.streams import Stream, opened
 from unrolled.serving.work import Work
-from unrolled.tasks.wires import Message
+from unrolled.tasks.core.api import Message
 
 ONE_PROCESS = "streams by id need a single process; use /step, which carries the state, or a WebSocket"
 

@@ -17,7 +17,7 @@ from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, problem_of
 from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
 from unrolled.serving.work import Work
-from unrolled.tasks.wires import Message
+from unrolled.tasks.core.api import Message
 
 #: tokens written before others have a turn
 PIECES = 8

@@ -1,0 +1,64 @@
+"""card.md: what a model is, for the person who finds its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unrolled.storage import write_whole
+
+if TYPE_CHECKING:
+    from unrolled.tasks.core.model import Model
+
+
+def write_card(model: Model, folder: Path) -> None:
+    """Write card.md from the model's configuration.
+
+    Raises:
+        StorageError: if it can't be written.
+    """
+    config, result = model.config, model.config.result
+    lines = [
+        f"# {folder.name}",
+        "",
+        f"A model for the task `{config.task}` ({model.task.shape}), trained with Unrolled "
+        f"{config.versions.get('unrolled', '?')} on torch {config.versions.get('torch', '?')}.",
+        "",
+        "## How to use it",
+        "",
+        "```",
+        f"unrolled predict {folder.name} …",
+        f"unrolled evaluate {folder.name} DATA",
+        "```",
+        "```python",
+        f'model = unrolled.load("{folder.name}")',
+        "```",
+        "",
+        "## Network",
+        "",
+        *_table({"parameters": f"{model.parameters:,}", **config.network}),
+        "",
+        "## Data",
+        "",
+        *_table(config.data),
+        "",
+        "## Training",
+        "",
+        *_table({"outcome": result.get("reason", ""), "steps": result.get("step"), "epochs": result.get("epoch")}),
+        f"- time: {float(result.get('seconds') or 0) / 60:.1f} minutes with {result.get('threads')} threads",
+        "",
+        "Settings: " + ", ".join(f"`{k}={v}`" for k, v in config.training.items() if v is not None) + ".",
+        "",
+        "## Result on the development data",
+        "",
+        *_table(dict(result.get("dev") or {})),
+        "",
+        "`metrics.jsonl` holds the course of the run, `samples.md` what it produced on the way.",
+        "",
+    ]
+    write_whole(folder / "card.md", "\n".join(lines).encode())
+
+
+def _table(values: dict[str, object]) -> list[str]:
+    shown = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in values.items() if v is not None}
+    return [f"- {name.replace('_', ' ')}: {value}" for name, value in shown.items()] or ["- none measured"]

@@ -1,0 +1,53 @@
+"""Every task there is: ours, and those that other packages declare under the entry point group `unrolled.tasks`."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from importlib.metadata import entry_points
+
+from unrolled.errors import ArgumentError
+from unrolled.tasks.core.contract import Task
+
+ENTRY_POINTS = "unrolled.tasks"
+
+#: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
+_OURS = {
+    "forecast": "Forecasting",
+    "generate": "Generate",
+    "caption": "Caption",
+    "classify": "Classify",
+    "label": "Label",
+    "recognize": "Recognize",
+    "tag": "Tag",
+    "translate": "Translate",
+    "transcribe": "Transcribe",
+}
+
+
+@functools.cache
+def _our(name: str) -> Task:
+    task: Task = getattr(importlib.import_module(f"unrolled.tasks.uses.{name}"), _OURS[name])()
+    return task
+
+
+def task_names() -> list[str]:
+    """The names of all tasks, ours first."""
+    return [*_OURS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _OURS)]
+
+
+def task_named(name: str) -> Task:
+    """The task called `name`.
+
+    Raises:
+        ArgumentError: naming those that exist; or if an entry point yields no task.
+    """
+    if name in _OURS:
+        return _our(name)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        found = point.load()
+        task = found() if isinstance(found, type) else found
+        if not isinstance(task, Task):
+            raise ArgumentError(f"task {name!r}: the entry point {point.value} yields no unrolled.tasks.Task")
+        return task
+    raise ArgumentError(f"task {name!r}: there is none of that name; there are {', '.join(task_names())}")

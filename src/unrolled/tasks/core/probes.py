@@ -1,0 +1,320 @@
+"""One input of each task laid out for `unrolled.inspection`: what its steps are called, and how the network is run.
+
+Where nobody says what is right, the network is asked about what it says itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.errors import ArgumentError
+from unrolled.layers import Recurrent
+from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
+from unrolled.tasks.core.probe import Probe
+
+if TYPE_CHECKING:
+    from unrolled.data.text.tokenizers import Ids
+    from unrolled.layers.inputs.texts import TextBatch, TextInputs
+    from unrolled.tasks.core.model import Model
+
+
+def probe_labelled_text(
+    model: Model, words: Sequence[str], data: dict[str, Tensor], batch: TextBatch, note: str
+) -> Probe:
+    """A text with one label: many-to-one. Where words also vote for labels, a word that is taken out has no vote, and
+    those of the others weigh what they weighed.
+
+    Args:
+        words: the steps.
+        data: the text alone, as a batch, with its `lengths`.
+        batch: what the input layer reads of it.
+        note: what was left out.
+    """
+    network: Any = model.network
+    lengths = data["lengths"]
+    inputs = network.inputs if network.beside is None else _WordsAndVotes(network.inputs)
+
+    def run() -> Tensor:
+        if network.beside is None:
+            logits: Tensor = network(batch, lengths)
+            return logits
+        read = inputs(batch)
+        h, _ = network.hidden(read[..., :-1], None, lengths)
+        deep: Tensor = network.output(network.pooled(h, lengths))
+        return deep + network.beside(batch, lengths, read[..., -1])
+
+    return _asked_itself(
+        network,
+        run,
+        inputs,
+        steps=words,
+        outputs=("the label",),
+        classes=lambda k: str(model.encoders.labels[k]),
+        note=note,
+        separator=" ",
+    )
+
+
+class _WordsAndVotes(nn.Module):
+    """The input layer of texts, and after each word's vector a 1: how far it votes. (T, B, I + 1)."""
+
+    def __init__(self, words: TextInputs) -> None:
+        super().__init__()
+        self.words = words
+
+    def forward(self, batch: TextBatch) -> Tensor:
+        """The words' vectors, as they are, and the ones."""
+        x: Tensor = self.words(batch)
+        return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)
+
+
+def probe_tagged_text(model: Model, words: Sequence[str], data: dict[str, Tensor], batch: Any, note: str) -> Probe:
+    """A sentence with a label for each word: synced. Asked about the scores of single labels, before the chain."""
+    network: Any = model.network
+    return _asked_itself(
+        network,
+        lambda: network.emissions(batch, data["lengths"], data["places"])[:, 0],
+        network.inputs,
+        steps=words,
+        outputs=words,
+        classes=lambda k: str(model.encoders.tag(k)),
+        note=note,
+        synced=True,
+        separator=" ",
+    )
+
+
+def probe_steps(model: Model, x: Tensor, rate: float | None, note: str, first: int) -> Probe:
+    """Frames or features with a label for each: synced.
+
+    Args:
+        x: (T, 1, …).
+        rate: steps a second, if it is known.
+        note: what was left out.
+        first: how many steps that were.
+    """
+    network: Any = model.network
+    numbers = range(first, first + len(x))
+    names = [str(n + 1) if rate is None else f"{n / rate:.2f} s" for n in numbers]
+    lengths = torch.tensor([len(x)])
+    return _asked_itself(
+        network,
+        lambda: network(x, None, lengths)[0][:, 0],
+        network.inputs,
+        steps=names,
+        outputs=names,
+        classes=lambda k: str(model.encoders.labels[k]),
+        note=note,
+        synced=True,
+    )
+
+
+def probe_image(model: Model, image: Tensor, limit: int) -> Probe:
+    """An image that is read row by row or pixel by pixel.
+
+    Args:
+        image: (1, H, W, C), as the network reads it.
+        limit: rows or pixels that are read, the last ones.
+
+    Raises:
+        ArgumentError: the network sees the image as a whole.
+    """
+    network: Any = model.network
+    if not any(isinstance(module, Recurrent) for module in network.modules()):
+        raise ArgumentError(
+            "input: this model sees an image as a whole; train with --reading rows to look at its steps"
+        )
+    steps = image.reshape(1, -1, network.inputs.output_size).transpose(0, 1)
+    name = str(network.inputs.by)
+    first, note = last_steps(len(steps), limit, name)
+    return _asked_itself(
+        network,
+        lambda: network(steps[first:]),
+        network.inputs,
+        steps=[f"{name[:-1]} {n + 1}" for n in range(first, len(steps))],
+        outputs=("the class",),
+        classes=lambda k: str(model.encoders.labels[k]),
+        note=note,
+    )
+
+
+def probe_translation(model: Model, source: Ids, target: Sequence[int], note: str) -> Probe:
+    """A sentence and its translation: many-to-many. Asked about each token of the translation, all those before given.
+
+    Args:
+        source: (S,) tokens of the sentence, the end among them.
+        target: (T,) tokens of the translation.
+        note: what was left out.
+    """
+    network, read, written = model.network, model.encoders.source, model.encoders.target
+    device = next(network.parameters()).device
+    sources, lengths = _column(source, device), torch.tensor([len(source)])
+    reads = _column([written.end_id, *target[:-1]], device)
+
+    def name(token: int) -> str:
+        return "(end)" if token == written.end_id else str(written.token_text(token))
+
+    return Probe(
+        network=network,
+        input_layer=network.get_submodule("source"),
+        steps=tuple("(end)" if n == read.end_id else str(read.token_text(int(n))) for n in source),
+        run=lambda: network(sources, lengths, reads)[:, 0],
+        outputs=tuple(map(name, target)),
+        classes=name,
+        targets=torch.tensor(list(target)),
+        note=note,
+        decoder="decoder",
+        separator="",
+    )
+
+
+def probe_caption(
+    model: Model,
+    image: Tensor,
+    words: Sequence[int],
+    name: Callable[[int], str],
+    end: int,
+    limit: int,
+    grid: tuple[int, int],
+) -> Probe:
+    """A caption about an image: one-to-many. Asked about each word, all those before it given.
+
+    Args:
+        image: (1, …), as the network reads it.
+        words: (T,) numbers of the words, the end among them if it was said.
+        name: of a number.
+        end: the number that begins and ends a caption.
+        limit: words that are looked at, the last ones; those before them are read.
+        grid: rows and columns of what the network looks at.
+    """
+    network: Any = model.network
+    reads = _column([end, *words[:-1]], image.device)
+    first = max(0, len(words) - limit)
+    with torch.no_grad():
+        state = network.encode(image)[0]
+        for token in reads[:first]:
+            _, state, _ = network.decoder.step(token, state)
+
+    def run() -> Tensor:
+        logits: Tensor = network.output(network.decoder(reads[first:], state)[0])
+        return logits[:, 0]
+
+    return Probe(
+        network=network,
+        input_layer=network.decoder.embedding,
+        steps=("(begin)", *map(name, words[:-1]))[first:],
+        run=run,
+        outputs=tuple(map(name, words[first:])),
+        classes=name,
+        targets=torch.tensor(list(words[first:])),
+        note=f"the first {first:,} words were read and are not shown" if first else "",
+        synced=True,
+        separator=" ",
+        grid=grid,
+    )
+
+
+def probe_series(model: Model, data: dict[str, Tensor], limit: int) -> Probe:
+    """A series and its forecast, asked about the middle of each step's forecast: many-to-many. Of a network that goes
+    on step by step, the values of its past, each asked about the next: synced.
+
+    Args:
+        data: one window, as `forecast_scoring.as_tensors` makes it.
+        limit: segments or values that are looked at, the last ones; those before them are read.
+    """
+    network: Any = model.network
+    if not isinstance(network, DirectForecaster):
+        return _probe_values(network, data, limit)
+    context, segment, horizon = network.context, network.segment, network.horizon
+    levels = list(model.config.network["levels"])
+    middle = levels.index(0.5) if 0.5 in levels else 0
+    segments = -(-context // segment)
+    first = max(0, segments - limit)
+    steps = [f"{(n - segments) * segment} … {(n - segments + 1) * segment - 1}" for n in range(first, segments)]
+    past = data["values"][:context]
+    with torch.no_grad():
+        state = network.read(past, data["known"], stop=first) if first else None
+    return Probe(
+        network=network,
+        input_layer=network.inputs,
+        steps=tuple(steps),
+        run=lambda: network(past, data["known"], data["channel"], data["static"], (first, state))[:, 0],
+        outputs=tuple(f"+{n + 1}" for n in range(horizon)),
+        classes=lambda k: f"quantile {levels[k]:g}" if levels else "forecast",
+        targets=torch.full((horizon,), middle),
+        note=f"the first {first:,} segments were read and are not shown" if first else "",
+        values=True,
+    )
+
+
+def _probe_values(network: AutoregressiveForecaster, data: dict[str, Tensor], limit: int) -> Probe:
+    """A series by its values, asked at each what it expects the next to be."""
+    context, reach = network.context, network.reach
+    past, known = data["values"][:reach], data["known"][reach - context + 1 : reach + 1]
+    first = max(0, context - limit)
+    inputs = nn.Identity()
+    with torch.no_grad():
+        scale = network.scale(past)
+        x = network.reading(past, known, network.who(data["channel"], data["static"]), scale)
+        state = network.hidden(x[:first])[1] if first else None
+
+    def run() -> Tensor:
+        h, _ = network.hidden(inputs(x[first:]), state)
+        return network.likelihood.middle(network.output(h), *scale)
+
+    numbers = range(first - context + 1, 1)
+    return Probe(
+        network=network,
+        input_layer=inputs,
+        steps=tuple(str(n) for n in numbers),
+        run=run,
+        outputs=tuple(f"{n + 1:+d}" if n == 0 else str(n + 1) for n in numbers),
+        classes=lambda k: "forecast",
+        targets=torch.zeros(len(numbers), dtype=torch.int64),
+        note=f"the first {first:,} values were read and are not shown" if first else "",
+        values=True,
+        synced=True,
+    )
+
+
+def last_steps(count: int, limit: int, name: str) -> tuple[int, str]:
+    """Where the last `limit` of `count` steps begin, and a sentence about those left out."""
+    first = max(0, count - limit)
+    return first, f"the first {first:,} {name} are left out" if first else ""
+
+
+def _asked_itself(
+    network: nn.Module,
+    run: Callable[[], Tensor],
+    input_layer: nn.Module,
+    *,
+    steps: Sequence[str],
+    outputs: Sequence[str],
+    classes: Callable[[int], str],
+    note: str = "",
+    synced: bool = False,
+    separator: str | None = None,
+) -> Probe:
+    with torch.no_grad():
+        targets = run().argmax(-1).cpu()
+    return Probe(
+        network,
+        input_layer,
+        tuple(steps),
+        run,
+        tuple(outputs),
+        classes,
+        targets,
+        note=note,
+        synced=synced,
+        separator=separator,
+    )
+
+
+def _column(numbers: Any, device: torch.device) -> Tensor:
+    """(N,) numbers as one sequence, (N, 1) int64."""
+    return torch.as_tensor([int(n) for n in numbers], dtype=torch.int64, device=device).unsqueeze(1)

@@ -1,0 +1,127 @@
+"""Texts on the wire: one input is a string, a push adds to a stream's text or says what all of it is now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, RootModel, model_validator
+
+from unrolled.errors import ArgumentError
+from unrolled.tasks.core.api import Bounds, Push, TooLarge, Wire, one_by_one
+from unrolled.tasks.core.model import Model
+from unrolled.tasks.inputs.text.editing import Rewritable
+
+__all__ = [
+    "EditedTextWire",
+    "Probability",
+    "Suggested",
+    "Text",
+    "TextPush",
+    "TextWire",
+    "Typed",
+    "check_text",
+    "rewound",
+]
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def whole_characters(text: str) -> str:
+    """The text, U+FFFD for each half of a surrogate pair: JSON can spell one, and it can't be written as UTF-8."""
+    return _HALVES.sub("\ufffd", text)
+
+
+#: a text from a stranger; places in it are counted in characters, that is, in code points of Unicode
+Typed = Annotated[str, AfterValidator(whole_characters)]
+
+
+class Text(RootModel[Typed]):
+    """A text."""
+
+
+class TextPush(Push):
+    """More of a text, or all of it as it is now."""
+
+    text: Typed | None = Field(None, description="what comes next")
+    rewrite: Typed | None = Field(None, description="the whole text as it is now; only what changed is read again")
+
+    @model_validator(mode="after")
+    def _one(self) -> TextPush:
+        if (self.text is None) == (self.rewrite is None):
+            raise ValueError("expected either text or rewrite")
+        return self
+
+
+def check_text(text: str, bounds: Bounds) -> str:
+    """The text.
+
+    Raises:
+        TooLarge: more characters than the bound.
+    """
+    if len(text) > bounds.characters:
+        raise TooLarge(f"input: {len(text):,} characters, and at most {bounds.characters:,} are read in one")
+    return text
+
+
+class TextWire(Wire):
+    """What all tasks that read text share."""
+
+    Input = Text
+    media = ("text/plain",)
+    light = True
+
+    def read(self, model: Model, given: Any, bounds: Bounds) -> str:
+        """The text."""
+        return check_text(given.root, bounds)
+
+    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> str:
+        """A body of UTF-8."""
+        try:
+            return check_text(data.decode("utf-8"), bounds)
+        except UnicodeDecodeError as error:
+            raise ArgumentError(f"input: byte {error.start} is not UTF-8") from error
+
+    def check(self, push: Any, bounds: Bounds) -> None:
+        """No more characters than in an input."""
+        check_text(push.rewrite if push.text is None else push.text, bounds)
+
+    def held(self, stream: Rewritable) -> int:
+        """All its snapshots."""
+        return super().held(stream) * stream.snapshots + 4 * len(stream.text)
+
+
+class EditedTextWire(TextWire):
+    """Of tasks whose session answers for each text by itself; `pushed` is what a subclass adds."""
+
+    Push = TextPush
+
+    def open(self, model: Model) -> Rewritable:
+        """A session that can be edited."""
+        return Rewritable(model.stream())
+
+    def push(self, model: Model, pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[Any]:
+        """Read on, or anew from what has changed."""
+        return one_by_one(pairs, self.pushed)
+
+    def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
+        """Read what was pushed to one stream; the answer."""
+        raise NotImplementedError
+
+
+def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:
+    """Rewind each stream to where its text has not changed; what is to be pushed to each from there."""
+    return [push.text if push.text is not None else stream.rewind(push.rewrite or "") for stream, push in pairs]
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Suggested(BaseModel):
+    """A suggestion."""
+
+    text: str
+    log_prob: float = Field(description="nats")
+    score: float = Field(description="nats a token")
+    words: int

@@ -1,0 +1,1 @@
+"""The next token: a language model."""

@@ -1,0 +1,157 @@
+"""Many texts in progress at once: read and completed side by side, each as if it were alone.
+
+A step of the network and a step of the search cost little more for twenty texts than for one. Nothing that a session
+is told depends on its neighbours, bit for bit: a layer's step and an output's row are the same whatever other rows
+there are, and the search keeps the rows of its batch apart.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from unrolled.decoding import Suggestion, complete_batch
+from unrolled.decoding.remembering import Node, Places, RememberingStepper
+from unrolled.errors import ArgumentError
+from unrolled.layers.recurrent.state import tensors_of
+from unrolled.networks import SyncedNetwork
+from unrolled.tasks.outputs.next.session import (
+    BEAM,
+    FEW,
+    LEAST_LOG_PROB,
+    LONGEST_WORD,
+    MAX_TOKENS,
+    TextSession,
+    phrase_tools,
+)
+
+
+def push_together(sessions: Sequence[TextSession], texts: Sequence[str]) -> None:
+    """Push a text to each of some sessions of one model.
+
+    Short texts, as people type them, are read in steps of all sessions together; what is longer, one after the other.
+
+    Raises:
+        ArgumentError: sessions of several models, or one that is there twice.
+    """
+    if not sessions:
+        return
+    _check(sessions)
+    reading: list[tuple[TextSession, list[int]]] = []
+    for session, text in zip(sessions, texts, strict=True):
+        ids = session.tokens_of(text)
+        if len(ids) > FEW:
+            session.read(ids)
+        elif ids:
+            reading.append((session, ids))
+    while reading:
+        _step([session for session, _ in reading], [ids[0] for _, ids in reading])
+        reading = [(session, ids[1:]) for session, ids in reading if len(ids) > 1]
+
+
+def suggest_together(
+    sessions: Sequence[TextSession],
+    n: int = 3,
+    *,
+    max_words: int | None = None,
+    beam_size: int = BEAM,
+    last: Searched | None = None,
+) -> list[list[Suggestion]]:
+    """What `TextSession.suggest` says of each session, in one search.
+
+    Args:
+        sessions: of one model.
+        n, max_words, beam_size: as for `TextSession.suggest`.
+        last: what earlier searches of these sessions have read, which is then not read again; takes in what this one
+            reads. The suggestions are the same with and without.
+
+    Raises:
+        ArgumentError: sessions of several models, or an option out of range.
+    """
+    if not sessions:
+        return []
+    _check(sessions)
+    model = sessions[0].model
+    fitted = model.fitted.get("max_words", 5)
+    rule, healing = phrase_tools(model, fitted if max_words is None else max_words)
+    ready = [
+        s.settled() if rule.before_end(s.pending) is not None or len(s.pending) > LONGEST_WORD else s for s in sessions
+    ]
+    prefixes = [s.pending.encode("utf-8", "replace") for s in ready]
+    tokens = MAX_TOKENS[model.encoders.kind]
+    stepper, state = ready[0].stepper, None
+    if last is not None and last.suits(stepper, len(ready) * (beam_size * (tokens + 1) + 1)):
+        stepper, state = last.begin(ready)
+    return complete_batch(
+        stepper,
+        stepper.merge([s.carried for s in ready]) if state is None else state,
+        torch.cat([s.logits for s in ready]),
+        rule=rule,
+        max_tokens=tokens,
+        beam_size=beam_size,
+        n_best=n,
+        min_log_prob=LEAST_LOG_PROB,
+        healing=healing if any(prefixes) else None,
+        prefixes=prefixes,
+    )
+
+
+class Searched:
+    """What the last search after each of some texts has read. For one thread at a time.
+
+    Args:
+        network: of the model that reads them.
+        most: bytes that it may keep.
+    """
+
+    def __init__(self, network: SyncedNetwork, most: int = 64_000_000) -> None:
+        row = sum(part.numel() * part.element_size() for part in tensors_of(network.start(1)))
+        self._network, self._size = network, most // (row + 4 * network.vocabulary_size)
+        self._memory: RememberingStepper | None = None
+        self._places: weakref.WeakKeyDictionary[TextSession, Node] = weakref.WeakKeyDictionary()
+
+    def suits(self, stepper: Any, rows: int) -> bool:
+        """Whether a search of so many rows can be kept: by this network, on the CPU, and half of it at least."""
+        return stepper is self._network and 2 * rows <= self._size and network_device(stepper).type == "cpu"
+
+    def begin(self, sessions: Sequence[TextSession]) -> tuple[RememberingStepper, Places]:
+        """The stepper and the state for a search after these texts."""
+        if self._memory is None:
+            self._memory = RememberingStepper(self._network, self._size)
+        nodes = []
+        for session in sessions:
+            node = self._places.get(session)
+            # one token further on, or where it was
+            known = () if node is None else (node.children.get(session.newest), node)
+            nodes.append(self._memory.place(session.carried, session.logits, known))
+            self._places[session] = nodes[-1]
+        return self._memory, Places(nodes)
+
+
+def network_device(network: SyncedNetwork) -> torch.device:
+    """Where its parameters are."""
+    return next(network.parameters()).device
+
+
+def _check(sessions: Sequence[TextSession]) -> None:
+    # the steppers of an adapted model differ from session to session, and do the same
+    model, kind = sessions[0].model, type(sessions[0].stepper)
+    if any(s.model is not model or type(s.stepper) is not kind for s in sessions):
+        raise ArgumentError("sessions: expected all of one model, found several models")
+    if len({id(s) for s in sessions}) < len(sessions):
+        raise ArgumentError("sessions: expected each once, found one twice")
+
+
+def _step(sessions: Sequence[TextSession], tokens: Sequence[int]) -> None:
+    """One token for each."""
+    if len(sessions) == 1:
+        sessions[0].read([tokens[0]])
+        return
+    stepper = sessions[0].stepper
+    state = stepper.merge([s.carried for s in sessions])
+    logits, state = stepper.step(torch.tensor(tokens, device=sessions[0].logits.device), state)
+    for row, session in enumerate(sessions):
+        session.take(tokens[row], logits[row : row + 1], stepper.select(state, torch.tensor([row])))

@@ -1,0 +1,1 @@
+"""Numbers: forecasts and their quantiles."""

@@ -1,0 +1,1 @@
+"""The uses, one declaration each."""
