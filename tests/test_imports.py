@@ -17,10 +17,11 @@ SOURCE = Path(unrolled.__file__).parent
 CORE = ("errors", "cells", "scan", "kernels", "layers", "networks")
 BELOW_TASKS = {*CORE, "data", "decoding", "metrics", "training"}
 #: the ground floor, which every room may stand on
-GROUND = {"errors", "storage", "settings"}
+GROUND = {"types", "errors", "storage", "settings"}
 #: room → the rooms it may import from, besides itself
 ALLOWED: dict[str, set[str]] = {
     **{room: set(CORE[:place]) for place, room in enumerate(CORE)},
+    "types": set(),
     "storage": {"errors"},
     "settings": {"errors"},
     "data": set(),

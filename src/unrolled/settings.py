@@ -5,11 +5,14 @@ Like `errors`, this may be imported from every room.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unrolled.errors import ArgumentError
+
+S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
@@ -26,6 +29,26 @@ class Settings(BaseModel):
             super().__init__(**options)
         except ValidationError as error:
             raise ArgumentError(one_line(error, tuple(type(self).model_fields))) from None
+
+    @classmethod
+    def picked(cls: type[S], values: Mapping[str, Any]) -> S:
+        """Return the settings whose names are among these fields, and leave the rest to others.
+
+        Raises:
+            ArgumentError: as the class.
+        """
+        return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
+
+    @classmethod
+    def of(cls: type[S], options: Settings) -> S:
+        """Return options as what they are a kind of.
+
+        Raises:
+            TypeError: they are of another kind, which is a defect of the caller.
+        """
+        if not isinstance(options, cls):
+            raise TypeError(f"options: expected {cls.__name__}, found {type(options).__name__}")
+        return options
 
 
 def one_line(error: ValidationError, known: tuple[str, ...]) -> str:

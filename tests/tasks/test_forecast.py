@@ -19,11 +19,11 @@ from unrolled.metrics.forecasts import mae, mse, smape
 from unrolled.tasks import Model, load
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.contract import Sources, silent
-from unrolled.tasks.inputs.series.given import given_series
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive
 from unrolled.tasks.outputs.numbers.results import Forecast
 from unrolled.tasks.outputs.numbers.scoring import window_ahead
 from unrolled.tasks.uses.forecast import Forecasting
+from unrolled.tasks.uses.forecast.given import given_series
 
 from .forecast_data import FAST, METHODS, TINY, Trained, hours, learn, losses, wave, wide
 

@@ -13,7 +13,7 @@ from unrolled.cli.layout import Group
 from unrolled.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Model, Task
+    from unrolled.tasks import AnyUse, Model
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="a model's folder", show_default=False)]
 Threads = Annotated[
@@ -59,7 +59,7 @@ class TaskGroup(Group):
         return self.command_of(task_named(cmd_name))
 
     @abstractmethod
-    def command_of(self, task: Task) -> Any:
+    def command_of(self, task: AnyUse) -> Any:
         """The command for a task, made of its declaration."""
 
 
@@ -78,9 +78,9 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def personal_option(task: Task) -> list[inspect.Parameter]:
+def personal_option(task: AnyUse) -> list[inspect.Parameter]:
     """--personal, for a task whose models can be adapted to a writer."""
-    from unrolled.tasks import Task as Base
+    from unrolled.tasks import AnyUse as Base
 
     if type(task).personalise is Base.personalise:
         return []

@@ -13,7 +13,7 @@ from unrolled.cli.layout import lone_command
 
 if TYPE_CHECKING:
     from unrolled.data import Finding
-    from unrolled.tasks import Task
+    from unrolled.tasks import AnyUse
 
 CHECK_HELP = """
   unrolled data check tag train.conll --dev dev.conll
@@ -33,7 +33,7 @@ Dev = Annotated[
 class CheckGroup(TaskGroup):
     """A command for each task."""
 
-    def command_of(self, task: Task) -> Any:
+    def command_of(self, task: AnyUse) -> Any:
         """The check of one task's data, with the options by which it reads."""
         from unrolled.cli.options import accepting, parameters
         from unrolled.data import Findings

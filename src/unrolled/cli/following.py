@@ -14,12 +14,12 @@ from unrolled.cli.layout import lone_command
 from unrolled.cli.options import accepting
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Task
+    from unrolled.tasks import AnyUse
 
 #: what a model's folder has
 CONFIG = "config.json"
 #: what a task adds to a command: options of its own
-Extra = Callable[["Task"], list[inspect.Parameter]]
+Extra = Callable[["AnyUse"], list[inspect.Parameter]]
 
 
 class Following:
@@ -38,7 +38,7 @@ class Following:
         """The function without any task's options, for the list of commands and for `--help` alone."""
         return accepting(self._function, [])
 
-    def of_task(self, task: Task) -> Any:
+    def of_task(self, task: AnyUse) -> Any:
         """The click command for models of one task."""
         function = accepting(self._function, self._extra(task))
         return lone_command(function, self.name, inspect.cleandoc(self._function.__doc__ or ""))

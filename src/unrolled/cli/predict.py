@@ -17,7 +17,7 @@ from unrolled.cli.options import parameters
 from unrolled.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Model, Task
+    from unrolled.tasks import AnyUse, Model
 
 STDIN = "standard input"
 
@@ -87,7 +87,7 @@ def predict(
         answer(loaded, inputs or read_lines(file, encoding, errors), given, as_json)
 
 
-def options_of(task: Task) -> list[inspect.Parameter]:
+def options_of(task: AnyUse) -> list[inspect.Parameter]:
     """What can be asked of a model of this task."""
     found = [*personal_option(task), *parameters(task.predict_options, f"Of the task {task.name}", unset="")]
     if task.writing_options is None:

@@ -17,7 +17,7 @@ from unrolled.cli.layout import Command, lone_command
 from unrolled.errors import ArgumentError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Model, Task
+    from unrolled.tasks import AnyUse, Model
 
 #: what `--watch` stands for without a port
 ANY_PORT = "any"
@@ -45,7 +45,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but warn
 class TrainGroup(TaskGroup):
     """A command for each task."""
 
-    def command_of(self, task: Task) -> Any:
+    def command_of(self, task: AnyUse) -> Any:
         """The training of one task."""
         return task_command(task)
 
@@ -63,7 +63,7 @@ class WatchCommand(Command):
         return super().parse_args(ctx, given)
 
 
-def task_command(task: Task) -> Any:
+def task_command(task: AnyUse) -> Any:
     """A click command whose options are the task's own and those of training."""
     from unrolled.cli.options import accepting, parameters
     from unrolled.training import TrainingSettings
@@ -105,7 +105,7 @@ def task_command(task: Task) -> Any:
     return lone_command(accepting(command, extra), task.name, task_help(task), task.summary, WatchCommand)
 
 
-def task_help(task: Task) -> str:
+def task_help(task: AnyUse) -> str:
     """Examples, then what the task does."""
     begin = f"unrolled train {task.name} DATA… --out my-model"
     return f"""
@@ -122,7 +122,7 @@ and plots/ besides.
 
 
 def run(
-    task: Task,
+    task: AnyUse,
     paths: list[Path],
     out: Path,
     dev: list[Path],

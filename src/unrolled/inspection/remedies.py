@@ -143,7 +143,7 @@ class Tries:
         return trials
 
     def _built(self, remedy: Remedy) -> nn.Module:
-        return self._model.task.build({**self._model.config.network, **remedy.network}, self._model.encoders)
+        return self._model.task.build({**self._model.config.network, **remedy.network}, self._model.parts)
 
     def _tried(self, remedy: Remedy) -> Trial:
         model = self._model

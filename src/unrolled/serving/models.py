@@ -13,7 +13,7 @@ from unrolled.serving.naming import named_folders
 from unrolled.serving.readers import reading
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load
-from unrolled.tasks.core.api import Wire, served_options
+from unrolled.tasks.core.api import Api, Wire, api_of, served_options
 
 #: inputs of a request that are computed in one go
 PART = 8
@@ -42,7 +42,7 @@ class Served:
         if not name or not name.isascii() or not all(c.isalnum() or c in "-_." for c in name) or name[0] == ".":
             raise ArgumentError(f"name: expected letters, digits, -, _ and ., found {name!r}")
         self.name, self.model, self.limits = name, model.freeze(), limits
-        self.wire: Wire = model.task.wire()
+        self.wire: Api | Wire = api_of(model.task)
         self.options: type[Settings] = served_options(model.task)
         self.lane = Lane(
             name, queue=limits.queue, max_batch=limits.max_batch, batch_wait=limits.batch_wait, observe=observe

@@ -7,8 +7,21 @@ other packages included.
 """
 
 from unrolled.tasks.core.catalog import task_named, task_names
-from unrolled.tasks.core.contract import Evaluation, Plan, Sources, Task
+from unrolled.tasks.core.contract import AnyUse, Evaluation, Plan, Sources, Use
 from unrolled.tasks.core.model import Model, load
+from unrolled.tasks.core.task import Task
 from unrolled.tasks.core.train import train
 
-__all__ = ["Evaluation", "Model", "Plan", "Sources", "Task", "load", "task_named", "task_names", "train"]
+__all__ = [
+    "AnyUse",
+    "Evaluation",
+    "Model",
+    "Plan",
+    "Sources",
+    "Task",
+    "Use",
+    "load",
+    "task_named",
+    "task_names",
+    "train",
+]

@@ -41,6 +41,16 @@ class Example:
     line: int | None = None
 
     @property
+    def given(self) -> Any:
+        """What is read: a text, a picture, a sound; what is large is named, not yet decoded."""
+        raise NotImplementedError
+
+    @property
+    def target(self) -> Any:
+        """What is to be answered."""
+        raise NotImplementedError
+
+    @property
     def key(self) -> str:
         """What makes two examples the same input: found twice it is a duplicate, in both parts a leak; the split into
         training and development data keeps equal ones together.

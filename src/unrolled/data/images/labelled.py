@@ -46,6 +46,16 @@ class LabelledImage(Example):
     digest: str
 
     @property
+    def given(self) -> Picture:
+        """The picture."""
+        return self.picture
+
+    @property
+    def target(self) -> str:
+        """Its class."""
+        return self.label
+
+    @property
     def key(self) -> str:
         """The image's content."""
         return self.digest

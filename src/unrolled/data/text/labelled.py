@@ -68,6 +68,16 @@ class LabelledText(Example):
     label: str
 
     @property
+    def given(self) -> str:
+        """The text."""
+        return self.text
+
+    @property
+    def target(self) -> str:
+        """The label."""
+        return self.label
+
+    @property
     def key(self) -> str:
         """The text, however its words are spaced."""
         return " ".join(self.text.split())

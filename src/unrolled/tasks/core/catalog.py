@@ -7,9 +7,10 @@ import importlib
 from importlib.metadata import entry_points
 
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.contract import Task
+from unrolled.tasks.core.contract import AnyUse, Use
 
 ENTRY_POINTS = "unrolled.tasks"
+
 
 #: name → the class that declares it, imported when it is asked for: most commands want one task, not nine
 _OURS = {
@@ -26,8 +27,8 @@ _OURS = {
 
 
 @functools.cache
-def _our(name: str) -> Task:
-    task: Task = getattr(importlib.import_module(f"unrolled.tasks.uses.{name}"), _OURS[name])()
+def _our(name: str) -> AnyUse:
+    task: AnyUse = getattr(importlib.import_module(f"unrolled.tasks.uses.{name}"), _OURS[name])()
     return task
 
 
@@ -36,7 +37,7 @@ def task_names() -> list[str]:
     return [*_OURS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in _OURS)]
 
 
-def task_named(name: str) -> Task:
+def task_named(name: str) -> AnyUse:
     """The task called `name`.
 
     Raises:
@@ -47,7 +48,7 @@ def task_named(name: str) -> Task:
     for point in entry_points(group=ENTRY_POINTS, name=name):
         found = point.load()
         task = found() if isinstance(found, type) else found
-        if not isinstance(task, Task):
-            raise ArgumentError(f"task {name!r}: the entry point {point.value} yields no unrolled.tasks.Task")
+        if not isinstance(task, Use):
+            raise ArgumentError(f"task {name!r}: the entry point {point.value} yields no unrolled.tasks.Use")
         return task
     raise ArgumentError(f"task {name!r}: there is none of that name; there are {', '.join(task_names())}")

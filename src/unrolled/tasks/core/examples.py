@@ -1,39 +1,47 @@
-"""What tasks over examples share: reading, checking, holding out, encoding once, batching, scoring.
+"""Uses over examples, each whole (a sentence, an image, a clip): read, checked, held out, encoded once, batched.
 
-A task whose data is a list of examples, each whole (a sentence, an image, a clip), is a subclass of `ExampleTask` and
-says only what is its own: how examples are read, what is fitted on them, how one becomes arrays and several become a
-batch, what the loss is, and what is measured.
+`ExampleUse` joins an input and an output: a declaration adds how examples are read and which plan fits them. What is
+random about a batch is drawn from its seed, epoch and position, so a resumed run sees the same noise.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, ExampleStore, Findings, split_by_key
-from unrolled.errors import DataError, ModelError, StorageError
+from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import DATA, Progress, Sources, Task, silent
+from unrolled.tasks.core.contract import DATA, Evaluation, I, O, Parts, Progress, Scored, Sources, Use
+from unrolled.tasks.core.probe import Probe
 from unrolled.training import Batches, Learner, LossReport, TrainingSettings
+from unrolled.types import Json
 
 if TYPE_CHECKING:
+    from unrolled.layers import Session
     from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.results import Result
+
+T = TypeVar("T")
 
 _FACTS = "facts.json"
+#: inputs that are predicted side by side
+SIDE_BY_SIDE = 128
 
 
 class ExampleOptions(Settings):
-    """What every task over examples lets a user choose; None lets the data decide."""
+    """Options of every use over examples; None lets the data decide."""
 
     # sequences read side by side, B
     batch_size: Annotated[int, Field(ge=1)] | None = None
@@ -42,161 +50,141 @@ class ExampleOptions(Settings):
     skip_bad: bool = Field(False, description="leave out examples that can't be read, and name them, instead of ending")
 
 
-class Scored(NamedTuple):
-    """What a batch cost; as `LossReport`, of which the rest is the same for all tasks over examples."""
-
-    mean: Tensor
-    total: Tensor | float
-    # typing has no way to say that a field may be called as tuple.count is
-    count: int  # type: ignore[assignment]
-
-
 @dataclass(frozen=True)
-class Material:
+class Material(Generic[I, O]):
     """Encoded examples.
 
     Attributes:
-        encoders: what turned them into arrays.
+        parts: what turned them into arrays.
         train, dev: to learn from, and to choose by.
-        facts: counts for `describe` and `plan`, as JSON.
+        facts: counts for `describe` and `plan`.
     """
 
-    encoders: Any
+    parts: Parts[I, O]
     train: ExampleStore
     dev: ExampleStore
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Json = field(default_factory=dict)
 
 
-class ExampleTask(Task):
-    """A task over examples, each whole."""
-
-    #: the part of an encoded example by whose length examples are put together; None for no such order
-    length_of: ClassVar[str | None] = None
-    #: files of the baseline that `fit_baseline` leaves in the model's folder
-    baseline_files: ClassVar[tuple[str, ...]] = ()
+class ExampleUse(Use[I, O, "Material[I, O]"]):
+    """A use over examples, each whole. `read` and `plan` are what a declaration adds."""
 
     @abstractmethod
     def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
-        """The examples of some files, in order; what is large (images, sound) is named, not yet decoded.
+        """Return the examples of some files, in order; what is large (images, sound) is named, not yet decoded.
 
         Raises:
             DataError, StorageError: naming file and line; an example that can't be used goes to `findings`.
         """
 
-    @abstractmethod
-    def fit(self, train: Sequence[Example], options: Any, progress: Progress) -> Any:
-        """What turns inputs into arrays and back, fitted on the training part."""
+    def split(self, train: list[Example], dev: list[Example], options: Any) -> tuple[list[Example], list[Example]]:
+        """Return what is learned from and what is chosen by: named development data, or a part that is held out."""
+        return (train, dev) if dev else split_by_key(train, ExampleOptions.of(options).holdout)
 
-    @abstractmethod
-    def encode(self, example: Any, encoders: Any) -> Arrays:
-        """One example as arrays: always the same parts, dtypes and numbers of dimensions.
+    def fit(self, train: Sequence[Example], options: Any, progress: Progress) -> Parts[I, O]:
+        """Fit both parts on the training part."""
+        return Parts(self.input.fit(train, options, progress), self.output.fit(train, options, progress))
+
+    def encode(self, example: Example, parts: Parts[I, O]) -> Arrays:
+        """Return one example as arrays: always the same parts, dtypes and numbers of dimensions.
 
         Raises:
             DataError: it can't be decoded.
         """
+        return {**parts.input.encode(parts.input.given(example.given)), **parts.output.encode(example.target)}
 
-    @abstractmethod
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
-        """Several encoded examples as one batch of tensors.
+    def collate(
+        self, model: Model[I, O], examples: Sequence[Arrays], draw: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return several encoded examples as one batch of tensors.
 
         Args:
             model: the model.
             examples: as `encode` made them.
             draw: for what is random while training (augmentation, words made unknown); None otherwise.
         """
+        if draw is not None:
+            examples = [*examples] * int(model.config.batching.get("readings", 1))
+        return {**model.input.collate(model, examples, draw), **model.output.collate(examples)}
 
-    @abstractmethod
-    def score(self, network: nn.Module, data: dict[str, Tensor]) -> Scored:
-        """Forward pass and loss of one batch, which is on the network's device."""
+    def score(self, model: Model[I, O], data: Mapping[str, Tensor], number: int = 0) -> Scored:
+        """Run the forward pass and the loss of one batch; `number` batches were learned from before it."""
+        x, lengths = model.input.feed(data)
+        return model.output.score(model.network, x, lengths, data)
 
-    def score_to_learn(self, model: Model, data: dict[str, Tensor], number: int) -> Scored:
-        """Forward pass and loss of one batch while training; `number` batches came before it."""
-        return self.score(model.network, data)
-
-    @abstractmethod
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
-        """Metrics on the development data while it trains, "loss" (nats per counted item) among them."""
-
-    def check_examples(
-        self, train: Sequence[Any], dev: Sequence[Any], options: Any, findings: Findings, progress: Progress
-    ) -> None:
-        """Look for more than empty, duplicated and leaked examples and labels that training never saw."""
-        return
-
-    def split(self, train: list[Any], dev: list[Any], options: Any) -> tuple[list[Any], list[Any]]:
-        """What is learned from, and what is chosen by: development data that was named, or a part that is held out."""
-        return (train, dev) if dev else split_by_key(train, options.holdout)
-
-    def fit_baseline(
-        self, train: Sequence[Any], dev: Sequence[Any], encoders: Any, folder: Path, progress: Progress
-    ) -> None:
-        """Fit the baseline that every evaluation puts beside the model, into `baseline_files`."""
-        return
-
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
-        """Text that shows what the model produces now, for the terminal and samples.md."""
-        return None
-
-    def count(self, train: Sequence[Any], dev: Sequence[Any], encoders: Any) -> dict[str, Any]:
-        """Facts beyond the numbers of examples, for `describe` and `plan`."""
-        return {}
-
-    def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> dict[str, Any]:
+    def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> Json:
         """Read everything, and say what is wrong with it."""
         progress("reading", 0, None)
         train = self.read(sources.train, options, findings)
         dev = self.read(sources.dev, options, findings) if sources.dev else []
-        check_common(train, dev, findings)
-        self.check_examples(train, dev, options, findings, progress)
+        self._check_examples(train, dev, options, findings, progress)
+        self.input.check_decodable(train, dev, options, findings, progress)
         for part, use, paths in ((train, "learn from", sources.train), (dev, "choose by", sources.dev)):
             # where every example is unusable, that has been said of each
             if paths and not part and not findings.errors:
                 findings.error("no example", f"no example to {use}", paths[0])
         return {"train": len(train), "dev": len(dev)}
 
-    def prepare(self, sources: Sources, options: Any, folder: Path, progress: Progress) -> Material:
-        """Read, check, hold out, fit the encoders and the baseline, and encode everything once."""
-        findings = Findings(strict=not options.skip_bad)
+    def _check_examples(
+        self,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Any,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        check_common(train, dev, findings)
+        self.input.check(train, dev, options, findings, progress)
+        self.output.check(train, dev, options, findings)
+
+    def prepare(self, sources: Sources, options: Any, folder: Path, progress: Progress) -> Material[I, O]:
+        """Read, check, hold out, fit both parts and the baseline, and encode everything once."""
+        strict = not ExampleOptions.of(options).skip_bad
+        findings = Findings(strict=strict)
         progress("reading", 0, None)
         train = list(self.read(sources.train, options, findings))
         dev = list(self.read(sources.dev, options, findings)) if sources.dev else []
-        check_common(train, dev, findings)
-        self.check_examples(train, dev, options, findings, progress)
+        self._check_examples(train, dev, options, findings, progress)
         findings.log(f"unrolled data check {self.name} DATA shows all")
         for part, name, paths in ((train, "train", sources.train), (dev, "dev", sources.dev)):
             if paths and not part:
                 raise DataError(f"no example to {'learn from' if name == 'train' else 'choose by'}", paths[0])
         train, dev = self.split(train, dev, options)
-        encoders = self.fit(train, options, progress)
-        self.save_encoders(encoders, folder)
+        parts = self.fit(train, options, progress)
+        self.save_parts(parts, folder)
         stores = []
         for name, part in (("train", train), ("dev", dev)):
-            seen = Findings(strict=not options.skip_bad)
-            encoded = self.encoded(part, encoders, seen, _told(progress, f"encoding the {name} data", len(part)))
+            seen = Findings(strict=strict)
+            encoded = self.encoded(part, parts, seen, _counting(progress, f"encoding the {name} data", len(part)))
             stores.append(ExampleStore.write(folder / DATA / f"{name}.examples", (arrays for _, arrays in encoded)))
             seen.log(f"unrolled data check {self.name} DATA shows all")
             if not len(stores[-1]):
                 raise DataError(f"no example of the {name} data can be read", part[0].path)
-        self.fit_baseline(train, dev, encoders, folder, progress)
-        facts = {"train_examples": len(stores[0]), "dev_examples": len(stores[1]), **self.count(train, dev, encoders)}
+        parts.output.fit_baseline(parts.input, train, dev, stores[0], folder, progress)
+        facts: Json = {"train_examples": len(stores[0]), "dev_examples": len(stores[1])}
+        facts |= {**parts.input.facts(train, dev), **parts.output.facts(train, dev)}
         write_whole(folder / DATA / _FACTS, json.dumps(facts).encode())
-        return Material(encoders, stores[0], stores[1], facts)
+        return Material(parts, stores[0], stores[1], facts)
 
     def encoded(
-        self, examples: Iterable[Any], encoders: Any, findings: Findings, told: Callable[[int], None] | None = None
-    ) -> Iterator[tuple[Any, Arrays]]:
-        """Each example with its arrays; one that can't be decoded goes to `findings`."""
+        self,
+        examples: Iterable[Example],
+        parts: Parts[I, O],
+        findings: Findings,
+        counting: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[Example, Arrays]]:
+        """Yield each example with its arrays; one that can't be decoded goes to `findings`."""
         for n, example in enumerate(examples):
-            if told is not None:
-                told(n)
+            if counting is not None:
+                counting(n)
             try:
-                arrays = self.encode(example, encoders)
+                arrays = self.encode(example, parts)
             except DataError as error:
                 findings.caught(error, "unreadable")
                 continue
             yield example, arrays
 
-    def reopen(self, options: Any, folder: Path) -> Material:
+    def reopen(self, options: Any, folder: Path) -> Material[I, O]:
         """Map the examples that `prepare` wrote."""
         stores = [ExampleStore.open(folder / DATA / f"{name}.examples") for name in ("train", "dev")]
         for store in stores:
@@ -206,82 +194,137 @@ class ExampleTask(Task):
             facts = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: missing or damaged ({error}); train anew with --overwrite") from error
-        return Material(self.load_encoders(folder), stores[0], stores[1], facts)
+        return Material(self.load_parts(folder), stores[0], stores[1], facts)
 
-    def describe(self, material: Material) -> dict[str, Any]:
-        """Counts, and fingerprints that bind checkpoints to this data."""
+    def describe(self, material: Material[I, O]) -> Json:
+        """Return counts, and fingerprints that bind checkpoints to this data."""
         return {"train": material.train.fingerprint, "dev": material.dev.fingerprint, **material.facts}
 
-    def encoders(self, material: Material) -> Any:
-        """As fitted."""
-        return material.encoders
+    def parts(self, material: Material[I, O]) -> Parts[I, O]:
+        """Return both parts as fitted."""
+        return material.parts
 
-    def learner(self, model: Model, material: Material, training: TrainingSettings) -> Learner:
-        """Scores batches by `score`."""
+    def build(self, network: Mapping[str, Any], parts: Parts[I, O]) -> nn.Module:
+        """Return the output's network around the input's layer."""
+        known = {*parts.input.Network.model_fields, *parts.output.Network.model_fields}
+        if unknown := sorted(network.keys() - known):
+            raise ModelError(f"network: no such setting: {', '.join(unknown)}")
+        try:
+            return parts.output.network(parts.input, network)
+        except (ArgumentError, TypeError) as error:
+            raise ModelError(f"network: {error}") from error
+
+    def initialise(self, network: nn.Module, material: Material[I, O]) -> None:
+        """Standardise the input, and start from what the targets suggest."""
+        material.parts.input.standardise(network, material.train)
+        material.parts.output.initialise(network, material.train)
+
+    def learner(self, model: Model[I, O], material: Material[I, O], training: TrainingSettings) -> Learner:
+        """Return what scores batches by `score`."""
         return ExampleLearner(self, model, material.dev)
 
-    def batches(self, model: Model, material: Material, training: TrainingSettings) -> Batches:
-        """Examples of similar length side by side, in another order each epoch."""
+    def batches(self, model: Model[I, O], material: Material[I, O], training: TrainingSettings) -> Batches:
+        """Return examples of similar length side by side, in another order each epoch."""
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
             return self.collate(model, examples, draw)
 
-        lengths = None if self.length_of is None else material.train.sizes(self.length_of)
-        size = int(model.config.batching["batch_size"])
+        part = self.input.length_of
+        lengths = None if part is None else material.train.sizes(part)
+        size = int(str(model.config.batching["batch_size"]))
         return ExampleBatches(material.train, lengths, size, collate, seed=training.seed)
 
-    def save_extras(self, model: Model, folder: Path) -> None:
-        """The baseline's files, when the model is saved elsewhere."""
+    def finish(self, model: Model[I, O], material: Material[I, O], progress: Progress) -> None:
+        """Fit what comes after training."""
+        model.output.finish(model, material, progress)
+
+    def check_fitted(self, fitted: Mapping[str, Any]) -> None:
+        """Check what the output fitted."""
+        self.output.check_fitted(fitted)
+
+    def save_extras(self, model: Model[I, O], folder: Path) -> None:
+        """Copy the baseline's files, when the model is saved elsewhere."""
         if model.folder is None or model.folder == folder:
             return
-        for name in self.baseline_files:
+        for name in self.output.baseline_files:
             if (model.folder / name).is_file():
                 write_whole(folder / name, (model.folder / name).read_bytes())
 
-    def read_for_evaluation(
-        self, model: Model, paths: tuple[Path, ...], progress: Progress = silent, **changes: Any
-    ) -> list[Any]:
-        """The examples of some files, read as in training.
-
-        Args:
-            changes: options that differ from training's.
+    def evaluate(
+        self, model: Model[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+    ) -> Evaluation:
+        """Return the output's metrics beside its baseline's.
 
         Raises:
-            DataError: there is none, or one is wrong and `skip_bad` is not given.
+            ArgumentError: an option is unknown or out of range.
+            DataError, StorageError: the examples can't be read, or have a target that the model does not know.
         """
-        options = self.options(**{**model.config.options, **{k: v for k, v in changes.items() if v is not None}})
-        findings = Findings(strict=not getattr(options, "skip_bad", False))
+        started = time.perf_counter()
+        chosen = self.evaluate_options(**options)
+        as_trained = self.options(**{**model.config.options, **self._changes(chosen)})
+        findings = Findings(strict=not ExampleOptions.of(as_trained).skip_bad)
         progress("reading", 0, None)
-        examples = list(self.read(paths, options, findings))
-        findings.log(f"unrolled data check {self.name} DATA shows all")
+        examples = list(self.read(paths, as_trained, findings))
         if not examples:
             raise DataError("no example to evaluate on", paths[0])
-        return examples
+        model.output.check_known(examples)
+        encoded = self.encoded(examples, model.parts, findings, _counting(progress, "evaluating", len(examples)))
+        metrics, beside = model.output.evaluate(model, encoded, progress, chosen)
+        findings.log(f"unrolled data check {self.name} DATA shows all")
+        return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
+
+    def _changes(self, chosen: Settings) -> dict[str, object]:
+        """Return the options of training that an evaluation overrules."""
+        given = {name: getattr(chosen, name) for name in type(chosen).model_fields if name in self.options.model_fields}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def predict(self, model: Model[I, O], inputs: Iterable[Any], **options: object) -> Iterator[Result]:
+        """Yield a prediction for each input, several for one that holds several.
+
+        Args:
+            model: the model.
+            inputs: as `Input.given` takes them.
+            options: the fields of `predict_options`.
+        """
+        chosen = self.predict_options(**options)
+        # as they come, unless they are all there
+        for some in in_lists(inputs, SIDE_BY_SIDE if isinstance(inputs, (list, tuple)) else 1):
+            given = [item for value in some for item in model.input.each(value)]
+            arrays = [model.input.encode(item, chosen) for item in given]
+            yield from model.output.predict(model, arrays, list(map(model.input.shown, given, arrays)), chosen)
+
+    def probe(self, model: Model[I, O], given: object, limit: int) -> Probe:
+        """Lay out one input by its steps, asked about what the network itself predicts."""
+        return model.output.probe(model, model.input.steps(model, model.input.given(given), limit))
+
+    def stream(self, model: Model[I, O]) -> Session:
+        """Return a session that takes pieces of an input."""
+        return model.output.session(model, model.input.stream(model))
 
 
-class ExampleLearner:
+class ExampleLearner(Generic[I, O]):
     """Scores batches of examples: what the training loop trains."""
 
-    def __init__(self, task: ExampleTask, model: Model, dev: ExampleStore) -> None:
-        self._task, self._model, self._dev = task, model, dev
+    def __init__(self, use: ExampleUse[I, O], model: Model[I, O], dev: ExampleStore) -> None:
+        self._use, self._model, self._dev = use, model, dev
 
     @property
     def network(self) -> nn.Module:
         """The model's network."""
         return self._model.network
 
-    def loss(self, batch: ExampleBatch, carried: Any) -> LossReport:
-        """Forward through one batch; nothing is carried."""
-        scored = self._task.score_to_learn(self._model, on_device(self.network, batch.data), batch.number)
+    def loss(self, batch: ExampleBatch, carried: object) -> LossReport:
+        """Run forward through one batch; nothing is carried."""
+        scored = self._use.score(self._model, on_device(self.network, batch.data), batch.number)
         return LossReport(scored.mean, scored.total, scored.count, None)
 
     def evaluate(self) -> dict[str, float]:
-        """The task's metrics on the development data."""
-        return self._task.dev_metrics(self._model, self._dev) if len(self._dev) else {}
+        """Return the output's metrics on the development data."""
+        return self._model.output.dev_metrics(self._model, self._dev) if len(self._dev) else {}
 
     def sample(self) -> str | None:
-        """What the model produces now."""
-        return self._task.sample(self._model, self._dev)
+        """Return what the model produces now."""
+        return self._model.output.sample(self._model, self._dev)
 
 
 def on_device(network: nn.Module, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -315,61 +358,19 @@ def check_common(train: Sequence[Example], dev: Sequence[Example], findings: Fin
                 findings.warning("unseen label", message, example.path or None, example.line)
 
 
-def plan_epochs(
-    examples: int, batch_size: int, training: Mapping[str, Any], *, epochs: float, patience: int, **chosen: Any
-) -> TrainingSettings:
-    """Training settings in which an epoch is the measure: evaluated, sampled and saved once in each.
+def in_lists(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield items in lists of `size`, the last one shorter.
 
-    Args:
-        examples: N of the training data.
-        batch_size: B.
-        training: the settings that the user gave; they overrule everything.
-        epochs: at most so many, and with `patience`, where the user named no end.
-        patience: evaluations without a better metric after which it ends.
-        chosen: further settings, e.g. lr, dropout's companions, monitor.
+    >>> list(in_lists("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
     """
-    given = {k: v for k, v in training.items() if v is not None}
-    steps = max(1, math.ceil(examples / batch_size))
-    settings: dict[str, Any] = {
-        "warmup_steps": min(200, max(1, steps // 2)),
-        "evaluate_every": steps,
-        "sample_every": steps,
-        "save_every": steps,
-        "log_every": 10,
-        **chosen,
-    }
-    if not any(given.get(name) is not None for name in ("steps", "epochs", "minutes")):
-        settings |= {"epochs": epochs, "patience": patience}
-    return TrainingSettings(**{**settings, **given})
+    items = iter(items)
+    while some := list(islice(items, size)):
+        yield some
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file of a model's folder, e.g. encoders or a baseline.
-
-    Raises:
-        ModelError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: missing; restore it from a copy of the model") from error
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: corrupt, not JSON ({error}); restore it from a copy of the model") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file of a model's folder.
-
-    Raises:
-        StorageError: it can't be written.
-    """
-    write_whole(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
-
-
-def _told(progress: Progress, sentence: str, of: int) -> Callable[[int], None]:
-    def told(done: int) -> None:
+def _counting(progress: Progress, sentence: str, of: int) -> Callable[[int], None]:
+    def counting(done: int) -> None:
         progress(sentence, done, of)
 
-    return told
+    return counting

@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,9 +19,10 @@ from torch import nn
 
 from unrolled.errors import ArgumentError, ModelError, StorageError
 from unrolled.layers import fingerprint
+from unrolled.settings import Settings
 from unrolled.storage import make_folder, storage_error, write_whole
 from unrolled.tasks.core.card import write_card
-from unrolled.tasks.core.contract import Evaluation, Progress, Task, silent
+from unrolled.tasks.core.contract import Evaluation, I, O, Parts, Progress, Use, silent
 from unrolled.tasks.core.probe import Probe
 
 FORMAT = "unrolled.model"
@@ -60,30 +62,50 @@ class ModelConfig(BaseModel):
     versions: dict[str, str] = {}
 
 
-class Model:
+class Model(Generic[I, O]):
     """A trained model.
 
     Args:
         task: what it does.
         config: how it was made.
-        encoders: what turns inputs into tensors and back.
+        parts: what is read and what is answered, as fitted.
         network: the network.
         folder: where it was loaded from, if it was.
-        cache: what the task mixes into the network's predictions, e.g. one writer's n-gram; has a `fingerprint`.
+        cache: what the task mixes into the network's predictions, e.g. one writer's n-gram.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: Use[I, O, Any],
         config: ModelConfig,
-        encoders: Any,
+        parts: Parts[I, O],
         network: nn.Module,
         folder: Path | None = None,
         cache: Any = None,
     ) -> None:
-        self.task, self.config, self.encoders, self.network, self.folder = task, config, encoders, network, folder
+        self.task, self.config, self.parts, self.network, self.folder = task, config, parts, network, folder
         self.cache = cache
         self._fingerprint = ""
+
+    @property
+    def input(self) -> I:
+        """What is read."""
+        return self.parts.input
+
+    @property
+    def output(self) -> O:
+        """What is answered."""
+        return self.parts.output
+
+    @property
+    def encoders(self) -> I:
+        """What is read, of a use whose two parts are one object."""
+        return self.parts.input
+
+    @cached_property
+    def options(self) -> Settings:
+        """The options of training, those that were left out at their defaults."""
+        return self.task.options(**self.config.options)
 
     @property
     def fitted(self) -> dict[str, Any]:
@@ -95,7 +117,7 @@ class Model:
         """A hash of the weights (and of the cache), which binds saved states of streams to this model."""
         return self._fingerprint or self._hashed()
 
-    def freeze(self) -> Model:
+    def freeze(self) -> Model[I, O]:
         """Take the weights as final: they are hashed once and for all, not at each save of a stream."""
         self.network.eval()
         self._fingerprint = self._hashed()
@@ -152,7 +174,7 @@ class Model:
 
     def personalise(
         self, paths: str | Path | Iterable[str | Path], progress: Progress = silent, **options: Any
-    ) -> Model:
+    ) -> Model[I, O]:
         """A copy of the model, adapted to whoever wrote these files; save it to keep it.
 
         Args:
@@ -169,9 +191,9 @@ class Model:
         self.network.eval()
         return self.task.personalise(self, chosen, progress, **options)
 
-    def adapted(self, *, network: nn.Module, cache: Any) -> Model:
+    def adapted(self, *, network: nn.Module, cache: Any) -> Model[I, O]:
         """A model with another network and cache, and everything else a copy of this one's."""
-        return Model(self.task, self.config.model_copy(deep=True), self.encoders, network, self.folder, cache)
+        return Model(self.task, self.config.model_copy(deep=True), self.parts, network, self.folder, cache)
 
     def save(self, folder: str | Path) -> None:
         """Write the model; every file is whole at every moment, and config.json comes last.
@@ -181,13 +203,17 @@ class Model:
         """
         folder = Path(folder)
         make_folder(folder)
-        self.task.save_encoders(self.encoders, folder)
+        self.task.save_parts(self.parts, folder)
         self.task.save_extras(self, folder)
         # one key only: safetensors writes several in a random order, and equal models are to be equal files
         write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt"}))
         write_card(self, folder)
         write_config(folder, self.config)
         self.folder = folder
+
+
+#: a model of any use
+AnyModel = Model[Any, Any]
 
 
 def own_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -221,7 +247,7 @@ def check_fit(network: nn.Module, tensors: Mapping[str, torch.Tensor], where: st
             raise ModelError(f"{where}: {name} doesn't fit the network: {shapes}")
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
+def load(folder: str | Path, device: str | torch.device = "cpu") -> AnyModel:
     """Read a model folder. Nothing in it is executed or unpickled.
 
     Raises:
@@ -245,18 +271,18 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
         task.check_fitted(config.fitted)
     except ArgumentError as error:
         raise ModelError(f"{folder / CONFIG}: corrupt, {error}") from error
-    encoders = task.load_encoders(folder)
+    parts = task.load_parts(folder)
     try:
         tensors = load_tensors(path.read_bytes())
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
     # sizes in a stranger's config.json may be anything: no memory is taken before the weights are seen to be so large
     with torch.device("meta"):
-        check_fit(task.build(config.network, encoders), tensors, str(path))
-    network = task.build(config.network, encoders)
+        check_fit(task.build(config.network, parts), tensors, str(path))
+    network = task.build(config.network, parts)
     network.load_state_dict(tensors, strict=False)
     network.to(device).eval()
-    return Model(task, config, encoders, network, folder, task.load_cache(folder, encoders))
+    return Model(task, config, parts, network, folder, task.load_cache(folder, parts))
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -6,14 +6,18 @@ mean; `unrolled.inspection` does the rest. Letters: T steps of the input, S step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from unrolled.tasks.core.contract import Steps
 
 
 @dataclass(frozen=True)
@@ -113,3 +117,46 @@ def replaced(layer: nn.Module, output: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def last_steps(count: int, limit: int, name: str) -> tuple[int, str]:
+    """Return where the last `limit` of `count` steps begin, and a sentence about those left out."""
+    first = max(0, count - limit)
+    return first, f"the first {first:,} {name} are left out" if first else ""
+
+
+def asked_itself(
+    network: nn.Module,
+    run: Callable[[], Tensor],
+    input_layer: nn.Module,
+    steps: Steps,
+    outputs: Sequence[str],
+    classes: Sequence[str] | Callable[[int], str],
+    *,
+    synced: bool = False,
+) -> Probe:
+    """Return a probe of a network that is asked about what it predicts itself, where nobody says what is right.
+
+    Args:
+        network: the network.
+        run: one pass over the input → logits (S, K).
+        input_layer: as for `Probe`.
+        steps: of the input.
+        outputs: (S) what each step of the output is called.
+        classes: the names of the classes, or what names them.
+        synced: as for `Probe`.
+    """
+    with torch.no_grad():
+        targets = run().argmax(-1).cpu()
+    return Probe(
+        network,
+        input_layer,
+        steps.names,
+        run,
+        tuple(outputs),
+        classes if callable(classes) else classes.__getitem__,
+        targets,
+        note=steps.note,
+        synced=synced,
+        separator=steps.separator,
+    )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
-from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.probe import Probe, last_steps
 
 if TYPE_CHECKING:
     from unrolled.data.text.tokenizers import Ids
@@ -279,12 +279,6 @@ def _probe_values(network: AutoregressiveForecaster, data: dict[str, Tensor], li
         values=True,
         synced=True,
     )
-
-
-def last_steps(count: int, limit: int, name: str) -> tuple[int, str]:
-    """Where the last `limit` of `count` steps begin, and a sentence about those left out."""
-    first = max(0, count - limit)
-    return first, f"the first {first:,} {name} are left out" if first else ""
 
 
 def _asked_itself(

@@ -18,8 +18,8 @@ from unrolled.errors import ArgumentError, ModelError, OutputExistsError
 from unrolled.settings import Settings
 from unrolled.storage import make_folder, storage_error
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.contract import DATA, Progress, Sources, Task, silent
-from unrolled.tasks.core.model import CONFIG, Model, ModelConfig, read_config, write_config
+from unrolled.tasks.core.contract import DATA, AnyUse, Progress, Sources, silent
+from unrolled.tasks.core.model import CONFIG, AnyModel, Model, ModelConfig, read_config, write_config
 from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
 
 log = logging.getLogger("unrolled.tasks")
@@ -39,7 +39,7 @@ MAY_CHANGE = (
 
 
 def train(
-    task: str | Task,
+    task: str | AnyUse,
     paths: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -50,7 +50,7 @@ def train(
     reporter: Reporter | None = None,
     progress: Progress = silent,
     **training: Any,
-) -> Model:
+) -> AnyModel:
     """Train a model and leave it in a folder.
 
     Args:
@@ -96,13 +96,13 @@ def train(
             config, material = _begun(task, sources, chosen, given, out, progress)
     settings = _settings(config, given)
     seed_everything(settings.seed)
-    encoders = task.encoders(material)
-    network = task.build(config.network, encoders)
+    parts = task.parts(material)
+    network = task.build(config.network, parts)
     task.initialise(network, material)
     device = chosen_device(settings.device)
     log.info("training on %s", device)
     network.to(device)
-    model = Model(task, config, encoders, network, out)
+    model = Model(task, config, parts, network, out)
     result = fit(
         task.learner(model, material, settings),
         task.batches(model, material, settings),
@@ -194,7 +194,7 @@ def claimed(out: Path) -> Iterator[None]:
 
 
 def _begun(
-    task: Task, sources: Sources, chosen: Any, given: Mapping[str, Any], out: Path, progress: Progress
+    task: AnyUse, sources: Sources, chosen: Any, given: Mapping[str, Any], out: Path, progress: Progress
 ) -> tuple[ModelConfig, Any]:
     """Prepare the data and the plan of a new run, and write config.json."""
     make_folder(out / DATA)
@@ -230,7 +230,7 @@ def _described(sources: Sources) -> dict[str, list[list[Any]]]:
     return {"train": entries(sources.train), "dev": entries(sources.dev)}
 
 
-def _reopened(task: Task, out: Path, chosen: Settings) -> tuple[ModelConfig | None, Any]:
+def _reopened(task: AnyUse, out: Path, chosen: Settings) -> tuple[ModelConfig | None, Any]:
     """What an earlier run left in `out`; (None, None) if it did not get as far as its plan.
 
     Raises:
@@ -276,7 +276,7 @@ def _unchangeable(name: str, value: Any) -> str:
 
 
 def _finish(
-    model: Model, material: Any, result: FitResult, settings: TrainingSettings, out: Path, progress: Progress
+    model: AnyModel, material: Any, result: FitResult, settings: TrainingSettings, out: Path, progress: Progress
 ) -> None:
     """Fit what comes after training, and write the model."""
     config = model.config

@@ -20,7 +20,7 @@ from unrolled.data.images.augmentation import crop
 from unrolled.data.steps.recordings import Recording
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
-from unrolled.tasks.core.examples import read_json, write_json
+from unrolled.tasks.core.example_task import read_json, write_json
 
 if TYPE_CHECKING:
     from unrolled.tasks.uses.label import LabelOptions

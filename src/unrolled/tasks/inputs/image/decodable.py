@@ -16,7 +16,7 @@ from unrolled.errors import DataError, ModelError
 from unrolled.tasks.core.contract import Progress, Sources
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.examples import ExampleTask
+    from unrolled.tasks.core.example_task import ExampleTask
     from unrolled.tasks.core.model import Model
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from unrolled.data import Arrays
 from unrolled.data.series.read import Series
 from unrolled.data.series.timeline import Frequency, calendar_features, phases_for
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.examples import read_json, write_json
+from unrolled.tasks.core.example_task import read_json, write_json
 
 FILE = "series.json"
 

@@ -19,7 +19,7 @@ from unrolled.data.sound.resampling import resampled
 from unrolled.data.sound.spectrograms import Frames, LogMel
 from unrolled.data.sound.transcripts import Utterance, plain_text
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.examples import read_json, write_json
+from unrolled.tasks.core.example_task import read_json, write_json
 
 LABELS = "labels.json"
 _FORMAT = "unrolled.speech"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, Field, RootModel, model_validator
 
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.api import Bounds, Push, TooLarge, Wire, one_by_one
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.api import Bounds, InputApi, Push, TooLarge, Wire, one_by_one
+from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.inputs.text.editing import Rewritable
+from unrolled.types import Json
 
 __all__ = [
     "EditedTextWire",
@@ -63,6 +64,57 @@ def check_text(text: str, bounds: Bounds) -> str:
     if len(text) > bounds.characters:
         raise TooLarge(f"input: {len(text):,} characters, and at most {bounds.characters:,} are read in one")
     return text
+
+
+class TextPlace(BaseModel):
+    """Where a text is after a push."""
+
+    length: int = Field(description="characters of the whole text")
+    since: int = Field(description="the steps of this answer replace all that begin at this character or later")
+
+
+class Api(InputApi):
+    """A text; for a stream more of it, or all of it as it is now."""
+
+    Input: ClassVar[type[BaseModel]] = Text
+    media = ("text/plain",)
+    Push: ClassVar[type[Push] | None] = TextPush
+    Place: ClassVar[type[BaseModel]] = TextPlace
+    light = True
+    example: ClassVar[Json] = {"inputs": ["A film so good that I saw it twice."]}
+    push_example: ClassVar[Json] = {"text": "A film so "}
+
+    def read(self, model: AnyModel, given: Any, bounds: Bounds) -> str:
+        """Return the text."""
+        return check_text(given.root, bounds)
+
+    def raw(self, model: AnyModel, data: bytes, content_type: str, bounds: Bounds) -> str:
+        """Return a body of UTF-8."""
+        try:
+            return check_text(data.decode("utf-8"), bounds)
+        except UnicodeDecodeError as error:
+            raise ArgumentError(f"input: byte {error.start} is not UTF-8") from error
+
+    def check(self, push: Any, bounds: Bounds) -> None:
+        """Check that there are no more characters than in an input."""
+        check_text(push.rewrite if push.text is None else push.text, bounds)
+
+    def open(self, model: AnyModel) -> Rewritable:
+        """Return a session whose text can be edited."""
+        return Rewritable(model.stream())
+
+    def take(self, model: AnyModel, stream: Rewritable, push: TextPush) -> tuple[Json, Any, Any]:
+        """Read on, or anew from what has changed; the last word counts as if the text ended here."""
+        [fresh] = rewound([(stream, push)])
+        since = stream.session.settled
+        steps = stream.session.push(fresh)
+        stream.pushed(fresh)
+        ended = stream.session.fork()
+        return {"length": len(stream.text), "since": since}, [*steps, *ended.finish()], ended
+
+    def held(self, stream: Rewritable) -> int:
+        """Return the bytes of all its snapshots."""
+        return super().held(stream) * stream.snapshots + 4 * len(stream.text)
 
 
 class TextWire(Wire):

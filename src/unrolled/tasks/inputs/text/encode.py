@@ -1,44 +1,57 @@
-"""What turns texts into numbers and class numbers into labels, for `classify`; fitted on the training part."""
+"""A text, read by its words and their parts; fitted on the training part."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from unrolled.data import Arrays, lengths_of, padded
+from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.data.text.hashing import pair_number, part_numbers, parts_of
-from unrolled.data.text.labelled import LabelledText
-from unrolled.data.text.vectors import WordVectors, load_vectors, save_vectors
+from unrolled.data.text.vectors import WordVectors, load_vectors, read_vectors, save_vectors
 from unrolled.data.text.words import Word, split_words
-from unrolled.errors import ModelError
-from unrolled.layers import CrossEntropy
-from unrolled.layers.inputs.texts import TextBatch
-from unrolled.tasks.core.examples import read_json, write_json
+from unrolled.errors import ArgumentError, ModelError
+from unrolled.layers.inputs.texts import TextBatch, TextInputs, WordVotes
+from unrolled.settings import Settings
+from unrolled.tasks.core import results
+from unrolled.tasks.core.contract import Input, Progress, Steps
+from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.probe import last_steps
+from unrolled.tasks.inputs.text.collate import UNKNOWN, collated, text_batch
+from unrolled.tasks.inputs.text.layer import TextNetwork, text_layer, weigh_votes, word_votes
+from unrolled.tasks.inputs.text.options import TextOptions
+from unrolled.tasks.inputs.text.stream import WordStream
+from unrolled.types import Json
 
-ENCODERS, LABELS, VECTORS = "encoders.json", "labels.json", "vectors.safetensors"
-#: the first entry of the vocabulary: a word that is not in it
-UNKNOWN = 0
+ENCODERS, VECTORS = "encoders.json", "vectors.safetensors"
 #: numbers of parts of words and of pairs of words, at least, and of each at most
 FEWEST, MOST_BUCKETS, MOST_PAIRS = 1 << 10, 1 << 16, 1 << 18
 #: a longer word is no word: its beginning is read
 LONGEST_WORD = 48
+#: the vocabulary of small data keeps words that occur this often, if nothing else is asked for
+MIN_COUNT = 2
+#: published vectors that are read: files are sorted by frequency
+MOST_VECTORS = 400_000
 
 
-class ClassifyEncoders:
-    """Labels, words, and how texts are cut into these.
+class ShownText(results.Shown):
+    """The text that a result is about."""
+
+    text: str
+
+
+class TextInput(Input[str]):
+    """A text, read by its words and their parts.
 
     Args:
-        labels: in the order of the logits.
         words: that occur often enough, most frequent first.
         counts: how often each does.
         lowercase: whether texts are read in lower case.
@@ -48,9 +61,15 @@ class ClassifyEncoders:
         vectors: published ones, or None.
     """
 
+    name: ClassVar[str] = "text"
+    reads: ClassVar[Literal["text", "path"]] = "text"
+    length_of: ClassVar[str | None] = "words"
+    options: ClassVar[type[Settings]] = TextOptions
+    Network: ClassVar[type[Settings]] = TextNetwork
+    Shown: ClassVar[type[results.Shown]] = ShownText
+
     def __init__(
         self,
-        labels: Sequence[str],
         words: Sequence[str],
         counts: Sequence[int],
         *,
@@ -60,58 +79,47 @@ class ClassifyEncoders:
         longest: int = 1000,
         vectors: WordVectors | None = None,
     ) -> None:
-        self.labels, self.words, self.lowercase = tuple(labels), list(words), lowercase
+        self.words, self.lowercase = list(words), lowercase
         self.counts = np.array([0, *counts], dtype=np.int64)
         self.buckets, self.pairs, self.longest, self.vectors = buckets, pairs, longest, vectors
-        self._label = {label: n for n, label in enumerate(self.labels)}
         self._word = {word: n for n, word in enumerate(self.words, 1)}
         self._vector = {word: n for n, word in enumerate(vectors.words, 1)} if vectors is not None else {}
         # words recur: their parts are numbered once
         self._parts = lru_cache(maxsize=1 << 17)(self._numbered)
 
     @classmethod
-    def fit(
-        cls,
-        texts: Iterable[LabelledText],
-        *,
-        min_count: int,
-        lowercase: bool = True,
-        parts: bool = True,
-        pairs: bool = True,
-        longest: int = 1000,
-        vectors: WordVectors | None = None,
-    ) -> ClassifyEncoders:
-        """Count words and labels of the training part.
-
-        Args:
-            min_count: a word that occurs less often is unknown, and read by its parts alone.
-            parts, pairs: whether parts of words, and pairs of words, are read.
-            lowercase, longest, vectors: as for the class.
-        """
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> TextInput:
+        """Count words of the training part; read the published vectors, if there are any."""
+        chosen = TextOptions.of(options)
+        vectors = None
+        if chosen.vectors is not None:
+            vectors = read_vectors(
+                chosen.vectors, limit=MOST_VECTORS, told=lambda n: progress("reading the vectors", n, None)
+            )
+        progress("counting words", 0, None)
+        probe = cls((), (), lowercase=chosen.lowercase)
         words: Counter[str] = Counter()
-        labels: set[str] = set()
         neighbours: set[tuple[str, str]] = set()
-        probe = cls((), (), (), lowercase=lowercase)
-        for text in texts:
-            labels.add(text.label)
-            forms = [probe.form(word.text) for word in split_words(text.text)]
+        for example in examples:
+            forms = [probe.form(word.text) for word in split_words(example.given)]
             words.update(forms)
-            if pairs and len(neighbours) < MOST_PAIRS:
+            if chosen.votes and len(neighbours) < MOST_PAIRS:
                 neighbours.update(itertools.pairwise(forms))
-        ranked = sorted((w for w, n in words.items() if n >= min_count), key=lambda word: (-words[word], word))
+        least = chosen.min_count or (MIN_COUNT if chosen.parts else 1)
+        ranked = sorted((w for w, n in words.items() if n >= least), key=lambda word: (-words[word], word))
         buckets = 0
-        if parts:
+        if chosen.parts:
             distinct = len({part for word in words for part in parts_of(word)})
             buckets = _power_of_two(distinct, MOST_BUCKETS)
+        labels = len({label for example in examples for label in example.labels})
         return cls(
-            sorted(labels, key=in_order),
             ranked,
             [words[word] for word in ranked],
-            lowercase=lowercase,
+            lowercase=chosen.lowercase,
             buckets=buckets,
             # a number takes a weight for each label
-            pairs=_power_of_two(len(neighbours), MOST_PAIRS >> (len(labels) - 1).bit_length() - 1) if pairs else 0,
-            longest=longest,
+            pairs=_power_of_two(len(neighbours), MOST_PAIRS >> (labels - 1).bit_length() - 1) if chosen.votes else 0,
+            longest=chosen.longest,
             vectors=vectors,
         )
 
@@ -128,34 +136,92 @@ class ClassifyEncoders:
         half = self.longest // 2
         return [*found[: self.longest - half], *found[len(found) - half :]]
 
-    def number_of(self, label: str) -> int | None:
-        """The class number of a label; None for one that training never saw."""
-        return self._label.get(label)
+    def given(self, value: object) -> str:
+        """Return the text.
 
-    def encode(self, words: Sequence[str], label: str | None = None, before: str = "") -> Arrays:
-        """Words as numbers.
+        Raises:
+            ArgumentError: it is none.
+        """
+        if not isinstance(value, str):
+            raise ArgumentError(f"input: expected text, found {type(value).__name__}")
+        return value
+
+    def encode(self, given: str, options: Settings | None = None) -> Arrays:
+        """Return the words of a text as numbers, as `encode_words`."""
+        return self.encode_words([word.text for word in self.words_of(given)])
+
+    def encode_words(self, words: Sequence[str], before: str = "") -> Arrays:
+        """Return words as numbers.
 
         Args:
             words: of a text.
-            label: its label.
             before: the word before the first, for a text that comes in pieces.
 
         Returns:
-            `words`, `pairs` and `vectors` (T,), `parts` (P,) of all of them in a row, `spans` (T,): how many each has;
-            `label` (1,), the ignored target for one that is not known.
+            `words`, `pairs` and `vectors` (T,), `parts` (P,) of all of them in a row, `spans` (T,): how many each has.
         """
         forms = [self.form(word) for word in words]
         parts = [self._parts(form) for form in forms]
-        number = None if label is None else self.number_of(label)
         neighbours = zip([self.form(before), *forms], forms, strict=False)
         return {
             "words": np.array([self._word.get(form, UNKNOWN) for form in forms], dtype=np.int32),
             "pairs": np.array([pair_number(*n, self.pairs) if self.pairs else 0 for n in neighbours], dtype=np.int32),
             "vectors": np.array([self._vector_of(word) for word in words], dtype=np.int32),
-            "parts": np.array([n for one in parts for n in one], dtype=np.int32),
-            "spans": np.array([len(one) for one in parts], dtype=np.int32),
-            "label": np.array([CrossEntropy().ignored if number is None else number], dtype=np.int64),
+            "parts": np.array([n for word in parts for n in word], dtype=np.int32),
+            "spans": np.array([len(word) for word in parts], dtype=np.int32),
         }
+
+    def collate(
+        self, model: AnyModel, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return texts side by side; while training rare words are read as unknown now and then."""
+        return collated(examples, self.counts, float(model.config.batching.get("unknown", 0.0)), draw)
+
+    def feed(self, data: Mapping[str, Tensor]) -> tuple[TextBatch, Tensor]:
+        """Return words and lengths."""
+        return text_batch(data), data["lengths"]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the input layer that follow from what was fitted."""
+        return {"vocabulary_size": len(self.words) + 1, "buckets": self.buckets, "pairs": self.pairs}
+
+    def layer(self, network: Mapping[str, Any]) -> TextInputs:
+        """Return vectors of words and their parts."""
+        return text_layer(TextNetwork.picked(network), self)
+
+    def beside(self, network: Mapping[str, Any], classes: int) -> WordVotes | None:
+        """Return the linear model of words, their parts and pairs."""
+        return word_votes(TextNetwork.picked(network), classes)
+
+    def standardise(self, network: nn.Module, store: ExampleStore) -> None:
+        """Set how telling each word is by how many texts have it."""
+        weigh_votes(network, store)
+
+    def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> Json:
+        """Count words."""
+        return {"words": len(self.words), "train_words": sum(len(self.words_of(text.given)) for text in train)}
+
+    def shown(self, given: str, arrays: Arrays) -> results.Shown:
+        """Return the text."""
+        return ShownText(text=given)
+
+    def empty(self) -> Arrays:
+        """Return a text of no words."""
+        return self.encode_words([])
+
+    def steps(self, model: AnyModel, given: str, limit: int) -> Steps:
+        """Lay out a text by its words."""
+        words = [word.text for word in self.words_of(given)]
+        if not words:
+            raise ArgumentError("input: a text of at least one word is needed to look into")
+        first, note = last_steps(len(words), limit, "words")
+        data = collated([self.encode_words(words[first:])], self.counts, 0.0, None)
+        return Steps(data, tuple(words[first:]), note, " ")
+
+    def stream(self, model: AnyModel) -> WordStream:
+        """Return what turns characters as they come into words."""
+        return WordStream(self)
 
     def _numbered(self, form: str) -> tuple[int, ...]:
         return tuple(part_numbers(form, self.buckets)) if self.buckets else ()
@@ -168,7 +234,7 @@ class ClassifyEncoders:
         return None if self.vectors is None else self.vectors.table()
 
     def save(self, folder: Path) -> None:
-        """Write labels.json, encoders.json, and the vectors."""
+        """Write encoders.json, and the vectors."""
         content: dict[str, Any] = {
             "lowercase": self.lowercase,
             "buckets": self.buckets,
@@ -180,19 +246,16 @@ class ClassifyEncoders:
         if self.vectors is not None:
             content["vector_words"] = self.vectors.words
             save_vectors(folder / VECTORS, self.vectors)
-        write_json(folder / LABELS, list(self.labels))
         write_json(folder / ENCODERS, content)
 
     @classmethod
-    def load(cls, folder: Path) -> ClassifyEncoders:
+    def load(cls, folder: Path) -> TextInput:
         """Read what `save` wrote.
 
         Raises:
             ModelError, StorageError: naming the file.
         """
-        labels, path = read_json(folder / LABELS), folder / ENCODERS
-        if not (_are(labels, str) and len(labels) > 1 and len(set(labels)) == len(labels)):
-            raise ModelError(f"{folder / LABELS}: corrupt, expected a list of at least two labels")
+        path = folder / ENCODERS
         content = read_json(path)
         is_whole = (
             isinstance(content, dict)
@@ -206,12 +269,11 @@ class ClassifyEncoders:
             and content["longest"] > 0
         )
         if not is_whole:
-            raise ModelError(f"{path}: corrupt, not the encoders of a classifier; restore it from a copy of the model")
+            raise ModelError(f"{path}: corrupt, not the words of a text model; restore it from a copy of the model")
         vectors = None
         if "vector_words" in content:
             vectors = load_vectors(folder / VECTORS, content["vector_words"])
         return cls(
-            labels,
             content["words"],
             content["counts"],
             lowercase=content["lowercase"],
@@ -222,73 +284,9 @@ class ClassifyEncoders:
         )
 
 
-def collated(
-    texts: Sequence[Arrays], counts: NDArray[np.int64], unknown: float, draw: np.random.Generator | None
-) -> dict[str, Tensor]:
-    """Encoded texts side by side.
-
-    Args:
-        texts: as `ClassifyEncoders.encode` made them.
-        counts: how often each entry of the vocabulary occurs.
-        unknown: while training a word that occurs n times is read as unknown with probability u / (u + n)
-            (Kiperwasser & Goldberg 2016, arXiv 1603.04351, section 4); its parts are read all the same.
-        draw: None for texts that are only read.
-
-    Returns:
-        The fields of `TextBatch`, `lengths` and `labels` (B,).
-    """
-    lengths = lengths_of([text["words"] for text in texts])
-    if not bool(lengths.any()):
-        # a step that is nowhere valid: recurrent layers read at least one
-        nothing = {name: np.zeros(1, dtype=np.int32) for name in ("words", "pairs", "vectors", "spans")}
-        texts = [{**text, **nothing} for text in texts]
-    words = [text["words"].astype(np.int64) for text in texts]
-    if draw is not None and unknown:
-        words = [np.where(draw.random(len(w)) < unknown / (unknown + counts[w]), UNKNOWN, w) for w in words]
-    table = padded(words)
-    spans = padded([text["spans"].astype(np.int64) for text in texts])
-    ends = spans.reshape(-1).cumsum(0)
-    return {
-        "words": table,
-        "vectors": padded([text["vectors"].astype(np.int64) for text in texts]),
-        "pairs": padded([text["pairs"].astype(np.int64) for text in texts]),
-        "parts": _in_steps(texts),
-        "begins": torch.cat([ends.new_zeros(1), ends[:-1]]) if len(ends) else ends,
-        "lengths": lengths,
-        "labels": torch.from_numpy(np.concatenate([text["label"] for text in texts])),
-    }
-
-
-def _in_steps(texts: Sequence[Arrays]) -> Tensor:
-    """The parts of all words, by step and then by text, as the rows of (T, B) follow each other."""
-    steps = max(len(text["spans"]) for text in texts)
-    by_step: list[list[NDArray[np.int32]]] = [[] for _ in range(steps)]
-    for text in texts:
-        ends = np.cumsum(text["spans"])[:-1]
-        if len(text["spans"]):
-            for step, parts in enumerate(np.split(text["parts"], ends)):
-                by_step[step].append(parts)
-    flat = [parts for step in by_step for parts in step]
-    return torch.from_numpy(np.concatenate(flat).astype(np.int64) if flat else np.empty(0, dtype=np.int64))
-
-
 def _power_of_two(distinct: int, most: int) -> int:
     """So many numbers that few of them are shared, within bounds."""
     return min(max(1 << max(distinct - 1, 1).bit_length(), FEWEST), most)
-
-
-def text_batch(data: dict[str, Tensor]) -> TextBatch:
-    """What the input layer reads."""
-    return TextBatch(*(data[name] for name in TextBatch._fields))
-
-
-def in_order(label: str) -> tuple[int, float, str]:
-    """Labels that are numbers by their value, before all others."""
-    try:
-        value = float(label)
-    except ValueError:
-        value = math.nan
-    return (0, value, label) if math.isfinite(value) else (1, 0.0, label)
 
 
 def _are(values: Any, kind: type) -> bool:

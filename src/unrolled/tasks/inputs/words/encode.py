@@ -17,7 +17,7 @@ from unrolled.data.tagged.read import Kind, TaggedText
 from unrolled.data.tagged.schemes import OUTSIDE, UNTYPED, split_tag
 from unrolled.data.text.vectors import WordVectors, load_vectors, save_vectors
 from unrolled.errors import ModelError
-from unrolled.tasks.core.examples import read_json, write_json
+from unrolled.tasks.core.example_task import read_json, write_json
 
 ENCODERS, VECTORS = "encoders.json", "vectors.safetensors"
 #: the first entries of every list: what pads, what training did not see, and what stands between two sentences

@@ -1,109 +1,86 @@
-"""What `classify` predicts: a label, how probable it and the others are, and how that came about word by word."""
+"""One label: how probable it and the others are, and how that came about step by step."""
 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-#: labels that are shown beside the first, where there are many
-_SHOWN = 2
+from pydantic import Field
+
+from unrolled.tasks.core.results import Part, Result
+from unrolled.types import Json
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+#: labels that are shown beside the first, and as bars
+_BESIDE, _BARS = 2, 8
 #: a colour for each class, by its number: well apart, and legible behind black text
 _HUES = (0, 140, 210, 45, 280, 175, 320, 90)
 
 
-@dataclass(frozen=True)
-class AfterWord:
-    """What the model thinks after one more word of a text.
+class AfterStep(Part):
+    """What the model thinks after one more step of an input."""
 
-    Attributes:
-        word: its characters.
-        start, end: their place in the text.
-        probabilities: of all labels, in the order of the model's, if the text ended here.
-    """
-
-    word: str
-    start: int
-    end: int
-    probabilities: dict[str, float]
+    step: str = Field(description="what the step is called")
+    start: int = Field(description="what was read before it: characters, rows, samples")
+    end: int = Field(description="what was read up to its end")
+    probabilities: dict[str, Probability] = Field(description="of each label, if the input ended here")
 
     @property
     def label(self) -> str:
         """The most probable label so far."""
         return max(self.probabilities, key=lambda label: self.probabilities[label])
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return dict(vars(self))
+
+class Judgement(Part):
+    """A label."""
+
+    label: str = Field(description="the most probable one")
+    probability: Probability = Field(description="of that label")
+    probabilities: dict[str, Probability] = Field(description="of all labels, the most probable first; their sum is 1")
 
 
-@dataclass(frozen=True)
-class Classification:
-    """A text and its label.
+class Classification(Judgement, Result):
+    """An input and its label."""
 
-    Attributes:
-        text: as given.
-        label: the most probable one.
-        probability: of that label.
-        probabilities: of all labels, the most probable first; they sum to 1.
-        words: what the model thinks after each word, if it was asked for.
-    """
+    #: below this, a label is not worth naming beside the first
+    least: ClassVar[float] = 0.0005
 
-    text: str
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    words: tuple[AfterWord, ...] = ()
+    def heading(self) -> str:
+        """Return what stands before the label."""
+        return ""
+
+    def picture(self) -> str:
+        """Return the input as HTML."""
+        return ""
 
     def __str__(self) -> str:
-        others = list(self.probabilities.items())[1 : 1 + _SHOWN]
-        beside = ", ".join(f"{label} {p:.1%}" for label, p in others if p >= 0.0005)
-        line = f"{self.label} {self.probability:.1%}" + (f" ({beside})" if beside else "")
-        steps = [f"{one.word} {one.label} {one.probabilities[one.label]:.0%}" for one in self.words]
-        return " | ".join([line, *steps])
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        found: dict[str, Any] = {
-            "text": self.text,
-            "label": self.label,
-            "probability": self.probability,
-            "probabilities": self.probabilities,
-        }
-        if self.words:
-            found["words"] = [one.as_json() for one in self.words]
-        return found
+        others = list(self.probabilities.items())[1 : 1 + _BESIDE]
+        beside = ", ".join(f"{label} {p:.1%}" for label, p in others if p >= self.least)
+        return f"{self.heading()}{self.label} {self.probability:.1%}" + (f" ({beside})" if beside else "")
 
     def _repr_html_(self) -> str:
-        """Bars for the labels; each word in the colour of the label that it leads to, the surer the stronger."""
-        numbers = {label: n for n, label in enumerate(sorted(self.probabilities))}
+        """Show the input, and a bar for each label."""
+        return (
+            f"<figure>{self.picture()}<figcaption><b>{html.escape(self.label)}</b></figcaption></figure>{self.bars()}"
+        )
+
+    def bars(self) -> str:
+        """Return a bar for each of the most probable labels, as HTML."""
         rows = "".join(
             f"<tr><td>{html.escape(label)}</td><td><div style='height:.8em;width:{p * 12:.2f}em;"
-            f"background:{_colour(numbers[label], 1)}'></div></td><td>{p:.1%}</td></tr>"
-            for label, p in list(self.probabilities.items())[:8]
+            f"background:{self.colour(label)}'></div></td><td>{p:.1%}</td></tr>"
+            for label, p in list(self.probabilities.items())[:_BARS]
         )
-        return f"<div style='line-height:2;white-space:pre-wrap'>{self._marked(numbers)}</div><table>{rows}</table>"
+        return f"<table>{rows}</table>"
 
-    def _marked(self, numbers: dict[str, int]) -> str:
-        pieces, at = [], 0
-        for one in self.words:
-            pieces.append(html.escape(self.text[at : one.start]))
-            chance = 1 / len(one.probabilities)
-            sure = (one.probabilities[one.label] - chance) / (1 - chance)
-            title = ", ".join(f"{label} {p:.1%}" for label, p in one.probabilities.items())
-            pieces.append(
-                f"<mark title='{html.escape(title, quote=True)}' style='background:"
-                f"{_colour(numbers[one.label], sure)}'>{html.escape(one.word)}</mark>"
-            )
-            at = one.end
-        return "".join([*pieces, html.escape(self.text[at:])])
+    def colour(self, label: str, strength: float = 1.0) -> str:
+        """Return the colour of a label, the same in every part of this result."""
+        hue = _HUES[sorted(self.probabilities).index(label) % len(_HUES)]
+        return f"hsl({hue},70%,{97 - 22 * max(strength, 0.0):.0f}%)"
 
 
-def _colour(number: int, strength: float) -> str:
-    return f"hsl({_HUES[number % len(_HUES)]},70%,{97 - 22 * max(strength, 0.0):.0f}%)"
-
-
-def ranked(labels: tuple[str, ...], probabilities: list[float]) -> dict[str, float]:
-    """Labels with their probabilities, the most probable first; of equal ones in the order of the model's."""
-    pairs = sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1])
-    return dict(pairs)
+def judged(probabilities: dict[str, float]) -> Json:
+    """Return the fields of a `Judgement` from probabilities, the most probable label first."""
+    label: Any = next(iter(probabilities))
+    return {"label": label, "probability": probabilities[label], "probabilities": probabilities}

@@ -21,7 +21,7 @@ from unrolled.errors import ArgumentError
 from unrolled.layers.outputs.crf import Posterior
 from unrolled.metrics.entities import entity_scores
 from unrolled.networks.tagging import TaggingNetwork
-from unrolled.tasks.core.examples import on_device
+from unrolled.tasks.core.example_task import on_device
 from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
 from unrolled.tasks.inputs.words.encode import TagEncoders
 from unrolled.tasks.outputs.labels.results import Alternative, TaggedEntity, TaggedToken, Tagging

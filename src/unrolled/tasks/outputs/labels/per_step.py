@@ -14,7 +14,7 @@ from unrolled.data import ExampleBatch, ExampleStore
 from unrolled.errors import ModelError
 from unrolled.storage import write_whole
 from unrolled.tasks.core.contract import DATA, Progress
-from unrolled.tasks.core.examples import on_device
+from unrolled.tasks.core.example_task import on_device
 from unrolled.tasks.outputs.labels.segment_scoring import (
     frame_by_frame,
     log_probabilities,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unrolled.data import IGNORED, Arrays, ExampleStore, lengths_of, padded
 from unrolled.decoding.smoothing import Transitions, best_path
 from unrolled.metrics.segments import segment_scores
-from unrolled.tasks.core.examples import on_device
+from unrolled.tasks.core.example_task import on_device
 from unrolled.tasks.inputs.frames.encode import UNSEEN
 
 #: steps that are scored side by side, so that memory does not depend on how long recordings are

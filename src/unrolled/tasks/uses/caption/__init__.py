@@ -24,7 +24,7 @@ from unrolled.metrics.captions import caption_metrics, corpus_bleu
 from unrolled.networks import OneToManyNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Evaluation, Plan, Progress, Sources
-from unrolled.tasks.core.examples import ExampleTask, Material, Scored, read_json, write_json
+from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, read_json, write_json
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import probe_caption
@@ -149,7 +149,7 @@ class Caption(ExampleTask):
         """By how many images there are."""
         return plan_captioner(material, options, training)
 
-    def build(self, network: Mapping[str, Any], encoders: CaptionEncoders) -> OneToManyNetwork:
+    def build_network(self, network: Mapping[str, Any], encoders: CaptionEncoders) -> OneToManyNetwork:
         """A residual network and an attention decoder."""
         return build_captioner(network, encoders)
 

@@ -13,7 +13,7 @@ import numpy as np
 from unrolled.data.images.captions import UNKNOWN, Vocabulary, caption_words
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.examples import read_json, write_json
+from unrolled.tasks.core.example_task import read_json, write_json
 
 if TYPE_CHECKING:
     from unrolled.tasks.uses.caption.options import CaptionOptions

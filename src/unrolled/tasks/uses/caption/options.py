@@ -8,7 +8,7 @@ from pydantic import Field
 
 from unrolled.data.images.files import Fit
 from unrolled.settings import Settings
-from unrolled.tasks.core.examples import ExampleOptions
+from unrolled.tasks.core.example_task import ExampleOptions
 
 #: words that a network learns to see
 ATTRIBUTES = 256

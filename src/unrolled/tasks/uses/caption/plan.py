@@ -14,7 +14,7 @@ from unrolled.layers import STACKS, Embedding, Frames, ImageEncoder, LinearOutpu
 from unrolled.networks import AttentionDecoder, OneToManyNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import Material, plan_epochs
+from unrolled.tasks.core.example_task import Material, plan_epochs
 from unrolled.tasks.uses.caption.options import CaptionOptions, Share, Size
 
 if TYPE_CHECKING:

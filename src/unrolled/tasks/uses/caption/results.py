@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.data.images.files import Pixels
-from unrolled.tasks.uses.recognize.results import picture_html
+from unrolled.tasks.inputs.image.encode import picture_html
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,11 @@ from unrolled.metrics.forecasts import ForecastScores, seasonal_error
 from unrolled.networks.forecaster import DirectForecaster
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Evaluation, Plan, Progress
-from unrolled.tasks.core.examples import ExampleTask, Material, Scored
+from unrolled.tasks.core.example_task import ExampleTask, Material, Scored
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import probe_series
 from unrolled.tasks.inputs.series.encode import SeriesEncoders, fit_encoders, statistics
-from unrolled.tasks.inputs.series.given import given_series
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive, seasonal_quantiles, seasonal_spread
 from unrolled.tasks.outputs.numbers.results import Forecast, sparkline
 from unrolled.tasks.outputs.numbers.scoring import (
@@ -42,6 +41,7 @@ from unrolled.tasks.outputs.numbers.scoring import (
     levels_of,
     window_ahead,
 )
+from unrolled.tasks.uses.forecast.given import given_series
 from unrolled.tasks.uses.forecast.plan import (
     ForecastOptions,
     build_forecaster,
@@ -190,7 +190,7 @@ class Forecasting(ExampleTask):
         lengths = [int(n) for n in material.train.sizes("values")]
         return plan_forecaster(material.encoders, lengths, options, training)
 
-    def build(self, network: Mapping[str, Any], encoders: SeriesEncoders) -> nn.Module:
+    def build_network(self, network: Mapping[str, Any], encoders: SeriesEncoders) -> nn.Module:
         """A direct or an autoregressive forecaster."""
         return build_forecaster(network, encoders)
 

@@ -16,7 +16,7 @@ from unrolled.layers.outputs.likelihoods import LIKELIHOODS, ForecastLoss
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import ExampleOptions
+from unrolled.tasks.core.example_task import ExampleOptions
 from unrolled.tasks.inputs.series.encode import SeriesEncoders
 from unrolled.training import TrainingSettings
 

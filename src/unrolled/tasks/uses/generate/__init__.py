@@ -31,9 +31,10 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import DATA, Evaluation, Plan, Progress, Sources, Task
+from unrolled.tasks.core.contract import DATA, Evaluation, Plan, Progress, Sources
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.task import Task
 from unrolled.tasks.outputs.next.network import LanguageModelLearner, device_of, language_model, score, unigram_bias
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.results import Completion, GeneratedText
@@ -190,11 +191,11 @@ class Generate(Task):
             # one of an earlier model in this folder would be mixed into predictions that it was not weighed for
             (folder / PERSONAL).unlink(missing_ok=True)
 
-    def load_cache(self, folder: Path, encoders: Tokenizer) -> Any:
+    def load_cache(self, folder: Path, parts: Any) -> Any:
         """A writer's n-gram."""
         from unrolled.tasks.uses.generate.personal import Cache
 
-        return Cache.load(folder, encoders.vocabulary_size)
+        return Cache.load(folder, parts.input.vocabulary_size)
 
     def personalise(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
         """Adapt the model to a writer; options are `unrolled.tasks.uses.generate.personal.PersonalOptions`."""
@@ -217,7 +218,7 @@ class Generate(Task):
         if not isinstance(words, int) or words < 1:
             raise ArgumentError(f"max_words: expected an integer of at least 1, found {words!r}")
 
-    def build(self, network: Mapping[str, Any], encoders: Tokenizer) -> SyncedNetwork:
+    def build_network(self, network: Mapping[str, Any], encoders: Tokenizer) -> SyncedNetwork:
         """Embedding, recurrent stack, output."""
         return language_model(network, encoders)
 

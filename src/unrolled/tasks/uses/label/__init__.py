@@ -21,7 +21,7 @@ from unrolled.data.steps.recordings import Recording
 from unrolled.decoding.smoothing import Transitions
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks.core.contract import Evaluation, Plan, Progress, Sources
-from unrolled.tasks.core.examples import ExampleTask, Material, Scored, check_common, on_device
+from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, check_common, on_device
 from unrolled.tasks.inputs.frames.encode import (
     StepEncoders,
     Steps,
@@ -124,7 +124,7 @@ class Label(ExampleTask):
         """A network and a schedule by how many steps there are, and whether they are frames or features."""
         return plan_labeller(material, options, training)
 
-    def build(self, network: Mapping[str, Any], encoders: StepEncoders) -> nn.Module:
+    def build_network(self, network: Mapping[str, Any], encoders: StepEncoders) -> nn.Module:
         """Encoder of a step, recurrent stack, output."""
         return build_labeller(network, encoders)
 

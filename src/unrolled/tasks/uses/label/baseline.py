@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.data import Arrays, ExampleStore
 from unrolled.layers.inputs.clips import with_differences
 from unrolled.tasks.core.contract import Progress
-from unrolled.tasks.core.examples import Material
+from unrolled.tasks.core.example_task import Material
 from unrolled.tasks.outputs.labels.per_step import load_per_frame, train_per_frame
 from unrolled.tasks.outputs.labels.segment_scoring import (
     Labels,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from unrolled.data.steps.recordings import Reading
 from unrolled.settings import Settings
-from unrolled.tasks.core.examples import ExampleOptions
+from unrolled.tasks.core.example_task import ExampleOptions
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]

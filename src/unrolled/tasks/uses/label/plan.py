@@ -17,7 +17,7 @@ from unrolled.layers.inputs.images import ImageEncoder
 from unrolled.networks import FeedForward, OneToOneNetwork, SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import Material, plan_epochs
+from unrolled.tasks.core.example_task import Material, plan_epochs
 
 if TYPE_CHECKING:
     from unrolled.tasks.inputs.frames.encode import StepEncoders

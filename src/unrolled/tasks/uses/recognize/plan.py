@@ -3,58 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
-import torch
 from pydantic import Field
-from torch import nn
 
 from unrolled.data.images.format import ImageFormat
-from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import STACKS, LinearOutput, make_pooling
-from unrolled.layers.inputs.images import ImageEncoder, ImageSteps
-from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork
-from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import Material, plan_epochs
-
-if TYPE_CHECKING:
-    from unrolled.tasks.uses.recognize import RecognizeOptions
+from unrolled.tasks.core.examples import ExampleOptions, Material
+from unrolled.tasks.core.plan import plan_epochs
+from unrolled.tasks.core.recurrent import Rate, RecurrentOptions
+from unrolled.tasks.inputs.image.encode import ImageInput
+from unrolled.tasks.inputs.image.layer import convolutions
+from unrolled.tasks.inputs.image.options import ImageOptions
+from unrolled.tasks.outputs.label.encode import LabelOutput
+from unrolled.tasks.outputs.label.options import LabelOptions
 
 #: images shown in all, about; fewer than 8 or more than 120 passes are never made
 SHOWN = 440_000
 
 
-class RecognizerNetwork(Settings):
-    """What `build_recognizer` reads; see `RecognizeOptions` for the words."""
+class RecognizeOptions(LabelOptions, RecurrentOptions, ImageOptions, ExampleOptions):
+    """Options of training; None lets the data decide."""
 
-    reading: Literal["image", "rows", "pixels"]
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = (24, 48, 96)
-    blocks: Annotated[int, Field(ge=1, le=16)] = 1
-    stem_stride: Annotated[int, Field(ge=1, le=4)] = 1
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    hidden_size: Annotated[int, Field(ge=1, le=65536)] = 128
-    num_layers: Annotated[int, Field(ge=1, le=64)] = 1
-    bidirectional: bool = True
-    pooling: str = "last+max"
+    bidirectional: bool = Field(True, description="rows and pixels: read in both directions; without, it can stream")
+    pooling: str = Field("last+max", description="rows and pixels: last, mean, max, attention, or several with +")
+    dropout: Rate | None = Field(None, description="probability, before the output layer")
+    smoothing: Rate = Field(0.0, description="label smoothing")
 
 
-def plan_recognizer(material: Material, options: RecognizeOptions, training: Mapping[str, Any]) -> Plan:
+def plan_recognizer(
+    material: Material[ImageInput, LabelOutput], options: RecognizeOptions, training: Mapping[str, Any]
+) -> Plan:
     """A network by the size of the images, a schedule by their number."""
     images = len(material.train)
-    seen: ImageFormat = material.encoders.format
-    shorter = min(seen.height, seen.width)
+    seen: ImageFormat = material.parts.input.format
     network: dict[str, Any] = {"reading": options.reading, "smoothing": options.smoothing}
     reasons = []
     if options.reading == "image":
-        # large images are halved at once, and until about 4 to 8 positions a side are left
-        stride = 2 if shorter > NARROW else 1
-        stages = 1
-        while shorter / stride / 2 ** (stages + 1) >= 6 and stages < 4:
-            stages += 1
-        widths = options.widths or tuple(24 * 2**n for n in range(stages + 1))
+        widths, stride = convolutions(seen, options.widths)
         network |= {
             "widths": list(widths),
             "blocks": options.blocks or 1,
@@ -94,53 +80,3 @@ def plan_recognizer(material: Material, options: RecognizeOptions, training: Map
     )
     reasons.append(f"{images:,} images, {batch_size} a step, {settings.epochs or epochs:g} passes at most")
     return Plan(network, settings, {"batch_size": batch_size}, reasons)
-
-
-#: images are read at full width up to this
-NARROW = 40
-
-
-def build_recognizer(network: Mapping[str, Any], format: ImageFormat, classes: int) -> nn.Module:
-    """The network that `plan_recognizer` chose, or that a model's folder names.
-
-    Raises:
-        ModelError: for settings that make no network.
-    """
-    try:
-        chosen = RecognizerNetwork(**network)
-        mean, std = torch.tensor(format.mean), torch.tensor(format.std)
-        built = _built(chosen, format, classes, mean, std)
-    except ArgumentError as error:
-        raise ModelError(f"network: {error}") from error
-    # what the loss needs to know travels with the network
-    built.smoothing = chosen.smoothing  # type: ignore[assignment]
-    return built
-
-
-def _built(
-    chosen: RecognizerNetwork, format: ImageFormat, classes: int, mean: torch.Tensor, std: torch.Tensor
-) -> nn.Module:
-    if chosen.reading == "image":
-        inputs = ImageEncoder(
-            format.channels,
-            chosen.widths,
-            blocks=chosen.blocks,
-            stem_stride=chosen.stem_stride,
-            stem_size=3 if chosen.stem_stride == 1 else 5,
-            mean=mean,
-            std=std,
-        )
-        hidden = FeedForward(inputs.output_size, (), dropout=chosen.dropout)
-        return OneToOneNetwork(inputs, hidden, LinearOutput(hidden.output_size, classes))
-    steps = ImageSteps(format.height, format.width, format.channels, chosen.reading, mean=mean, std=std)
-    stack = STACKS[chosen.cell](
-        steps.output_size,
-        chosen.hidden_size,
-        chosen.num_layers,
-        dropout=chosen.dropout if chosen.num_layers > 1 else 0.0,
-        bidirectional=chosen.bidirectional,
-        **({"forget_bias": 1.0} if chosen.cell == "lstm" else {}),
-    )
-    pooling = make_pooling(chosen.pooling, stack.output_size, stack.num_directions)
-    output = LinearOutput(pooling.output_size, classes)
-    return ManyToOneNetwork(steps, stack, pooling, output, dropout=chosen.dropout)

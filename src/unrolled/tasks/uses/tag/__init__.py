@@ -21,7 +21,7 @@ from unrolled.metrics.entities import entity_scores, token_accuracy
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Evaluation, Plan, Progress
-from unrolled.tasks.core.examples import ExampleTask, Material, Scored, on_device, read_json, write_json
+from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, on_device, read_json, write_json
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import last_steps, probe_tagged_text
@@ -137,7 +137,7 @@ class Tag(ExampleTask):
         """A tagger and a schedule by how many tokens there are."""
         return plan_tagger(material, options, training)
 
-    def build(self, network: Mapping[str, Any], encoders: TagEncoders) -> TaggingNetwork:
+    def build_network(self, network: Mapping[str, Any], encoders: TagEncoders) -> TaggingNetwork:
         """Words, recurrent stack, labels."""
         return tagging_network(network, encoders)
 

@@ -19,7 +19,7 @@ from unrolled.layers.inputs.words import Spelling, Words
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import ExampleOptions, Material, plan_epochs
+from unrolled.tasks.core.example_task import ExampleOptions, Material, plan_epochs
 from unrolled.tasks.inputs.words.encode import TagEncoders
 
 if TYPE_CHECKING:

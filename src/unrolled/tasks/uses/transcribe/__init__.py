@@ -23,7 +23,15 @@ from unrolled.metrics.speech import error_rates, speech_metrics
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Evaluation, Plan, Progress, Sources
-from unrolled.tasks.core.examples import ExampleTask, Material, Scored, check_common, on_device, read_json, write_json
+from unrolled.tasks.core.example_task import (
+    ExampleTask,
+    Material,
+    Scored,
+    check_common,
+    on_device,
+    read_json,
+    write_json,
+)
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.inputs.sound.encode import (
@@ -179,7 +187,7 @@ class Transcribe(ExampleTask):
         """By how much sound there is."""
         return plan_transcriber(material, options, training)
 
-    def build(self, network: Mapping[str, Any], encoders: SpeechEncoders) -> nn.Module:
+    def build_network(self, network: Mapping[str, Any], encoders: SpeechEncoders) -> nn.Module:
         """Stacked frames, recurrent layers, a class or blank at each step."""
         return build_transcriber(network, encoders)
 

@@ -21,7 +21,7 @@ from unrolled.layers import LinearOutput, StackedFrames
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import ExampleOptions, Material, plan_epochs
+from unrolled.tasks.core.example_task import ExampleOptions, Material, plan_epochs
 from unrolled.tasks.inputs.sound.encode import SpeechEncoders
 from unrolled.tasks.outputs.next.network import STACKS
 

@@ -29,7 +29,7 @@ from unrolled.metrics.translation import corpus_bleu, translation_scores
 from unrolled.networks import ManyToManyNetwork
 from unrolled.storage import write_whole
 from unrolled.tasks.core.contract import Evaluation, Plan, Progress
-from unrolled.tasks.core.examples import ExampleTask, Material, Scored, on_device, read_json, write_json
+from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, on_device, read_json, write_json
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import last_steps, probe_translation
@@ -184,7 +184,7 @@ class Translate(ExampleTask):
             return TokenizerPair(both, both)
         return TokenizerPair(load_tokenizer(folder / _SOURCE), load_tokenizer(folder / _TARGET))
 
-    def build(self, network: Any, encoders: TokenizerPair) -> ManyToManyNetwork:
+    def build_network(self, network: Any, encoders: TokenizerPair) -> ManyToManyNetwork:
         """Encoder, attention, decoder."""
         return build_translator(network, encoders)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from unrolled.data.parallel.read import PairFormat
 from unrolled.settings import Settings
-from unrolled.tasks.core.examples import ExampleOptions
+from unrolled.tasks.core.example_task import ExampleOptions
 
 _SIDE = "what the names of its files end in (train.de), its column, key or language"
 Size = Annotated[int, Field(ge=1, le=65536)]

@@ -13,7 +13,7 @@ from unrolled.layers import GRU, LSTM, Embedding, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, ManyToManyNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Plan
-from unrolled.tasks.core.examples import plan_epochs
+from unrolled.tasks.core.example_task import plan_epochs
 from unrolled.tasks.uses.translate.options import Rate, Size, TranslateOptions
 
 _CELLS = {"lstm": LSTM, "gru": GRU}

@@ -1,0 +1,52 @@
+"""Results: what `predict` returns, which prints well, shows itself in a notebook, and is its own JSON schema.
+
+The result of a use is made of two halves: `Shown`, by which the input is named, and `Result`, what is answered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from unrolled.types import Json
+
+
+class Part(BaseModel):
+    """A part of a result: a frozen model whose fields are its JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def as_json(self) -> Json:
+        """Return one JSON object."""
+        return self.model_dump(mode="json")
+
+
+class Shown(Part):
+    """The fields of a result that name its input."""
+
+    def heading(self) -> str:
+        """Return what stands before the answer on a line of its own; empty where the input need not be repeated."""
+        return ""
+
+    def picture(self) -> str:
+        """Return the input as HTML; empty where the answer shows it."""
+        return ""
+
+
+class Result(Part):
+    """A prediction. `str` is one line or more, `as_json` one JSON object."""
+
+
+def result_type(shown: type[Shown], answer: type[Result]) -> type[Result]:
+    """Return the type of a result that names its input: a subclass of both, with the name of the answer.
+
+    >>> class Typed(Shown):
+    ...     text: str
+    >>> class Answer(Result):
+    ...     label: str
+    >>> result_type(Typed, Answer)(text="a", label="b").as_json()
+    {'text': 'a', 'label': 'b'}
+    """
+    bases: Any = (answer, shown)
+    return create_model(answer.__name__, __base__=bases, __doc__=answer.__doc__, __module__=answer.__module__)

@@ -1,0 +1,212 @@
+"""Images: decoded, brought to one size, varied while training.
+
+H height, W width, C channels, B batch.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from unrolled.data import Arrays, Example, Findings
+from unrolled.data.images.augmentation import affine
+from unrolled.data.images.files import Picture, Pixels, picture_of, png, resize
+from unrolled.data.images.format import ImageFormat
+from unrolled.errors import ArgumentError, DataError, ModelError
+from unrolled.settings import Settings
+from unrolled.tasks.core import results
+from unrolled.tasks.core.contract import Input, Progress, Steps
+from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.inputs.image.layer import ImageNetwork, image_layer
+from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
+from unrolled.tasks.inputs.image.steps import image_steps
+from unrolled.tasks.inputs.image.stream import RowStream
+
+FORMAT = "images.json"
+#: the linear baseline sees images no larger than this
+BASELINE_SIDE = 32
+
+
+class ShownImage(results.Shown):
+    """The fields by which a result names its image."""
+
+    image: str = Field(description="what it is called")
+    seen: Pixels = Field(exclude=True, repr=False)
+
+    def heading(self) -> str:
+        """Return its name."""
+        return f"{self.image}: "
+
+    def picture(self) -> str:
+        """Return the image as the network read it."""
+        return picture_html(self.seen)
+
+
+class ImageInput(Input[Picture]):
+    """An image of any size: a path, an array (H, W) or (H, W, C), a Pillow image, or the bytes of a file.
+
+    Args:
+        format: what the network reads.
+    """
+
+    name: ClassVar[str] = "image"
+    reads: ClassVar[Literal["text", "path"]] = "path"
+    options: ClassVar[type[Settings]] = ImageOptions
+    predict_options: ClassVar[type[Settings]] = ImagePrediction
+    Network: ClassVar[type[Settings]] = ImageNetwork
+    Shown: ClassVar[type[results.Shown]] = ShownImage
+    features_are: ClassVar[str] = "pixels"
+
+    def __init__(self, format: ImageFormat) -> None:
+        self.format = format
+
+    @classmethod
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> ImageInput:
+        """Choose size and channels, and measure the images."""
+        progress("looking at the images", 0, None)
+        chosen = ImageOptions.of(options)
+        channels = {"auto": None, "grey": 1, "colour": 3}[chosen.colour]
+        pictures = [example.given for example in examples]
+        return cls(ImageFormat.fitted(pictures, size=chosen.image_size, channels=channels, fit=chosen.fit))
+
+    @classmethod
+    def load(cls, folder: Path) -> ImageInput:
+        """Read images.json."""
+        try:
+            return cls(ImageFormat.from_json(read_json(folder / FORMAT)))
+        except ArgumentError as error:
+            raise ModelError(f"{folder / FORMAT}: corrupt, {error}") from error
+
+    def save(self, folder: Path) -> None:
+        """Write images.json."""
+        write_json(folder / FORMAT, self.format.as_json())
+
+    @classmethod
+    def check_decodable(
+        cls,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Settings,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        """Decode every image once, and name those that can't be."""
+        check_pictures((example.given for example in (*train, *dev)), len(train) + len(dev), findings, progress)
+
+    def given(self, value: object) -> Picture:
+        """Return a picture, which is not decoded yet."""
+        return picture_of(value)
+
+    def encode(self, given: Picture, options: Settings | None = None) -> Arrays:
+        """Return `image` (H, W, C) uint8."""
+        if options is None:
+            return {"image": self.format.read(given)}
+        return {"image": self.placed(given.pixels(), ImagePrediction.of(options).place)}
+
+    def placed(self, pixels: Pixels, place: bool | None) -> Pixels:
+        """Return an image of any size as the network reads it.
+
+        Raises:
+            ArgumentError: it is to be placed as a drawing, and the model was not trained on drawings.
+        """
+        seen = self.format
+        if place and seen.ink is None:
+            raise ArgumentError("place: the model was not trained on drawings on an even ground; leave it out")
+        wanted = pixels.shape[:2] != (seen.height, seen.width) if place is None else place
+        if seen.ink is not None and wanted:
+            return seen.ink.place(pixels, seen.height, seen.width)
+        return seen.resized(pixels)
+
+    def collate(
+        self, model: AnyModel, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return `images` (B, H, W, C); moved, turned, scaled and mirrored while training."""
+        images: NDArray[Any] = np.stack([example["image"] for example in examples])
+        options = ImageOptions.of(model.options)
+        if draw is not None and options.augment:
+            images = augmented(images, draw, options, self.format)
+        return {"images": torch.from_numpy(images)}
+
+    def feed(self, data: Mapping[str, Tensor]) -> tuple[Tensor, None]:
+        """Return the images; all are of one length."""
+        return data["images"], None
+
+    def is_sequence(self, network: Mapping[str, Any]) -> bool:
+        """Return whether rows or pixels are read one after the other."""
+        return ImageNetwork.picked(network).reading != "image"
+
+    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+        """Return convolutions, or rows or pixels as steps."""
+        return image_layer(ImageNetwork.picked(network), self.format)
+
+    def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, Any]:
+        """Return what the network sees."""
+        seen = self.format
+        return {"image": f"{seen.height} × {seen.width} × {seen.channels}"}
+
+    def shown(self, given: Picture, arrays: Arrays) -> results.Shown:
+        """Name the image."""
+        return ShownImage(image=str(given.path), seen=arrays["image"])
+
+    def features(self, examples: Sequence[Arrays]) -> NDArray[np.float32]:
+        """Return pixels from 0 to 1 in one row for each image, (N, F); large images are made smaller first."""
+        images = [example["image"] for example in examples]
+        height, width = images[0].shape[:2]
+        scale = min(1.0, BASELINE_SIDE / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        rows = np.stack([resize(np.asarray(image), *size).reshape(-1) for image in images])
+        return rows.astype(np.float32) / np.float32(255)
+
+    def steps(self, model: AnyModel, given: Picture, limit: int) -> Steps:
+        """Lay out an image by its rows or pixels."""
+        pixels = self.placed(given.pixels(), None)
+        return image_steps(model.network.get_submodule("inputs"), pixels, limit)
+
+    def stream(self, model: AnyModel) -> RowStream:
+        """Return what turns pushed rows, or pixels, into steps."""
+        return RowStream(model.network)
+
+
+def check_pictures(pictures: Iterable[Picture | None], count: int, findings: Findings, progress: Progress) -> None:
+    """Decode pictures once, and add those that can't be decoded to the findings."""
+    for n, picture in enumerate(pictures):
+        progress("decoding the images", n, count)
+        if picture is None:
+            continue
+        try:
+            picture.pixels()
+        except DataError as error:
+            findings.caught(error, "unreadable")
+
+
+def augmented(
+    images: Pixels, draw: np.random.Generator, options: ImageOptions, format: ImageFormat
+) -> NDArray[np.float32]:
+    """Return images (B, H, W, C) moved, turned, scaled and mirrored, each by amounts of its own."""
+    mirror = format.ink is None if options.mirror is None else options.mirror
+    if mirror:
+        flips = draw.random(len(images)) < 0.5
+        images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
+    return affine(
+        images,
+        draw,
+        shift=options.shift * min(format.height, format.width),
+        rotate=options.rotate,
+        scale=options.scale,
+        fill=None if format.ink is None else (float(format.ink.ground),),
+    )
+
+
+def picture_html(pixels: Pixels, width: str = "8em") -> str:
+    """Return an image as an element that carries its own content."""
+    data = base64.b64encode(png(pixels)).decode("ascii")
+    return f"<img style='width:{width};image-rendering:pixelated' src='data:image/png;base64,{data}' alt=''>"

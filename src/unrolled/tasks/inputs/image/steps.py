@@ -1,0 +1,29 @@
+"""The steps of an image that is read row by row or pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from unrolled.data.images.files import Pixels
+from unrolled.errors import ArgumentError
+from unrolled.layers.inputs.images import ImageSteps
+from unrolled.tasks.core.contract import Steps
+from unrolled.tasks.core.probe import last_steps
+
+
+def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:
+    """Name the last `limit` rows or pixels of an image.
+
+    Raises:
+        ArgumentError: the network sees the image as a whole.
+    """
+    if not isinstance(layer, ImageSteps):
+        raise ArgumentError(
+            "input: this model sees an image as a whole; train with --reading rows to look at its steps"
+        )
+    rows = pixels.reshape(-1, layer.output_size)
+    first, note = last_steps(len(rows), limit, layer.by)
+    names = tuple(f"{layer.by[:-1]} {n + 1}" for n in range(first, len(rows)))
+    return Steps({"images": torch.from_numpy(np.ascontiguousarray(rows[first:, None]))}, names, note)

@@ -1,0 +1,68 @@
+"""A text as it comes, cut into words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from unrolled.data.text.words import Word, split_words
+from unrolled.tasks.core.stream import Step, StepStream
+from unrolled.tasks.inputs.text.collate import collated, text_batch
+from unrolled.types import Json
+
+if TYPE_CHECKING:
+    from unrolled.tasks.inputs.text.encode import TextInput
+
+
+class WordStream(StepStream[str]):
+    """Turns characters into words. Carries the characters of a word that what follows may still change.
+
+    Unlike `TextInput.encode`, it reads the whole of a text longer than `longest`.
+    """
+
+    def __init__(self, source: TextInput) -> None:
+        self._source = source
+        self._pending, self._before, self._characters = "", "", 0
+
+    def push(self, piece: str) -> list[Step]:
+        """Read more text, which may end within a word; returns all words before the last space."""
+        pending = self._pending + piece
+        # no word reaches over a space
+        settled = max((n for n, c in enumerate(pending, 1) if c.isspace()), default=0)
+        self._pending = pending[settled:]
+        return self._words(pending[:settled])
+
+    def finish(self) -> list[Step]:
+        """Return the words of what is pending."""
+        pending, self._pending = self._pending, ""
+        return self._words(pending)
+
+    @property
+    def position(self) -> int:
+        """Characters whose words are certain."""
+        return self._characters
+
+    @property
+    def extra(self) -> Json:
+        """The characters that are pending, and the word before them."""
+        return {"pending": self._pending, "characters": self._characters, "before": self._before}
+
+    def resume(self, position: int, tensors: tuple[Tensor, ...], extra: Json) -> None:
+        """Take up what was pending."""
+        self._pending, self._characters = str(extra.get("pending", "")), int(extra.get("characters", 0))
+        self._before = str(extra.get("before", ""))
+
+    def _words(self, text: str) -> list[Step]:
+        steps = [self._step(word) for word in split_words(text)]
+        self._characters += len(text)
+        return steps
+
+    def _step(self, word: Word) -> Step:
+        encoded = self._source.encode_words([word.text], before=self._before)
+        self._before = word.text
+        batch: Any = text_batch(collated([encoded], self._source.counts, 0.0, None))
+        # one step of one row: (1, 1) → (1,)
+        x = batch._replace(words=batch.words[0], vectors=batch.vectors[0], pairs=batch.pairs[0])
+        start = self._characters + word.start
+        return Step(x, word.text, start, start + len(word.text))
