@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from unrolled.tasks.uses.recognize.results import Recognition
 
 from unrolled.data import Findings
 from unrolled.data.images.files import png
@@ -20,7 +21,6 @@ from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError, St
 from unrolled.tasks import Model, Sources, load, task_named, train
 from unrolled.tasks.core.contract import silent
 from unrolled.tasks.uses.recognize import linear_features, log_probabilities
-from unrolled.tasks.uses.recognize.results import Recognition
 
 TINY: dict[str, dict[str, Any]] = {
     "image": {"widths": (6, 8), "batch_size": 8, "dropout": 0.0},

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from unrolled.tasks.core.api import OutputApi
 from unrolled.tasks.core.model import AnyModel
-from unrolled.tasks.outputs.label.results import AfterStep, Judgement
+from unrolled.tasks.outputs.label.results import AfterStep, Judgement, judged
 from unrolled.types import Json
 
 
@@ -31,4 +31,4 @@ class Api(OutputApi):
 
     def said(self, model: AnyModel, pushed: Any, session: Any) -> Json:
         """Return what the model thinks after each step, and of all of it."""
-        return {"steps": [step.as_json() for step in pushed], "prediction": session.prediction().as_json()}
+        return {"steps": [step.as_json() for step in pushed], "prediction": judged(session.probabilities())}

@@ -10,7 +10,7 @@ from unrolled.tasks.core import api
 from unrolled.tasks.core.model import AnyModel
 from unrolled.tasks.inputs.text.api import Api as TextApi
 from unrolled.tasks.outputs.label.api import Api as LabelApi
-from unrolled.tasks.outputs.label.results import Judgement
+from unrolled.tasks.outputs.label.results import Judgement, judged
 from unrolled.tasks.uses.classify.results import AfterWord
 from unrolled.types import Json
 
@@ -30,4 +30,4 @@ class Api(TextApi, LabelApi, api.Api):
 
     def said(self, model: AnyModel, pushed: Any, session: Any) -> Json:
         """Return what the model thinks after each word, and of all of it."""
-        return {"words": [word.as_json() for word in pushed], "prediction": session.prediction().as_json()}
+        return {"words": [word.as_json() for word in pushed], "prediction": judged(session.probabilities())}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from unrolled.tasks.core.results import result_type
 from unrolled.tasks.core.stream import Step
+from unrolled.tasks.outputs.label.results import Classification
 from unrolled.tasks.outputs.label.session import LabelSession
-from unrolled.tasks.uses.classify.results import AfterWord
+from unrolled.tasks.uses.classify.results import AfterWord, TextClassification
 
 
 class ClassifySession(LabelSession[str]):
@@ -22,6 +26,11 @@ class ClassifySession(LabelSession[str]):
         "stream: this model reads texts from both ends, and has to read all of a text anew for each word "
         "(predict with words=True does); train one with --no-bidirectional"
     )
+
+    def prediction(self) -> Classification:
+        """Return what the model would say if the text ended here, without the text; what is pending stays pending."""
+        prediction: Any = result_type(self._model.input.Shown, TextClassification)
+        return prediction(text="", **dict(super().prediction()))
 
     def _read(self, step: Step) -> AfterWord:
         after = super()._read(step)
