@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ _FORMAT = "unrolled.examples"
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One thing to learn from, as a reader finds it. Readers add what it consists of.
+    """One thing to learn from, as a reader finds it. Readers add `given`, what is read, and `target`, what is to be
+    answered.
 
     Attributes:
         path: the file it comes from.
@@ -40,15 +41,16 @@ class Example:
     path: str = ""
     line: int | None = None
 
-    @property
-    def given(self) -> Any:
-        """What is read: a text, a picture, a sound; what is large is named, not yet decoded."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+        # readers define both, as fields or as properties
 
-    @property
-    def target(self) -> Any:
-        """What is to be answered."""
-        raise NotImplementedError
+        @property
+        def given(self) -> Any:
+            """What is read: a text, a picture, a sound; what is large is named, not yet decoded."""
+
+        @property
+        def target(self) -> Any:
+            """What is to be answered."""
 
     @property
     def key(self) -> str:
