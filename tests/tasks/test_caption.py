@@ -17,7 +17,7 @@ from unrolled.data.images.files import png
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.metrics.captions import caption_metrics
 from unrolled.tasks import Model, Sources, load, task_named, train
-from unrolled.tasks.core.contract import silent
+from unrolled.tasks.core.values import silent
 from unrolled.tasks.uses.caption import Caption
 from unrolled.tasks.uses.caption.decode import Search, search_captions, sentence
 from unrolled.tasks.uses.caption.encode import CaptionEncoders, frequent_words

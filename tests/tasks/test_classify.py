@@ -22,7 +22,7 @@ from unrolled.errors import ArgumentError, DataError, ModelError, StateError
 from unrolled.metrics.classification import calibration_error
 from unrolled.tasks import Model, Sources, load, train
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.contract import silent
+from unrolled.tasks.core.values import silent
 from unrolled.tasks.inputs.text.encode import ClassifyEncoders, collated
 from unrolled.tasks.outputs.label.decode import beginnings, log_probabilities
 from unrolled.tasks.uses.classify import difference

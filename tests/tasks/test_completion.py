@@ -13,7 +13,7 @@ import torch
 from unrolled.data import ByteTokenizer, CharTokenizer
 from unrolled.decoding import PhraseRule, Suggestion
 from unrolled.tasks import Model
-from unrolled.tasks.core.contract import silent
+from unrolled.tasks.core.values import silent
 from unrolled.tasks.outputs.next.completion import (
     AHEAD,
     CONTEXT,

@@ -18,7 +18,7 @@ from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.forecasts import mae, mse, smape
 from unrolled.tasks import Model, load
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.contract import Sources, silent
+from unrolled.tasks.core.values import Sources, silent
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive
 from unrolled.tasks.outputs.numbers.results import Forecast
 from unrolled.tasks.outputs.numbers.scoring import window_ahead

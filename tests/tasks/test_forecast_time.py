@@ -12,7 +12,7 @@ from unrolled.data import Findings
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import load
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.contract import Sources, silent
+from unrolled.tasks.core.values import Sources, silent
 
 from .forecast_data import METHODS, TINY, hours, learn, losses, wave, wide
 

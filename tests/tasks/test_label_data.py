@@ -17,7 +17,7 @@ from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Reading
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import Model, Sources, load, task_named
-from unrolled.tasks.core.contract import silent
+from unrolled.tasks.core.values import silent
 from unrolled.tasks.inputs.frames.encode import encode_recording, fit_encoders
 from unrolled.tasks.uses.label.options import LabelOptions
 

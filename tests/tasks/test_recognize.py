@@ -19,7 +19,7 @@ from unrolled.data.images.files import png
 from unrolled.data.images.labelled import read_idx
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError, StateError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named, train
-from unrolled.tasks.core.contract import silent
+from unrolled.tasks.core.values import silent
 from unrolled.tasks.uses.recognize import linear_features, log_probabilities
 
 TINY: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from unrolled.errors import ArgumentError, DataError, ModelError, StateError
 from unrolled.metrics.entities import Score, entity_scores
 from unrolled.tasks import Model, Sources, load, train
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.contract import silent
+from unrolled.tasks.core.values import silent
 from unrolled.tasks.outputs.labels.scoring import submission_scores
 from unrolled.tasks.uses.tag.plan import TagOptions
 from unrolled.tasks.uses.tag.session import TagSession

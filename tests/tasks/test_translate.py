@@ -18,7 +18,7 @@ from unrolled.data import Findings
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.translation import translation_scores
 from unrolled.tasks import Model, load, train
-from unrolled.tasks.core.contract import Sources, silent
+from unrolled.tasks.core.values import Sources, silent
 from unrolled.tasks.outputs.text.decode import Search, decode_ids, encode_text, translate_texts
 from unrolled.tasks.uses import translate
 from unrolled.tasks.uses.translate import Translate

@@ -28,7 +28,7 @@ class ProgressLine:
         self._shown, self._sentence, self._last = False, "", 0.0
 
     def __call__(self, sentence: str, done: int, of: int | None) -> None:
-        """As `unrolled.tasks.core.contract.Progress`."""
+        """As `unrolled.tasks.core.values.Progress`."""
         now = time.monotonic()
         if self._silent or (sentence == self._sentence and now - self._last < _BETWEEN):
             return

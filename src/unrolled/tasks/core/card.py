@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unrolled.storage import write_whole
-
-if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.config import ModelConfig
 
 
-def write_card(model: Model, folder: Path) -> None:
-    """Write card.md from the model's configuration.
+def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path) -> None:
+    """Write card.md.
+
+    Args:
+        config: the model's.
+        shape: which of the five shapes its use has.
+        parameters: how many numbers were learned.
+        folder: the model's.
 
     Raises:
         StorageError: if it can't be written.
     """
-    config, result = model.config, model.config.result
+    result = config.result
     lines = [
         f"# {folder.name}",
         "",
-        f"A model for the task `{config.task}` ({model.task.shape}), trained with Unrolled "
+        f"A model for the task `{config.task}` ({shape}), trained with Unrolled "
         f"{config.versions.get('unrolled', '?')} on torch {config.versions.get('torch', '?')}.",
         "",
         "## How to use it",
@@ -36,7 +39,7 @@ def write_card(model: Model, folder: Path) -> None:
         "",
         "## Network",
         "",
-        *_table({"parameters": f"{model.parameters:,}", **config.network}),
+        *_table({"parameters": f"{parameters:,}", **config.network}),
         "",
         "## Data",
         "",

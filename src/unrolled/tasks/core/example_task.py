@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, ExampleStore, Findings, split_by_key
 from unrolled.errors import DataError, ModelError
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import DATA, Progress, Scored, Sources, silent
 from unrolled.tasks.core.examples import ExampleOptions, check_common, on_device
 from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.task import Task
+from unrolled.tasks.core.values import DATA, Progress, Scored, Sources, silent
 from unrolled.training import Batches, Learner, LossReport, TrainingSettings
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 _FACTS = "facts.json"
 
@@ -78,7 +78,7 @@ class ExampleTask(Task):
         """
 
     @abstractmethod
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """Several encoded examples as one batch of tensors.
 
         Args:
@@ -91,12 +91,12 @@ class ExampleTask(Task):
     def score(self, network: nn.Module, data: dict[str, Tensor]) -> Scored:
         """Forward pass and loss of one batch, which is on the network's device."""
 
-    def score_to_learn(self, model: Model, data: dict[str, Tensor], number: int) -> Scored:
+    def score_to_learn(self, model: Fitted, data: dict[str, Tensor], number: int) -> Scored:
         """Forward pass and loss of one batch while training; `number` batches came before it."""
         return self.score(model.network, data)
 
     @abstractmethod
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """Metrics on the development data while it trains, "loss" (nats per counted item) among them."""
 
     def check_examples(
@@ -115,7 +115,7 @@ class ExampleTask(Task):
         """Fit the baseline that every evaluation puts beside the model, into `baseline_files`."""
         return
 
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
+    def sample(self, model: Fitted, dev: ExampleStore) -> str | None:
         """Text that shows what the model produces now, for the terminal and samples.md."""
         return None
 
@@ -198,11 +198,11 @@ class ExampleTask(Task):
         """As fitted."""
         return material.encoders
 
-    def learner(self, model: Model, material: Material, training: TrainingSettings) -> Learner:
+    def learner(self, model: Fitted, material: Material, training: TrainingSettings) -> Learner:
         """Scores batches by `score`."""
         return ExampleLearner(self, model, material.dev)
 
-    def batches(self, model: Model, material: Material, training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted, material: Material, training: TrainingSettings) -> Batches:
         """Examples of similar length side by side, in another order each epoch."""
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
@@ -212,7 +212,7 @@ class ExampleTask(Task):
         size = int(model.config.batching["batch_size"])
         return ExampleBatches(material.train, lengths, size, collate, seed=training.seed)
 
-    def save_extras(self, model: Model, folder: Path) -> None:
+    def save_extras(self, model: Fitted, folder: Path) -> None:
         """The baseline's files, when the model is saved elsewhere."""
         if model.folder is None or model.folder == folder:
             return
@@ -221,7 +221,7 @@ class ExampleTask(Task):
                 write_whole(folder / name, (model.folder / name).read_bytes())
 
     def read_for_evaluation(
-        self, model: Model, paths: tuple[Path, ...], progress: Progress = silent, **changes: Any
+        self, model: Fitted, paths: tuple[Path, ...], progress: Progress = silent, **changes: Any
     ) -> list[Any]:
         """The examples of some files, read as in training.
 

@@ -23,14 +23,16 @@ from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, Example
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import DATA, Evaluation, I, O, Parts, Progress, Scored, Sources, Use
+from unrolled.tasks.core.contract import I, O, Use
+from unrolled.tasks.core.fitted import Parts
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.values import DATA, Evaluation, Progress, Scored, Sources
 from unrolled.training import Batches, Learner, LossReport, TrainingSettings
 from unrolled.types import Json
 
 if TYPE_CHECKING:
     from unrolled.layers import Session
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
     from unrolled.tasks.core.results import Result
 
 T = TypeVar("T")
@@ -94,7 +96,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         return {**parts.input.encode(parts.input.given(example.given)), **parts.output.encode(example.target)}
 
     def collate(
-        self, model: Model[I, O], examples: Sequence[Arrays], draw: np.random.Generator | None = None
+        self, model: Fitted[I, O], examples: Sequence[Arrays], draw: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
         """Return several encoded examples as one batch of tensors.
 
@@ -107,7 +109,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             examples = [*examples] * int(model.config.batching.get("readings", 1))
         return {**model.input.collate(model, examples, draw), **model.output.collate(examples)}
 
-    def score(self, model: Model[I, O], data: Mapping[str, Tensor], number: int = 0) -> Scored:
+    def score(self, model: Fitted[I, O], data: Mapping[str, Tensor], number: int = 0) -> Scored:
         """Run the forward pass and the loss of one batch; `number` batches were learned from before it."""
         x, lengths = model.input.feed(data)
         return model.output.score(model.network, x, lengths, data)
@@ -219,11 +221,11 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         material.parts.input.standardise(network, material.train)
         material.parts.output.initialise(network, material.train)
 
-    def learner(self, model: Model[I, O], material: Material[I, O], training: TrainingSettings) -> Learner:
+    def learner(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Learner:
         """Return what scores batches by `score`."""
         return ExampleLearner(self, model, material.dev)
 
-    def batches(self, model: Model[I, O], material: Material[I, O], training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Batches:
         """Return examples of similar length side by side, in another order each epoch."""
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
@@ -234,15 +236,15 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         size = int(str(model.config.batching["batch_size"]))
         return ExampleBatches(material.train, lengths, size, collate, seed=training.seed)
 
-    def finish(self, model: Model[I, O], material: Material[I, O], progress: Progress) -> None:
+    def finish(self, model: Fitted[I, O], material: Material[I, O], progress: Progress) -> None:
         """Fit what comes after training."""
-        model.output.finish(model, material, progress)
+        model.output.finish(model, material.dev, progress)
 
     def check_fitted(self, fitted: Mapping[str, Any]) -> None:
         """Check what the output fitted."""
         self.output.check_fitted(fitted)
 
-    def save_extras(self, model: Model[I, O], folder: Path) -> None:
+    def save_extras(self, model: Fitted[I, O], folder: Path) -> None:
         """Copy the baseline's files, when the model is saved elsewhere."""
         if model.folder is None or model.folder == folder:
             return
@@ -251,7 +253,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
                 write_whole(folder / name, (model.folder / name).read_bytes())
 
     def evaluate(
-        self, model: Model[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+        self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
     ) -> Evaluation:
         """Return the output's metrics beside its baseline's.
 
@@ -278,7 +280,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         given = {name: getattr(chosen, name) for name in type(chosen).model_fields if name in self.options.model_fields}
         return {name: value for name, value in given.items() if value is not None}
 
-    def predict(self, model: Model[I, O], inputs: Iterable[Any], **options: object) -> Iterator[Result]:
+    def predict(self, model: Fitted[I, O], inputs: Iterable[Any], **options: object) -> Iterator[Result]:
         """Yield a prediction for each input, several for one that holds several.
 
         Args:
@@ -293,11 +295,11 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             arrays = [model.input.encode(item, chosen) for item in given]
             yield from model.output.predict(model, arrays, list(map(model.input.shown, given, arrays)), chosen)
 
-    def probe(self, model: Model[I, O], given: object, limit: int) -> Probe:
+    def probe(self, model: Fitted[I, O], given: object, limit: int) -> Probe:
         """Lay out one input by its steps, asked about what the network itself predicts."""
         return model.output.probe(model, model.input.steps(model, model.input.given(given), limit))
 
-    def stream(self, model: Model[I, O]) -> Session:
+    def stream(self, model: Fitted[I, O]) -> Session:
         """Return a session that takes pieces of an input."""
         return model.output.session(model, model.input.stream(model))
 
@@ -305,7 +307,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
 class ExampleLearner(Generic[I, O]):
     """Scores batches of examples: what the training loop trains."""
 
-    def __init__(self, use: ExampleUse[I, O], model: Model[I, O], dev: ExampleStore) -> None:
+    def __init__(self, use: ExampleUse[I, O], model: Fitted[I, O], dev: ExampleStore) -> None:
         self._use, self._model, self._dev = use, model, dev
 
     @property

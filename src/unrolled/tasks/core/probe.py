@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from unrolled.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.contract import Steps
+    from unrolled.tasks.core.values import Steps
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from unrolled.tasks.core.probe import Probe, last_steps
 if TYPE_CHECKING:
     from unrolled.data.text.tokenizers import Ids
     from unrolled.layers.inputs.texts import TextBatch, TextInputs
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 
 def probe_labelled_text(
-    model: Model, words: Sequence[str], data: dict[str, Tensor], batch: TextBatch, note: str
+    model: Fitted, words: Sequence[str], data: dict[str, Tensor], batch: TextBatch, note: str
 ) -> Probe:
     """A text with one label: many-to-one. Where words also vote for labels, a word that is taken out has no vote, and
     those of the others weigh what they weighed.
@@ -72,7 +72,7 @@ class _WordsAndVotes(nn.Module):
         return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)
 
 
-def probe_tagged_text(model: Model, words: Sequence[str], data: dict[str, Tensor], batch: Any, note: str) -> Probe:
+def probe_tagged_text(model: Fitted, words: Sequence[str], data: dict[str, Tensor], batch: Any, note: str) -> Probe:
     """A sentence with a label for each word: synced. Asked about the scores of single labels, before the chain."""
     network: Any = model.network
     return _asked_itself(
@@ -88,7 +88,7 @@ def probe_tagged_text(model: Model, words: Sequence[str], data: dict[str, Tensor
     )
 
 
-def probe_steps(model: Model, x: Tensor, rate: float | None, note: str, first: int) -> Probe:
+def probe_steps(model: Fitted, x: Tensor, rate: float | None, note: str, first: int) -> Probe:
     """Frames or features with a label for each: synced.
 
     Args:
@@ -113,7 +113,7 @@ def probe_steps(model: Model, x: Tensor, rate: float | None, note: str, first: i
     )
 
 
-def probe_image(model: Model, image: Tensor, limit: int) -> Probe:
+def probe_image(model: Fitted, image: Tensor, limit: int) -> Probe:
     """An image that is read row by row or pixel by pixel.
 
     Args:
@@ -142,7 +142,7 @@ def probe_image(model: Model, image: Tensor, limit: int) -> Probe:
     )
 
 
-def probe_translation(model: Model, source: Ids, target: Sequence[int], note: str) -> Probe:
+def probe_translation(model: Fitted, source: Ids, target: Sequence[int], note: str) -> Probe:
     """A sentence and its translation: many-to-many. Asked about each token of the translation, all those before given.
 
     Args:
@@ -173,7 +173,7 @@ def probe_translation(model: Model, source: Ids, target: Sequence[int], note: st
 
 
 def probe_caption(
-    model: Model,
+    model: Fitted,
     image: Tensor,
     words: Sequence[int],
     name: Callable[[int], str],
@@ -218,7 +218,7 @@ def probe_caption(
     )
 
 
-def probe_series(model: Model, data: dict[str, Tensor], limit: int) -> Probe:
+def probe_series(model: Fitted, data: dict[str, Tensor], limit: int) -> Probe:
     """A series and its forecast, asked about the middle of each step's forecast: many-to-many. Of a network that goes
     on step by step, the values of its past, each asked about the next: synced.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from torch import nn
 
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.contract import Parts, Use
+from unrolled.tasks.core.contract import Use
+from unrolled.tasks.core.fitted import Parts
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.api import Wire

@@ -13,11 +13,11 @@ from safetensors.numpy import load as load_arrays
 
 from unrolled.data import Findings
 from unrolled.errors import DataError, ModelError
-from unrolled.tasks.core.contract import Progress, Sources
+from unrolled.tasks.core.values import Progress, Sources
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.example_task import ExampleTask
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def load_baseline(model: Model, name: str) -> dict[str, NDArray[Any]] | None:
+def load_baseline(model: Fitted, name: str) -> dict[str, NDArray[Any]] | None:
     """The arrays of the baseline in the model's folder; None for a model that lies in none.
 
     Raises:

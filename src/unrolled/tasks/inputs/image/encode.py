@@ -23,9 +23,10 @@ from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
-from unrolled.tasks.core.contract import Input, Progress, Steps
+from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.files import read_json, write_json
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.image.layer import ImageNetwork, image_layer
 from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
 from unrolled.tasks.inputs.image.steps import image_steps
@@ -127,7 +128,7 @@ class ImageInput(Input[Picture]):
         return seen.resized(pixels)
 
     def collate(
-        self, model: AnyModel, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+        self, model: AnyFitted, examples: Sequence[Arrays], draw: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
         """Return `images` (B, H, W, C); moved, turned, scaled and mirrored while training."""
         images: NDArray[Any] = np.stack([example["image"] for example in examples])
@@ -166,12 +167,12 @@ class ImageInput(Input[Picture]):
         rows = np.stack([resize(np.asarray(image), *size).reshape(-1) for image in images])
         return rows.astype(np.float32) / np.float32(255)
 
-    def steps(self, model: AnyModel, given: Picture, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Picture, limit: int) -> Steps:
         """Lay out an image by its rows or pixels."""
         pixels = self.placed(given.pixels(), None)
         return image_steps(model.network.get_submodule("inputs"), pixels, limit)
 
-    def stream(self, model: AnyModel) -> RowStream:
+    def stream(self, model: AnyFitted) -> RowStream:
         """Return what turns pushed rows, or pixels, into steps."""
         return RowStream(model.network)
 

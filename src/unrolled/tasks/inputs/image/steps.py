@@ -9,8 +9,8 @@ from torch import nn
 from unrolled.data.images.files import Pixels
 from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.images import ImageSteps
-from unrolled.tasks.core.contract import Steps
 from unrolled.tasks.core.probe import last_steps
+from unrolled.tasks.core.values import Steps
 
 
 def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:

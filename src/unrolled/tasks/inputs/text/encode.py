@@ -21,10 +21,11 @@ from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers.inputs.texts import TextBatch, TextInputs, WordVotes
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
-from unrolled.tasks.core.contract import Input, Progress, Steps
+from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.files import read_json, write_json
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import last_steps
+from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.text.collate import UNKNOWN, collated, text_batch
 from unrolled.tasks.inputs.text.layer import TextNetwork, text_layer, weigh_votes, word_votes
 from unrolled.tasks.inputs.text.options import TextOptions
@@ -172,7 +173,7 @@ class TextInput(Input[str]):
         }
 
     def collate(
-        self, model: AnyModel, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+        self, model: AnyFitted, examples: Sequence[Arrays], draw: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
         """Return texts side by side; while training rare words are read as unknown now and then."""
         return collated(examples, self.counts, float(model.config.batching.get("unknown", 0.0)), draw)
@@ -210,7 +211,7 @@ class TextInput(Input[str]):
         """Return a text of no words."""
         return self.encode_words([])
 
-    def steps(self, model: AnyModel, given: str, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: str, limit: int) -> Steps:
         """Lay out a text by its words."""
         words = [word.text for word in self.words_of(given)]
         if not words:
@@ -219,7 +220,7 @@ class TextInput(Input[str]):
         data = collated([self.encode_words(words[first:])], self.counts, 0.0, None)
         return Steps(data, tuple(words[first:]), note, " ")
 
-    def stream(self, model: AnyModel) -> WordStream:
+    def stream(self, model: AnyFitted) -> WordStream:
         """Return what turns characters as they come into words."""
         return WordStream(self)
 

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from unrolled.data import Arrays, sorted_batches
 from unrolled.tasks.core.examples import SIDE_BY_SIDE, on_device
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
 
 #: steps that a batch holds at most, padding included, where nothing is learned
 STEPS = 32_768
 
 
-def temperature_of(model: AnyModel) -> float:
+def temperature_of(model: AnyFitted) -> float:
     """Return what logits are divided by; 1 until it is fitted."""
     return float(model.fitted.get("temperature", 1.0))
 
 
 def log_probabilities(
-    model: AnyModel,
+    model: AnyFitted,
     inputs: Sequence[Arrays],
     *,
     temperature: float | None = None,
@@ -57,7 +57,7 @@ def log_probabilities(
     return result
 
 
-def logits_of(model: AnyModel, inputs: Sequence[Arrays]) -> Tensor:
+def logits_of(model: AnyFitted, inputs: Sequence[Arrays]) -> Tensor:
     """Return the logits of a batch, (B, K); an input of no steps is judged by what the model expects beforehand."""
     x, lengths = model.input.feed(on_device(model.network, model.input.collate(model, inputs)))
     result: Tensor = model.network(x) if lengths is None else model.network(x, lengths)

@@ -16,13 +16,13 @@ from unrolled.data import Arrays, Example, ExampleStore, Findings
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.layers import CrossEntropy, Session
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import AnyInput, Output, Progress, Scored, Steps
-from unrolled.tasks.core.examples import Material
+from unrolled.tasks.core.contract import AnyInput, Output
 from unrolled.tasks.core.files import read_json, write_json
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
+from unrolled.tasks.core.values import Progress, Scored, Steps
 from unrolled.tasks.outputs.label import scoring
 from unrolled.tasks.outputs.label.baseline import BASELINE, fit_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, ranked
@@ -143,18 +143,18 @@ class LabelOutput(Output[str, Classification]):
         progress(f"fitting the logistic regression on {source.features_are}", 0, None)
         fit_regression(source, store, len(self.labels), folder)
 
-    def has_regression(self, model: AnyModel) -> bool:
+    def has_regression(self, model: AnyFitted) -> bool:
         """Return whether the model's baseline is logistic regression on the input's features."""
         return True
 
-    def dev_metrics(self, model: AnyModel, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
         """Return loss, accuracy and macro F1."""
         return scoring.dev_metrics(model, dev)
 
-    def finish(self, model: AnyModel, material: Material[Any, Any], progress: Progress) -> None:
+    def finish(self, model: AnyFitted, dev: ExampleStore, progress: Progress) -> None:
         """Fit the temperature on the development data, so that probabilities mean what they say."""
         progress("calibrating", 0, None)
-        scoring.calibrate(model, material.dev)
+        scoring.calibrate(model, dev)
 
     @classmethod
     def check_fitted(cls, fitted: Mapping[str, Any]) -> None:
@@ -164,14 +164,14 @@ class LabelOutput(Output[str, Classification]):
             raise ArgumentError(f"temperature: expected a number above 0, found {value!r}")
 
     def evaluate(
-        self, model: AnyModel, examples: Iterator[tuple[Example, Arrays]], progress: Progress, options: Settings
+        self, model: AnyFitted, examples: Iterator[tuple[Example, Arrays]], progress: Progress, options: Settings
     ) -> tuple[Json, Json]:
         """Return accuracy, macro F1, calibration and confusion, beside logistic regression's."""
         metrics, beside, _ = scoring.evaluate(model, examples, progress)
         return metrics, beside
 
     def predict(
-        self, model: AnyModel, inputs: Sequence[Arrays], shown: Sequence[Shown], options: Settings
+        self, model: AnyFitted, inputs: Sequence[Arrays], shown: Sequence[Shown], options: Settings
     ) -> Iterator[Classification]:
         """Yield the label of each input."""
         result: Any = result_type(model.input.Shown, self.Result)
@@ -179,11 +179,11 @@ class LabelOutput(Output[str, Classification]):
             probabilities = ranked(self.labels, np.exp(log_probs).tolist())
             yield result(**dict(given), **judged(probabilities))
 
-    def probe(self, model: AnyModel, steps: Steps) -> Probe:
+    def probe(self, model: AnyFitted, steps: Steps) -> Probe:
         """Ask about the label that the network itself predicts."""
         return probe_label(model, steps)
 
-    def session(self, model: AnyModel, steps: StepStream[Any]) -> Session:
+    def session(self, model: AnyFitted, steps: StepStream[Any]) -> Session:
         """Return an input in progress."""
         return LabelSession(model, steps)
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from unrolled.data import ExampleStore
 from unrolled.layers import CrossEntropy, LinearOutput, make_pooling
 from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork
-from unrolled.tasks.core.contract import AnyInput, Scored
+from unrolled.tasks.core.contract import AnyInput
 from unrolled.tasks.core.recurrent import stack
+from unrolled.tasks.core.values import Scored
 from unrolled.tasks.outputs.label.options import LabelNetwork
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.errors import DataError
 from unrolled.metrics.classification import calibration_error, classification_metrics, fit_temperature
-from unrolled.tasks.core.contract import Progress
 from unrolled.tasks.core.examples import SIDE_BY_SIDE, in_lists
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.label.baseline import load_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, temperature_of
 from unrolled.types import Json
@@ -44,19 +44,19 @@ def stored(store: ExampleStore) -> Iterator[list[Arrays]]:
     return in_lists((store[n] for n in range(len(store))), SIDE_BY_SIDE)
 
 
-def dev_metrics(model: AnyModel, dev: ExampleStore) -> dict[str, float]:
+def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
     """Return loss, accuracy and macro F1 on the development data."""
     log_probs, gold = raw_scores(model, dev)
     return {name: value for name, value in measured(log_probs, gold, model.output.labels).items() if name in SHOWN}
 
 
-def raw_scores(model: AnyModel, store: ExampleStore) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def raw_scores(model: AnyFitted, store: ExampleStore) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return uncalibrated ln p, (N, K), and the classes, (N,), of a store."""
     pairs = [(log_probabilities(model, part, temperature=1.0), gold_of(part)) for part in stored(store)]
     return np.concatenate([scores for scores, _ in pairs]), np.concatenate([gold for _, gold in pairs])
 
 
-def calibrate(model: AnyModel, dev: ExampleStore) -> None:
+def calibrate(model: AnyFitted, dev: ExampleStore) -> None:
     """Fit the temperature on the development data, so that probabilities mean what they say."""
     # that of weights before, in a run that is resumed
     model.fitted.clear()
@@ -75,7 +75,7 @@ def scaled(log_probs: NDArray[np.floating], temperature: float) -> NDArray[np.fl
 
 
 def evaluate(
-    model: AnyModel, examples: Iterator[tuple[Example, Arrays]], progress: Progress
+    model: AnyFitted, examples: Iterator[tuple[Example, Arrays]], progress: Progress
 ) -> tuple[Json, Json, list[Example]]:
     """Return accuracy, macro F1, calibration and confusion, those of logistic regression if the model has one, and the
     examples that were read.

@@ -10,7 +10,7 @@ from torch import Tensor
 from unrolled.errors import ArgumentError, StateError
 from unrolled.layers import Session, StreamState
 from unrolled.networks import ManyToOneNetwork
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.stream import Step, StepStream
 from unrolled.tasks.outputs.label.decode import as_log_probabilities, logits_of, ranked, temperature_of
 from unrolled.tasks.outputs.label.results import AfterStep, Classification, judged
@@ -37,7 +37,7 @@ class LabelSession(Session, Generic[P]):
         "this model reads in both directions and can't be streamed; train one with --no-bidirectional"
     )
 
-    def __init__(self, model: AnyModel, steps: StepStream[P]) -> None:
+    def __init__(self, model: AnyFitted, steps: StepStream[P]) -> None:
         network = model.network
         if not isinstance(network, ManyToOneNetwork) or not network.is_causal:
             raise ArgumentError(self.both_ends)

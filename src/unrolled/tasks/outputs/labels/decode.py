@@ -28,7 +28,7 @@ from unrolled.tasks.outputs.labels.results import Alternative, TaggedEntity, Tag
 from unrolled.tasks.uses.tag.plan import context_of
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 #: the name under which a model keeps what is taken off the score of O, and the values that are tried, nats
 EAGERNESS = "eagerness"
@@ -63,7 +63,7 @@ class Tagger:
         model: a `tag` model.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Fitted) -> None:
         self.encoders: TagEncoders = model.encoders
         self.network: TaggingNetwork = model.network  # type: ignore[assignment]
         self.eagerness = float(model.fitted.get(EAGERNESS, 0.0))

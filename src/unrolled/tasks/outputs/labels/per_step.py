@@ -13,8 +13,8 @@ from torch import nn
 from unrolled.data import ExampleBatch, ExampleStore
 from unrolled.errors import ModelError
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import DATA, Progress
 from unrolled.tasks.core.example_task import on_device
+from unrolled.tasks.core.values import DATA, Progress
 from unrolled.tasks.outputs.labels.segment_scoring import (
     frame_by_frame,
     log_probabilities,
@@ -134,7 +134,7 @@ def load_per_frame(network: nn.Module, folder: Path) -> bool:
     Raises:
         ModelError: they are damaged, or of another network.
     """
-    from unrolled.tasks.core.model import check_fit
+    from unrolled.tasks.core.fitted import check_fit
 
     path = folder / BASELINE
     if not path.is_file():

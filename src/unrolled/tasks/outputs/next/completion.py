@@ -20,13 +20,13 @@ import torch
 from numpy.typing import NDArray
 
 from unrolled.decoding import PhraseRule, Stepper, Suggestion, choose
-from unrolled.tasks.core.contract import Progress
+from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
 from unrolled.tasks.outputs.next.session import TextSession, phrase_tools
 
 if TYPE_CHECKING:
     from unrolled.data import Tokenizer
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 #: characters read before a stretch, typed in it, and known after it; more is cut only where a document ends
 CONTEXT, TYPED, AHEAD = 200, 30, 200
@@ -71,7 +71,7 @@ class Place(NamedTuple):
         return max((s.score for s in self.suggestions), default=-math.inf)
 
 
-def fit_threshold(model: Model, dev_token_ids: NDArray[Any], coverage: float, progress: Progress) -> dict[str, Any]:
+def fit_threshold(model: Fitted, dev_token_ids: NDArray[Any], coverage: float, progress: Progress) -> dict[str, Any]:
     """The threshold at which a share of places shows a suggestion.
 
     Args:
@@ -101,7 +101,7 @@ def fit_threshold(model: Model, dev_token_ids: NDArray[Any], coverage: float, pr
 
 
 def study_completion(
-    model: Model, baseline: NGram | None, token_ids: NDArray[Any], positions: int, progress: Progress
+    model: Fitted, baseline: NGram | None, token_ids: NDArray[Any], positions: int, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Completion by the model, and by the n-gram at the same places and the same coverage.
 
@@ -182,7 +182,7 @@ def _stretch(token_ids: NDArray[Any], tokenizer: Tokenizer, at: int, most: int) 
 
 
 def type_stretches(
-    model: Model, stretches: Sequence[Stretch], progress: Progress, sentence: str, stepper: Stepper[Any] | None = None
+    model: Fitted, stretches: Sequence[Stretch], progress: Progress, sentence: str, stepper: Stepper[Any] | None = None
 ) -> list[list[Place]]:
     """Type stretches character by character on one thread, and note what is suggested at each place."""
     rule = _rule(model)
@@ -326,5 +326,5 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _rule(model: Model) -> PhraseRule:
+def _rule(model: Fitted) -> PhraseRule:
     return phrase_tools(model, model.fitted.get("max_words", 5))[0]

@@ -29,7 +29,7 @@ from unrolled.tasks.outputs.next.cache import CachedStepper
 from unrolled.tasks.outputs.next.ngram import NGramStepper
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 #: tokens read in one go, so that a long prompt takes bounded memory
 CHUNK = 1024
@@ -63,7 +63,7 @@ class TextSession(Session):
     'ur help'
     """
 
-    def __init__(self, model: Model, stepper: Stepper[Any] | None = None) -> None:
+    def __init__(self, model: Fitted, stepper: Stepper[Any] | None = None) -> None:
         self._model = model
         self._tokenizer: Tokenizer = model.encoders
         own = model.network if model.cache is None else model.cache.stepper(model.network)
@@ -270,7 +270,7 @@ class TextSession(Session):
         self._logits, self._state = logits, state
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Fitted:
         """Whose stream this is."""
         return self._model
 
@@ -334,7 +334,7 @@ def _remembered(history: Tensor, ids: list[int]) -> Tensor:
     return torch.cat((history, torch.tensor([ids], device=history.device)), dim=1)[:, -history.shape[1] :]
 
 
-def phrase_tools(model: Model, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:
+def phrase_tools(model: Fitted, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:
     """The tables that completion needs for a model's vocabulary, made once and kept on the tokeniser's side."""
     tokenizer: Tokenizer = model.encoders
     cache = _TOOLS.setdefault(tokenizer.fingerprint, {})

@@ -21,7 +21,7 @@ from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecas
 from unrolled.tasks.inputs.series.encode import SeriesEncoders, statistics
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 Array = NDArray[np.float64]
 #: windows of a backtest side by side
@@ -120,14 +120,14 @@ def as_tensors(
     return {name: tensor.to(device) for name, tensor in found.items()}
 
 
-def levels_of(model: Model) -> tuple[float, ...]:
+def levels_of(model: Fitted) -> tuple[float, ...]:
     """The levels of a model's quantiles."""
     return tuple(model.config.network["levels"])
 
 
 @torch.no_grad()
 def draw(
-    model: Model, data: dict[str, Tensor], scale: Array, horizon: int, *, samples: int = SAMPLES, seed: int = 0
+    model: Fitted, data: dict[str, Tensor], scale: Array, horizon: int, *, samples: int = SAMPLES, seed: int = 0
 ) -> Drawn:
     """Forecasts of a batch of windows; each is the same in any other batch.
 
@@ -173,7 +173,7 @@ def summarised(paths: Array, scale: Array, levels: Sequence[float]) -> Drawn:
 
 
 def backtest(
-    model: Model, encoded: Arrays, series: Series, stride: int = 1, *, samples: int = SAMPLES, seed: int = 0
+    model: Fitted, encoded: Arrays, series: Series, stride: int = 1, *, samples: int = SAMPLES, seed: int = 0
 ) -> Iterator[Window]:
     """Forecasts from every origin of a series whose horizon lies within it, some windows at a time.
 
@@ -191,7 +191,7 @@ def backtest(
         yield Window(series, windows.origins[chosen], past, arrays.values[network.reach :].T, drawn)
 
 
-def ahead(model: Model, series: Series, horizon: int, *, samples: int = SAMPLES, seed: int = 0) -> Drawn:
+def ahead(model: Fitted, series: Series, horizon: int, *, samples: int = SAMPLES, seed: int = 0) -> Drawn:
     """The forecast from where a series ends, W = 1.
 
     Raises:
@@ -201,7 +201,7 @@ def ahead(model: Model, series: Series, horizon: int, *, samples: int = SAMPLES,
     return draw(model, data, scale, horizon, samples=samples, seed=seed)
 
 
-def window_ahead(model: Model, series: Series, horizon: int) -> tuple[dict[str, Tensor], Array]:
+def window_ahead(model: Fitted, series: Series, horizon: int) -> tuple[dict[str, Tensor], Array]:
     """The window from which what comes after a series is forecast, as `as_tensors` makes it, and its scale (1, 2).
 
     Raises:

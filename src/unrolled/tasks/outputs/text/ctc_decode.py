@@ -22,7 +22,7 @@ from unrolled.tasks.outputs.text.ctc_results import Alternative, Transcript, gat
 from unrolled.tasks.uses.transcribe.plan import DecodingOptions
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 #: with a scorer, units less probable than this in a step are no candidates, nats: asking about each would take minutes
 LEAST = -9.0
@@ -30,7 +30,7 @@ LEAST = -9.0
 SIDE_BY_SIDE = 16
 
 
-def log_probabilities(model: Model, frames: Sequence[Frames]) -> list[NDArray[np.float32]]:
+def log_probabilities(model: Fitted, frames: Sequence[Frames]) -> list[NDArray[np.float32]]:
     """ln p of each class at each step, (S, K) for each of several utterances' frames (T, F), side by side."""
     device = next(model.network.parameters()).device
     lengths = torch.tensor([len(one) for one in frames], dtype=torch.int64)
@@ -110,7 +110,7 @@ def language_model_scorer(
         ArgumentError: a model of another task, or over byte pairs, which do not end where characters or words do.
         ModelError, StorageError: as `load`.
     """
-    from unrolled.tasks.core.model import load
+    from unrolled.tasks.core.load import load
 
     loaded = load(folder)
     if loaded.task.name != "generate":

@@ -23,11 +23,11 @@ from unrolled.layers.outputs.losses import IGNORED
 from unrolled.metrics.captions import caption_metrics, corpus_bleu
 from unrolled.networks import OneToManyNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, read_json, write_json
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import probe_caption
+from unrolled.tasks.core.values import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.inputs.image.decodable import check_decodable, pieces
 from unrolled.tasks.uses.caption.decode import (
     Search,
@@ -170,7 +170,7 @@ class Caption(ExampleTask):
                 share = present[list(material.encoders.attributes)] / (len(material.train) + 2)
                 captioner.attributes.bias.copy_(torch.from_numpy(np.log(share / (1 - share))).float())
 
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """images (B, …), tokens and targets (T, N), lengths and rows (N,), present (B, A)."""
         options = cast(CaptionOptions, self.options(**model.config.options))
         chosen = CaptionNetwork(**model.config.network)
@@ -200,7 +200,7 @@ class Caption(ExampleTask):
         parts = {"tokens": tokens, "targets": targets, "lengths": lengths, "rows": np.array(rows), "present": present}
         return data | {name: torch.from_numpy(array) for name, array in parts.items()}
 
-    def _images(self, model: Model, images: list[Any], draw: np.random.Generator | None, mirror: bool) -> Tensor:
+    def _images(self, model: Fitted, images: list[Any], draw: np.random.Generator | None, mirror: bool) -> Tensor:
         stacked = np.stack(images)
         size = model.config.network.get("image_size")
         if size is not None:
@@ -219,7 +219,7 @@ class Caption(ExampleTask):
             mean = mean + network.attribute_weight * 0.1 * seen  # type: ignore[operator]
         return Scored(mean, total, count)
 
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """Nats a word on all of it; BLEU-4 and CIDEr of captions written about its first images."""
         total, count = 0.0, 0
         device = next(model.network.parameters()).device
@@ -231,7 +231,7 @@ class Caption(ExampleTask):
         found = caption_metrics(*written)
         return {"loss": total / max(1, count), **{name: found[name] for name in ("bleu4", "cider", "words")}}
 
-    def _written(self, model: Model, dev: ExampleStore, search: Search, most: int) -> tuple[Any, Any]:
+    def _written(self, model: Fitted, dev: ExampleStore, search: Search, most: int) -> tuple[Any, Any]:
         """Captions of the development data as numbers, and their references."""
         captions, references = [], []
         for examples in pieces((dev[n] for n in range(min(most, len(dev)))), SIDE_BY_SIDE):
@@ -244,7 +244,7 @@ class Caption(ExampleTask):
         # unknown words are never written, so that none of them counts as found
         return captions, references
 
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
+    def sample(self, model: Fitted, dev: ExampleStore) -> str | None:
         """Captions of a few images of the development data."""
         written, references = self._written(model, dev, Search(), 4)
         decode = model.encoders.vocabulary.decode
@@ -253,7 +253,7 @@ class Caption(ExampleTask):
             lines.append(f"{sentence(decode(found))}  (people: {sentence(decode(others[0]))})")
         return "\n".join(lines)
 
-    def finish(self, model: Model, material: Material, progress: Progress) -> None:
+    def finish(self, model: Fitted, material: Material, progress: Progress) -> None:
         """Choose the beam and the length penalty by BLEU-4 on the development data."""
         progress("choosing the length penalty", 0, None)
         model.network.eval()
@@ -268,7 +268,7 @@ class Caption(ExampleTask):
         if not isinstance(penalty, (int, float)) or not 0 <= penalty <= 100:
             raise ArgumentError(f"length_penalty: expected a number of at least 0, found {penalty!r}")
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """BLEU-1 to BLEU-4 and CIDEr-D against all captions of each image, beside the most frequent caption's.
 
         Raises:
@@ -311,14 +311,14 @@ class Caption(ExampleTask):
             raise ModelError(f"{folder / BASELINE}: corrupt; restore it from a copy of the model")
         return words
 
-    def _search(self, model: Model, beam_size: int | None, penalty: float | None, **more: Any) -> Search:
+    def _search(self, model: Fitted, beam_size: int | None, penalty: float | None, **more: Any) -> Search:
         beam = int(model.fitted.get("beam_size", Search.beam_size)) if beam_size is None else beam_size
         exponent = float(model.fitted.get("length_penalty", Search.length_penalty)) if penalty is None else penalty
         if beam_size is None:
             beam = max(beam, more.get("n", 1))
         return Search(beam, exponent, **more)
 
-    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[CaptionedPrediction]:
+    def predict(self, model: Fitted, inputs: Iterable[Any], **options: Any) -> Iterator[CaptionedPrediction]:
         """Captions of each image.
 
         Args:
@@ -361,7 +361,7 @@ class Caption(ExampleTask):
 
         return CaptionWire()
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """An image and the model's caption of it, by the words of the caption."""
         encoders: CaptionEncoders = model.encoders
         network = cast(OneToManyNetwork, model.network)

@@ -13,8 +13,8 @@ from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import STACKS, Embedding, Frames, ImageEncoder, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, OneToManyNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.example_task import Material, plan_epochs
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.uses.caption.options import CaptionOptions, Share, Size
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from unrolled.data import Example, Findings
 from unrolled.data.text.labelled import Reading, read_labelled
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.examples import ExampleUse, Material
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.text.encode import TextInput
 from unrolled.tasks.uses.classify.encode import TextLabel
 from unrolled.tasks.uses.classify.plan import (

@@ -16,11 +16,11 @@ from unrolled.errors import MissingDependencyError, ModelError
 from unrolled.layers import CrossEntropy, Session
 from unrolled.metrics.classification import classification_metrics
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Progress
 from unrolled.tasks.core.files import read_json, write_json
-from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.results import Shown
 from unrolled.tasks.core.stream import StepStream
+from unrolled.tasks.core.values import Progress
 from unrolled.tasks.inputs.text.encode import TextInput
 from unrolled.tasks.outputs.label import scoring
 from unrolled.tasks.outputs.label.encode import LabelOutput
@@ -66,18 +66,18 @@ class TextLabel(LabelOutput):
             return
         regression.save(folder / TFIDF)
 
-    def has_regression(self, model: AnyModel) -> bool:
+    def has_regression(self, model: AnyFitted) -> bool:
         """Return False: its baseline reads words, not features."""
         return False
 
     def evaluate(
-        self, model: AnyModel, examples: Iterator[tuple[Example, Arrays]], progress: Progress, options: Settings
+        self, model: AnyFitted, examples: Iterator[tuple[Example, Arrays]], progress: Progress, options: Settings
     ) -> tuple[Json, Json]:
         """Return accuracy, macro F1, calibration and confusion, beside TF-IDF's and the majority's."""
         metrics, _, texts = scoring.evaluate(model, examples, progress)
         return metrics, self._beside(model, texts)
 
-    def _beside(self, model: AnyModel, texts: Sequence[Example]) -> Json:
+    def _beside(self, model: AnyFitted, texts: Sequence[Example]) -> Json:
         """Return the baselines' metrics on the same texts: the best there is, and the majority's accuracy."""
         folder = model.folder
         if folder is None or not (folder / MAJORITY).is_file():
@@ -105,7 +105,7 @@ class TextLabel(LabelOutput):
         return CrossEntropy().ignored if number is None else number
 
     def predict(
-        self, model: AnyModel, inputs: Sequence[Arrays], shown: Sequence[Shown], options: Settings
+        self, model: AnyFitted, inputs: Sequence[Arrays], shown: Sequence[Shown], options: Settings
     ) -> Iterator[Classification]:
         """Yield the label of each text, and what the model thinks after each word if that was asked for."""
         chosen = ClassifyPrediction.of(options)
@@ -115,7 +115,7 @@ class TextLabel(LabelOutput):
                 prediction = prediction.model_copy(update={"words": words})
             yield prediction
 
-    def session(self, model: AnyModel, steps: StepStream[Any]) -> Session:
+    def session(self, model: AnyFitted, steps: StepStream[Any]) -> Session:
         """Return a session that says what it thinks after each word."""
         return ClassifySession(model, steps)
 

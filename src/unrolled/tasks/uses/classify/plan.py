@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.recurrent import Rate, RecurrentOptions
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.text.encode import TextInput
 from unrolled.tasks.inputs.text.layer import TextNetwork
 from unrolled.tasks.inputs.text.options import TextOptions

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrolled.layers import Pooling
 from unrolled.tasks.core.examples import on_device
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.inputs.text.collate import collated, text_batch
 from unrolled.tasks.inputs.text.encode import TextInput
 from unrolled.tasks.outputs.label.decode import as_log_probabilities, log_probabilities, temperature_of
@@ -20,7 +20,7 @@ from unrolled.tasks.outputs.label.encode import LabelOutput
 from unrolled.tasks.uses.classify.results import AfterWord
 
 
-def word_by_word(model: Model[TextInput, LabelOutput], text: str, most: int | None = None) -> tuple[AfterWord, ...]:
+def word_by_word(model: Fitted[TextInput, LabelOutput], text: str, most: int | None = None) -> tuple[AfterWord, ...]:
     """Return what a model thinks after each word of a text, if the text ended there; see `beginnings`.
 
     Args:
@@ -46,7 +46,7 @@ def word_by_word(model: Model[TextInput, LabelOutput], text: str, most: int | No
 
 
 def beginnings(
-    model: Model[TextInput, LabelOutput], words: Sequence[str], ends: Sequence[int] | None = None
+    model: Fitted[TextInput, LabelOutput], words: Sequence[str], ends: Sequence[int] | None = None
 ) -> NDArray[np.float64]:
     """Return ln p after the first word, the first two, … all T of them, (T, K), as if the text ended there.
 

@@ -24,11 +24,11 @@ from unrolled.errors import DataError
 from unrolled.metrics.forecasts import ForecastScores, seasonal_error
 from unrolled.networks.forecaster import DirectForecaster
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Evaluation, Plan, Progress
 from unrolled.tasks.core.example_task import ExampleTask, Material, Scored
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import probe_series
+from unrolled.tasks.core.values import Evaluation, Plan, Progress
 from unrolled.tasks.inputs.series.encode import SeriesEncoders, fit_encoders, statistics
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive, seasonal_quantiles, seasonal_spread
 from unrolled.tasks.outputs.numbers.results import Forecast, sparkline
@@ -194,7 +194,7 @@ class Forecasting(ExampleTask):
         """A direct or an autoregressive forecaster."""
         return build_forecaster(network, encoders)
 
-    def batches(self, model: Model, material: Material, training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted, material: Material, training: TrainingSettings) -> Batches:
         """Windows of all series, in another order each epoch."""
         network: Any = model.network
         windows = ModelWindows(network, material.train)
@@ -207,7 +207,7 @@ class Forecasting(ExampleTask):
 
         return ExampleBatches(windows, None, int(model.config.batching["batch_size"]), collate, seed=training.seed)
 
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """The last window of each of some encoded series."""
         network: Any = model.network
         firsts = [np.array([len(e["values"]) - network.horizon], np.int64) for e in examples]
@@ -226,7 +226,7 @@ class Forecasting(ExampleTask):
         total = nats.sum()
         return Scored(total / max(count, 1), total.detach(), count)
 
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """The loss, and of a direct forecaster the errors of its point forecast, in standard deviations."""
         network: Any = model.network
         windows = ModelWindows(network, dev)
@@ -254,7 +254,7 @@ class Forecasting(ExampleTask):
         means = {name: value / max(1, targets) for name, value in sums.items() if targets}
         return {**means, "loss": sums["loss"] / max(1, counted)}
 
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
+    def sample(self, model: Fitted, dev: ExampleStore) -> str | None:
         """The last development window of the first series: what was read, what came, and what was forecast."""
         network = model.network
         windows = ModelWindows(network, dev)
@@ -271,7 +271,7 @@ class Forecasting(ExampleTask):
         came, forecast = (sparkline(tuple(torch.cat([past, part]).tolist())) for part in (future, middle))
         return f"{name}\n  came      {came}\n  forecast  {forecast}"
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Errors of forecasts from every origin, beside seasonal naive on the same windows.
 
         Args:
@@ -318,7 +318,7 @@ class Forecasting(ExampleTask):
         metrics = {**own.result(), "series": len(examples)}
         return Evaluation(self.name, [str(p) for p in paths], metrics, baseline, time.perf_counter() - started)
 
-    def begun(self, model: Model, series: Series, start: str | None) -> Series:
+    def begun(self, model: Fitted, series: Series, start: str | None) -> Series:
         """A series that is to be forecast from some step on: by default the first that training did not see."""
         encoders: SeriesEncoders = model.encoders
         encoders.check(series)
@@ -333,13 +333,13 @@ class Forecasting(ExampleTask):
         return replace(series, first=first)
 
     def backtest(
-        self, model: Model, series: Series, stride: int = 1, *, samples: int = SAMPLES, seed: int = 0
+        self, model: Fitted, series: Series, stride: int = 1, *, samples: int = SAMPLES, seed: int = 0
     ) -> Iterator[Window]:
         """Forecasts from every origin of a series, its `first` or later, whose horizon lies within it."""
         model.network.eval()
         return backtest(model, model.encoders.encode(series), series, stride, samples=samples, seed=seed)
 
-    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Forecast]:
+    def predict(self, model: Fitted, inputs: Iterable[Any], **options: Any) -> Iterator[Forecast]:
         """What comes after each series.
 
         Args:
@@ -367,7 +367,7 @@ class Forecasting(ExampleTask):
                 drawn = ahead(model, series, horizon, samples=chosen.samples, seed=chosen.seed)
                 yield forecast_of(model, series, drawn, series.following(horizon)[:horizon])
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """A series by the segments of its past, asked about its forecast; of a table of several series the first."""
         series = next(given_series(model, given, None))
         model.encoders.check(series)
@@ -380,6 +380,6 @@ class Forecasting(ExampleTask):
 
         return ForecastWire()
 
-    def stream(self, model: Model) -> ForecastSession:
+    def stream(self, model: Fitted) -> ForecastSession:
         """A series in progress: push observations, ask for the forecast."""
         return ForecastSession(model)

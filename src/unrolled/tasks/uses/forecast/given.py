@@ -16,12 +16,12 @@ from unrolled.tasks.inputs.series.encode import SeriesEncoders
 from unrolled.tasks.uses.forecast.session import start_time
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 _KEYS = ("values", "name", "start", "known", "static")
 
 
-def given_series(model: Model, given: Any, start: str | None) -> Iterator[Series]:
+def given_series(model: Fitted, given: Any, start: str | None) -> Iterator[Series]:
     """The series of one input.
 
     Args:
@@ -56,7 +56,7 @@ def given_series(model: Model, given: Any, start: str | None) -> Iterator[Series
 
 
 def table_series(
-    model: Model, table: Path | Source, findings: Findings, *, encoding: str | None = None, longest: int | None = None
+    model: Fitted, table: Path | Source, findings: Findings, *, encoding: str | None = None, longest: int | None = None
 ) -> list[Series]:
     """The series of a table, read as those that the model was trained on.
 

@@ -15,8 +15,8 @@ from unrolled.layers import STACKS
 from unrolled.layers.outputs.likelihoods import LIKELIHOODS, ForecastLoss
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.example_task import ExampleOptions
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.series.encode import SeriesEncoders
 from unrolled.training import TrainingSettings
 

@@ -18,7 +18,7 @@ from unrolled.tasks.outputs.numbers.results import Forecast
 from unrolled.tasks.outputs.numbers.scoring import SAMPLES, Drawn, ahead, levels_of, require_context, summarised
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 Array = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class ForecastSession(Session):
     9.66
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Fitted) -> None:
         self._model = model
         self._encoders: SeriesEncoders = model.encoders
         self.reset()
@@ -270,7 +270,7 @@ def start_time(encoders: SeriesEncoders, start: str | None) -> int:
     return at
 
 
-def check_horizon(model: Model, horizon: int | None) -> int:
+def check_horizon(model: Fitted, horizon: int | None) -> int:
     """The steps to forecast.
 
     Raises:
@@ -286,7 +286,7 @@ def check_horizon(model: Model, horizon: int | None) -> int:
     return horizon
 
 
-def forecast_of(model: Model, series: Series, drawn: Drawn, times: NDArray[np.int64]) -> Forecast:
+def forecast_of(model: Fitted, series: Series, drawn: Drawn, times: NDArray[np.int64]) -> Forecast:
     """A forecast as it is shown.
 
     Args:

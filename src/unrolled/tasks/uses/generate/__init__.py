@@ -31,10 +31,10 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import DATA, Evaluation, Plan, Progress, Sources
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.task import Task
+from unrolled.tasks.core.values import DATA, Evaluation, Plan, Progress, Sources
 from unrolled.tasks.outputs.next.network import LanguageModelLearner, device_of, language_model, score, unigram_bias
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.results import Completion, GeneratedText
@@ -179,7 +179,7 @@ class Generate(Task):
         """tokenizer.json."""
         return load_tokenizer(folder / "tokenizer.json")
 
-    def save_extras(self, model: Model, folder: Path) -> None:
+    def save_extras(self, model: Fitted, folder: Path) -> None:
         """The n-gram beside which the model is judged, and the cache of a model that was adapted to a writer."""
         if model.folder is not None and model.folder != folder and (model.folder / BASELINE).is_file():
             write_whole(folder / BASELINE, save_arrays(load_baseline(model.folder).to_arrays()))
@@ -197,13 +197,13 @@ class Generate(Task):
 
         return Cache.load(folder, parts.input.vocabulary_size)
 
-    def personalise(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
+    def personalise(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Fitted:
         """Adapt the model to a writer; options are `unrolled.tasks.uses.generate.personal.PersonalOptions`."""
         from unrolled.tasks.uses.generate.personal import personalise
 
         return personalise(model, paths, progress, **options)
 
-    def _score(self, model: Model, text: TokenFile) -> tuple[float, int]:
+    def _score(self, model: Fitted, text: TokenFile) -> tuple[float, int]:
         """−Σ ln p over a text, nats, and how many tokens that is."""
         if model.cache is None:
             return score(model.network, text)
@@ -227,7 +227,7 @@ class Generate(Task):
         sample = np.asarray(material.train.tokens[:BASELINE_FROM], dtype=np.int64)
         unigram_bias(network, sample, material.tokenizer.vocabulary_size)  # type: ignore[arg-type]
 
-    def learner(self, model: Model, material: Corpus, training: TrainingSettings) -> Learner:
+    def learner(self, model: Fitted, material: Corpus, training: TrainingSettings) -> Learner:
         """Truncated BPTT over windows of text."""
         options = GenerateOptions(**model.config.options)
 
@@ -240,12 +240,12 @@ class Generate(Task):
         dev = material.dev
         return LanguageModelLearner(model.network, dev.tokens, dev.characters / len(dev), sampler)  # type: ignore[arg-type]
 
-    def batches(self, model: Model, material: Corpus, training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted, material: Corpus, training: TrainingSettings) -> Batches:
         """Lanes of the corpus, window after window."""
         plan = model.config.batching
         return Windows(material.train, plan["batch_size"], plan["window"], seed=training.seed)
 
-    def finish(self, model: Model, material: Corpus, progress: Progress) -> None:
+    def finish(self, model: Fitted, material: Corpus, progress: Progress) -> None:
         """Fit the threshold above which suggestions are shown, for the coverage asked for, on development text."""
         from unrolled.tasks.outputs.next.completion import fit_threshold
 
@@ -255,7 +255,7 @@ class Generate(Task):
         model.fitted["max_words"] = options.max_words
         model.fitted.update(fit_threshold(model, material.dev.tokens, options.coverage, progress))
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Nats and bits per character, perplexity, and how good completion is, beside the n-gram.
 
         Args:
@@ -297,7 +297,7 @@ class Generate(Task):
                     beside["completion"] = other
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
 
-    def predict(self, model: Model, inputs: Iterable[str], **options: Any) -> Iterator[Any]:
+    def predict(self, model: Fitted, inputs: Iterable[str], **options: Any) -> Iterator[Any]:
         """For each text what completes it, or with `generate=True` a text written on from it.
 
         Args:
@@ -329,7 +329,7 @@ class Generate(Task):
             yield GeneratedText(prompt, "".join(pieces), seed + k)
 
     def _completed(
-        self, model: Model, sessions: list[TextSession], texts: list[str], options: dict[str, Any]
+        self, model: Fitted, sessions: list[TextSession], texts: list[str], options: dict[str, Any]
     ) -> Iterator[Completion]:
         limit = options.pop("threshold", None)
         limit = model.fitted.get("threshold") if limit is None else limit
@@ -337,7 +337,7 @@ class Generate(Task):
         for text, found in zip(texts, suggest_together(sessions, **given), strict=True):
             yield Completion(text, None if limit is None else choose(found, limit), limit, tuple(found))
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """A text: at each token the network is asked about the next one."""
         if not isinstance(given, str):
             raise ArgumentError(f"input: the task 'generate' reads text, found {type(given).__name__}")
@@ -372,7 +372,7 @@ class Generate(Task):
 
         return GenerateWire()
 
-    def stream(self, model: Model) -> TextSession:
+    def stream(self, model: Fitted) -> TextSession:
         """A text in progress."""
         return TextSession(model)
 

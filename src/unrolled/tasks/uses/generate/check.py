@@ -9,7 +9,7 @@ from typing import Any
 
 from unrolled.data import Findings, Piece
 from unrolled.errors import DataError
-from unrolled.tasks.core.contract import Progress
+from unrolled.tasks.core.values import Progress
 
 #: a character is worth naming when the development text has it at least this often
 OFTEN = 3

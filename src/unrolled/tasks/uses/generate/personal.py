@@ -29,7 +29,7 @@ from unrolled.decoding import MergingStepper
 from unrolled.errors import DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import storage_error, write_whole
-from unrolled.tasks.core.contract import Progress
+from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.next.cache import CachedStepper, CacheWeights, fit_weights, mix
 from unrolled.tasks.outputs.next.completion import fit_threshold
 from unrolled.tasks.outputs.next.network import LanguageModelLearner, token_log_probabilities
@@ -37,7 +37,7 @@ from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.training import TrainingSettings, fit
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 PERSONAL = "personal.safetensors"
 #: tokens of an n-gram of the writer's text
@@ -132,7 +132,7 @@ class Cache:
         return cls(ngram, weights)
 
 
-def personalise(model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
+def personalise(model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Fitted:
     """A model adapted to a writer; the one given stays as it is.
 
     Args:
@@ -193,7 +193,7 @@ def _ids(tokens: TokenFile) -> NDArray[np.int64]:
 
 
 def finetuned(
-    model: Model, train: TokenFile, held: TokenFile, options: PersonalOptions, progress: Progress
+    model: Fitted, train: TokenFile, held: TokenFile, options: PersonalOptions, progress: Progress
 ) -> nn.Module:
     """A copy of the network, trained on until the text held back is predicted no better.
 
@@ -242,7 +242,7 @@ def finetuned(
 
 @contextmanager
 def _encoded(
-    model: Model, paths: tuple[Path, ...], options: PersonalOptions, progress: Progress
+    model: Fitted, paths: tuple[Path, ...], options: PersonalOptions, progress: Progress
 ) -> Iterator[tuple[TokenFile, TokenFile]]:
     """The writer's text as two files of tokens, to learn from and held back, that are gone afterwards."""
     as_trained = model.config.options

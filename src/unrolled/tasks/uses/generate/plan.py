@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unrolled.data import Tokenizer
-from unrolled.tasks.core.contract import Plan
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.next.network import LanguageModelSettings
 from unrolled.training import TrainingSettings
 

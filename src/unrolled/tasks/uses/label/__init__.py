@@ -20,8 +20,8 @@ from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Recording
 from unrolled.decoding.smoothing import Transitions
 from unrolled.errors import ArgumentError, DataError
-from unrolled.tasks.core.contract import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, check_common, on_device
+from unrolled.tasks.core.values import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.inputs.frames.encode import (
     StepEncoders,
     Steps,
@@ -52,7 +52,7 @@ from unrolled.training import Batches, TrainingSettings
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.api import Wire
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import last_steps, probe_steps
 
@@ -140,7 +140,7 @@ class Label(ExampleTask):
         network.first_label.copy_(torch.from_numpy(chain.initial))  # type: ignore[operator]
         network.next_label.copy_(torch.from_numpy(chain.matrix))  # type: ignore[operator]
 
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """Recordings side by side; while training a window of each, varied."""
         if draw is not None:
             options, window = LabelOptions(**model.config.options), int(model.config.batching.get("window", 0))
@@ -149,7 +149,7 @@ class Label(ExampleTask):
             examples = [varied(e, draw, options.augment, options.mirror) for e in examples]
         return collated(examples)
 
-    def batches(self, model: Model, material: Material, training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted, material: Material, training: TrainingSettings) -> Batches:
         """Recordings, or pieces of long ones, in another order each epoch."""
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
@@ -166,13 +166,13 @@ class Label(ExampleTask):
         logits, _ = network(data["x"], None, data["lengths"])
         return Scored(*network.loss(logits, data["targets"]))  # type: ignore[operator]
 
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """Loss, and scores of the likeliest label of each step."""
         targets, log_probs = targets_of(dev), log_probabilities(model.network, recurrent(model.network), dev)
         predicted = [scores.argmax(axis=1) for scores in log_probs]
         return {"loss": mean_loss(targets, log_probs), **scores_of(targets, predicted, _background(model))}
 
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
+    def sample(self, model: Fitted, dev: ExampleStore) -> str | None:
         """The segments of the first recording held out."""
         encoders: StepEncoders = model.encoders
         gold = [encoders.labels[n] if n >= 0 else "?" for n in dev[0]["targets"]]
@@ -180,7 +180,7 @@ class Label(ExampleTask):
         [found] = log_probabilities(model.network, recurrent(model.network), [dev[0]])
         return f"{truth}\n{_prediction(model, 'now ', found, encoders.rate, 0.0)}"
 
-    def finish(self, model: Model, material: Material, progress: Progress) -> None:
+    def finish(self, model: Fitted, material: Material, progress: Progress) -> None:
         """Weigh the transitions on development data, and train the per-frame model that every evaluation compares with.
 
         A model that reads in one direction goes without transitions: it is to say the same when it is streamed.
@@ -208,7 +208,7 @@ class Label(ExampleTask):
             if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1000:
                 raise ArgumentError(f"transition_weight: expected a number from 0 to 1000, found {weight!r}")
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Frame accuracy, macro F1, edit score and F1@10, 25, 50, beside the per-frame model's.
 
         Args:
@@ -255,7 +255,7 @@ class Label(ExampleTask):
         beside = compared(model, examples, targets)
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
 
-    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[LabelledRecording]:
+    def predict(self, model: Fitted, inputs: Iterable[Any], **options: Any) -> Iterator[LabelledRecording]:
         """The labels of each recording's steps.
 
         Args:
@@ -275,7 +275,7 @@ class Label(ExampleTask):
                 [log_probs] = log_probabilities(model.network, recurrent(model.network), [example])
                 yield _prediction(model, name, log_probs, rate or encoders.rate, weight)
 
-    def _steps(self, model: Model, given: Any) -> Iterator[tuple[str, Any, float | None]]:
+    def _steps(self, model: Fitted, given: Any) -> Iterator[tuple[str, Any, float | None]]:
         encoders: StepEncoders = model.encoders
         if isinstance(given, Steps):
             yield "input", given.x, given.rate
@@ -289,7 +289,7 @@ class Label(ExampleTask):
             steps = decoded(recording, encoders)
             yield recording.name, steps.x, steps.rate
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """A recording by its steps, asked about the label of each; of a table of several recordings the first."""
         encoders: StepEncoders = model.encoders
         _, x, rate = next(self._steps(model, given))
@@ -306,21 +306,21 @@ class Label(ExampleTask):
 
         return LabelWire()
 
-    def stream(self, model: Model) -> LabelSession:
+    def stream(self, model: Fitted) -> LabelSession:
         """Steps as they come."""
         return LabelSession(model)
 
 
-def _background(model: Model) -> int | None:
+def _background(model: Fitted) -> int | None:
     number: int | None = model.encoders.background_number
     return number
 
 
-def _weight(model: Model, given: float | None) -> float:
+def _weight(model: Fitted, given: float | None) -> float:
     return float(model.fitted.get("transition_weight", 0.0)) if given is None else given
 
 
-def _prediction(model: Model, name: str, log_probs: Any, rate: float | None, weight: float) -> LabelledRecording:
+def _prediction(model: Fitted, name: str, log_probs: Any, rate: float | None, weight: float) -> LabelledRecording:
     encoders: StepEncoders = model.encoders
     [best] = chosen_labels([log_probs], transitions_of(model.network), weight)
     scores = np.exp(log_probs[np.arange(len(best)), best].astype(np.float64))

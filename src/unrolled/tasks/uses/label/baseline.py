@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unrolled.data import Arrays, ExampleStore
 from unrolled.layers.inputs.clips import with_differences
-from unrolled.tasks.core.contract import Progress
 from unrolled.tasks.core.example_task import Material
+from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.labels.per_step import load_per_frame, train_per_frame
 from unrolled.tasks.outputs.labels.segment_scoring import (
     Labels,
@@ -28,7 +28,7 @@ from unrolled.tasks.uses.label.plan import build_per_frame, standardise
 from unrolled.training import Batches, TrainingSettings, seed_everything
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
     from unrolled.tasks.inputs.frames.encode import StepEncoders
 
 #: recordings that the statistics of steps are taken from
@@ -59,7 +59,7 @@ def start_from_frequencies(network: Any, targets: Labels) -> Tensor:
 
 
 def fit_comparison(
-    model: Model,
+    model: Fitted,
     material: Material,
     batches: Batches,
     settings: TrainingSettings,
@@ -104,7 +104,7 @@ def fit_comparison(
     return {**known, "transition_weight": weight}
 
 
-def compared(model: Model, examples: list[Arrays], targets: Labels) -> dict[str, Any]:
+def compared(model: Fitted, examples: list[Arrays], targets: Labels) -> dict[str, Any]:
     """The per-frame model's metrics, with transitions too where they help it, and those of one label everywhere.
 
     A model whose training was interrupted has no per-frame model; the most frequent label then stands alone.

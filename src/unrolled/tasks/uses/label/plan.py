@@ -16,8 +16,8 @@ from unrolled.layers.inputs.clips import ImageVector, StepEncoder
 from unrolled.layers.inputs.images import ImageEncoder
 from unrolled.networks import FeedForward, OneToOneNetwork, SyncedNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.example_task import Material, plan_epochs
+from unrolled.tasks.core.values import Plan
 
 if TYPE_CHECKING:
     from unrolled.tasks.inputs.frames.encode import StepEncoders

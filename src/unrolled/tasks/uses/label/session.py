@@ -16,7 +16,7 @@ from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.labels.segments import LabelledRecording, labelled
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
     from unrolled.tasks.inputs.frames.encode import StepEncoders
 
 
@@ -34,7 +34,7 @@ class LabelSession(Session):
     ('sil', 'sil', …)
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Fitted) -> None:
         network = model.network
         if not isinstance(network, SyncedNetwork) or network.hidden.bidirectional:
             raise ArgumentError(

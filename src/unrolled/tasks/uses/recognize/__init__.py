@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from unrolled.data import Example, Findings
 from unrolled.data.images.labelled import read_labelled_images
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.examples import ExampleUse, Material
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.image.encode import ImageInput
 from unrolled.tasks.outputs.label.encode import LabelOutput
 from unrolled.tasks.uses.recognize.plan import RecognizeOptions, plan_recognizer
@@ -37,6 +37,6 @@ class Recognize(ExampleUse[ImageInput, LabelOutput]):
         """Choose by how many images there are and how large they are."""
         return plan_recognizer(material, options, training)
 
-    def stream(self, model: Model[ImageInput, LabelOutput]) -> RowSession:
+    def stream(self, model: Fitted[ImageInput, LabelOutput]) -> RowSession:
         """Return an image that comes row by row."""
         return RowSession(model, model.input.stream(model))

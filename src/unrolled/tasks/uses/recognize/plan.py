@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import Field
 
 from unrolled.data.images.format import ImageFormat
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.recurrent import Rate, RecurrentOptions
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.image.encode import ImageInput
 from unrolled.tasks.inputs.image.layer import convolutions
 from unrolled.tasks.inputs.image.options import ImageOptions

@@ -20,11 +20,11 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.metrics.entities import entity_scores, token_accuracy
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Evaluation, Plan, Progress
 from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, on_device, read_json, write_json
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import last_steps, probe_tagged_text
+from unrolled.tasks.core.values import Evaluation, Plan, Progress
 from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
 from unrolled.tasks.inputs.words.encode import TagEncoders
 from unrolled.tasks.outputs.labels.baseline import PhraseLookup, WordLookup, lookup_from_json
@@ -141,7 +141,7 @@ class Tag(ExampleTask):
         """Words, recurrent stack, labels."""
         return tagging_network(network, encoders)
 
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """Texts side by side; while training some words are forgotten, so that spelling and context count."""
         rates = model.config.batching
         noise = Noise(
@@ -160,7 +160,7 @@ class Tag(ExampleTask):
         count = int(lengths.sum())
         return Scored(nats / max(count, 1), nats.detach(), count)
 
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """Loss, and the accuracy of labels or the F1 of entities, found as eagerly as is best for it."""
         tagger, texts = Tagger(model), [dev[n] for n in range(len(dev))]
         if model.encoders.kind == "entities":
@@ -174,7 +174,7 @@ class Tag(ExampleTask):
             metrics |= {"f1": scores.f1, "precision": scores.precision, "recall": scores.recall}
         return metrics | {"accuracy": token_accuracy(gold, tags)}
 
-    def finish(self, model: Model, material: Material, progress: Progress) -> None:
+    def finish(self, model: Fitted, material: Material, progress: Progress) -> None:
         """Fit how eagerly entities are found, for the best F1 on the development data."""
         model.fitted.clear()
         if model.encoders.kind == "entities":
@@ -206,7 +206,7 @@ class Tag(ExampleTask):
             lookup = WordLookup.fit(parts)
         write_json(folder / BASELINE, lookup.as_json())
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Entities' precision, recall and F1, of each type and of surface forms; or the accuracy of labels.
 
         Args:
@@ -248,7 +248,7 @@ class Tag(ExampleTask):
                 beside |= tag_metrics(tokens, gold, [lookup.labels(words) for words in tokens], "labels")
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
 
-    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Tagging]:
+    def predict(self, model: Fitted, inputs: Iterable[Any], **options: Any) -> Iterator[Tagging]:
         """The entities, or labels, of each input.
 
         Args:
@@ -268,7 +268,7 @@ class Tag(ExampleTask):
         for texts in tagged_inputs(inputs):
             yield from tagger.predict(texts, chosen.n_best)
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """A sentence by its words, asked about the label of each."""
         [[(_, words, _)]] = tagged_inputs([given])
         if not words:
@@ -285,7 +285,7 @@ class Tag(ExampleTask):
 
         return TagWire()
 
-    def stream(self, model: Model) -> TagSession:
+    def stream(self, model: Fitted) -> TagSession:
         """A session that labels tokens as they come.
 
         Raises:

@@ -18,12 +18,12 @@ from unrolled.layers import STACKS, LinearOutput
 from unrolled.layers.inputs.words import Spelling, Words
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.example_task import ExampleOptions, Material, plan_epochs
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.words.encode import TagEncoders
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 #: steps after which a tagger has learned what it can, and within how many passes over the data, whatever its size
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 2000, 15, 60
@@ -235,7 +235,7 @@ def plan_tagger(material: Material, options: TagOptions, training: Mapping[str, 
     return Plan(network.model_dump(), settings, batching, reasons)
 
 
-def context_of(model: Model) -> int:
+def context_of(model: Fitted) -> int:
     """How many tokens of a document a model reads in one go; 0 for one that was trained on sentences alone."""
     data = model.config.data
     if data.get("train_sentences", 0) <= data.get("train_examples", 0):

@@ -18,7 +18,7 @@ from unrolled.tasks.outputs.labels.decode import EAGERNESS, less_outside, untagg
 from unrolled.tasks.outputs.labels.results import TaggedToken
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 
 class TagSession(Session):
@@ -38,7 +38,7 @@ class TagSession(Session):
     [('I', 'O'), ('live', 'O'), ('in', 'O'), ('Rome', 'S-LOC')]
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Fitted) -> None:
         network: TaggingNetwork = model.network  # type: ignore[assignment]
         if not network.is_causal:
             ahead = "reads sentences from both ends" if network.hidden.bidirectional else "decodes whole sentences"

@@ -22,7 +22,6 @@ from unrolled.layers import CTC, FlatStart, StackedFrames
 from unrolled.metrics.speech import error_rates, speech_metrics
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.core.example_task import (
     ExampleTask,
     Material,
@@ -32,8 +31,9 @@ from unrolled.tasks.core.example_task import (
     read_json,
     write_json,
 )
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.values import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.inputs.sound.encode import (
     SpeechEncoders,
     encode_utterance,
@@ -203,7 +203,7 @@ class Transcribe(ExampleTask):
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         _inputs(network).standardise(torch.from_numpy(mean).float(), torch.from_numpy(std).float())
 
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """frames (T, B, F) and their lengths, units (U, B) and theirs; varied while training."""
         frames = [example["frames"] for example in examples]
         options = cast(TranscribeOptions, self.options(**model.config.options))
@@ -228,7 +228,7 @@ class Transcribe(ExampleTask):
         steps = _inputs(network).output_lengths(data["lengths"])
         return Scored(*CTC()(logits, steps, data["units"], data["unit_lengths"]))
 
-    def score_to_learn(self, model: Model, data: dict[str, Tensor], number: int) -> Scored:
+    def score_to_learn(self, model: Fitted, data: dict[str, Tensor], number: int) -> Scored:
         """CTC; before it, for as long as was planned, each unit at its even share of the speech."""
         if number >= int(model.config.batching.get("flat_start", 0)):
             return self.score(model.network, data)
@@ -238,7 +238,7 @@ class Transcribe(ExampleTask):
         spans[:, 1] += 1
         return Scored(*FlatStart()(logits, steps, data["units"], data["unit_lengths"], spans))
 
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """Loss, and the error rates of greedy reading."""
         total, count = 0.0, 0
         references, hypotheses = [], []
@@ -250,13 +250,13 @@ class Transcribe(ExampleTask):
             hypotheses += _greedy_texts(model, examples)
         return {"loss": total / count, **error_rates(references, hypotheses)}
 
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
+    def sample(self, model: Fitted, dev: ExampleStore) -> str | None:
         """What was said, and what was heard."""
         examples = [dev[n] for n in range(min(SHOWN, len(dev)))]
         pairs = zip(examples, _greedy_texts(model, examples), strict=True)
         return "\n".join(f"said:  {bytes(e['text']).decode()}\nheard: {heard}" for e, heard in pairs)
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """WER and CER beside always saying the most frequent transcript.
 
         Args:
@@ -308,7 +308,7 @@ class Transcribe(ExampleTask):
             beside = {"model": "most frequent transcript", **speech_metrics(references, [usual] * len(references))}
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, took)
 
-    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Transcript]:
+    def predict(self, model: Fitted, inputs: Iterable[Any], **options: Any) -> Iterator[Transcript]:
         """The transcript of each sound.
 
         Args:
@@ -334,7 +334,7 @@ class Transcribe(ExampleTask):
         """A pair of samples and their rate is one sound."""
         return _is_pair(given) or super().is_one_input(given)
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """Sound by the steps of the network, each asked about what it says."""
         sound, _ = heard_sound(given, model.encoders.mel.rate)
         encoders: SpeechEncoders = model.encoders
@@ -368,7 +368,7 @@ class Transcribe(ExampleTask):
 
         return TranscribeWire()
 
-    def stream(self, model: Model) -> Any:
+    def stream(self, model: Fitted) -> Any:
         """Sound as it comes, for a model of one direction."""
         from unrolled.tasks.uses.transcribe.session import TranscriptSession
 
@@ -407,7 +407,7 @@ def _is_pair(given: Any) -> bool:
     return isinstance(given, (tuple, list)) and len(given) == 2 and isinstance(given[1], (int, np.integer))
 
 
-def _greedy_texts(model: Model, examples: Sequence[Arrays]) -> list[str]:
+def _greedy_texts(model: Fitted, examples: Sequence[Arrays]) -> list[str]:
     texts = []
     for log_probs in log_probabilities(model, [example["frames"] for example in examples]):
         emissions, state = read_greedily(log_probs)

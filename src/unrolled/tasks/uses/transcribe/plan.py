@@ -20,8 +20,8 @@ from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import LinearOutput, StackedFrames
 from unrolled.networks import SyncedNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.example_task import ExampleOptions, Material, plan_epochs
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.sound.encode import SpeechEncoders
 from unrolled.tasks.outputs.next.network import STACKS
 

@@ -19,7 +19,7 @@ from unrolled.tasks.inputs.sound.encode import SpeechEncoders
 from unrolled.tasks.outputs.text.ctc_results import Transcript, Word, gathered_words
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.model import Model
+    from unrolled.tasks.core.fitted import Fitted
 
 
 class TranscriptSession(Session):
@@ -39,7 +39,7 @@ class TranscriptSession(Session):
     ...     print(*session.push(block, rate=48_000))
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Fitted) -> None:
         network = model.network
         encoders: SpeechEncoders = model.encoders
         if not isinstance(network, SyncedNetwork) or not isinstance(network.inputs, StackedFrames):

@@ -28,11 +28,11 @@ from unrolled.errors import ArgumentError
 from unrolled.metrics.translation import corpus_bleu, translation_scores
 from unrolled.networks import ManyToManyNetwork
 from unrolled.storage import write_whole
-from unrolled.tasks.core.contract import Evaluation, Plan, Progress
 from unrolled.tasks.core.example_task import ExampleTask, Material, Scored, on_device, read_json, write_json
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import last_steps, probe_translation
+from unrolled.tasks.core.values import Evaluation, Plan, Progress
 from unrolled.tasks.outputs.text.decode import Search, Translation, decode_ids, encode_text, search_all, translate_texts
 from unrolled.tasks.uses.translate.baseline import fit_dictionary, translate_words
 from unrolled.tasks.uses.translate.options import EvaluateOptions, PredictOptions, SearchOptions, TranslateOptions
@@ -120,7 +120,7 @@ class Translate(ExampleTask):
             "target": encode_text(example.target, encoders.target),
         }
 
-    def collate(self, model: Model, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
+    def collate(self, model: Fitted, examples: list[Arrays], draw: np.random.Generator | None) -> dict[str, Tensor]:
         """Sources, what the decoder reads (the end, then all tokens but the last) and what is to come after it."""
         sources, targets = [e["source"] for e in examples], [e["target"] for e in examples]
         end = np.array([model.encoders.target.end_id], dtype=np.int32)
@@ -136,14 +136,14 @@ class Translate(ExampleTask):
         """Cross entropy of the target's tokens."""
         return Scored(*network.loss(**data))  # type: ignore[operator]
 
-    def dev_metrics(self, model: Model, dev: ExampleStore) -> dict[str, float]:
+    def dev_metrics(self, model: Fitted, dev: ExampleStore) -> dict[str, float]:
         """Nats a token on all pairs, and BLEU of quick translations of some."""
         chosen = range(min(len(dev), DEV_PAIRS))
         pairs = [dev[n] for n in chosen]
         bleu = _bleu(model, pairs, Search(beam_size=1))
         return {"loss": self._loss(model, [dev[n] for n in range(len(dev))]), "bleu": bleu}
 
-    def sample(self, model: Model, dev: ExampleStore) -> str | None:
+    def sample(self, model: Fitted, dev: ExampleStore) -> str | None:
         """Three sentences with their translation and the one that was asked for."""
         pairs = [dev[n] for n in range(min(3, len(dev)))]
         found = search_all(_network(model), [p["source"] for p in pairs], model.encoders, Search(beam_size=1))
@@ -202,7 +202,7 @@ class Translate(ExampleTask):
         if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha <= 10:
             raise ArgumentError(f"length_penalty: expected a number from 0 to 10, found {alpha!r}")
 
-    def finish(self, model: Model, material: Material, progress: Progress) -> None:
+    def finish(self, model: Fitted, material: Material, progress: Progress) -> None:
         """Fit the length penalty, by BLEU on development pairs."""
         pairs = [material.dev[n] for n in range(min(len(material.dev), FIT_PAIRS))]
         scores = {}
@@ -212,7 +212,7 @@ class Translate(ExampleTask):
         best = max(LENGTH_PENALTIES, key=lambda alpha: scores[alpha])
         model.fitted.update({"length_penalty": best, "dev_bleu": scores[best]})
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Fitted, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """BLEU and chrF of translations as written, beside word-by-word translation and the source itself.
 
         Args:
@@ -255,7 +255,7 @@ class Translate(ExampleTask):
             group.pop("signatures", None)
         return Evaluation(self.name, [str(p) for p in paths], metrics, baseline, time.perf_counter() - started)
 
-    def predict(self, model: Model, inputs: Iterable[str], **options: Any) -> Iterator[Translation]:
+    def predict(self, model: Fitted, inputs: Iterable[str], **options: Any) -> Iterator[Translation]:
         """The translation of each sentence; of a blank one a blank one.
 
         Args:
@@ -277,7 +277,7 @@ class Translate(ExampleTask):
         if waiting:
             yield from translate_texts(_network(model), waiting, model.encoders, search)
 
-    def probe(self, model: Model, given: Any, limit: int) -> Probe:
+    def probe(self, model: Fitted, given: Any, limit: int) -> Probe:
         """A sentence and the model's translation of it, asked about each token of the translation."""
         if not isinstance(given, str) or not given.strip():
             raise ArgumentError("input: a sentence of at least one word is needed to look into")
@@ -293,7 +293,7 @@ class Translate(ExampleTask):
 
         return TranslateWire()
 
-    def stream(self, model: Model) -> Any:
+    def stream(self, model: Fitted) -> Any:
         """A translation can't begin before its source has ended.
 
         Raises:
@@ -304,13 +304,13 @@ class Translate(ExampleTask):
             "sentence after the other, and models of 'generate' stream"
         )
 
-    def _search(self, model: Model, chosen: SearchOptions, n_best: int = 1) -> Search:
+    def _search(self, model: Fitted, chosen: SearchOptions, n_best: int = 1) -> Search:
         alpha = chosen.length_penalty
         if alpha is None:
             alpha = float(model.fitted.get("length_penalty", 1.0))
         return Search(chosen.beam_size, alpha, chosen.coverage_penalty, n_best)
 
-    def _loss(self, model: Model, pairs: Sequence[Arrays]) -> float:
+    def _loss(self, model: Fitted, pairs: Sequence[Arrays]) -> float:
         """Nats a token, all pairs counted."""
         total, count = 0.0, 0
         with torch.no_grad():
@@ -321,11 +321,11 @@ class Translate(ExampleTask):
         return total / count
 
 
-def _network(model: Model) -> ManyToManyNetwork:
+def _network(model: Fitted) -> ManyToManyNetwork:
     return model.network  # type: ignore[return-value]
 
 
-def _bleu(model: Model, pairs: Sequence[Arrays], search: Search) -> float:
+def _bleu(model: Fitted, pairs: Sequence[Arrays], search: Search) -> float:
     """BLEU of translations of encoded pairs."""
     found = search_all(_network(model), [p["source"] for p in pairs], model.encoders, search)
     texts = [decode_ids(hypotheses[0].tokens, model.encoders.target) for hypotheses in found]

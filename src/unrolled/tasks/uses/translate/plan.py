@@ -12,8 +12,8 @@ from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import GRU, LSTM, Embedding, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, ManyToManyNetwork
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import Plan
 from unrolled.tasks.core.example_task import plan_epochs
+from unrolled.tasks.core.values import Plan
 from unrolled.tasks.uses.translate.options import Rate, Size, TranslateOptions
 
 _CELLS = {"lstm": LSTM, "gru": GRU}

@@ -1,0 +1,83 @@
+"""config.json of a model's folder: all that is needed to build the network again, and how it came about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unrolled.errors import ModelError, StorageError
+from unrolled.storage import storage_error, write_whole
+from unrolled.types import Json
+
+FORMAT = "unrolled.model"
+VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class ModelConfig(BaseModel):
+    """config.json: all that is needed to build the network again, and how it came about.
+
+    Attributes:
+        task: the task's name.
+        options: what the user chose of the task's options.
+        network: what `Task.build` reads.
+        training: the training settings.
+        batching: batch size, window and the like.
+        data: what the model was trained on: fingerprint and counts.
+        sources: name, files and bytes of each path it was read from.
+        fitted: what was fitted after training, e.g. thresholds.
+        result: the outcome of training; empty while it goes on.
+        versions: of unrolled, torch and Python, at training.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["unrolled.model"] = "unrolled.model"
+    version: int = VERSION
+    task: str
+    options: Json
+    network: Json
+    training: Json
+    batching: Json = {}
+    data: Json = {}
+    sources: dict[str, list[list[Any]]] = {}
+    fitted: Json = {}
+    result: Json = {}
+    versions: dict[str, str] = {}
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """config.json, validated.
+
+    Raises:
+        StorageError, ModelError: as `load`.
+    """
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise StorageError(f"{folder}: no such model folder")
+    if not path.is_file():
+        raise ModelError(f"{folder}: not a model folder, it has no {CONFIG}")
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: corrupt, not JSON ({error})") from error
+    except OSError as error:
+        raise storage_error(error, path, "reading it") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a model of unrolled (its format is not {FORMAT!r})")
+    version = raw.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise ModelError(f"{path}: of a later release (format version {version}, this one reads {VERSION}); upgrade")
+    try:
+        return ModelConfig(**raw)
+    except (ValidationError, TypeError) as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise ModelError(f"{path}: corrupt, {first[0].strip()!r} does not fit") from error
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write config.json."""
+    write_whole(folder / CONFIG, (json.dumps(config.model_dump(), indent=1, ensure_ascii=False) + "\n").encode())

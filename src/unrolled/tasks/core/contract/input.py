@@ -1,0 +1,187 @@
+"""What a use reads. T time, B batch, I input of the recurrent layer, N examples, F features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from unrolled.data import Arrays, Example, ExampleStore, Findings
+from unrolled.errors import ArgumentError
+from unrolled.settings import Settings
+from unrolled.tasks.core import results
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.stream import StepStream
+from unrolled.tasks.core.values import NoOptions, Progress, Steps
+from unrolled.types import Json
+
+G = TypeVar("G")
+
+
+class Input(ABC, Generic[G]):
+    """What a use reads, fitted on the training part. `G` is one input in memory: a text, pixels, samples, rows."""
+
+    #: of its folder in `inputs/`, and of the page's widget
+    name: ClassVar[str]
+    #: what an input of `predict` is on the command line: a line of text, or the path of a file or folder
+    reads: ClassVar[Literal["text", "path"]] = "path"
+    #: what `features` are called
+    features_are: ClassVar[str] = "features"
+    #: the part of an encoded input by whose length examples are put together; None for no such order
+    length_of: ClassVar[str | None] = None
+    #: how inputs are fitted, encoded and disturbed while training; None in a field lets the data decide
+    options: ClassVar[type[Settings]] = NoOptions
+    predict_options: ClassVar[type[Settings]] = NoOptions
+    #: the fields of a plan's network that the input layer reads
+    Network: ClassVar[type[Settings]] = NoOptions
+    #: the fields by which a result names its input
+    Shown: ClassVar[type[results.Shown]] = results.Shown
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> Self:
+        """Fit on the training part.
+
+        Raises:
+            DataError: the examples can't be read side by side; naming the file.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote into a model's folder.
+
+        Raises:
+            ModelError, StorageError: naming the file.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write into a model's folder."""
+
+    @abstractmethod
+    def given(self, value: object) -> G:
+        """Return an input in memory from what a caller hands to `predict`: a path, an array, a text.
+
+        Raises:
+            ArgumentError, DataError: it is none, or can't be decoded.
+        """
+
+    def each(self, value: object) -> Iterator[G]:
+        """Yield all inputs that a value handed to `predict` holds; a table may hold several."""
+        yield self.given(value)
+
+    @abstractmethod
+    def encode(self, given: G, options: Settings | None = None) -> Arrays:
+        """Return one input as arrays: always the same parts, dtypes and numbers of dimensions.
+
+        Args:
+            given: the input.
+            options: of `predict`; None while training and evaluating.
+        """
+
+    @abstractmethod
+    def collate(
+        self, model: AnyFitted, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return several encoded inputs as tensors.
+
+        Args:
+            model: whose options and batching say how inputs are disturbed.
+            examples: as `encode` made them; parts of the output may be among them.
+            draw: for what is random while training; None otherwise.
+        """
+
+    @abstractmethod
+    def feed(self, data: Mapping[str, Tensor]) -> tuple[object, Tensor | None]:
+        """Return what the input layer reads of a batch, and the valid steps of each sequence, (B,), or None."""
+
+    @abstractmethod
+    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+        """Return the input layer: from what `feed` yields to (T, B, I), or to (B, I) where nothing is a sequence.
+
+        Args:
+            network: the plan's; a layer reads its own fields of it.
+        """
+
+    def is_sequence(self, network: Mapping[str, Any]) -> bool:
+        """Return whether the input layer yields steps, (T, B, I), rather than one vector, (B, I)."""
+        return True
+
+    def beside(self, network: Mapping[str, Any], classes: int) -> nn.Module | None:
+        """Return a linear model of the same input whose logits are added to those of a label, or None."""
+        return None
+
+    def standardise(self, network: nn.Module, store: ExampleStore) -> None:
+        """Give a network's input layer, its part `inputs`, the statistics of the training data."""
+        return
+
+    def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> Json:
+        """Return counts, for `describe` and `plan`."""
+        return {}
+
+    @classmethod
+    def check(
+        cls,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Settings,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        """Look for inputs that can't be used, beyond empty, duplicated and leaked ones."""
+        return
+
+    @classmethod
+    def check_decodable(
+        cls,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Settings,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        """Decode everything that is decoded only when it is encoded, for `unrolled data check`."""
+        return
+
+    def shown(self, given: G, arrays: Arrays) -> results.Shown:
+        """Return the fields by which a result names its input; `arrays` is the same, encoded."""
+        return self.Shown()
+
+    def features(self, examples: Sequence[Arrays]) -> NDArray[np.float32]:
+        """Return a vector of fixed size for each encoded input, (N, F), for linear baselines."""
+        raise ArgumentError(f"the input {self.name!r} has no features for a linear baseline")
+
+    def empty(self) -> Arrays:
+        """Return an encoded input without a step, for what a model expects before it reads.
+
+        Raises:
+            ArgumentError: there is no such input.
+        """
+        raise ArgumentError("session: nothing was read yet; push something first")
+
+    def steps(self, model: AnyFitted, given: G, limit: int) -> Steps:
+        """Lay out an input by its steps, the last `limit` of them.
+
+        Raises:
+            ArgumentError: it has no steps to look into.
+        """
+        raise ArgumentError(f"the input {self.name!r} has no steps to look into")
+
+    def stream(self, model: AnyFitted) -> StepStream:
+        """Return what turns pushed pieces into steps of the network.
+
+        Raises:
+            ArgumentError: this input can't be streamed; says what to train instead.
+        """
+        raise ArgumentError(f"the input {self.name!r} can't be streamed")
+
+
+#: any input whatever, for what walks over all of them
+AnyInput = Input[Any]

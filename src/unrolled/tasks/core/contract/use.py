@@ -1,0 +1,221 @@
+"""A use: an input, an output, and the walk from files to a trained model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from torch import nn
+
+from unrolled.data import Findings
+from unrolled.errors import ArgumentError
+from unrolled.layers import Session
+from unrolled.settings import Settings
+from unrolled.tasks.core.contract.input import AnyInput
+from unrolled.tasks.core.contract.output import AnyOutput
+from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.values import Evaluation, NoOptions, Plan, Progress, Sources
+from unrolled.training import Batches, Learner, TrainingSettings
+from unrolled.types import Json
+
+#: what is read, what is answered, and what `Use.prepare` makes of the data
+I = TypeVar("I", bound=AnyInput)  # noqa: E741
+O = TypeVar("O", bound=AnyOutput)  # noqa: E741
+M = TypeVar("M")
+
+
+class Use(ABC, Generic[I, O, M]):
+    """One use: an input, an output, and how the two are trained. Holds no data: what is fitted lives in the `Model`."""
+
+    name: ClassVar[str]
+    #: one line, for --help
+    summary: ClassVar[str]
+    #: which of the five shapes it has
+    shape: ClassVar[str]
+    #: what is read, and what is answered
+    input: type[I]
+    output: type[O]
+    #: options of training; None in a field means that the data decides
+    options: ClassVar[type[Settings]]
+    #: options of `evaluate` and `predict`; the command makes options of their fields
+    evaluate_options: ClassVar[type[Settings]] = NoOptions
+    predict_options: ClassVar[type[Settings]] = NoOptions
+    #: options of writing on from a prompt; None if sessions of this use don't write
+    writing_options: ClassVar[type[Settings] | None] = None
+
+    @property
+    def reads(self) -> Literal["text", "path"]:
+        """What an input of `predict` is on the command line."""
+        return self.input.reads
+
+    @property
+    def trained_with(self) -> frozenset[str]:
+        """The names of all options of a training run: the use's own, and those of every training."""
+        return frozenset(self.options.model_fields) | frozenset(TrainingSettings.model_fields)
+
+    def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> Json:
+        """Look for what is wrong with the data and for what ruins runs without a word: `unrolled data check`.
+
+        Args:
+            sources, options, progress: as for `prepare`.
+            findings: collects what is wrong.
+
+        Returns:
+            Counts, as JSON: what was looked at.
+
+        Raises:
+            ArgumentError: the use has no such check.
+        """
+        raise ArgumentError(f"the task {self.name!r} has no check of its data")
+
+    @abstractmethod
+    def prepare(self, sources: Sources, options: Any, folder: Path, progress: Progress) -> M:
+        """Read the data, fit both parts on the training data, and encode all of it.
+
+        Args:
+            sources: where the data is.
+            options: of type `options`.
+            folder: the model's, which exists, with `DATA` in it for what is large and only needed for training.
+            progress: is called as it goes.
+
+        Raises:
+            DataError, StorageError: naming file and line.
+        """
+
+    @abstractmethod
+    def reopen(self, options: Any, folder: Path) -> M:
+        """Return the material that `prepare` left in the model's folder, for a run that is resumed.
+
+        Raises:
+            ModelError: it is not whole.
+        """
+
+    @abstractmethod
+    def plan(self, material: M, options: Any, training: Mapping[str, Any]) -> Plan:
+        """Choose what was left open, by how much data there is and how long training may take.
+
+        Args:
+            training: the training settings that were given.
+        """
+
+    @abstractmethod
+    def describe(self, material: M) -> Json:
+        """Return counts of the data, and fingerprints that bind a model's checkpoints to it."""
+
+    @abstractmethod
+    def parts(self, material: M) -> Parts[I, O]:
+        """Return both parts as `prepare` fitted them."""
+
+    def save_parts(self, parts: Parts[I, O], folder: Path) -> None:
+        """Write both parts into a model's folder."""
+        parts.input.save(folder)
+        parts.output.save(folder)
+
+    def load_parts(self, folder: Path) -> Parts[I, O]:
+        """Read what `save_parts` wrote.
+
+        Raises:
+            ModelError, StorageError: naming the file.
+        """
+        return Parts(self.input.load(folder), self.output.load(folder))
+
+    def save_extras(self, model: Fitted[I, O], folder: Path) -> None:
+        """Write what belongs to a model beside its parts and weights: baselines, `model.cache`."""
+        return
+
+    def load_cache(self, folder: Path, parts: Parts[I, O]) -> Any:
+        """Return the `cache` of a model that was adapted to somebody, or None.
+
+        Raises:
+            ModelError, StorageError: naming the file.
+        """
+        return None
+
+    def personalise(
+        self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+    ) -> Fitted[I, O]:
+        """Return a copy of the model, adapted to whoever wrote these files.
+
+        Raises:
+            ArgumentError: the use has no such adaptation.
+        """
+        raise ArgumentError(f"the task {self.name!r} can't be adapted to a person")
+
+    def check_fitted(self, fitted: Mapping[str, Any]) -> None:
+        """Check that what `finish` put into a model's config.json is what this use can work with.
+
+        Raises:
+            ArgumentError: naming the value.
+        """
+        return
+
+    @abstractmethod
+    def build(self, network: Mapping[str, Any], parts: Parts[I, O]) -> nn.Module:
+        """Return the untrained network.
+
+        Raises:
+            ModelError: settings that make no network.
+        """
+
+    def initialise(self, network: nn.Module, material: M) -> None:
+        """Set what the data suggests before the first step, e.g. an output bias at the classes' frequencies."""
+        return
+
+    @abstractmethod
+    def learner(self, model: Fitted[I, O], material: M, training: TrainingSettings) -> Learner:
+        """Return what the loop trains."""
+
+    @abstractmethod
+    def batches(self, model: Fitted[I, O], material: M, training: TrainingSettings) -> Batches:
+        """Return the training data."""
+
+    def finish(self, model: Fitted[I, O], material: M, progress: Progress) -> None:
+        """Fit what comes after training on the development data, e.g. thresholds, into `model.fitted`."""
+        return
+
+    @abstractmethod
+    def evaluate(
+        self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+    ) -> Evaluation:
+        """Return the use's standard metrics beside its baseline's."""
+
+    @abstractmethod
+    def predict(self, model: Fitted[I, O], inputs: Iterable[Any], **options: object) -> Iterator[Any]:
+        """Yield a prediction for each input."""
+
+    def is_one_input(self, given: object) -> bool:
+        """Return whether `Model.predict` was given one input, and not several."""
+        # an array is one image, clip or series, however many rows it has
+        return (
+            isinstance(given, (str, bytes, bytearray, memoryview, Mapping))
+            or hasattr(given, "ndim")
+            or not isinstance(given, Iterable)
+        )
+
+    def probe(self, model: Fitted[I, O], given: object, limit: int) -> Probe:
+        """Lay out one input for `unrolled.inspection`.
+
+        Args:
+            model: the model.
+            given: an input as for `predict`.
+            limit: steps that can be looked at; of a longer input the last ones are taken, and `note` says so.
+
+        Raises:
+            ArgumentError: the use can't be looked into, or there is nothing in the input to look at.
+        """
+        raise ArgumentError(f"the task {self.name!r} can't be looked into")
+
+    def stream(self, model: Fitted[I, O]) -> Session:
+        """Return a session that takes input piece by piece.
+
+        Raises:
+            ArgumentError: the use or this model can't be streamed.
+        """
+        raise ArgumentError(f"the task {self.name!r} can't be streamed")
+
+
+#: any use whatever, for what walks over all of them
+AnyUse = Use[Any, Any, Any]

@@ -1,0 +1,105 @@
+"""The values that pass between a use and what walks over it: sources, plans, evaluations, scores, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from unrolled.settings import Settings
+from unrolled.training import TrainingSettings
+from unrolled.types import Json
+
+#: called with a sentence that says what is being done, how much is done, and of how much (None: unknown)
+Progress = Callable[[str, int, int | None], None]
+
+#: large encoded data lies here, inside the model's folder; it is not part of the model
+DATA = "data"
+
+
+def silent(sentence: str, done: int, of: int | None) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the data is.
+
+    Attributes:
+        train: files and folders to learn from.
+        dev: files and folders to choose by; empty lets the use hold out a part of `train`.
+    """
+
+    train: tuple[Path, ...]
+    dev: tuple[Path, ...] = ()
+
+
+class Plan(NamedTuple):
+    """A network and a way to train it that fit the data.
+
+    Attributes:
+        network: what `Use.build` reads, as JSON.
+        training: how to train.
+        batching: how data is batched, as JSON: batch size, window and the like.
+        reasons: one sentence for each thing that was chosen, for the log and the card.
+    """
+
+    network: Json
+    training: TrainingSettings
+    batching: Json
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`.
+
+    Attributes:
+        task: the use's name.
+        data: what was evaluated on.
+        metrics: the model's.
+        baseline: the same metrics of the baseline on the same data.
+        seconds: how long it took.
+    """
+
+    task: str
+    data: list[str]
+    metrics: Json
+    baseline: Json = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def as_json(self) -> Json:
+        """Return the object that `unrolled evaluate --json` prints."""
+        return asdict(self)
+
+
+class NoOptions(Settings):
+    """No options."""
+
+
+class Scored(NamedTuple):
+    """What a batch cost: `LossReport` without a carried state."""
+
+    mean: Tensor
+    total: Tensor | float
+    # typing has no way to say that a field may be called as tuple.count is
+    count: int  # type: ignore[assignment]
+
+
+class Steps(NamedTuple):
+    """The steps of one encoded input, for inspection.
+
+    Attributes:
+        data: the input as a batch of one, cut to the steps that are looked at.
+        names: (T,) what each step is called: words, rows, times.
+        note: what was left out; empty if nothing was.
+        separator: what stands between the steps where they are a text; None where they are none.
+    """
+
+    data: dict[str, Tensor]
+    names: tuple[str, ...]
+    note: str = ""
+    separator: str | None = None
