@@ -55,7 +55,7 @@ def test_data_that_train_refuses_as_a_whole_is_an_error(tmp_path: Path) -> None:
     result = unrolled("data", "check", "classify", train)
     assert result.code == 2
     assert result.out.splitlines() == [
-        f"{train}: error: all texts have one label, 'x'; at least 2 are needed to tell them apart",
+        f"{train}: error: all examples have one label, 'x'; at least 2 are needed to tell them apart",
         "1 errors, 0 warnings (train 2, dev 0)",
     ]
     train.write_text("text,label\n" + "".join(f"{label} {n},{label}\n" for n in range(5) for label in "xy"))

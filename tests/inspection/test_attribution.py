@@ -49,7 +49,7 @@ def test_word_votes_are_part_of_what_mattered(voter: Model) -> None:
     with torch.no_grad():
         for name in ("words", "pairs", "parts"):
             votes.get_parameter(name).zero_()
-        ids = voter.encoders.encode(list(probe.steps))["words"]
+        ids = voter.input.encode_words(list(probe.steps))["words"]
         votes.get_parameter("words")[int(ids[1]), int(probe.targets[0])] = 1.0
     lost = occlusion(probe).values
     assert (lost[ids == ids[1]] > 0.01).all()

@@ -95,7 +95,7 @@ def test_what_can_not_be_tried_is_refused_before_anything_runs(
     with pytest.raises(ArgumentError, match="steps: expected at least 10, found 9"):
         Tries(writer, steps=9)
     with pytest.raises(ArgumentError, match="needs its folder"):
-        Tries(Model(writer.task, writer.config, writer.encoders, writer.network, None))
+        Tries(Model(writer.task, writer.config, writer.parts, writer.network, None))
     assert writer.folder is not None
     shutil.copytree(writer.folder, tmp_path / "m")
     shutil.rmtree(tmp_path / "m" / "data")

@@ -131,9 +131,10 @@ def test_every_tab_has_its_three_exports() -> None:
 
 
 def test_every_view_of_a_wire_has_a_tab() -> None:
+    from unrolled.tasks.core.api import api_of
     from unrolled.tasks.core.catalog import task_named, task_names
 
-    views = {task_named(one).wire().view for one in task_names()}
+    views = {api_of(task_named(one)).view for one in task_names()}
     assert len(views) == 9
     for view in views:
         assert (STATIC / "tabs" / f"{view}.js").is_file(), view

@@ -23,10 +23,12 @@ from unrolled.metrics.classification import calibration_error
 from unrolled.tasks import Model, Sources, load, train
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.values import silent
-from unrolled.tasks.inputs.text.encode import ClassifyEncoders, collated
-from unrolled.tasks.outputs.label.decode import beginnings, log_probabilities
-from unrolled.tasks.uses.classify import difference
+from unrolled.tasks.inputs.text.collate import collated
+from unrolled.tasks.inputs.text.encode import TextInput
+from unrolled.tasks.outputs.label.decode import log_probabilities
+from unrolled.tasks.outputs.label.network import difference
 from unrolled.tasks.uses.classify.plan import ClassifyOptions
+from unrolled.tasks.uses.classify.words import beginnings
 
 MOODS = {"pos": ["great", "superb", "fine", "lovely"], "neg": ["awful", "dull", "poor", "boring"]}
 FILLING = ["the", "film", "was", "a", "story", "with", "actors", "and", "music", ",", "quite"]
@@ -177,7 +179,7 @@ def test_an_empty_text_is_judged_by_what_is_expected(critic: Model) -> None:
     found = critic.predict(["", "  ", "a great film"])
     assert found[0].probabilities == found[1].probabilities
     bias = critic.network.output.bias.double() / critic.fitted["temperature"]  # type: ignore[union-attr, operator]
-    expected = dict(zip(critic.encoders.labels, bias.softmax(0).tolist(), strict=True))
+    expected = dict(zip(critic.output.labels, bias.softmax(0).tolist(), strict=True))
     assert found[0].probabilities == pytest.approx(expected)
 
 
@@ -197,7 +199,7 @@ def test_the_temperature_is_fitted_on_development_data(critic: Model, films: Pat
     assert fitted.keys() == {"temperature", "ece_before", "ece_after"}
     task = critic.task
     texts = task.read((films / "dev.tsv",), ClassifyOptions(), Findings())  # type: ignore[attr-defined]
-    encoded = [task.encode(text, critic.encoders) for text in texts]  # type: ignore[attr-defined]
+    encoded = [task.encode(text, critic.parts) for text in texts]  # type: ignore[attr-defined]
     gold = [int(text["label"][0]) for text in encoded]
     raw = log_probabilities(critic, encoded, temperature=1.0)
     assert calibration_error(np.exp(raw), gold) == pytest.approx(fitted["ece_before"], abs=1e-4)
@@ -272,12 +274,12 @@ def test_checks_find_what_ruins_runs(films: Path, tmp_path: Path) -> None:
     ]
     by_kind = {(f.kind, f.line): f.message for f in findings.items}
     assert by_kind["duplicate", 4].endswith("train.tsv:2, with another label")
-    assert by_kind["rare label", 5] == "label 'pso' has 1 training text: too few to learn; misspelled?"
+    assert by_kind["rare label", 5] == "label 'pso' has 1 training example: too few to learn; misspelled?"
 
 
 def test_one_label_cant_be_learned(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("text\tlabel\na\tx\nb\tx\nc\tx\n")
-    with pytest.raises(DataError, match="all texts have one label, 'x'; at least 2 are needed"):
+    with pytest.raises(DataError, match="all examples have one label, 'x'; at least 2 are needed"):
         learn(tmp_path / "a.tsv", tmp_path / "m")
 
 
@@ -299,7 +301,7 @@ def test_an_unknown_label_at_evaluation(critic: Model, tmp_path: Path) -> None:
 
 
 def test_what_is_no_text_is_refused(critic: Model) -> None:
-    with pytest.raises(ArgumentError, match="the task 'classify' reads text, found int"):
+    with pytest.raises(ArgumentError, match="input: expected text, found int"):
         critic.predict([3])
     with pytest.raises(
         ArgumentError, match="--pooling: 'median' is not possible: pooling: expected last, mean, max, attention"
@@ -311,9 +313,9 @@ def test_what_is_no_text_is_refused(critic: Model) -> None:
     ("name", "change", "message"),
     [
         ("labels.json", lambda value: ["one"], "labels.json: corrupt, expected a list of at least two labels"),
-        ("encoders.json", lambda value: {**value, "counts": []}, "encoders.json: corrupt, not the encoders of a class"),
-        ("encoders.json", lambda value: {**value, "pairs": 2**40}, "encoders.json: corrupt, not the encoders of a"),
-        ("encoders.json", lambda value: {**value, "buckets": 2**40}, "encoders.json: corrupt, not the encoders of a"),
+        ("encoders.json", lambda value: {**value, "counts": []}, "encoders.json: corrupt, not the words of a"),
+        ("encoders.json", lambda value: {**value, "pairs": 2**40}, "encoders.json: corrupt, not the words of a"),
+        ("encoders.json", lambda value: {**value, "buckets": 2**40}, "encoders.json: corrupt, not the words of a"),
         ("encoders.json", lambda value: {**value, "words": value["words"][1:], "counts": value["counts"][1:]},
          "network: made for vocabulary_size="),
         ("config.json", lambda value: {**value, "fitted": {"temperature": "hot"}}, "corrupt, temperature: expected"),
@@ -360,36 +362,37 @@ def test_word_vectors_help_with_words_that_training_never_saw(films: Path, tmp_p
 
 
 def test_long_texts_are_read_at_both_ends() -> None:
-    encoders = ClassifyEncoders(("a", "b"), ("x",), (1,), longest=5)
+    encoders = TextInput(("x",), (1,), longest=5)
     words = [word.text for word in encoders.words_of(" ".join(map(str, range(9))))]
     assert words == ["0", "1", "2", "7", "8"]
     assert len(encoders.words_of("1 2 3 4 5")) == 5
 
 
 def test_parts_stand_in_the_order_of_the_words() -> None:
-    encoders = ClassifyEncoders(("a", "b"), ("xy",), (3,), buckets=1 << 20)
-    texts = [encoders.encode(words, "a") for words in (["xy", "film"], ["q"], [])]
+    encoders = TextInput(("xy",), (3,), buckets=1 << 20)
+    texts = [encoders.encode_words(words) for words in (["xy", "film"], ["q"], [])]
     batch = collated(texts, encoders.counts, 0.0, None)
     assert batch["words"].tolist() == [[1, 0, 0], [0, 0, 0]]
     assert batch["lengths"].tolist() == [2, 1, 0]
     begins = [*batch["begins"].tolist(), len(batch["parts"])]
     pieces = [batch["parts"][a:b].tolist() for a, b in itertools.pairwise(begins)]
-    expected = [list(encoders.encode([word])["parts"]) for word in ("xy", "q", "film")]
+    expected = [list(encoders.encode_words([word])["parts"]) for word in ("xy", "q", "film")]
     assert pieces == [expected[0], expected[1], [], expected[2], [], []]
 
 
 def test_texts_of_no_words_can_be_learned_from(critic: Model) -> None:
-    nothing = [critic.encoders.encode([], "pos")] * 2
-    data = collated(nothing, critic.encoders.counts, 0.5, np.random.default_rng(0))
+    nothing = [critic.input.encode_words([])] * 2
+    data = collated(nothing, critic.input.counts, 0.5, np.random.default_rng(0))
+    data["labels"] = torch.tensor([0, 1])
     assert data["words"].shape == (1, 2)
     assert data["lengths"].tolist() == [0, 0]
-    scored = critic.task.score(critic.network, data)  # type: ignore[attr-defined]
+    scored = critic.task.score(critic, data)  # type: ignore[attr-defined]
     assert (scored.count, bool(torch.isfinite(scored.mean))) == (2, True)
 
 
 def test_rare_words_are_read_as_unknown_now_and_then() -> None:
-    encoders = ClassifyEncoders(("a", "b"), ("often", "once"), (1000, 1))
-    text = encoders.encode(["often", "once"] * 2000, "a")
+    encoders = TextInput(("often", "once"), (1000, 1))
+    text = encoders.encode_words(["often", "once"] * 2000)
     words = collated([text], encoders.counts, 0.5, np.random.default_rng(0))["words"][:, 0]
     assert (words[::2] == 0).float().mean() < 0.01
     assert (words[1::2] == 0).float().mean().item() == pytest.approx(1 / 3, abs=0.03)

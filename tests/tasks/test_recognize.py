@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from unrolled.tasks.uses.recognize.results import Recognition
 
 from unrolled.data import Findings
 from unrolled.data.images.files import png
@@ -20,7 +19,8 @@ from unrolled.data.images.labelled import read_idx
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError, StateError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named, train
 from unrolled.tasks.core.values import silent
-from unrolled.tasks.uses.recognize import linear_features, log_probabilities
+from unrolled.tasks.outputs.label.decode import log_probabilities
+from unrolled.tasks.outputs.label.results import Classification
 
 TINY: dict[str, dict[str, Any]] = {
     "image": {"widths": (6, 8), "batch_size": 8, "dropout": 0.0},
@@ -99,13 +99,15 @@ def test_the_baseline_is_a_logistic_regression(recognizer: Trained, bar_files: P
     from sklearn.linear_model import LogisticRegression
 
     images, labels = bars(48, 1)
-    x = linear_features(list(images[..., None]))
+    model = recognizer("image")
+    x = model.input.features([{"image": image} for image in images[..., None]])
     dev_images, dev_labels = bars(18, 2)
-    found = recognizer("image").evaluate(bar_files / "dev.npz").baseline
+    found = model.evaluate(bar_files / "dev.npz").baseline
     mean, std = x.mean(0), np.maximum(x.std(0), 0.05 * x.std(0).max())
     # sklearn minimises Σ loss + ‖W‖² / 2C, ours the mean + l2/2 ‖W‖²
     theirs = LogisticRegression(C=1 / (1e-3 * 48), max_iter=2000, tol=1e-8).fit((x - mean) / std, labels)
-    log_probs = theirs.predict_log_proba((linear_features(list(dev_images[..., None])) - mean) / std)
+    dev_x = model.input.features([{"image": image} for image in dev_images[..., None]])
+    log_probs = theirs.predict_log_proba((dev_x - mean) / std)
     expected = -np.mean([row[LABELS.index(label)] for row, label in zip(log_probs, dev_labels, strict=True)])
     assert found["loss"] == pytest.approx(expected, abs=2e-3)
 
@@ -119,13 +121,13 @@ def test_together_or_one_by_one_or_loaded_it_is_the_same(recognizer: Trained, re
     for prediction, image in zip(together, images, strict=True):
         alone = model.predict(image)
         assert alone.probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
-    raw = log_probabilities(model, images[..., None])
+    raw = log_probabilities(model, [{"image": image} for image in images[..., None]])
     assert together[0].probability == pytest.approx(float(np.exp(raw[0].max())), rel=1e-5)
 
 
 def test_predictions_print_well_and_are_json(recognizer: Trained) -> None:
     found = recognizer("image").predict(bars(1, 3)[0][0])
-    assert isinstance(found, Recognition)
+    assert isinstance(found, Classification)
     assert str(found).startswith(f"input: {found.label} ")
     assert sum(found.probabilities.values()) == pytest.approx(1)
     assert list(found.probabilities.values()) == sorted(found.probabilities.values(), reverse=True)
@@ -133,7 +135,7 @@ def test_predictions_print_well_and_are_json(recognizer: Trained) -> None:
     assert said["label"] == found.label
     assert set(said["probabilities"]) == set(LABELS)
     assert "data:image/png;base64," in found._repr_html_()
-    assert "&lt;" in Recognition("x", "<b>", 1.0, {"<b>": 1.0}, found.seen)._repr_html_()
+    assert "&lt;" in found.model_copy(update={"label": "<b>", "probabilities": {"<b>": 1.0}})._repr_html_()
 
 
 def test_a_drawing_of_any_size_and_polarity(recognizer: Trained, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_drawing_of_any_size_and_polarity(recognizer: Trained, tmp_path: Path)
     Image.fromarray(page).save(tmp_path / "page.png")
     # a bar says by its place what it is, and a drawing is centred: what matters is that it is seen as in training
     placed = model.predict(str(tmp_path / "page.png"))
-    assert model.encoders.format.ink.ground == 0
+    assert model.input.format.ink.ground == 0
     assert placed.image == str(tmp_path / "page.png")
     assert placed.seen.shape == (10, 10, 1)
     assert placed.seen[0].max() == placed.seen[-1].max() == 0
@@ -251,9 +253,9 @@ def test_colour_photographs_in_folders(tmp_path: Path) -> None:
     data = make_folder(tmp_path / "data")
     options = {"widths": (4, 6), "image_size": 8, "batch_size": 4}
     model = train("recognize", data, tmp_path / "m", options=options, steps=40, save_every=40, **FAST)
-    assert model.encoders.format.channels == 3
-    assert model.encoders.format.ink is None
-    assert model.config.data["classes"] == 2
+    assert model.input.format.channels == 3
+    assert model.input.format.ink is None
+    assert len(model.config.data["labels"]) == 2
     assert model.evaluate(data).metrics["accuracy"] == 1.0
     assert model.predict(np.full((40, 30, 3), (210, 10, 30), np.uint8)).label == "red"
     with pytest.raises(ArgumentError, match="place: the model was not trained on drawings"):
@@ -301,7 +303,7 @@ def test_the_check_finds_what_ruins_runs(tmp_path: Path) -> None:
         ("warning", "duplicate"),
         ("warning", "leak"),
         ("warning", "unseen label"),
-        ("warning", "rare class"),
+        ("warning", "rare label"),
     } <= kinds
     assert any("with another label" in item.message for item in findings.items)
     assert any(str(item.path).endswith("red/bad.png") for item in findings.items if item.kind == "unreadable")
@@ -309,13 +311,13 @@ def test_the_check_finds_what_ruins_runs(tmp_path: Path) -> None:
 
 def test_a_class_that_the_model_does_not_know(recognizer: Trained, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=bars(2, 1)[0], labels=np.array(["up", "sideways"]))
-    with pytest.raises(DataError, match=r"a\.npz\[1\]: class 'sideways' is not one of the model's: down, left, up"):
+    with pytest.raises(DataError, match=r"a\.npz\[1\]: label 'sideways' is unknown to the model"):
         recognizer("image").evaluate(tmp_path / "a.npz")
 
 
 def test_one_class_is_none(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=bars(9, 1)[0], labels=np.array(["up"] * 9))
-    with pytest.raises(DataError, match="all images are of one class, 'up'"):
+    with pytest.raises(DataError, match="all examples have one label, 'up'"):
         train("recognize", tmp_path / "a.npz", tmp_path / "m", steps=1)
 
 
@@ -336,7 +338,7 @@ def test_inputs_of_another_kind(recognizer: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("labels.json", '["one"]', "expected a list of at least two classes"),
+        ("labels.json", '["one"]', "expected a list of at least two labels"),
         ("images.json", '{"height": 3}', "images.json: corrupt, image format"),
         ("baseline.safetensors", "x", "missing or corrupt"),
     ],
@@ -372,7 +374,7 @@ def test_digits_of_mnist(real_data: Path, tmp_path: Path) -> None:
     model = train("recognize", tmp_path / "train.npz", tmp_path / "m", options=options, **few)
     # chance is 0.1, and it has seen each of 400 digits four times
     assert model.config.result["dev"]["accuracy"] > 0.5
-    ink = model.encoders.format.ink
+    ink = model.input.format.ink
     assert (ink.ground, ink.lighter, ink.centre) == (0, True, "mass")
     assert ink.extent == pytest.approx(20 / 28)
     # black on white, three times as large, in a corner

@@ -119,7 +119,7 @@ def test_what_is_measured_is_what_is_predicted(tagger: Model, names: Path) -> No
     pairs = [(spans_of(text.tags), spans_of(one.labels)) for text, one in zip(texts, predicted, strict=True)]
     expected = entity_scores(*zip(*pairs, strict=True)).overall
     # sentences alone, as `predict` reads them
-    found = Model(tagger.task, tagger.config.model_copy(deep=True), tagger.encoders, tagger.network, tagger.folder)
+    found = Model(tagger.task, tagger.config.model_copy(deep=True), tagger.parts, tagger.network, tagger.folder)
     found.config.options["context"] = 0
     assert found.evaluate(names / "dev.txt").metrics["f1"] == pytest.approx(expected.f1)
 
@@ -266,7 +266,7 @@ def test_streams_fork_are_saved_and_begin_again(causal: Model, tagger: Model, tm
     assert other.push("ob in Rome ") == again.push("ob in Rome ") == expected
     assert expected[0].start == 12
     assert session.reset().push("Ann ") == causal.stream().push("Ann ")
-    strange = Model(causal.task, causal.config, causal.encoders, tagger.network)
+    strange = Model(causal.task, causal.config, causal.parts, tagger.network)
     assert strange.fingerprint != causal.fingerprint
     with pytest.raises(StateError, match="another model"):
         TagSession.load(_with_fingerprint(causal, "x"), tmp_path / "state")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from unrolled.errors import ArgumentError, DataError, ShapeError
 from unrolled.tasks import Model, task_names
-from unrolled.tasks.core.api import Bounds, TooLarge, served_options
+from unrolled.tasks.core.api import Bounds, TooLarge, api_of, served_options
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.payloads import decoded_base64, matrix
 
@@ -35,7 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def test_every_task_that_reads_can_be_served() -> None:
-    views = {name: task_named(name).wire().view for name in task_names() if name != "generate"}
+    views = {name: api_of(task_named(name)).view for name in task_names() if name != "generate"}
     assert sorted(views.values()) == sorted(
         ["translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"]
     )
@@ -44,7 +44,7 @@ def test_every_task_that_reads_can_be_served() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_prediction_is_what_its_schema_says(wired: Wired, kind: str) -> None:
     model = wired(kind)
-    wire = model.task.wire()
+    wire = api_of(model.task)
     options = served_options(model.task)(**OPTIONS.get(kind, {})).model_dump()
     found = answers(model, inputs(kind), **options)
     for one in found:
@@ -66,7 +66,7 @@ def test_a_prediction_does_not_depend_on_its_neighbours(wired: Wired, kind: str)
 @pytest.mark.parametrize("name", [name for name in task_names() if name != "generate"])
 def test_examples_are_what_may_be_sent(name: str) -> None:
     task = task_named(name)
-    wire = task.wire()
+    wire = api_of(task)
     for one in wire.example["inputs"]:
         wire.Input.model_validate(one)
     served_options(task)(**wire.example.get("options", {}))
@@ -78,7 +78,7 @@ def test_examples_are_what_may_be_sent(name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_examples_can_be_read(wired: Wired, kind: str) -> None:
     model = wired(kind)
-    wire = model.task.wire()
+    wire = api_of(model.task)
     example = wire.example_of(model)
     if kind == "caption-features":
         with pytest.raises(ArgumentError, match="features"):
@@ -106,7 +106,7 @@ LABELS = {
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels_are_all_that_there_may_be(wired: Wired, kind: str) -> None:
     model = wired(kind)
-    assert sorted(model.task.wire().labels(model)) == LABELS[kind]
+    assert sorted(api_of(model.task).labels(model)) == LABELS[kind]
 
 
 RAW: dict[str, tuple[str, bytes, Any]] = {
@@ -123,7 +123,7 @@ RAW: dict[str, tuple[str, bytes, Any]] = {
 @pytest.mark.parametrize("kind", [*RAW, "label-frames"])
 def test_a_body_as_it_is_says_the_same(wired: Wired, kind: str) -> None:
     model = wired(kind)
-    wire = model.task.wire()
+    wire = api_of(model.task)
     media, body, given = RAW[kind] if kind in RAW else ("video/webm", video(), {"clip": b64(video())})
     assert media in wire.media
     assert answered(wire, model, [wire.raw(model, body, media, BOUNDS)]) == answers(model, [given])
@@ -241,7 +241,7 @@ def test_covariates_go_with_values(wired: Wired, kind: str) -> None:
 )
 def test_inputs_of_another_shape(name: str, given: Any, says: str) -> None:
     with pytest.raises(ValidationError, match=says):
-        task_named(name).wire().Input.model_validate(given)
+        api_of(task_named(name)).Input.model_validate(given)
 
 
 def test_no_option_names_a_file_and_none_is_beyond_its_ceiling() -> None:
@@ -351,8 +351,8 @@ def test_base64_is_strict(text: str) -> None:
 def test_half_a_character_is_one_that_can_be_written(wired: Wired) -> None:
     [found] = answers(wired("classify"), ["so \ud83d great"])
     assert found["text"] == "so \ufffd great"
-    wire = wired("classify").task.wire()
+    wire = api_of(wired("classify").task)
     with pytest.raises(ArgumentError, match="input: byte 2 is not UTF-8"):
         wire.raw(wired("classify"), b"ab\xff", "text/plain", BOUNDS)
     with pytest.raises(ArgumentError, match="table: byte 0 is not UTF-8"):
-        wired("forecast").task.wire().raw(wired("forecast"), b"\xff", "text/csv", BOUNDS)
+        api_of(wired("forecast").task).raw(wired("forecast"), b"\xff", "text/csv", BOUNDS)

@@ -15,7 +15,7 @@ import pytest
 
 from unrolled.errors import ArgumentError, DataError, UnrolledError
 from unrolled.tasks import Model
-from unrolled.tasks.core.api import Bounds, TooLarge
+from unrolled.tasks.core.api import Bounds, TooLarge, api_of
 
 from . import forecast_data
 from .wire_models import BOUNDS, answered, image, sound, video
@@ -49,7 +49,7 @@ def claimed_flac(samples: int, rate: int = 8000, channels: int = 1) -> bytes:
 
 
 def read(model: Model, data: bytes, bounds: Bounds = BOUNDS) -> Any:
-    return model.task.wire().raw(model, data, "", bounds)
+    return api_of(model.task).raw(model, data, "", bounds)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_damage_is_an_error_of_ours_or_none(wired: Wired, kind: str) -> None:
         for _ in range(draw.randint(1, 5)):
             data[draw.randrange(draw.choice((60, len(data))))] = draw.randrange(256)
         try:
-            answered(model.task.wire(), model, [read(model, bytes(data), Bounds(frames=50))])
+            answered(api_of(model.task), model, [read(model, bytes(data), Bounds(frames=50))])
         except UnrolledError:
             errors += 1
     assert errors > 20
@@ -166,7 +166,7 @@ def test_a_packed_table_is_not_unpacked(wired: Wired) -> None:
     packed = gzip.compress(forecast_data.wide(40).encode())
     with pytest.raises(ArgumentError, match="is not UTF-8"):
         read(model, packed)
-    wire = model.task.wire()
+    wire = api_of(model.task)
     for text in (packed.decode("latin-1"), "\0" * 30, "PAR1" + "x" * 30, '{"a": 1}\n{"a": 2}', "a,a\n1,2\n"):
         given = wire.Input.model_validate({"table": text})
         with pytest.raises(DataError, match=r"^table\.csv"):
@@ -176,7 +176,7 @@ def test_a_packed_table_is_not_unpacked(wired: Wired) -> None:
 def test_a_path_is_a_text_or_a_table_of_one_cell(wired: Wired, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(forecast_data.wide(40))
     model = wired("forecast")
-    wire = model.task.wire()
+    wire = api_of(model.task)
     with pytest.raises(DataError, match=r"^table\.csv"):
         answered(wire, model, [wire.read(model, wire.Input.model_validate({"table": str(tmp_path / "t.csv")}), BOUNDS)])
     (tmp_path / "i.png").write_bytes(image(1))
@@ -194,7 +194,7 @@ def test_numbers_near_the_end_of_their_range(wired: Wired, size: float) -> None:
         ("forecast-sampled", {"values": [size, -size] * 20}),
     ):
         model = wired(kind)
-        wire = model.task.wire()
+        wire = api_of(model.task)
         read_of = wire.read(model, wire.Input.model_validate(given), BOUNDS)
         try:
             found = answered(wire, model, [read_of])

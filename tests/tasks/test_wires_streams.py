@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from unrolled.errors import ArgumentError, ShapeError, StateError
 from unrolled.layers import StreamState
 from unrolled.tasks import Model
-from unrolled.tasks.core.api import Bounds, TooLarge
+from unrolled.tasks.core.api import Bounds, TooLarge, api_of
 from unrolled.tasks.inputs.text.editing import Rewritable
 from unrolled.tasks.uses.transcribe.api import Heard
 
@@ -31,7 +31,7 @@ class Stream:
     """One stream of a model, spoken to as the server does."""
 
     def __init__(self, model: Model, inner: Any = None) -> None:
-        self.model, self.wire = model, model.task.wire()
+        self.model, self.wire = model, api_of(model.task)
         self.inner = self.wire.open(model) if inner is None else inner
 
     def push(self, **given: Any) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_models_that_do_not_stream_say_so(wired: Wired) -> None:
         with pytest.raises(ArgumentError, match=r"train one with .*--no-bidirectional"):
             Stream(wired(kind))
     for kind in ("translate", "caption"):
-        assert wired(kind).task.wire().Push is None
+        assert api_of(wired(kind).task).Push is None
 
 
 # Frames, rows, sound and values
@@ -285,8 +285,8 @@ def test_messages_that_are_no_sound(wired: Wired, data: bytes, query: dict[str, 
 
 def test_binary_messages_are_for_sound(wired: Wired) -> None:
     with pytest.raises(ArgumentError, match="this model takes messages of text"):
-        wired("classify").task.wire().samples(b"\0\0\0\0", {}, BOUNDS)
-    wire = wired("transcribe-causal").task.wire()
+        api_of(wired("classify").task).samples(b"\0\0\0\0", {}, BOUNDS)
+    wire = api_of(wired("transcribe-causal").task)
     push = wire.Push.model_validate({"samples": b64(b"\0" * 4000), "rate": 8000})  # type: ignore[union-attr]
     with pytest.raises(TooLarge, match=r"samples: 1,00\d of them"):
         wire.check(push, TIGHT)
@@ -332,7 +332,7 @@ def test_values_with_covariates_as_they_come(wired: Wired, kind: str) -> None:
 
 def test_several_streams_at_once(wired: Wired) -> None:
     model = wired("classify-causal")
-    wire = model.task.wire()
+    wire = api_of(model.task)
     assert wire.Push is not None
     streams = [wire.open(model) for _ in range(3)]
     pushes = [wire.Push.model_validate({"text": text}) for text in ("a great ", "dull ", "so ")]
@@ -340,7 +340,7 @@ def test_several_streams_at_once(wired: Wired) -> None:
     assert found == [Stream(model).push(text=text) for text in ("a great ", "dull ", "so ")]
     # one of several may fail
     model = wired("label-causal")
-    wire = model.task.wire()
+    wire = api_of(model.task)
     assert wire.Push is not None
     streams = [wire.open(model) for _ in range(2)]
     pushes = [wire.Push.model_validate({"features": rows}) for rows in ([[1.0]], [[1.0, 0.0]])]

@@ -14,7 +14,7 @@ import pytest
 
 from unrolled.data.images.files import png
 from unrolled.tasks import Model, train
-from unrolled.tasks.core.api import Bounds, Wire
+from unrolled.tasks.core.api import Bounds, Wire, api_of
 from unrolled.tasks.uses import translate
 
 from . import (
@@ -191,7 +191,7 @@ def inputs(kind: str) -> list[Any]:
 
 def answers(model: Model, given: list[Any], bounds: Bounds = BOUNDS, **options: Any) -> list[dict[str, Any]]:
     """As the server makes them."""
-    wire = model.task.wire()
+    wire = api_of(model.task)
     read = [wire.read(model, wire.Input.model_validate(one), bounds) for one in given]
     return answered(wire, model, read, **options)
 

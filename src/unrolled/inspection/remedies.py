@@ -159,7 +159,7 @@ class Tries:
                     setattr(layer, name, value)
                 layer.reset_parameters()
         network.to(next(model.network.parameters()).device).train()
-        own = Model(model.task, config, model.encoders, network, model.folder)
+        own = Model(model.task, config, model.parts, network, model.folder)
         return self._trained(remedy.name, own, settings)
 
     def _trained(self, name: str, own: Model, settings: TrainingSettings) -> Trial:

@@ -143,7 +143,7 @@ class _Admitted:
 def copied(model: Model) -> Model:
     """A model with a network of its own, whose gradients can be asked for; what was fitted and encoders are shared."""
     network = copy.deepcopy(model.network).eval().requires_grad_(True)
-    return Model(model.task, model.config, model.encoders, network, model.folder, model.cache)
+    return Model(model.task, model.config, model.parts, network, model.folder, model.cache)
 
 
 def step_asked(probe: Probe, at: int) -> int:

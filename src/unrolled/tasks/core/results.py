@@ -5,6 +5,7 @@ The result of a use is made of two halves: `Shown`, by which the input is named,
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -21,10 +22,6 @@ class Part(BaseModel):
         """Return one JSON object."""
         return self.model_dump(mode="json")
 
-
-class Shown(Part):
-    """The fields of a result that name its input."""
-
     def heading(self) -> str:
         """Return what stands before the answer on a line of its own; empty where the input need not be repeated."""
         return ""
@@ -34,10 +31,15 @@ class Shown(Part):
         return ""
 
 
+class Shown(Part):
+    """The fields of a result that name its input."""
+
+
 class Result(Part):
     """A prediction. `str` is one line or more, `as_json` one JSON object."""
 
 
+@functools.cache
 def result_type(shown: type[Shown], answer: type[Result]) -> type[Result]:
     """Return the type of a result that names its input: a subclass of both, with the name of the answer.
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, Findings
@@ -41,7 +42,8 @@ class ShownImage(results.Shown):
     """The fields by which a result names its image."""
 
     image: str = Field(description="what it is called")
-    seen: Pixels = Field(exclude=True, repr=False)
+    #: as the network read it, (H, W, C) uint8; not part of the JSON
+    seen: SkipJsonSchema[Pixels | None] = Field(None, exclude=True, repr=False)
 
     def heading(self) -> str:
         """Return its name."""
@@ -49,7 +51,7 @@ class ShownImage(results.Shown):
 
     def picture(self) -> str:
         """Return the image as the network read it."""
-        return picture_html(self.seen)
+        return "" if self.seen is None else picture_html(self.seen)
 
 
 class ImageInput(Input[Picture]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -26,4 +25,4 @@ def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:
     rows = pixels.reshape(-1, layer.output_size)
     first, note = last_steps(len(rows), limit, layer.by)
     names = tuple(f"{layer.by[:-1]} {n + 1}" for n in range(first, len(rows)))
-    return Steps({"images": torch.from_numpy(np.ascontiguousarray(rows[first:, None]))}, names, note)
+    return Steps({"images": torch.tensor(rows[first:, None])}, names, note)

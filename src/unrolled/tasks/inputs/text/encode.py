@@ -189,7 +189,7 @@ class TextInput(Input[str]):
 
     def layer(self, network: Mapping[str, Any]) -> TextInputs:
         """Return vectors of words and their parts."""
-        return text_layer(TextNetwork.picked(network), self)
+        return text_layer(TextNetwork.picked(network), self.sizes, self.table())
 
     def beside(self, network: Mapping[str, Any], classes: int) -> WordVotes | None:
         """Return the linear model of words, their parts and pairs."""
@@ -222,7 +222,7 @@ class TextInput(Input[str]):
 
     def stream(self, model: AnyFitted) -> WordStream:
         """Return what turns characters as they come into words."""
-        return WordStream(self)
+        return WordStream(self.encode_words, self.counts)
 
     def _numbered(self, form: str) -> tuple[int, ...]:
         return tuple(part_numbers(form, self.buckets)) if self.buckets else ()

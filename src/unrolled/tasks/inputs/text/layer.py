@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,6 @@ from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.texts import TextInputs, WordVotes
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Rate, Units
-
-if TYPE_CHECKING:
-    from unrolled.tasks.inputs.text.encode import TextInput
 
 #: texts in which words are counted
 COUNTED = 100_000
@@ -35,20 +33,25 @@ class TextNetwork(Settings):
     word_dropout: Rate = 0.0
 
 
-def text_layer(chosen: TextNetwork, source: TextInput) -> TextInputs:
+def text_layer(chosen: TextNetwork, sizes: Mapping[str, int], vectors: NDArray[np.float32] | None) -> TextInputs:
     """Return the untrained input layer.
 
+    Args:
+        chosen: its settings.
+        sizes: of vocabulary, parts and pairs, as fitted.
+        vectors: (N, W) published ones, or None.
+
     Raises:
-        ArgumentError: the settings were made for other encoders.
+        ArgumentError: the settings were made for other sizes.
     """
-    for name, size in source.sizes.items():
+    for name, size in sizes.items():
         if getattr(chosen, name) != size:
             raise ArgumentError(f"made for {name}={getattr(chosen, name)}, the encoders have {size}")
     return TextInputs(
         chosen.vocabulary_size,
         chosen.embedding_size,
         buckets=chosen.buckets,
-        vectors=source.table(),
+        vectors=vectors,
         dropout=chosen.input_dropout,
         word_dropout=chosen.word_dropout,
     )

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from unrolled.data import Arrays
 from unrolled.data.text.words import Word, split_words
 from unrolled.tasks.core.stream import Step, StepStream
 from unrolled.tasks.inputs.text.collate import collated, text_batch
 from unrolled.types import Json
-
-if TYPE_CHECKING:
-    from unrolled.tasks.inputs.text.encode import TextInput
 
 
 class WordStream(StepStream[str]):
     """Turns characters into words. Carries the characters of a word that what follows may still change.
 
     Unlike `TextInput.encode`, it reads the whole of a text longer than `longest`.
+
+    Args:
+        encode: makes arrays of words and the word before them.
+        counts: how often each entry of the vocabulary occurs.
     """
 
-    def __init__(self, source: TextInput) -> None:
-        self._source = source
+    def __init__(self, encode: Callable[[Sequence[str], str], Arrays], counts: NDArray[np.int64]) -> None:
+        self._encode, self._counts = encode, counts
         self._pending, self._before, self._characters = "", "", 0
 
     def push(self, piece: str) -> list[Step]:
@@ -59,9 +64,9 @@ class WordStream(StepStream[str]):
         return steps
 
     def _step(self, word: Word) -> Step:
-        encoded = self._source.encode_words([word.text], before=self._before)
+        encoded = self._encode([word.text], self._before)
         self._before = word.text
-        batch: Any = text_batch(collated([encoded], self._source.counts, 0.0, None))
+        batch: Any = text_batch(collated([encoded], self._counts, 0.0, None))
         # one step of one row: (1, 1) → (1,)
         x = batch._replace(words=batch.words[0], vectors=batch.vectors[0], pairs=batch.pairs[0])
         start = self._characters + word.start

@@ -46,14 +46,6 @@ class Classification(Judgement, Result):
     #: below this, a label is not worth naming beside the first
     least: ClassVar[float] = 0.0005
 
-    def heading(self) -> str:
-        """Return what stands before the label."""
-        return ""
-
-    def picture(self) -> str:
-        """Return the input as HTML."""
-        return ""
-
     def __str__(self) -> str:
         others = list(self.probabilities.items())[1 : 1 + _BESIDE]
         beside = ", ".join(f"{label} {p:.1%}" for label, p in others if p >= self.least)

@@ -19,10 +19,10 @@ from unrolled.decoding.ctc_scorers import JointScorer, LanguageModelScorer, Lexi
 from unrolled.errors import ArgumentError
 from unrolled.tasks.inputs.sound.encode import SpeechEncoders
 from unrolled.tasks.outputs.text.ctc_results import Alternative, Transcript, gathered_words
-from unrolled.tasks.uses.transcribe.plan import DecodingOptions
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted
+    from unrolled.tasks.uses.transcribe.plan import DecodingOptions
 
 #: with a scorer, units less probable than this in a step are no candidates, nats: asking about each would take minutes
 LEAST = -9.0

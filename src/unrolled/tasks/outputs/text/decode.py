@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from unrolled.decoding import Hypothesis, LengthPenalty, beam_search, coverage_p
 from unrolled.decoding.filters import NEVER
 from unrolled.networks import ManyToManyNetwork
 from unrolled.networks.many_to_many import DecoderState, Decoding
-from unrolled.tasks.uses.translate.plan import TokenizerPair
+
+if TYPE_CHECKING:
+    from unrolled.tasks.uses.translate.plan import TokenizerPair
 
 Ids = NDArray[np.integer[Any]]
 

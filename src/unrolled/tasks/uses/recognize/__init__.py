@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch import nn
+
 from unrolled.data import Example, Findings
 from unrolled.data.images.labelled import read_labelled_images
 from unrolled.settings import Settings
@@ -36,6 +38,10 @@ class Recognize(ExampleUse[ImageInput, LabelOutput]):
     def plan(self, material: Material[ImageInput, LabelOutput], options: Any, training: Mapping[str, Any]) -> Plan:
         """Choose by how many images there are and how large they are."""
         return plan_recognizer(material, options, training)
+
+    def initialise(self, network: nn.Module, material: Material[ImageInput, LabelOutput]) -> None:
+        """Leave the output layer as it was drawn: classes of images are about as frequent as each other."""
+        return
 
     def stream(self, model: Fitted[ImageInput, LabelOutput]) -> RowSession:
         """Return an image that comes row by row."""
