@@ -238,5 +238,5 @@ def test_a_long_text_is_cut_and_says_so(tmp_path: Path) -> None:
     assert probe.note == "the first 4 words are left out"
     with pytest.raises(ArgumentError, match="at least one word"):
         model.probe("  ")
-    with pytest.raises(ArgumentError, match="(reads|expected) text, found int"):
+    with pytest.raises(ArgumentError, match=r"(reads|expected) text, found int"):
         model.probe(3)

@@ -152,7 +152,7 @@ def test_generation_out_of_range_is_refused(trained: Trained, options: dict[str,
 
 
 def test_what_is_no_text_is_refused(trained: Trained) -> None:
-    with pytest.raises(ArgumentError, match="(reads|expected) text, found int"):
+    with pytest.raises(ArgumentError, match=r"(reads|expected) text, found int"):
         trained("char").predict(7)
 
 

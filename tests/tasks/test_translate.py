@@ -292,7 +292,7 @@ def test_unaligned_files_are_refused(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_inputs_and_options_out_of_range(model: Model, corpus: Path) -> None:
-    with pytest.raises(ArgumentError, match="(reads|expected) text, found int"):
+    with pytest.raises(ArgumentError, match=r"(reads|expected) text, found int"):
         model.predict(7)
     with pytest.raises(ArgumentError, match="--beam-size: 0 is not possible"):
         model.predict("ein", beam_size=0)
