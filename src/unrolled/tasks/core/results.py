@@ -30,6 +30,10 @@ class Part(BaseModel):
         """Return the input as HTML; empty where the answer shows it."""
         return ""
 
+    def place(self, at: float) -> str:
+        """Return a place in the input, in its own measure, as it is written: "0.40 s"."""
+        return f"{at:g}"
+
 
 class Shown(Part):
     """The fields of a result that name its input."""
