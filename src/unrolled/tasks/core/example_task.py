@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, ExampleStore, Findings, split_by_key
 from unrolled.errors import DataError, ModelError
 from unrolled.storage import write_whole
-from unrolled.tasks.core.examples import ExampleOptions, check_common, on_device
+from unrolled.tasks.core.checks import check_common
+from unrolled.tasks.core.examples import ExampleOptions, on_device
 from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.task import Task

@@ -23,6 +23,7 @@ from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, Example
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
+from unrolled.tasks.core.checks import check_common, located
 from unrolled.tasks.core.contract import I, O, Use
 from unrolled.tasks.core.fitted import Parts
 from unrolled.tasks.core.probe import Probe
@@ -110,9 +111,9 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         return {**model.input.collate(model, examples, draw), **model.output.collate(examples)}
 
     def score(self, model: Fitted[I, O], data: Mapping[str, Tensor], number: int = 0) -> Scored:
-        """Run the forward pass and the loss of one batch; `number` batches were learned from before it."""
+        """Run the forward pass and the loss of one batch to learn from; there were `number` batches before it."""
         x, lengths = model.input.feed(data)
-        return model.output.score(model.network, x, lengths, data)
+        return model.output.score_learning(model, x, lengths, data, number)
 
     def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> Json:
         """Read everything, and say what is wrong with it."""
@@ -121,6 +122,8 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         dev = self.read(sources.dev, options, findings) if sources.dev else []
         self._check_examples(train, dev, options, findings, progress)
         self.input.check_decodable(train, dev, options, findings, progress)
+        if train and self.output.needs_steps:
+            self._check_pairs(train, dev, options, findings, progress)
         for part, use, paths in ((train, "learn from", sources.train), (dev, "choose by", sources.dev)):
             # where every example is unusable, that has been said of each
             if paths and not part and not findings.errors:
@@ -138,6 +141,28 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         check_common(train, dev, findings)
         self.input.check(train, dev, options, findings, progress)
         self.output.check(train, dev, options, findings)
+
+    def _check_pairs(
+        self,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Any,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        try:
+            parts = self.fit(train, options, progress)
+        except DataError as error:
+            findings.caught(error, "unusable")
+            return
+        examples = [*train, *dev]
+        # what can't be decoded has been named
+        counting = _counting(progress, "comparing inputs and targets", len(examples))
+        for example, arrays in self.encoded(examples, parts, Findings(strict=False), counting):
+            try:
+                parts.output.check_pair(parts.input, arrays)
+            except DataError as error:
+                findings.caught(located(error, example), "too short")
 
     def prepare(self, sources: Sources, options: Any, folder: Path, progress: Progress) -> Material[I, O]:
         """Read, check, hold out, fit both parts and the baseline, and encode everything once."""
@@ -157,7 +182,8 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         stores = []
         for name, part in (("train", train), ("dev", dev)):
             seen = Findings(strict=strict)
-            encoded = self.encoded(part, parts, seen, _counting(progress, f"encoding the {name} data", len(part)))
+            counting = _counting(progress, f"encoding the {name} data", len(part))
+            encoded = self.encoded(part, parts, seen, counting, to_learn=True)
             stores.append(ExampleStore.write(folder / DATA / f"{name}.examples", (arrays for _, arrays in encoded)))
             seen.log(f"unrolled data check {self.name} DATA shows all")
             if not len(stores[-1]):
@@ -174,15 +200,19 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         parts: Parts[I, O],
         findings: Findings,
         counting: Callable[[int], None] | None = None,
+        *,
+        to_learn: bool = False,
     ) -> Iterator[tuple[Example, Arrays]]:
-        """Yield each example with its arrays; one that can't be decoded goes to `findings`."""
+        """Yield each example with its arrays; one that can't be decoded, or learned, goes to `findings`."""
         for n, example in enumerate(examples):
             if counting is not None:
                 counting(n)
             try:
                 arrays = self.encode(example, parts)
+                if to_learn:
+                    parts.output.check_pair(parts.input, arrays)
             except DataError as error:
-                findings.caught(error, "unreadable")
+                findings.caught(located(error, example), "unreadable")
                 continue
             yield example, arrays
 
@@ -231,8 +261,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
             return self.collate(model, examples, draw)
 
-        part = self.input.length_of
-        lengths = None if part is None else material.train.sizes(part)
+        lengths = model.input.lengths(material.train)
         size = int(str(model.config.batching["batch_size"]))
         return ExampleBatches(material.train, lengths, size, collate, seed=training.seed)
 
@@ -271,9 +300,12 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             raise DataError("no example to evaluate on", paths[0])
         model.output.check_known(examples)
         encoded = self.encoded(examples, model.parts, findings, _counting(progress, "evaluating", len(examples)))
-        metrics, beside = model.output.evaluate(model, encoded, progress, chosen)
+        read: list[Example] = []
+        metrics, beside = model.output.evaluate(model, _noting(encoded, read), progress, chosen)
         findings.log(f"unrolled data check {self.name} DATA shows all")
-        return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
+        took = time.perf_counter() - started
+        metrics = {**metrics, **model.input.measured(read, took)}
+        return Evaluation(self.name, [str(p) for p in paths], metrics, beside, took)
 
     def _changes(self, chosen: Settings) -> dict[str, object]:
         """Return the options of training that an evaluation overrules."""
@@ -289,11 +321,16 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             options: the fields of `predict_options`.
         """
         chosen = self.predict_options(**options)
+        predict = model.output.predictor(model, chosen)
         # as they come, unless they are all there
-        for some in in_lists(inputs, SIDE_BY_SIDE if isinstance(inputs, (list, tuple)) else 1):
+        for some in in_lists(inputs, model.input.side_by_side if isinstance(inputs, (list, tuple)) else 1):
             given = [item for value in some for item in model.input.each(value)]
             arrays = [model.input.encode(item, chosen) for item in given]
-            yield from model.output.predict(model, arrays, list(map(model.input.shown, given, arrays)), chosen)
+            yield from predict(arrays, list(map(model.input.shown, given, arrays)))
+
+    def is_one_input(self, given: object) -> bool:
+        """Return whether `Model.predict` was given one input, and not several."""
+        return self.input.is_one(given) or super().is_one_input(given)
 
     def probe(self, model: Fitted[I, O], given: object, limit: int) -> Probe:
         """Lay out one input by its steps, asked about what the network itself predicts."""
@@ -335,31 +372,6 @@ def on_device(network: nn.Module, data: Mapping[str, Tensor]) -> dict[str, Tenso
     return {name: tensor.to(device) for name, tensor in data.items()}
 
 
-def check_common(train: Sequence[Example], dev: Sequence[Example], findings: Findings) -> None:
-    """Warn of empty and duplicated examples, of inputs in both parts, and of labels that training never saw."""
-    seen: dict[str, Example] = {}
-    for example in train:
-        if example.is_empty:
-            findings.warning("empty", "nothing in this example to read", example.path or None, example.line)
-        elif (first := seen.setdefault(example.key, example)) is not example:
-            where = f"{first.path}:{first.line}" if first.line else first.path
-            unlike = "" if first.labels == example.labels else ", with another label"
-            findings.warning("duplicate", f"the same input as {where}{unlike}", example.path or None, example.line)
-    found: Example | None
-    known = {label for example in train for label in example.labels}
-    for example in dev:
-        if example.is_empty:
-            findings.warning("empty", "nothing in this example to read", example.path or None, example.line)
-        elif (found := seen.get(example.key)) is not None:
-            where = f"{found.path}:{found.line}" if found.line else found.path
-            message = f"also in the training data ({where}): what is measured on it is too good"
-            findings.warning("leak", message, example.path or None, example.line)
-        for label in dict.fromkeys(example.labels):
-            if label not in known:
-                message = f"label {label!r} is not in the training data, and will never be predicted"
-                findings.warning("unseen label", message, example.path or None, example.line)
-
-
 def in_lists(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield items in lists of `size`, the last one shorter.
 
@@ -369,6 +381,12 @@ def in_lists(items: Iterable[T], size: int) -> Iterator[list[T]]:
     items = iter(items)
     while some := list(islice(items, size)):
         yield some
+
+
+def _noting(pairs: Iterable[tuple[Example, Arrays]], read: list[Example]) -> Iterator[tuple[Example, Arrays]]:
+    for example, arrays in pairs:
+        read.append(example)
+        yield example, arrays
 
 
 def _counting(progress: Progress, sentence: str, of: int) -> Callable[[int], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -35,15 +35,17 @@ class RecurrentNetwork(Settings):
     dropout: Rate = 0.0
 
 
-def stack(chosen: RecurrentNetwork, input_size: int, *, forget_bias: float | None = None) -> Recurrent:
+def stack(chosen: RecurrentNetwork, input_size: int, *, forget_bias: float | None = None, **more: Any) -> Recurrent:
     """Return the untrained stack.
 
     Args:
         chosen: its settings; dropout acts between layers, where there are several.
         input_size: I.
         forget_bias: of an LSTM's forget gate at the start; None draws it as torch does.
+        more: further arguments of `Recurrent`, e.g. variational, initialisation.
     """
-    more = {"forget_bias": forget_bias} if chosen.cell == "lstm" and forget_bias is not None else {}
+    if chosen.cell == "lstm" and forget_bias is not None:
+        more["forget_bias"] = forget_bias
     return STACKS[chosen.cell](
         input_size,
         chosen.hidden_size,

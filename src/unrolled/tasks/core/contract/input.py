@@ -35,6 +35,10 @@ class Input(ABC, Generic[G]):
     features_are: ClassVar[str] = "features"
     #: the part of an encoded input by whose length examples are put together; None for no such order
     length_of: ClassVar[str | None] = None
+    #: inputs that are encoded before the first is predicted, where all are there: fewer where one is large
+    side_by_side: ClassVar[int] = 128
+    #: how more steps can be had of an input, as advice; empty where they can't
+    finer: ClassVar[str] = ""
     #: how inputs are fitted, encoded and disturbed while training; None in a field lets the data decide
     options: ClassVar[type[Settings]] = NoOptions
     predict_options: ClassVar[type[Settings]] = NoOptions
@@ -72,6 +76,11 @@ class Input(ABC, Generic[G]):
         Raises:
             ArgumentError, DataError: it is none, or can't be decoded.
         """
+
+    @classmethod
+    def is_one(cls, value: object) -> bool:
+        """Return whether a value that looks like several inputs is one, e.g. a pair of samples and their rate."""
+        return False
 
     def each(self, value: object) -> Iterator[G]:
         """Yield all inputs that a value handed to `predict` holds; a table may hold several."""
@@ -114,6 +123,31 @@ class Input(ABC, Generic[G]):
         """Return whether the input layer yields steps, (T, B, I), rather than one vector, (B, I)."""
         return True
 
+    @property
+    def step_size(self) -> float:
+        """How far a step goes, in the input's own measure, e.g. seconds; `Shown.place` writes such places."""
+        return 1.0
+
+    def count_steps(self, arrays: Arrays) -> int:
+        """Return how many steps the input layer makes of an encoded input."""
+        return 1 if self.length_of is None else len(arrays[self.length_of])
+
+    def extent(self, arrays: Arrays) -> str:
+        """Return how long an encoded input is, for messages: "0.24 s of sound"."""
+        return f"{self.count_steps(arrays)} steps"
+
+    def lengths(self, store: ExampleStore) -> NDArray[np.int64] | None:
+        """Return by which lengths examples are put together, (N,); None for no such order."""
+        return None if self.length_of is None else store.sizes(self.length_of)
+
+    def spans(self, data: Mapping[str, Tensor]) -> Tensor | None:
+        """Return where in each input of a batch something is going on, if that can be told.
+
+        Returns:
+            (B, 2) int64: the first such step, and the one after the last.
+        """
+        return None
+
     def beside(self, network: Mapping[str, Any], classes: int) -> nn.Module | None:
         """Return a linear model of the same input whose logits are added to those of a label, or None."""
         return None
@@ -149,6 +183,15 @@ class Input(ABC, Generic[G]):
     ) -> None:
         """Decode everything that is decoded only when it is encoded, for `unrolled data check`."""
         return
+
+    def measured(self, examples: Sequence[Example], seconds: float) -> Json:
+        """Return what an evaluation says of the inputs: how much was read, and how fast.
+
+        Args:
+            examples: those that were read.
+            seconds: how long it took.
+        """
+        return {}
 
     def shown(self, given: G, arrays: Arrays) -> results.Shown:
         """Return the fields by which a result names its input; `arrays` is the same, encoded."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -24,6 +25,8 @@ from unrolled.types import Json
 
 T = TypeVar("T")
 R = TypeVar("R", bound=results.Result)
+#: what `predict` does, with the model and the options given: from inputs and how they are shown to predictions
+Predictor = Callable[[Sequence[Arrays], Sequence[results.Shown]], Iterator[R]]
 
 
 class Output(ABC, Generic[T, R]):
@@ -39,6 +42,8 @@ class Output(ABC, Generic[T, R]):
     Network: ClassVar[type[Settings]] = NoOptions
     #: what is answered; a prediction names its input besides
     Result: ClassVar[type[results.Result]]
+    #: whether a target may need more steps than the network has for it; `check_pair` says so of each
+    needs_steps: ClassVar[bool] = False
     #: files of the baseline that `fit_baseline` leaves in the model's folder
     baseline_files: ClassVar[tuple[str, ...]] = ()
 
@@ -84,6 +89,12 @@ class Output(ABC, Generic[T, R]):
     def score(self, network: nn.Module, x: object, lengths: Tensor | None, data: Mapping[str, Tensor]) -> Scored:
         """Run the forward pass and the loss of one batch, which is on the network's device."""
 
+    def score_learning(
+        self, model: AnyFitted, x: object, lengths: Tensor | None, data: Mapping[str, Tensor], number: int
+    ) -> Scored:
+        """Do as `score` while training; `number` batches were learned from before this one."""
+        return self.score(model.network, x, lengths, data)
+
     @abstractmethod
     def dev_metrics(self, model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
         """Return metrics on the development data while training, "loss" (nats per counted item) among them."""
@@ -107,6 +118,10 @@ class Output(ABC, Generic[T, R]):
             options: of `predict_options`.
         """
 
+    def predictor(self, model: AnyFitted, options: Settings) -> Predictor[R]:
+        """Return what predicts some inputs after others; what the options take long to make is made once, here."""
+        return partial(self.predict, model, options=options)
+
     @abstractmethod
     def probe(self, model: AnyFitted, steps: Steps) -> Probe:
         """Lay out one input for inspection, asked about what the network itself predicts."""
@@ -129,6 +144,18 @@ class Output(ABC, Generic[T, R]):
 
         Raises:
             DataError: one that it does not know; naming file and line.
+        """
+        return
+
+    def least_steps(self, arrays: Arrays) -> int:
+        """Return how many steps of the network an encoded target needs at least."""
+        return 0
+
+    def check_pair(self, source: AnyInput, arrays: Arrays) -> None:
+        """Check that an encoded target can be learned from its encoded input.
+
+        Raises:
+            DataError: it can't.
         """
         return
 

@@ -1,0 +1,40 @@
+"""What may be wrong with examples of every kind, and where an error about one is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unrolled.data import Example, Findings
+from unrolled.errors import DataError
+
+
+def check_common(train: Sequence[Example], dev: Sequence[Example], findings: Findings) -> None:
+    """Warn of empty and duplicated examples, of inputs in both parts, and of labels that training never saw."""
+    seen: dict[str, Example] = {}
+    for example in train:
+        if example.is_empty:
+            findings.warning("empty", "nothing in this example to read", example.path or None, example.line)
+        elif (first := seen.setdefault(example.key, example)) is not example:
+            where = f"{first.path}:{first.line}" if first.line else first.path
+            unlike = "" if first.labels == example.labels else ", with another label"
+            findings.warning("duplicate", f"the same input as {where}{unlike}", example.path or None, example.line)
+    found: Example | None
+    known = {label for example in train for label in example.labels}
+    for example in dev:
+        if example.is_empty:
+            findings.warning("empty", "nothing in this example to read", example.path or None, example.line)
+        elif (found := seen.get(example.key)) is not None:
+            where = f"{found.path}:{found.line}" if found.line else found.path
+            message = f"also in the training data ({where}): what is measured on it is too good"
+            findings.warning("leak", message, example.path or None, example.line)
+        for label in dict.fromkeys(example.labels):
+            if label not in known:
+                message = f"label {label!r} is not in the training data, and will never be predicted"
+                findings.warning("unseen label", message, example.path or None, example.line)
+
+
+def located(error: DataError, example: Example) -> DataError:
+    """Return an error about an example that names the line of the list which it comes from, if there is such a list."""
+    if example.line is None or (str(error.path), error.line) == (example.path, example.line):
+        return error
+    return type(error)(str(error), example.path, example.line)
