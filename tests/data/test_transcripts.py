@@ -71,7 +71,7 @@ def test_kaldi_and_its_segments(kaldi: Path) -> None:
     found = read_transcripts(kaldi, Findings())
     assert [(u.text, u.begin, u.end) for u in found] == [("hello", 0.1, 0.3), ("there", 0.3, None)]
     assert [round(u.seconds, 6) for u in found] == [0.2, 0.2]
-    assert [len(u.sound().samples) for u in found] == [1600, 1600]
+    assert [len(u.given.sound().samples) for u in found] == [1600, 1600]
     assert found[0].key != found[1].key
 
 

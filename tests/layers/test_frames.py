@@ -40,6 +40,8 @@ def test_in_pieces_as_in_one(stride: int, left: int) -> None:
                 at += size
             steps, held = layer.push(frames[at:], held, last=True)
             torch.testing.assert_close(torch.cat([*found, steps]), whole)
+        windows, _ = layer.windows(frames, last=True)
+        torch.testing.assert_close(torch.stack([layer(step) for step in windows]), whole)
 
 
 def test_padding_is_never_read() -> None:

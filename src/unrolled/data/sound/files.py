@@ -82,6 +82,35 @@ class SoundHeader(NamedTuple):
         return self.samples / self.rate
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """A sound file, or a part of one; it is decoded when asked for.
+
+    Attributes:
+        path: the file.
+        header: what it says of itself.
+        begin, end: seconds, of a part; an `end` of None is the file's.
+    """
+
+    path: Path
+    header: SoundHeader
+    begin: float = 0.0
+    end: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return (self.header.seconds if self.end is None else min(self.end, self.header.seconds)) - self.begin
+
+    def sound(self) -> Sound:
+        """Decode it.
+
+        Raises:
+            StorageError, DataError: as `read_sound`.
+        """
+        return read_sound(self.path, begin=self.begin, end=self.end)
+
+
 def as_samples(array: ArrayLike, name: str = "samples") -> Samples:
     """Samples as float32 from −1 to 1, one channel.
 

@@ -26,7 +26,7 @@ from unrolled.data.core.examples import Example
 from unrolled.data.core.files import Source, decode, find_sources, text_lines
 from unrolled.data.core.findings import Findings
 from unrolled.data.core.tables import open_tables, read_table
-from unrolled.data.sound.files import SUFFIXES, Sound, SoundHeader, read_header, read_sound
+from unrolled.data.sound.files import SUFFIXES, Excerpt, SoundHeader, read_header
 from unrolled.errors import DataError, StorageError
 
 #: names that the columns have in published manifests, the first that is there is taken
@@ -63,17 +63,19 @@ class Utterance(Example):
         return not self.text.strip()
 
     @property
+    def given(self) -> Excerpt:
+        """The sound, not yet decoded."""
+        return Excerpt(self.audio, self.header, self.begin, self.end)
+
+    @property
+    def target(self) -> str:
+        """What is said in it."""
+        return self.text
+
+    @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return (self.header.seconds if self.end is None else min(self.end, self.header.seconds)) - self.begin
-
-    def sound(self) -> Sound:
-        """Decoded.
-
-        Raises:
-            StorageError, DataError: as `read_sound`.
-        """
-        return read_sound(self.audio, begin=self.begin, end=self.end)
+        return self.given.seconds
 
 
 @dataclass(frozen=True)

@@ -127,13 +127,17 @@ class StackedFrames(nn.Module):
         self.frames.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(T, B, F) → (⌈T / stride⌉, B, I)."""
-        return self._mapped(self.stack(self.frames(frames), lengths))
+        """(T, B, F) → (⌈T / stride⌉, B, I); or a step as `windows` cuts it, (B, (left + stride) · F) → (B, I)."""
+        return self._mapped(frames if frames.dim() == 2 else self.stack(self.frames(frames), lengths))
 
     def push(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
         """As `FrameStack.push`: the steps that are whole by now, (S, B, I), and what later ones need."""
-        steps, held = self.stack.push(self.frames(frames), held, last=last)
+        steps, held = self.windows(frames, held, last=last)
         return self._mapped(steps), held
+
+    def windows(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
+        """Standardise and stack frames as they come, for `forward` to map one step at a time: as `FrameStack.push`."""
+        return self.stack.push(self.frames(frames), held, last=last)
 
     def _mapped(self, stacked: Tensor) -> Tensor:
         return F.dropout(F.relu(self.linear(stacked)), self.dropout, self.training)
