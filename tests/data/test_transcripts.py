@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.sound.transcripts import plain_text, read_transcripts
+from unrolled.data.sound.transcripts import read_transcripts
+from unrolled.data.text.words import plain_text
 from unrolled.errors import DataError, StorageError
 
 

@@ -12,8 +12,8 @@ import pytest
 from unrolled.data.sound.files import read_sound
 from unrolled.errors import ArgumentError, DataError, StateError, StorageError
 from unrolled.tasks import Model, train
-from unrolled.tasks.inputs.sound.encode import SpeechEncoders
-from unrolled.tasks.outputs.text.ctc_results import Transcript
+from unrolled.tasks.outputs.text.ctc.decode import log_probabilities
+from unrolled.tasks.outputs.text.ctc.results import Transcript
 
 from .speech_data import RATE, make_corpus, make_trained, save, spoken
 
@@ -33,8 +33,9 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 def test_it_learns_what_it_hears(trained: Callable[[str], Model], corpus: Path) -> None:
     model = trained("words")
-    encoders: SpeechEncoders = model.encoders
-    assert (encoders.units, encoders.vocabulary, encoders.mel.rate) == ("words", ("", "do", "mi", "re"), RATE)
+    spelling = model.output.spelling
+    assert (spelling.units, spelling.vocabulary) == ("words", ("", "do", "mi", "re"))
+    assert model.input.format.mel.rate == RATE
     found = json.loads(json.dumps(model.evaluate(corpus / "dev.jsonl").as_json()))
     assert found["metrics"]["wer"] == found["metrics"]["cer"] == 0
     assert found["metrics"]["texts"] == 6
@@ -110,12 +111,10 @@ def test_what_can_not(trained: Callable[[str], Model], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["words", "causal"])
 def test_neighbours_and_padding_change_nothing(trained: Callable[[str], Model], corpus: Path, kind: str) -> None:
-    from unrolled.tasks.outputs.text.ctc_decode import log_probabilities
-
     model = trained(kind)
-    frames = [model.encoders.frames(read_sound(corpus / f"dev{n}.wav")) for n in range(6)]
-    assert len({len(f) for f in frames}) > 2
-    for together, one in zip(log_probabilities(model, frames), frames, strict=True):
+    encoded = [model.input.encode(read_sound(corpus / f"dev{n}.wav")) for n in range(6)]
+    assert len({len(one["frames"]) for one in encoded}) > 2
+    for together, one in zip(log_probabilities(model, encoded), encoded, strict=True):
         np.testing.assert_allclose(together, log_probabilities(model, [one])[0], atol=1e-4)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unrolled.errors import ArgumentError
 from unrolled.layers import Pooling, Recurrent
 from unrolled.layers.recurrent.regularise import drop
-from unrolled.networks.parts import check_layers, initial_state
+from unrolled.networks.parts import check_layers, initial_state, input_steps, shortened
 
 
 class ManyToOneNetwork(nn.Module):
@@ -25,7 +25,8 @@ class ManyToOneNetwork(nn.Module):
     With one direction it is causal: it can be streamed, and says after each step what it would answer if that were all.
 
     Args:
-        inputs: an input layer: anything from x to (T, B, I) that has `output_size`.
+        inputs: an input layer: anything from x to (T, B, I) that has `output_size`. One that makes fewer steps of T
+            has `output_lengths` too, and is given the lengths.
         hidden: the recurrent stack, time first.
         pooling: one vector out of all steps.
         output: an output layer: from (…, pooling.output_size) to (…, K) logits.
@@ -61,12 +62,14 @@ class ManyToOneNetwork(nn.Module):
             x: what the input layer reads, such as (T, B) tokens or (T, B, features).
             lengths: (B,) valid steps; a row of none is judged by the output layer's bias alone.
         """
-        logits: Tensor = self.output(self.pooled(self.features(x, lengths), lengths))
+        steps = shortened(self.inputs, lengths)
+        logits: Tensor = self.output(self.pooled(self.features(x, lengths), steps))
         return logits if self.beside is None else logits + self.beside(x, lengths)
 
     def features(self, x: Any, lengths: Tensor | None = None) -> Tensor:
         """The hidden layers' output that is pooled, (T, B, D·P)."""
-        h, _ = self.hidden(self.inputs(x), None, lengths)
+        steps, lengths = input_steps(self.inputs, x, lengths)
+        h, _ = self.hidden(steps, None, lengths)
         if self.dropout and self.training:
             h = drop(h, self.dropout, self.hidden.variational)
         return h

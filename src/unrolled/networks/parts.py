@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,23 @@ def check_layers(inputs: nn.Module, hidden: Recurrent, dropout: float) -> None:
         raise ArgumentError("hidden: expected batch_first=False; networks keep time first")
     if not 0 <= dropout < 1:
         raise ArgumentError(f"dropout: expected 0 to below 1, found {dropout}")
+
+
+def shortened(inputs: nn.Module, lengths: Tensor | None) -> Tensor | None:
+    """Return how many steps an input layer makes of so many valid ones, (B,); None stays None."""
+    shorten: Callable[[Tensor], Tensor] | None = getattr(inputs, "output_lengths", None)
+    return lengths if shorten is None or lengths is None else shorten(lengths)
+
+
+def input_steps(inputs: nn.Module, x: Any, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Run an input layer; one that makes fewer steps of several is given the lengths.
+
+    Returns:
+        Its steps (T, B, I), and how many of each are valid, (B,), or None for all.
+    """
+    if lengths is None or not hasattr(inputs, "output_lengths"):
+        return inputs(x), lengths
+    return inputs(x, lengths), shortened(inputs, lengths)
 
 
 def initial_state(hidden: Recurrent, batch_size: int) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
 from unrolled.layers.recurrent.regularise import drop
-from unrolled.networks.parts import apply_rows, check_layers, initial_state, merge_rows, select_rows
+from unrolled.networks.parts import apply_rows, check_layers, initial_state, input_steps, merge_rows, select_rows
 
 
 class SyncedNetwork(nn.Module):
@@ -55,19 +55,11 @@ class SyncedNetwork(nn.Module):
 
     def features(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """The hidden layers' output that the output layer reads, (T, B, D·P), and the final state."""
-        if lengths is None or not hasattr(self.inputs, "output_lengths"):
-            h, state = self.hidden(self.inputs(x), state, lengths)
-        else:
-            h, state = self.hidden(self.inputs(x, lengths), state, self.output_lengths(lengths))
+        steps, lengths = input_steps(self.inputs, x, lengths)
+        h, state = self.hidden(steps, state, lengths)
         if self.dropout and self.training:
             h = drop(h, self.dropout, self.hidden.variational)
         return h, state
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """The steps of the logits that are valid, (B,), of the valid steps of x."""
-        shorten: Any = getattr(self.inputs, "output_lengths", None)
-        shortened: Tensor = lengths if shorten is None else shorten(lengths)
-        return shortened
 
     @property
     def vocabulary_size(self) -> int:

@@ -16,11 +16,9 @@ out of it; absolute paths are followed, since whoever wrote the manifest could h
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unrolled.data.core.examples import Example
 from unrolled.data.core.files import Source, decode, find_sources, text_lines
@@ -286,15 +284,3 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield number, line.strip()
-
-
-def plain_text(text: str) -> str:
-    """What is spoken: lower case, letters, digits and apostrophes within words, one space between words.
-
-    >>> plain_text("Don't — he said “No”, on 5th Avenue.")
-    "don't he said no on 5th avenue"
-    """
-    lowered = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
-    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in lowered)
-    words: Iterable[Any] = (word.strip("'") for word in kept.split())
-    return " ".join(word for word in words if word)

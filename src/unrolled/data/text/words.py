@@ -16,6 +16,7 @@ place the first that fits is taken:
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 _CLITIC = r"['’](?:s|S|m|M|d|D|re|RE|ve|VE|ll|LL)\b"
@@ -58,3 +59,15 @@ def split_words(text: str) -> list[Word]:
     Word(text='b', start=3, end=4)
     """
     return [Word(found.group(), *found.span()) for found in _TOKEN.finditer(text)]
+
+
+def plain_text(text: str) -> str:
+    """Return what is spoken of a text: lower case, letters, digits and apostrophes within words, one space between.
+
+    >>> plain_text("Don't — he said “No”, on 5th Avenue.")
+    "don't he said no on 5th avenue"
+    """
+    lowered = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in lowered)
+    words = (word.strip("'") for word in kept.split())
+    return " ".join(word for word in words if word)

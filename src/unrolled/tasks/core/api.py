@@ -231,6 +231,10 @@ class OutputApi:
         """
         raise ArgumentError("prompt: this model does not write")
 
+    def grown(self, stream: Any) -> int:
+        """Return about how many bytes the answers of a stream have grown to, beside its state."""
+        return 0
+
     def labels(self, model: AnyModel) -> list[str]:
         """Return all names that a model may give a thing: the types of entities, classes, labels."""
         return []
@@ -277,6 +281,10 @@ class Api(InputApi, OutputApi):
             return {**place, **self.said(model, pushed, session)}
 
         return one_by_one(pairs, push)
+
+    def held(self, stream: Any) -> int:
+        """Return about how many bytes a stream keeps, its answers among them."""
+        return super().held(stream) + self.grown(stream)
 
     def save(self, stream: Any) -> bytes:
         """Return a stream's state."""

@@ -1,9 +1,9 @@
-"""`transcribe` on the wire: sound files and their words, and sound as it comes from a microphone."""
+"""Sound over HTTP: files of a few formats, and samples as they come from a microphone."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,11 +11,10 @@ from pydantic import BaseModel, Field
 
 from unrolled.data.sound.files import Samples, Sound, read_header, read_sound
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.api import Bounds, Message, Push, TooLarge, Wire, one_by_one
-from unrolled.tasks.core.model import Model
+from unrolled.tasks.core.api import Bounds, InputApi, Message, Push, TooLarge
+from unrolled.tasks.core.model import AnyModel
 from unrolled.tasks.core.payloads import Base64, decoded_base64, within_limits
-from unrolled.tasks.inputs.text.api import Probability
-from unrolled.tasks.uses.transcribe.session import TranscriptSession
+from unrolled.types import Json
 
 #: samples a second that are taken, Hz, beside the model's own: between rates without a large common divisor a filter
 #: takes hundreds of megabytes
@@ -32,39 +31,10 @@ SILENCE = (
 )
 
 
-class SoundInput(Message):
+class SoundMessage(Message):
     """Sound."""
 
     sound: Base64 = Field(description="a WAV, FLAC or OGG file; several channels are mixed into one")
-
-
-class HeardWord(BaseModel):
-    """A word that was heard."""
-
-    text: str
-    begin: float = Field(ge=0, description="where the network begins to say it, seconds")
-    end: float = Field(ge=0, description="where it has said it, seconds")
-    confidence: Probability = Field(description="mean probability of its units")
-
-
-class TranscriptCandidate(BaseModel):
-    """A text that may have been said."""
-
-    text: str
-    log_prob: float = Field(description="of the text given the sound, over all its alignments, nats")
-    score: float = Field(description="what it was ranked by, nats")
-
-
-class TranscribedSound(BaseModel):
-    """What is said in a sound."""
-
-    text: str
-    words: list[HeardWord]
-    log_prob: float | None = Field(description="of the text given the sound, over all its alignments, nats")
-    score: float | None = Field(description="what it was ranked by, nats")
-    alternatives: list[TranscriptCandidate] = Field(description="n_best, the best first")
-    seconds: float = Field(description="of the sound")
-    notes: list[str] = Field(description="what was done to the sound before it was heard")
 
 
 class SoundPush(Push):
@@ -87,43 +57,37 @@ class Heard(NamedTuple):
     last: bool = False
 
 
-class TranscribedPush(BaseModel):
-    """What was heard by now."""
+class Seconds(BaseModel):
+    """Where a stream of sound is after a push."""
 
     seconds: float = Field(description="of sound that was pushed")
-    words: list[HeardWord] = Field(description="those that are over since the push before")
-    text: str = Field(description="all that was said, as if it ended here")
 
 
-class TranscribeWire(Wire):
-    """Sound in, words out."""
+class Api(InputApi):
+    """A sound file; for a stream samples as they come."""
 
-    view = "listen"
-    Input = SoundInput
-    Output = TranscribedSound
+    Input: ClassVar[type[BaseModel]] = SoundMessage
     media = ("audio/wav", "audio/x-wav", "audio/vnd.wave", "audio/flac", "audio/x-flac", "audio/ogg")
-    Push = SoundPush
-    Pushed = TranscribedPush
-    # `predict` hears one after the other
-    together = False
-    example: ClassVar = {"inputs": [{"sound": SILENCE}]}
-    push_example: ClassVar = {"samples": "AAAAAAAAgD4AAAC/", "rate": 16_000}
+    Push: ClassVar[type[Push] | None] = SoundPush
+    Place: ClassVar[type[BaseModel]] = Seconds
+    example: ClassVar[Json] = {"inputs": [{"sound": SILENCE}]}
+    push_example: ClassVar[Json] = {"samples": "AAAAAAAAgD4AAAC/", "rate": 16_000}
 
-    def read(self, model: Model, given: Any, bounds: Bounds) -> Sound:
-        """Its samples."""
+    def read(self, model: AnyModel, given: SoundMessage, bounds: Bounds) -> Sound:
+        """Return its samples."""
         return read_file(decoded_base64(given.sound, "sound"), model, bounds)
 
-    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> Sound:
-        """A body that is a sound file."""
+    def raw(self, model: AnyModel, data: bytes, content_type: str, bounds: Bounds) -> Sound:
+        """Return the samples of a body that is a sound file."""
         return read_file(data, model, bounds)
 
-    def check(self, push: Any, bounds: Bounds) -> None:
-        """No more than may be sent in a file."""
+    def check(self, push: SoundPush | Heard, bounds: Bounds) -> None:
+        """Check that there is no more than may be sent in a file."""
         if isinstance(push, SoundPush):
             _check_length(len(push.samples) * 3 // 16, push.rate, bounds)
 
     def samples(self, data: bytes, query: Mapping[str, str], bounds: Bounds) -> Heard:
-        """A message of samples; their rate is in the address, `?rate=16000`, or the model's."""
+        """Return a message of samples; their rate is in the address, `?rate=16000`, or the model's."""
         given = query.get("rate")
         if given is not None and not (given.isascii() and given.isdigit() and len(given) < 7):
             raise ArgumentError(f"rate: expected samples a second, found {given[:20]!r}")
@@ -131,16 +95,26 @@ class TranscribeWire(Wire):
         _check_length(len(data) // 4, rate, bounds)
         return Heard(as_floats(data), rate)
 
-    def push(self, model: Model, pairs: Sequence[tuple[TranscriptSession, SoundPush | Heard]]) -> list[Any]:
-        """Hear more."""
-        return one_by_one(pairs, lambda stream, given: _pushed(model, stream, given))
+    def piece(self, model: AnyModel, push: SoundPush | Heard) -> tuple[Samples, int | None]:
+        """Return samples and their rate."""
+        if isinstance(push, SoundPush):
+            data = decoded_base64(push.samples, "samples") if push.samples else b""
+            push = Heard(as_floats(data), push.rate)
+        if push.rate is not None:
+            _check_rate(push.rate, model)
+        return push.samples, push.rate
 
-    def held(self, stream: TranscriptSession) -> int:
-        """Its state, and the words."""
-        return super().held(stream) + 256 * len(stream.words)
+    def take(self, model: AnyModel, stream: Any, push: SoundPush | Heard) -> tuple[Json, Any, Any]:
+        """Hear more, and if no more comes, what is left."""
+        pushed = stream.push(self.piece(model, push))
+        if push.last:
+            pushed = [*pushed, *stream.finish()]
+        ended = stream.fork()
+        ended.finish()
+        return {"seconds": stream.steps.seconds}, pushed, ended
 
 
-def read_file(data: bytes, model: Model, bounds: Bounds) -> Sound:
+def read_file(data: bytes, model: AnyModel, bounds: Bounds) -> Sound:
     """A WAV, FLAC or OGG file, decoded.
 
     Raises:
@@ -176,30 +150,14 @@ def as_floats(data: bytes) -> Samples:
     return samples
 
 
-def _pushed(model: Model, stream: TranscriptSession, given: SoundPush | Heard) -> dict[str, Any]:
-    if isinstance(given, SoundPush):
-        data = decoded_base64(given.samples, "samples") if given.samples else b""
-        given = Heard(as_floats(data), given.rate, given.last)
-    if given.rate is not None:
-        _check_rate(given.rate, model)
-    words = stream.push(given.samples, given.rate)
-    if given.last:
-        words += stream.finish()
-    return {
-        "seconds": stream.seconds,
-        "words": [word.as_json() for word in words],
-        "text": stream.transcript().text,
-    }
-
-
 def _check_length(samples: int, rate: int | None, bounds: Bounds) -> None:
     # the slowest of the rates, where the model's is not known
     if samples > bounds.seconds * (rate or min(RATES)):
         raise TooLarge(f"samples: {samples:,} of them, and at most {bounds.seconds:g} s are heard in one")
 
 
-def _check_rate(rate: int, model: Model) -> None:
-    own = model.encoders.mel.rate
+def _check_rate(rate: int, model: AnyModel) -> None:
+    own = model.input.format.mel.rate
     if rate not in (*RATES, own):
         known = ", ".join(map(str, sorted({*RATES, own})))
         raise ArgumentError(f"rate: {rate} Hz; sound is taken at {known}")

@@ -1,263 +1,276 @@
-"""What turns sound into frames and transcripts into units, and back: fitted on training data, kept as labels.json."""
+"""Sound: decoded, resampled, cut into frames, varied while training.
+
+T frames, F mel bands, B batch.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
-from unrolled.data.sound.files import Sound
-from unrolled.data.sound.resampling import resampled
-from unrolled.data.sound.spectrograms import Frames, LogMel
-from unrolled.data.sound.transcripts import Utterance, plain_text
-from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.example_task import read_json, write_json
+from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
+from unrolled.data.sound.files import Excerpt, Sound, SoundHeader, read_header, read_sound
+from unrolled.data.sound.spectrograms import LogMel, Variation, varied
+from unrolled.errors import ArgumentError, DataError
+from unrolled.layers import StackedFrames
+from unrolled.settings import Settings
+from unrolled.tasks.core import results
+from unrolled.tasks.core.checks import located
+from unrolled.tasks.core.contract import Input
+from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.spans import active_spans
+from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.inputs.sound.format import STRIDE, SoundFormat
+from unrolled.tasks.inputs.sound.layer import SoundNetwork, sound_layer, stacked_frames, standardise_frames
+from unrolled.tasks.inputs.sound.options import SoundOptions
+from unrolled.tasks.inputs.sound.steps import sound_steps
+from unrolled.tasks.inputs.sound.stream import SoundStream
+from unrolled.types import Json
 
-LABELS = "labels.json"
-_FORMAT = "unrolled.speech"
-
-Units = Literal["characters", "words"]
-TextForm = Literal["plain", "as_is"]
-
+FORMAT = "sound.json"
 #: sound is taken at its own rate, up to this, Hz: speech has little above half of it
 FASTEST = 16_000
-#: up to so many words, each said so often on average, are units of their own: a closed vocabulary, such as commands
-FEW_WORDS, OFTEN = 500, 8
-#: frames a step where every text can be spelled with that; fewer where it can't
-STRIDE = 3
+#: longer sound is seldom one utterance, seconds
+LONG = 60.0
 
 
-@dataclass(frozen=True)
-class SpeechEncoders:
-    """Sound → frames, text → units, and units → text.
+class ShownSound(results.Shown):
+    """The fields by which a result names its sound."""
 
-    Attributes:
-        mel: makes frames of samples.
-        units: what a class stands for.
-        vocabulary: the text of each class; class 0 is CTC's blank and has none.
-        text: "plain" is lower case without punctuation.
-        stride: frames a step of the network.
-        per_utterance: whether each utterance's frames are standardised by themselves, which needs all of it.
-    """
+    seconds: float = Field(description="how long the sound is")
+    notes: tuple[str, ...] = Field((), description="what was done to the sound, e.g. that channels were mixed into one")
 
-    mel: LogMel
-    units: Units
-    vocabulary: tuple[str, ...]
-    text: TextForm
-    stride: int
-    per_utterance: bool = False
+    def picture(self) -> str:
+        """Return how long it is."""
+        return f"<small>({self.place(self.seconds)})</small>"
 
-    @property
-    def between(self) -> str:
-        """What stands between the text of two units."""
-        return " " if self.units == "words" else ""
-
-    @property
-    def step_seconds(self) -> float:
-        """How far a step of the network goes."""
-        return self.stride * self.mel.step / self.mel.rate
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {unit: n for n, unit in enumerate(self.vocabulary) if n}
-
-    def normalised(self, text: str) -> str:
-        """A transcript as the model is to write it, and as it is scored."""
-        return plain_text(text) if self.text == "plain" else " ".join(text.split())
-
-    def units_of(self, text: str) -> tuple[NDArray[np.int32], list[str]]:
-        """The classes of a normalised text, (U,), and what of it has none."""
-        numbers, parts = self._numbers, _parts(text, self.units)
-        return np.array([numbers[p] for p in parts if p in numbers], np.int32), [p for p in parts if p not in numbers]
-
-    def spelled(self, units: Sequence[int]) -> str:
-        """The text of some classes, one space between words."""
-        return " ".join(self.between.join(self.vocabulary[unit] for unit in units).split())
-
-    def frames(self, sound: Sound) -> Frames:
-        """(T, F); T may be 0."""
-        frames = self.mel(resampled(sound, self.mel.rate).samples)
-        if self.per_utterance and len(frames):
-            frames = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + 1e-2)
-        return frames
-
-    def steps(self, frames: int) -> int:
-        """Steps of the network for T frames."""
-        return -(-frames // self.stride)
-
-    def steps_in(self, seconds: float) -> int:
-        """Steps of the network for so much sound."""
-        return self.steps(self.mel.count(round(seconds * self.mel.rate)))
-
-    def save(self, folder: Path) -> None:
-        """Write labels.json.
-
-        Raises:
-            StorageError: it can't be written.
-        """
-        names = ("units", "vocabulary", "text", "stride", "per_utterance")
-        write_json(
-            folder / LABELS, {"format": _FORMAT, "mel": self.mel.as_json(), **{n: getattr(self, n) for n in names}}
-        )
-
-    @classmethod
-    def load(cls, folder: Path) -> SpeechEncoders:
-        """Read labels.json.
-
-        Raises:
-            ModelError, StorageError: it is missing or damaged.
-        """
-        path = folder / LABELS
-        raw = read_json(path)
-        try:
-            if raw["format"] != _FORMAT:
-                raise ValueError(f"its format is not {_FORMAT!r}")
-            found = cls(
-                mel=LogMel(**raw["mel"]),
-                units=raw["units"],
-                vocabulary=tuple(raw["vocabulary"]),
-                text=raw["text"],
-                stride=raw["stride"],
-                per_utterance=raw["per_utterance"],
-            )
-            found._check()
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: corrupt, {error}; restore it from a copy of the model") from error
-        return found
-
-    def _check(self) -> None:
-        strings = all(isinstance(unit, str) for unit in self.vocabulary)
-        if not strings or len(set(self.vocabulary)) != len(self.vocabulary) or self.vocabulary[:1] != ("",):
-            raise ValueError("vocabulary: expected different strings, the first empty")
-        if self.units not in ("characters", "words") or self.text not in ("plain", "as_is"):
-            raise ValueError(f"units, text: {self.units!r}, {self.text!r}")
-        if not isinstance(self.stride, int) or not 1 <= self.stride <= 100 or not isinstance(self.per_utterance, bool):
-            raise ValueError(f"stride, per_utterance: {self.stride!r}, {self.per_utterance!r}")
+    def place(self, at: float) -> str:
+        """Return a time."""
+        return f"{at:.2f} s"
 
 
-def fit_encoders(
-    train: Sequence[Utterance],
-    *,
-    units: Literal["auto", "characters", "words"] = "auto",
-    text: TextForm = "plain",
-    rate: int | None = None,
-    bands: int | None = None,
-    stride: int | None = None,
-    per_utterance: bool = False,
-) -> SpeechEncoders:
-    """Choose what is open by the training data, and collect its vocabulary.
-
-    Raises:
-        DataError: there is no text in it.
-        ArgumentError: a rate or number of bands that makes no spectrogram.
-    """
-    rates = Counter(utterance.header.rate for utterance in train)
-    if rate is None:
-        rate = min(FASTEST, rates.most_common(1)[0][0])
-    if bands is None:
-        bands = 40 if rate < 12_000 else 64
-    mel = LogMel(rate, bands)
-    form = SpeechEncoders(mel, "words", ("",), text, 1, per_utterance)
-    texts = [form.normalised(utterance.text) for utterance in train]
-    words = Counter(word for one in texts for word in one.split())
-    if not words:
-        raise DataError("no text in any of the training data's transcripts", train[0].path)
-    if units == "auto":
-        is_closed = len(words) <= FEW_WORDS and sum(words.values()) >= OFTEN * len(words)
-        units = "words" if is_closed else "characters"
-    vocabulary = ("", *sorted({part for one in texts for part in _parts(one, units)}))
-    found = SpeechEncoders(mel, units, vocabulary, text, stride or STRIDE, per_utterance)
-    while stride is None and found.stride > 1 and _fitting(found, train, texts) < 0.995:
-        found = replace(found, stride=found.stride - 1)
-    return found
-
-
-def _fitting(encoders: SpeechEncoders, train: Sequence[Utterance], texts: Sequence[str]) -> float:
-    """The share of utterances that are long enough for what is said in them."""
-    pairs = zip(train, texts, strict=True)
-    return sum(encoders.steps_in(u.seconds) >= steps_needed(encoders.units_of(t)[0]) for u, t in pairs) / len(train)
-
-
-def encode_utterance(utterance: Utterance, encoders: SpeechEncoders) -> dict[str, NDArray[Any]]:
-    """An example for training: `frames` (T, F), `units` (U,), `text` (bytes of UTF-8).
-
-    Raises:
-        StorageError, DataError: the sound can't be read, is too short for a frame, or for what is said in it.
-    """
-    frames = read_frames(utterance, encoders)
-    text = encoders.normalised(utterance.text)
-    units, _ = encoders.units_of(text)
-    needed, there = steps_needed(units), encoders.steps(len(frames))
-    if needed > there:
-        raise DataError(
-            f"{len(units)} {encoders.units} need {needed} steps of CTC, and {utterance.seconds:.2f} s of sound make "
-            f"{there}: is it the right transcript? A smaller --stride makes more steps",
-            utterance.path,
-            utterance.line,
-        )
-    return {"frames": frames, "units": units, "text": np.frombuffer(text.encode(), np.uint8)}
-
-
-def read_frames(utterance: Utterance, encoders: SpeechEncoders) -> Frames:
-    """The frames of an utterance, one at least.
-
-    Raises:
-        StorageError, DataError: the sound can't be read, or is too short; names the manifest's line.
-    """
-    try:
-        return frames_of(utterance.sound(), encoders)
-    except (DataError, ArgumentError) as error:
-        text = str(error)
-        place = "" if str(utterance.audio) in text else f"{utterance.audio}: "
-        raise DataError(place + text, utterance.path, utterance.line) from error
-
-
-def frames_of(sound: Sound, encoders: SpeechEncoders) -> Frames:
-    """The frames of a sound, one at least.
-
-    Raises:
-        ArgumentError: it is shorter than one.
-    """
-    frames = encoders.frames(sound)
-    if not len(frames):
-        raise ArgumentError(
-            f"sound: {sound.seconds * 1000:.0f} ms are too short, a frame covers {encoders.mel.window * 1000:.0f} ms"
-        )
-    return frames
-
-
-def speech_spans(frames: Tensor, lengths: Tensor) -> Tensor:
-    """The first and the last frame in which somebody speaks: that are louder than four tenths of the way from the
-    quietest twentieth to the loudest.
+class SoundInput(Input[Sound]):
+    """Sound at any rate: a path, a `Sound`, or samples and their rate.
 
     Args:
-        frames: (T, B, F) log-mel.
-        lengths: (B,) frames, one at least.
-
-    Returns:
-        (B, 2) int64.
+        format: what the network hears.
     """
-    found = torch.zeros(len(lengths), 2, dtype=torch.int64, device=frames.device)
-    for b, length in enumerate(lengths.tolist()):
-        loudness = frames[:length, b].mean(1)
-        low, high = torch.quantile(loudness, 0.05), torch.quantile(loudness, 0.95)
-        loud = (loudness >= low + 0.4 * (high - low)).nonzero()
-        found[b, 0], found[b, 1] = loud[0, 0], loud[-1, 0]
-    return found
+
+    name: ClassVar[str] = "sound"
+    length_of: ClassVar[str | None] = "frames"
+    # a sound may last hours
+    side_by_side: ClassVar[int] = 1
+    finer: ClassVar[str] = "a smaller --stride makes more steps"
+    options: ClassVar[type[Settings]] = SoundOptions
+    Network: ClassVar[type[Settings]] = SoundNetwork
+    Shown: ClassVar[type[results.Shown]] = ShownSound
+
+    def __init__(self, format: SoundFormat) -> None:
+        self.format = format
+
+    @classmethod
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> SoundInput:
+        """Choose the rate that most of the sound has, and as many bands as it has room for."""
+        chosen = SoundOptions.of(options)
+        rate = chosen.rate or min(FASTEST, usual_rate(examples))
+        bands = chosen.bands or (40 if rate < 12_000 else 64)
+        return cls(SoundFormat(LogMel(rate, bands), chosen.stride or STRIDE, chosen.per_utterance))
+
+    @classmethod
+    def load(cls, folder: Path) -> SoundInput:
+        """Read sound.json."""
+        return cls(SoundFormat.from_json(read_json(folder / FORMAT), folder / FORMAT))
+
+    def save(self, folder: Path) -> None:
+        """Write sound.json."""
+        write_json(folder / FORMAT, self.format.as_json())
+
+    @classmethod
+    def check(
+        cls,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Settings,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        """Point out stereo, mixed rates, and very long sound."""
+        everything = [(example, excerpt_of(example.given)) for example in (*train, *dev)]
+        usual = usual_rate([*train, *dev]) if everything else 0
+        for example, sound in everything:
+            place = (example.path, example.line)
+            if sound.header.channels > 1:
+                message = f"{sound.path} has {sound.header.channels} channels, which are mixed into one"
+                findings.warning("several channels", message, *place)
+            if sound.header.rate != usual:
+                message = f"{sound.path} has {sound.header.rate} Hz, most have {usual}; it is resampled"
+                findings.warning("another rate", message, *place)
+            if sound.seconds > LONG:
+                message = f"{sound.seconds:.0f} s in one piece take much memory; cut it at pauses"
+                findings.warning("long sound", message, *place)
+
+    @classmethod
+    def check_decodable(
+        cls,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        options: Settings,
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        """Decode all sound once; name what is damaged or too short, and point out silence."""
+        examples = [*train, *dev]
+        if not examples:
+            return
+        source = cls.fit(examples, options, progress)
+        for n, example in enumerate(examples):
+            progress("listening to the data", n, len(examples))
+            try:
+                if source.given(example.given).is_silent:
+                    message = f"{excerpt_of(example.given).path} is silent throughout"
+                    findings.warning("silent", message, example.path, example.line)
+            except DataError as error:
+                findings.caught(located(error, example), "unusable sound")
+
+    @classmethod
+    def is_one(cls, value: object) -> bool:
+        """Return whether these are samples and their rate."""
+        return isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[1], (int, np.integer))
+
+    def given(self, value: object) -> Sound:
+        """Return decoded sound of at least one frame."""
+        path: Path | None = None
+        if isinstance(value, (str, Path)):
+            path, sound = Path(value), read_sound(value)
+        elif isinstance(value, Excerpt):
+            path, sound = value.path, value.sound()
+        elif isinstance(value, Sound):
+            sound = value
+        elif isinstance(value, (tuple, list)) and self.is_one(value):
+            sound = Sound(value[0], value[1])
+        else:
+            raise ArgumentError(
+                f"input: expected the path of a sound file, a Sound, or (samples, rate), found {type(value).__name__}"
+            )
+        if not self.format.frames_in(sound.seconds):
+            window = self.format.mel.window
+            message = f"sound: {sound.seconds * 1000:.0f} ms are too short, a frame covers {window * 1000:.0f} ms"
+            raise DataError(message, path) if path is not None else ArgumentError(message)
+        return sound
+
+    def encode(self, given: Sound, options: Settings | None = None) -> Arrays:
+        """Return `frames` (T, F)."""
+        return {"frames": self.format.frames(given)}
+
+    @property
+    def step_size(self) -> float:
+        """How far a step of the network goes, in seconds."""
+        return self.format.step_seconds
+
+    def count_steps(self, arrays: Arrays) -> int:
+        """Return how many steps of the network a sound has."""
+        return self.format.steps(len(arrays["frames"]))
+
+    def extent(self, arrays: Arrays) -> str:
+        """Return how long it is."""
+        mel = self.format.mel
+        return f"{((len(arrays['frames']) - 1) * mel.step + mel.width) / mel.rate:.2f} s of sound"
+
+    def collate(
+        self, model: AnyFitted, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return `frames` (T, B, F) and `lengths` (B,); varied while training."""
+        frames = [example["frames"] for example in examples]
+        options, stride = SoundOptions.of(model.options), self.format.stride
+        if draw is not None and options.augment:
+            how = Variation(options.speed, options.gain, options.noise, options.hide_time, options.hide_bands)
+            blank = stacked_frames(model.network).frames.mean.cpu().numpy()
+            # the last step may be of a single frame
+            least = [max(1, (model.output.least_steps(example) - 1) * stride + 1) for example in examples]
+            mel = self.format.mel
+            frames = [varied(f, mel, how, draw, blank, n) for f, n in zip(frames, least, strict=True)]
+        return {"frames": padded(frames), "lengths": lengths_of(frames)}
+
+    def feed(self, data: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return frames and their lengths."""
+        return data["frames"], data["lengths"]
+
+    def spans(self, data: Mapping[str, Tensor]) -> Tensor:
+        """Return the steps from the first to the last that is loud."""
+        spans = active_spans(data["frames"].mean(2), data["lengths"])
+        # a step of which one frame is loud is loud
+        spans[:, 1] += self.format.stride - 1
+        return spans // self.format.stride
+
+    def layer(self, network: Mapping[str, Any]) -> StackedFrames:
+        """Return what standardises, stacks and maps frames."""
+        return sound_layer(SoundNetwork.picked(network), self.format.mel.bands, self.format.stride)
+
+    def standardise(self, network: nn.Module, store: ExampleStore) -> None:
+        """Standardise frames by the mean and the spread of the training data."""
+        standardise_frames(stacked_frames(network), store)
+
+    def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> Json:
+        """Return how much sound there is, and the rate it is heard at."""
+        return {
+            "train_hours": round(seconds_in(train) / 3600, 4),
+            "dev_hours": round(seconds_in(dev) / 3600, 4),
+            "rate": self.format.mel.rate,
+        }
+
+    def measured(self, examples: Sequence[Example], seconds: float) -> Json:
+        """Return how much was heard, and how long that took for each second of it."""
+        heard = seconds_in(examples)
+        return {"sound_seconds": heard, "real_time": seconds / heard}
+
+    def shown(self, given: Sound, arrays: Arrays) -> results.Shown:
+        """Return how long it is, and what was done to it."""
+        notes, rate = [], self.format.mel.rate
+        if given.channels > 1:
+            notes.append(f"{given.channels} channels were mixed into one")
+        if given.rate != rate:
+            notes.append(f"resampled from {given.rate} to {rate} Hz")
+        if given.is_silent:
+            notes.append("silent throughout")
+        return ShownSound(seconds=given.seconds, notes=tuple(notes))
+
+    def steps(self, model: AnyFitted, given: Sound, limit: int) -> Steps:
+        """Lay out a sound by the steps of the network."""
+        return sound_steps(self.format, self.format.frames(given), limit)
+
+    def stream(self, model: AnyFitted) -> SoundStream:
+        """Return what turns samples as they come into steps."""
+        return SoundStream(self.format, stacked_frames(model.network))
 
 
-def steps_needed(units: NDArray[np.integer[Any]]) -> int:
-    """The steps that CTC needs for some units: one each, and one between two equal ones."""
-    return len(units) + int((units[1:] == units[:-1]).sum())
+def excerpt_of(given: object) -> Excerpt:
+    """Return where the sound of an example is: an `Excerpt` as it is, or the whole of a file.
+
+    Raises:
+        StorageError, DataError: as `read_header`.
+        ArgumentError: it is neither.
+    """
+    if isinstance(given, Excerpt):
+        return given
+    if isinstance(given, (str, Path)):
+        return Excerpt(Path(given), read_header(given))
+    if isinstance(given, Sound):
+        return Excerpt(Path("sound"), SoundHeader(given.rate, given.channels, len(given.samples)))
+    raise ArgumentError(f"given: expected a path, an Excerpt or a Sound, found {type(given).__name__}")
 
 
-def _parts(text: str, units: str) -> list[str]:
-    return text.split() if units == "words" else list(text)
+def usual_rate(examples: Sequence[Example]) -> int:
+    """Return the rate that most of the examples' sound has, Hz; of equally frequent ones the first."""
+    return Counter(excerpt_of(example.given).header.rate for example in examples).most_common(1)[0][0]
+
+
+def seconds_in(examples: Sequence[Example]) -> float:
+    """Return how much sound there is in all."""
+    return sum(excerpt_of(example.given).seconds for example in examples)

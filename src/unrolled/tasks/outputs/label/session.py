@@ -60,6 +60,11 @@ class LabelSession(Session, Generic[P]):
         return twin
 
     @property
+    def steps(self) -> StepStream[P]:
+        """What turns pieces into steps."""
+        return self._steps
+
+    @property
     def position(self) -> int:
         """Steps that were read."""
         return self._taken

@@ -1,112 +1,77 @@
-"""What `transcribe` predicts: a text, its words with times and confidence, and what else it might have been."""
+"""A text that was read off an input: its words with places and confidence, and what else it might be."""
 
 from __future__ import annotations
 
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
 
 from unrolled.decoding.ctc import Emission
-from unrolled.tasks.inputs.sound.encode import SpeechEncoders
+from unrolled.tasks.core.results import Part, Result
+from unrolled.tasks.outputs.text.ctc.spelling import Spelling
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word that was heard.
+class Word(Part):
+    """A word that was read.
 
-    Attributes:
-        text: the word.
-        begin, end: seconds: where the network says so. It may say a word in a moment in the middle of it, or, with one
-            direction, towards its end.
-        confidence: from 0 to 1: the geometric mean, over its units, of the highest probability each was given.
+    The network may say a word in a moment in the middle of it, or, with one direction, towards its end.
     """
 
     text: str
-    begin: float
-    end: float
-    confidence: float
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return {"text": self.text, "begin": self.begin, "end": self.end, "confidence": self.confidence}
+    begin: float = Field(ge=0, description="where the network begins to say it; of sound, seconds")
+    end: float = Field(ge=0, description="where it has said it; of sound, seconds")
+    confidence: Share = Field(
+        description="the geometric mean, over its units, of the highest probability each was given"
+    )
 
 
-@dataclass(frozen=True)
-class Alternative:
-    """A text that may have been said.
-
-    Attributes:
-        text: the text.
-        log_prob: ln p(text | sound), nats, over all its alignments.
-        score: nats: log_prob, and what a language model added.
-    """
+class Alternative(Part):
+    """A text that it may be."""
 
     text: str
-    log_prob: float
-    score: float
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return {"text": self.text, "log_prob": self.log_prob, "score": self.score}
+    log_prob: float = Field(description="of the text given the input, over all its alignments, nats")
+    score: float = Field(description="what it was ranked by, nats: log_prob, and what a language model added")
 
 
-@dataclass(frozen=True)
-class Transcript:
-    """What is said in a sound.
-
-    Attributes:
-        text: all of it.
-        words: with their times.
-        log_prob: ln p(text | sound), nats, over all its alignments; None in a stream, which has forgotten them.
-        score: nats: what the search ranked it by.
-        alternatives: the n best, this one first.
-        seconds: how long the sound is.
-        notes: what was done to the sound, e.g. that two channels were mixed into one.
-    """
+class Transcript(Result):
+    """What is said, or written, in an input."""
 
     text: str
     words: tuple[Word, ...]
-    log_prob: float | None
-    score: float | None
-    alternatives: tuple[Alternative, ...]
-    seconds: float
-    notes: tuple[str, ...] = ()
+    log_prob: Annotated[
+        float | None,
+        Field(description="of the text given the input, over all its alignments, nats; a stream has forgotten them"),
+    ] = None
+    score: Annotated[float | None, Field(description="what it was ranked by, nats")] = None
+    alternatives: Annotated[tuple[Alternative, ...], Field(description="n_best, the best first")] = ()
 
     def __str__(self) -> str:
-        return self.text
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object; times in seconds, scores in nats."""
-        return {
-            "text": self.text,
-            "words": [word.as_json() for word in self.words],
-            "log_prob": self.log_prob,
-            "score": self.score,
-            "alternatives": [alternative.as_json() for alternative in self.alternatives],
-            "seconds": self.seconds,
-            "notes": list(self.notes),
-        }
+        return f"{self.heading()}{self.text}"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the words, the paler the less sure, their times on hovering."""
+        """Show the words, the paler the less sure, their places on hovering."""
         spans = []
-        for w in self.words:
-            said = f"{w.begin:.2f}–{w.end:.2f} s, {w.confidence:.0%}"
-            style = f"opacity:{0.35 + 0.65 * w.confidence:.2f}"
-            spans.append(f'<span title="{said}" style="{style}">{html.escape(w.text)}</span>')
-        return f"<p>{' '.join(spans)} <small>({self.seconds:.2f} s)</small></p>"
+        for word in self.words:
+            where = f"{self.place(word.begin)} – {self.place(word.end)}, {word.confidence:.0%}"
+            style = f"opacity:{0.35 + 0.65 * word.confidence:.2f}"
+            spans.append(f'<span title="{where}" style="{style}">{html.escape(word.text)}</span>')
+        return f"<p>{self.picture()} {' '.join(spans)}</p>"
 
 
 def gathered_words(
-    emissions: Sequence[Emission], encoders: SpeechEncoders, *, is_over: bool
+    emissions: Sequence[Emission], spelling: Spelling, step_size: float, *, is_over: bool
 ) -> tuple[list[Word], list[Emission]]:
-    """Units put together to words.
+    """Put units together to words.
 
     Args:
         emissions: units and when they are said, in order.
-        encoders: what the units stand for.
+        spelling: what the units stand for.
+        step_size: how far a step goes.
         is_over: whether nothing follows; otherwise a word is over when a space has come.
 
     Returns:
@@ -115,20 +80,23 @@ def gathered_words(
     words: list[Word] = []
     current: list[Emission] = []
     for emission in emissions:
-        is_space = encoders.units == "characters" and encoders.vocabulary[emission.unit] == " "
+        is_space = spelling.units == "characters" and spelling.vocabulary[emission.unit] == " "
         if not is_space:
             current.append(emission)
-        if current and (is_space or encoders.units == "words"):
-            words.append(_word(current, encoders))
+        if current and (is_space or spelling.units == "words"):
+            words.append(_word(current, spelling, step_size))
             current = []
     if is_over and current:
-        words.append(_word(current, encoders))
+        words.append(_word(current, spelling, step_size))
         current = []
     return words, current
 
 
-def _word(emissions: Sequence[Emission], encoders: SpeechEncoders) -> Word:
-    text = "".join(encoders.vocabulary[e.unit] for e in emissions)
+def _word(emissions: Sequence[Emission], spelling: Spelling, step_size: float) -> Word:
     confidence = math.exp(sum(e.log_prob for e in emissions) / len(emissions))
-    step = encoders.step_seconds
-    return Word(text, round(emissions[0].begin * step, 4), round(emissions[-1].end * step, 4), min(1.0, confidence))
+    return Word(
+        text="".join(spelling.vocabulary[e.unit] for e in emissions),
+        begin=round(emissions[0].begin * step_size, 4),
+        end=round(emissions[-1].end * step_size, 4),
+        confidence=min(1.0, confidence),
+    )
