@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused() -> None:
             ImageEncoder(**{"channels": 3, **options})  # type: ignore[arg-type]
 
 
-def test_rows_and_pixels_as_steps() -> None:
+def test_rows_columns_and_pixels_as_steps() -> None:
     x = images(2, 3, 4, 3)
     mean, std = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 8.0])
     rows = ImageSteps(3, 4, 3, mean=mean, std=std)
@@ -118,7 +118,19 @@ def test_rows_and_pixels_as_steps() -> None:
     assert torch.equal(pixels(x)[5, 1], (x[1, 1, 1].float() - mean) / std)
     with pytest.raises(ShapeError, match=r"images: expected shape \(B, H=3, W=4, C=3\)"):
         rows(images(2, 4, 4, 3))
-    with pytest.raises(ArgumentError, match="by: expected 'rows' or 'pixels'"):
-        ImageSteps(3, 4, 3, "columns")
+    columns = ImageSteps(3, 0, 3, "columns", mean=mean, std=std)
+    assert columns.output_size == 9
+    # images of any width
+    for wide in (x, images(2, 3, 7, 3)):
+        read = columns(wide)
+        assert read.shape == (wide.shape[2], 2, 9)
+        assert torch.equal(read[3, 1].view(3, 3), (wide[1, :, 3].float() - mean) / std)
+        assert torch.equal(columns(wide[:, :, 3].reshape(2, 9)), read[3])
+    with pytest.raises(ShapeError, match=r"images: expected shape \(B, H=3, W, C=3\)"):
+        columns(images(2, 4, 4, 3))
+    with pytest.raises(ArgumentError, match="by: expected 'rows', 'columns' or 'pixels'"):
+        ImageSteps(3, 4, 3, "diagonals")
+    with pytest.raises(ArgumentError, match="height, width, channels"):
+        ImageSteps(3, 0, 3)
     with pytest.raises(ArgumentError, match="height, width, channels"):
         ImageSteps(0, 4, 3)

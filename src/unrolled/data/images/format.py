@@ -10,14 +10,18 @@ import numpy as np
 
 from unrolled.data.images.files import Fit, Picture, Pixels, resize, with_channels
 from unrolled.data.images.ink import Ink
-from unrolled.errors import ArgumentError, DataError
+from unrolled.errors import ArgumentError, DataError, LimitError
 
 #: images that statistics are fitted on, spread over all
 SAMPLE = 1000
 #: images that are all of one size up to this are taken as they are; others are brought to this
 NATIVE = 64
+#: images that keep their width are brought to this height, unless all are of one that is no more than NATIVE
+LINE = 32
 #: the longest side that a network may be made for
 LONGEST = 2048
+#: columns of an image that keeps its width, at most: an image one pixel high would have millions at another height
+MOST_COLUMNS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class ImageFormat:
     """What a network reads.
 
     Attributes:
-        height, width, channels: of every image.
+        height, width, channels: of every image; a width of 0 lets each keep its aspect ratio, and be as wide as that
+            makes it.
         fit: how an image of another aspect ratio is brought to them; see `unrolled.data.images.files.resize`.
         mean, std: of each channel's pixels, 0 to 255.
         ink: how drawings are placed, if the training images are drawings.
@@ -42,7 +47,8 @@ class ImageFormat:
     def __post_init__(self) -> None:
         for name in ("height", "width", "channels"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LONGEST:
+            least = 0 if name == "width" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LONGEST:
                 raise ArgumentError(f"image format: {name} {value!r} is not possible")
         if self.channels not in (1, 3) or self.fit not in get_args(Fit):
             raise ArgumentError(f"image format: channels {self.channels!r} or fit {self.fit!r} is not possible")
@@ -54,7 +60,13 @@ class ImageFormat:
 
     @classmethod
     def fitted(
-        cls, pictures: Sequence[Picture], *, size: int | None = None, channels: int | None = None, fit: Fit = "stretch"
+        cls,
+        pictures: Sequence[Picture],
+        *,
+        size: int | None = None,
+        channels: int | None = None,
+        fit: Fit = "stretch",
+        any_width: bool = False,
     ) -> ImageFormat:
         """Choose size and channels for some images, and measure them.
 
@@ -64,6 +76,7 @@ class ImageFormat:
                 Other sides follow the median aspect ratio, if `fit` is "stretch"; else images become squares.
             channels: 1 or 3; None for grey if all are grey.
             fit: how an image of another aspect ratio is brought to that size.
+            any_width: let images be of one height only, `size`, and keep their aspect ratio.
 
         Raises:
             DataError: none of them can be decoded.
@@ -90,9 +103,10 @@ class ImageFormat:
             channels = max(image.shape[2] for image in images)
             coloured = (i for i in images if i.shape[2] == 3 and (i != i[..., :1]).any())
             channels = 3 if channels == 3 and next(coloured, None) is not None else 1
-        height, width = _size(shapes, size, fit)
+        height, width = (_line_height(shapes, size), 0) if any_width else _size(shapes, size, fit)
         plain = cls(height, width, channels, fit, (0.0,) * channels, (0.0,) * channels)
-        seen = np.stack([plain.resized(image) for image in images])
+        resized = [plain.resized(image) for image in images]
+        seen = np.concatenate(resized, axis=1)[None] if any_width else np.stack(resized)
         own_size = all(shape == (height, width) for shape in shapes)
         return cls(
             height,
@@ -104,10 +118,25 @@ class ImageFormat:
             Ink.fit(seen) if channels == 1 and own_size else None,
         )
 
+    @property
+    def any_width(self) -> bool:
+        """Whether images keep their aspect ratio, so that each has a width of its own."""
+        return not self.width
+
     def resized(self, pixels: Pixels) -> Pixels:
-        """An image as the network reads it, (height, width, channels)."""
-        fill = round(float(np.mean(self.mean)))
-        return resize(with_channels(pixels, self.channels), self.height, self.width, self.fit, fill)
+        """An image as the network reads it, (height, width, channels).
+
+        Raises:
+            LimitError: it would have more than `MOST_COLUMNS`.
+        """
+        pixels = with_channels(pixels, self.channels)
+        if self.any_width:
+            width = max(1, round(pixels.shape[1] * self.height / pixels.shape[0]))
+            if width > MOST_COLUMNS:
+                size = f"{width:,} columns at a height of {self.height}"
+                raise LimitError(f"image: {size}, and no more than {MOST_COLUMNS:,} are read; cut it into parts")
+            return resize(pixels, self.height, width)
+        return resize(pixels, self.height, self.width, self.fit, round(float(np.mean(self.mean))))
 
     def read(self, picture: Picture) -> Pixels:
         """Decode an image and bring it to the format.
@@ -137,6 +166,11 @@ class ImageFormat:
             return cls(**fields, mean=mean, std=std, ink=None if ink is None else Ink.from_json(ink))
         except (TypeError, KeyError) as error:
             raise ArgumentError(f"image format: {error}") from error
+
+
+def _line_height(shapes: Sequence[tuple[int, int]], size: int | None) -> int:
+    heights = {height for height, _ in shapes}
+    return size or (min(heights) if len(heights) == 1 and min(heights) <= NATIVE else LINE)
 
 
 def _size(shapes: Sequence[tuple[int, int]], size: int | None, fit: Fit) -> tuple[int, int]:

@@ -1,5 +1,5 @@
-"""Images as an input layer: a small residual network, from pixels to a vector or a grid of vectors; or rows or pixels,
-one after the other, for a recurrent network to read.
+"""Images as an input layer: a small residual network, from pixels to a vector or a grid of vectors; or rows, columns or
+pixels, one after the other, for a recurrent network to read.
 
 Letters: B batch, H height, W width, C channels, P positions of the grid, T steps, I width
 of a vector.
@@ -120,11 +120,11 @@ class ImageEncoder(nn.Module):
 
 
 class ImageSteps(nn.Module):
-    """Images as sequences, standardised: a step for each row, or for each pixel, row by row.
+    """Images as sequences, standardised: a step for each row, for each column, or for each pixel, row by row.
 
     Args:
-        height, width, channels: of every image.
-        by: "rows" has T = H and I = W·C, "pixels" T = H·W and I = C.
+        height, width, channels: of every image; by columns, images may be of any width.
+        by: "rows" has T = H and I = W·C, "columns" T = W and I = H·C, "pixels" T = H·W and I = C.
         mean, std: (C,) of the training images' pixels, 0 to 255; None takes 127.5 for both.
 
     Raises:
@@ -144,12 +144,13 @@ class ImageSteps(nn.Module):
         std: Tensor | None = None,
     ) -> None:
         super().__init__()
-        if min(height, width, channels) < 1:
+        sizes = {"rows": width * channels, "columns": height * channels, "pixels": channels}
+        if by not in sizes:
+            raise ArgumentError(f"by: expected 'rows', 'columns' or 'pixels', found {by!r}")
+        if min(height, channels, 1 if by == "columns" else width) < 1:
             raise ArgumentError(f"height, width, channels: expected at least 1, found {height}, {width}, {channels}")
-        if by not in ("rows", "pixels"):
-            raise ArgumentError(f"by: expected 'rows' or 'pixels', found {by!r}")
         self.height, self.width, self.channels, self.by = height, width, channels, by
-        self.output_size = width * channels if by == "rows" else channels
+        self.output_size = sizes[by]
         self.mean: Tensor
         self.std: Tensor
         mean, std = statistics(channels, mean, std)
@@ -163,13 +164,15 @@ class ImageSteps(nn.Module):
         Raises:
             ShapeError: for images of another size, or steps of another width.
         """
-        whole = (self.height, self.width, self.channels)
-        if images.dim() == 4 and tuple(images.shape[1:]) == whole:
-            steps = images.reshape(len(images), -1, self.output_size).transpose(0, 1)
+        width = images.shape[2] if images.dim() == 4 and self.by == "columns" else self.width
+        if images.dim() == 4 and tuple(images.shape[1:]) == (self.height, width, self.channels):
+            read = images.transpose(1, 2) if self.by == "columns" else images
+            steps = read.reshape(len(images), -1, self.output_size).transpose(0, 1)
         elif images.dim() in (2, 3) and images.shape[-1] == self.output_size:
             steps = images
         else:
-            expected = f"(B, H={whole[0]}, W={whole[1]}, C={whole[2]}), or steps (…, I={self.output_size})"
+            wide = "W" if self.by == "columns" else f"W={self.width}"
+            expected = f"(B, H={self.height}, {wide}, C={self.channels}), or steps (…, I={self.output_size})"
             raise ShapeError("images", expected, images.shape)
         return (steps.to(self.mean.dtype) - self.mean) / self.std
 

@@ -31,12 +31,13 @@ class ImageInput(Message):
 
 
 class RowPush(Push):
-    """More of an image, from its top to its bottom."""
+    """More of an image, from its top to its bottom; for a model that reads by columns, from left to right."""
 
     rows: list[list[Byte]] = Field(
         min_length=1,
         description="rows of grey values as the training images have them; in colour red, green and blue of each pixel "
-        "one after the other; for a model that reads pixel by pixel a row for each pixel",
+        "one after the other; for a model that reads by columns a row for each column, for one that reads pixel by "
+        "pixel one for each pixel",
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
-from unrolled.data import Arrays, Example, Findings
+from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
 from unrolled.data.images.augmentation import affine
 from unrolled.data.images.files import Picture, Pixels, picture_of, png, resize
 from unrolled.data.images.format import ImageFormat
@@ -27,6 +27,7 @@ from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.spans import active_spans
 from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.image.layer import ImageNetwork, image_layer
 from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
@@ -53,6 +54,10 @@ class ShownImage(results.Shown):
         """Return the image as the network read it."""
         return "" if self.seen is None else picture_html(self.seen)
 
+    def place(self, at: float) -> str:
+        """Return a column of the image as the network read it."""
+        return f"column {at:g}"
+
 
 class ImageInput(Input[Picture]):
     """An image of any size: a path, an array (H, W) or (H, W, C), a Pillow image, or the bytes of a file.
@@ -68,6 +73,7 @@ class ImageInput(Input[Picture]):
     Network: ClassVar[type[Settings]] = ImageNetwork
     Shown: ClassVar[type[results.Shown]] = ShownImage
     features_are: ClassVar[str] = "pixels"
+    finer: ClassVar[str] = "a larger --image-size makes more columns"
 
     def __init__(self, format: ImageFormat) -> None:
         self.format = format
@@ -79,7 +85,10 @@ class ImageInput(Input[Picture]):
         chosen = ImageOptions.of(options)
         channels = {"auto": None, "grey": 1, "colour": 3}[chosen.colour]
         pictures = [example.given for example in examples]
-        return cls(ImageFormat.fitted(pictures, size=chosen.image_size, channels=channels, fit=chosen.fit))
+        any_width = chosen.reading == "columns"
+        return cls(
+            ImageFormat.fitted(pictures, size=chosen.image_size, channels=channels, fit=chosen.fit, any_width=any_width)
+        )
 
     @classmethod
     def load(cls, folder: Path) -> ImageInput:
@@ -132,29 +141,58 @@ class ImageInput(Input[Picture]):
     def collate(
         self, model: AnyFitted, examples: Sequence[Arrays], draw: np.random.Generator | None = None
     ) -> dict[str, Tensor]:
-        """Return `images` (B, H, W, C); moved, turned, scaled and mirrored while training."""
-        images: NDArray[Any] = np.stack([example["image"] for example in examples])
-        options = ImageOptions.of(model.options)
-        if draw is not None and options.augment:
-            images = augmented(images, draw, options, self.format)
-        return {"images": torch.from_numpy(images)}
+        """Return `images` (B, H, W, C); moved, turned, scaled and mirrored while training.
 
-    def feed(self, data: Mapping[str, Tensor]) -> tuple[Tensor, None]:
-        """Return the images; all are of one length."""
-        return data["images"], None
+        Images of any width stand side by side with `lengths` (B,), their columns.
+        """
+        images: list[NDArray[Any]] = [example["image"] for example in examples]
+        options = ImageOptions.of(model.options)
+        if self.format.any_width:
+            if draw is not None and options.augment:
+                least = map(model.output.least_steps, examples)
+                images = [varied_line(image, draw, options, n) for image, n in zip(images, least, strict=True)]
+            columns = [image.swapaxes(0, 1) for image in images]
+            return {"images": padded(columns).permute(1, 2, 0, 3), "lengths": lengths_of(columns)}
+        stacked = np.stack(images)
+        if draw is not None and options.augment:
+            stacked = augmented(stacked, draw, options, self.format)
+        return {"images": torch.from_numpy(stacked)}
+
+    def feed(self, data: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return the images, and the columns of each where they are of any width."""
+        return data["images"], data.get("lengths")
+
+    def count_steps(self, arrays: Arrays) -> int:
+        """Return the columns of an image of any width, the rows of another."""
+        return int(arrays["image"].shape[1 if self.format.any_width else 0])
+
+    def extent(self, arrays: Arrays) -> str:
+        """Return how many columns, or rows, it has."""
+        return f"{self.count_steps(arrays)} {'columns' if self.format.any_width else 'rows'}"
+
+    def lengths(self, store: ExampleStore) -> NDArray[np.int64] | None:
+        """Return the columns of images of any width."""
+        return store.sizes("image", axis=1) if self.format.any_width else None
+
+    def spans(self, data: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the columns from the first to the last in which something is drawn, of images of any width."""
+        if not self.format.any_width:
+            return None
+        columns = data["images"].float().permute(2, 0, 1, 3).flatten(2)
+        return active_spans(columns.amax(2) - columns.amin(2), data["lengths"])
 
     def is_sequence(self, network: Mapping[str, Any]) -> bool:
         """Return whether rows or pixels are read one after the other."""
         return ImageNetwork.picked(network).reading != "image"
 
     def layer(self, network: Mapping[str, Any]) -> nn.Module:
-        """Return convolutions, or rows or pixels as steps."""
+        """Return convolutions, or rows, columns or pixels as steps."""
         return image_layer(ImageNetwork.picked(network), self.format)
 
     def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, Any]:
         """Return what the network sees."""
         seen = self.format
-        return {"image": f"{seen.height} × {seen.width} × {seen.channels}"}
+        return {"image": f"{seen.height} × {'any width' if seen.any_width else seen.width} × {seen.channels}"}
 
     def shown(self, given: Picture, arrays: Arrays) -> results.Shown:
         """Name the image."""
@@ -163,19 +201,19 @@ class ImageInput(Input[Picture]):
     def features(self, examples: Sequence[Arrays]) -> NDArray[np.float32]:
         """Return pixels from 0 to 1 in one row for each image, (N, F); large images are made smaller first."""
         images = [example["image"] for example in examples]
-        height, width = images[0].shape[:2]
+        height, width = (BASELINE_SIDE, BASELINE_SIDE) if self.format.any_width else images[0].shape[:2]
         scale = min(1.0, BASELINE_SIDE / max(height, width))
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         rows = np.stack([resize(np.asarray(image), *size).reshape(-1) for image in images])
         return rows.astype(np.float32) / np.float32(255)
 
     def steps(self, model: AnyFitted, given: Picture, limit: int) -> Steps:
-        """Lay out an image by its rows or pixels."""
+        """Lay out an image by its rows, columns or pixels."""
         pixels = self.placed(given.pixels(), None)
         return image_steps(model.network.get_submodule("inputs"), pixels, limit)
 
     def stream(self, model: AnyFitted) -> RowStream:
-        """Return what turns pushed rows, or pixels, into steps."""
+        """Return what turns pushed rows, columns or pixels into steps."""
         return RowStream(model.network)
 
 
@@ -207,6 +245,21 @@ def augmented(
         scale=options.scale,
         fill=None if format.ink is None else (float(format.ink.ground),),
     )
+
+
+def varied_line(image: Pixels, draw: np.random.Generator, options: ImageOptions, least: int) -> NDArray[np.float32]:
+    """Return an image of any width (H, W, C) made wider or narrower, and moved a little; it is read from left to right,
+    so it is neither turned nor mirrored.
+
+    Args:
+        image: not changed.
+        draw: where chance comes from.
+        options: by how much.
+        least: columns that are left at least; needed by what is to be read in it.
+    """
+    height, width = image.shape[:2]
+    wanted = max(least, 1, round(width * draw.uniform(1 - options.scale, 1 + options.scale)))
+    return affine(resize(image, height, wanted)[None], draw, shift=options.shift * height)[0]
 
 
 def picture_html(pixels: Pixels, width: str = "8em") -> str:

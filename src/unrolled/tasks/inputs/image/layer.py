@@ -1,4 +1,4 @@
-"""The input layer of images: convolutions over the whole, or rows or pixels one after the other."""
+"""The input layer of images: convolutions over the whole, or rows, columns or pixels one after the other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from unrolled.data.images.format import ImageFormat
+from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.images import ImageEncoder, ImageSteps
 from unrolled.settings import Settings
 from unrolled.tasks.inputs.image.options import Reading, Size
@@ -27,7 +28,13 @@ class ImageNetwork(Settings):
 
 
 def image_layer(chosen: ImageNetwork, format: ImageFormat) -> nn.Module:
-    """Return the untrained input layer."""
+    """Return the untrained input layer.
+
+    Raises:
+        ArgumentError: images are of any width, and are not read by columns; or the other way round.
+    """
+    if format.any_width != (chosen.reading == "columns"):
+        raise ArgumentError(f"made for reading={chosen.reading!r}, and images are of {format.width or 'any'} width")
     mean, std = torch.tensor(format.mean), torch.tensor(format.std)
     if chosen.reading != "image":
         return ImageSteps(format.height, format.width, format.channels, chosen.reading, mean=mean, std=std)

@@ -1,4 +1,4 @@
-"""The steps of an image that is read row by row or pixel by pixel."""
+"""The steps of an image that is read row by row, column by column or pixel by pixel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unrolled.tasks.core.values import Steps
 
 
 def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:
-    """Name the last `limit` rows or pixels of an image.
+    """Name the last `limit` rows, columns or pixels of an image.
 
     Raises:
         ArgumentError: the network sees the image as a whole.
@@ -22,7 +22,8 @@ def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:
         raise ArgumentError(
             "input: this model sees an image as a whole; train with --reading rows to look at its steps"
         )
-    rows = pixels.reshape(-1, layer.output_size)
+    read = pixels.swapaxes(0, 1) if layer.by == "columns" else pixels
+    rows = read.reshape(-1, layer.output_size)
     first, note = last_steps(len(rows), limit, layer.by)
     names = tuple(f"{layer.by[:-1]} {n + 1}" for n in range(first, len(rows)))
     return Steps({"images": torch.tensor(rows[first:, None])}, names, note)

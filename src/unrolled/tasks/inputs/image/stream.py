@@ -1,4 +1,4 @@
-"""An image that comes row by row, or pixel by pixel."""
+"""An image that comes row by row, column by column, or pixel by pixel."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from unrolled.tasks.core.stream import Step, StepStream
 
 
 class RowStream(StepStream[ArrayLike]):
-    """Turns rows, or pixels, into steps.
+    """Turns rows, columns or pixels into steps.
 
     Args:
-        network: of a model with `reading` "rows" or "pixels".
+        network: of a model with `reading` "rows", "columns" or "pixels".
 
     Raises:
         ArgumentError: the network sees images as a whole.
@@ -35,11 +35,11 @@ class RowStream(StepStream[ArrayLike]):
         self._position = 0
 
     def push(self, piece: ArrayLike) -> list[Step]:
-        """Read more rows, or pixels.
+        """Read more rows, columns or pixels.
 
         Args:
             piece: (n, W), (n, W, C) or a single row, uint8, on the scale of the training images; with `reading`
-                "pixels" (n,) or (n, C).
+                "columns" (n, H), (n, H, C) or a single column, from top to bottom; with "pixels" (n,) or (n, C).
 
         Raises:
             ShapeError: rows of another width.
@@ -57,7 +57,7 @@ class RowStream(StepStream[ArrayLike]):
 
     @property
     def position(self) -> int:
-        """Rows, or pixels, that were read."""
+        """Rows, columns or pixels that were read."""
         return self._position
 
     def resume(self, position: int, tensors: tuple[Tensor, ...], extra: dict[str, Any]) -> None:
