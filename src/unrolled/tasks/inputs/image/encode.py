@@ -259,7 +259,8 @@ def varied_line(image: Pixels, draw: np.random.Generator, options: ImageOptions,
     """
     height, width = image.shape[:2]
     wanted = max(least, 1, round(width * draw.uniform(1 - options.scale, 1 + options.scale)))
-    return affine(resize(image, height, wanted)[None], draw, shift=options.shift * height)[0]
+    # a copy: examples lie in memory that can't be written to
+    return affine(np.array(resize(image, height, wanted))[None], draw, shift=options.shift * height)[0]
 
 
 def picture_html(pixels: Pixels, width: str = "8em") -> str:

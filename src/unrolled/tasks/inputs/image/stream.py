@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ class RowStream(StepStream[ArrayLike]):
         array = np.asarray(piece)
         if array.dtype != np.uint8:
             raise ArgumentError(f"rows: expected uint8, found {array.dtype}")
-        if array.size == 0 or array.size % self._width:
+        # a row is the last axis, or the last two; a single one has no other
+        is_whole = any(math.prod(array.shape[axis:]) == self._width for axis in range(array.ndim + 1))
+        if array.size == 0 or not is_whole:
             raise ShapeError("rows", f"(n, I={self._width})", array.shape)
         rows = torch.from_numpy(np.ascontiguousarray(array.reshape(-1, self._width)))
         first = self._position

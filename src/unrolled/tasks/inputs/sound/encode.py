@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -65,6 +66,7 @@ class SoundInput(Input[Sound]):
 
     name: ClassVar[str] = "sound"
     length_of: ClassVar[str | None] = "frames"
+    features_are: ClassVar[str] = "the mean and the spread of frames"
     # a sound may last hours
     side_by_side: ClassVar[int] = 1
     finer: ClassVar[str] = "a smaller --stride makes more steps"
@@ -240,6 +242,11 @@ class SoundInput(Input[Sound]):
         if given.is_silent:
             notes.append("silent throughout")
         return ShownSound(seconds=given.seconds, notes=tuple(notes))
+
+    def features(self, examples: Sequence[Arrays]) -> NDArray[np.float32]:
+        """Return the mean and the standard deviation of each sound's frames, (N, 2F)."""
+        frames = [example["frames"] for example in examples]
+        return np.stack([np.concatenate([one.mean(axis=0), one.std(axis=0)]) for one in frames])
 
     def steps(self, model: AnyFitted, given: Sound, limit: int) -> Steps:
         """Lay out a sound by the steps of the network."""
