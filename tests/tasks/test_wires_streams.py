@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from unrolled.tasks.uses.transcribe.api import Heard
 
 from unrolled.errors import ArgumentError, ShapeError, StateError
 from unrolled.layers import StreamState
 from unrolled.tasks import Model
 from unrolled.tasks.core.api import Bounds, TooLarge, api_of
+from unrolled.tasks.inputs.sound.api import Heard
 from unrolled.tasks.inputs.text.editing import Rewritable
 
 from . import forecast_data, speech_data

@@ -45,7 +45,7 @@ class CTCOutput(Output[str, Transcript]):
         spelling: what it is spelled with.
     """
 
-    name: ClassVar[str] = "ctc"
+    name: ClassVar[str] = "transcript"
     options: ClassVar[type[Settings]] = CTCOptions
     evaluate_options: ClassVar[type[Settings]] = CTCEvaluation
     predict_options: ClassVar[type[Settings]] = CTCPrediction
