@@ -53,7 +53,7 @@ class RowStream(StepStream[ArrayLike]):
         is_whole = any(math.prod(array.shape[axis:]) == self._width for axis in range(array.ndim + 1))
         if array.size == 0 or not is_whole:
             raise ShapeError("rows", f"(n, I={self._width})", array.shape)
-        rows = torch.from_numpy(np.ascontiguousarray(array.reshape(-1, self._width)))
+        rows = torch.from_numpy(array.reshape(-1, self._width).copy())
         first = self._position
         self._position += len(rows)
         return [Step(row[None], f"{self._name} {n + 1}", n, n + 1) for n, row in enumerate(rows, first)]
