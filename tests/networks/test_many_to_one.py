@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unrolled.errors import ArgumentError
-from unrolled.layers import GRU, LSTM, Embedding, LinearOutput, MaxPooling, make_pooling
+from unrolled.layers import GRU, LSTM, Embedding, LinearOutput, MaxPooling, StackedFrames, make_pooling
 from unrolled.networks import ManyToOneNetwork
 
 
@@ -25,6 +25,22 @@ def test_a_ragged_batch_is_each_sequence_alone(cell: type, pooling: str, bidirec
     for row in range(3):
         alone = net(tokens[: lengths[row], row : row + 1])
         assert torch.allclose(logits[row], alone[0], atol=1e-6)
+
+
+def test_a_network_with_fewer_steps() -> None:
+    torch.manual_seed(1)
+    inputs, pool = StackedFrames(4, 6, stride=3, left=3), MaxPooling(5)
+    net = ManyToOneNetwork(inputs, LSTM(6, 5), pool, LinearOutput(5, 3)).eval()
+    frames, lengths = torch.randn(11, 2, 4), torch.tensor([11, 5])
+    frames[5:, 1] = float("nan")
+    logits = net(frames, lengths)
+    torch.testing.assert_close(logits[:1], net(frames[:, :1]))
+    torch.testing.assert_close(logits[1:], net(frames[:5, 1:]))
+    # and one step at a time
+    state = net.start(1)
+    for step in inputs.windows(frames[:5, 1:], last=True)[0]:
+        streamed, state = net.step(step, state)
+    torch.testing.assert_close(streamed, logits[1:])
 
 
 @pytest.mark.parametrize("cell", [LSTM, GRU])

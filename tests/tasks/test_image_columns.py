@@ -63,6 +63,17 @@ def test_column_by_column_it_is_the_whole(model: Model) -> None:
         session.push(image[:, :4])
 
 
+def test_what_is_drawn_spans_some_columns(model: Model) -> None:
+    images = [np.full((8, width, 1), 200, np.uint8) for width in (12, 9)]
+    images[0][2:4, 3:10] = 0
+    # a faint speck is not what is drawn
+    images[0][5, 11] = 190
+    images[1][:, 4] = np.arange(0, 160, 20)[:, None]
+    data = model.input.collate(model, [{"image": image} for image in images])
+    assert data["lengths"].tolist() == [12, 9]
+    assert model.input.spans(data).tolist() == [[3, 10], [4, 5]]
+
+
 def test_the_format_keeps_the_aspect_ratio() -> None:
     pictures = [Picture(Path(f"{n}"), content=np.full((10 + n, 30), 100 + n, np.uint8)) for n in range(3)]
     seen = ImageFormat.fitted(pictures, size=5, any_width=True)

@@ -131,24 +131,14 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         return {"train": len(train), "dev": len(dev)}
 
     def _check_examples(
-        self,
-        train: Sequence[Example],
-        dev: Sequence[Example],
-        options: Any,
-        findings: Findings,
-        progress: Progress,
+        self, train: Sequence[Example], dev: Sequence[Example], options: Any, findings: Findings, progress: Progress
     ) -> None:
         check_common(train, dev, findings)
         self.input.check(train, dev, options, findings, progress)
         self.output.check(train, dev, options, findings)
 
     def _check_pairs(
-        self,
-        train: Sequence[Example],
-        dev: Sequence[Example],
-        options: Any,
-        findings: Findings,
-        progress: Progress,
+        self, train: Sequence[Example], dev: Sequence[Example], options: Any, findings: Findings, progress: Progress
     ) -> None:
         try:
             parts = self.fit(train, options, progress)

@@ -104,12 +104,7 @@ class ImageInput(Input[Picture]):
 
     @classmethod
     def check_decodable(
-        cls,
-        train: Sequence[Example],
-        dev: Sequence[Example],
-        options: Settings,
-        findings: Findings,
-        progress: Progress,
+        cls, train: Sequence[Example], dev: Sequence[Example], options: Settings, findings: Findings, progress: Progress
     ) -> None:
         """Decode every image once, and name those that can't be."""
         check_pictures((example.given for example in (*train, *dev)), len(train) + len(dev), findings, progress)

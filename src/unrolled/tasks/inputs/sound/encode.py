@@ -96,12 +96,7 @@ class SoundInput(Input[Sound]):
 
     @classmethod
     def check(
-        cls,
-        train: Sequence[Example],
-        dev: Sequence[Example],
-        options: Settings,
-        findings: Findings,
-        progress: Progress,
+        cls, train: Sequence[Example], dev: Sequence[Example], options: Settings, findings: Findings, progress: Progress
     ) -> None:
         """Point out stereo, mixed rates, and very long sound."""
         everything = [(example, excerpt_of(example.given)) for example in (*train, *dev)]
@@ -120,12 +115,7 @@ class SoundInput(Input[Sound]):
 
     @classmethod
     def check_decodable(
-        cls,
-        train: Sequence[Example],
-        dev: Sequence[Example],
-        options: Settings,
-        findings: Findings,
-        progress: Progress,
+        cls, train: Sequence[Example], dev: Sequence[Example], options: Settings, findings: Findings, progress: Progress
     ) -> None:
         """Decode all sound once; name what is damaged or too short, and point out silence."""
         examples = [*train, *dev]

@@ -32,6 +32,6 @@ class ClassifySession(LabelSession[str]):
         prediction: Any = result_type(self._model.input.Shown, TextClassification)
         return prediction(text="", **dict(super().prediction()))
 
-    def _read(self, step: Step) -> AfterWord:
-        after = super()._read(step)
+    def _after(self, step: Step) -> AfterWord:
+        after = super()._after(step)
         return AfterWord(word=after.step, start=after.start, end=after.end, probabilities=after.probabilities)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
+from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.values import Plan
@@ -25,22 +26,24 @@ from unrolled.tasks.outputs.text.ctc.options import CTCEvaluation, CTCNetwork, C
 from unrolled.tasks.outputs.text.ctc.plan import flat_start
 
 
-class TranscribeOptions(SoundOptions, CTCOptions, ExampleOptions):
-    """Options of training; None lets the data decide."""
+class ManifestOptions(Settings):
+    """How lists of sound files with their texts are read; None finds it out, or reads as in training."""
 
     audio_key: str | None = Field(None, description="column of a table that names the sound file")
     text_key: str | None = Field(None, description="column of a table that has the text")
     audio_folder: Path | None = Field(None, description="where relative paths start, if not at the manifest's folder")
+
+
+class TranscribeOptions(SoundOptions, CTCOptions, ManifestOptions, ExampleOptions):
+    """Options of training; None lets the data decide."""
+
     encoding: str = "utf-8"
     bidirectional: bool = Field(True, description="hear it in both directions; without, the model can stream")
 
 
-class TranscribeEvaluation(CTCEvaluation):
+class TranscribeEvaluation(ManifestOptions, CTCEvaluation):
     """How to evaluate; None reads files as in training."""
 
-    audio_key: str | None = Field(None, description="column of a table that names the sound file")
-    text_key: str | None = Field(None, description="column of a table that has the text")
-    audio_folder: Path | None = Field(None, description="where relative paths start, if not at the manifest's folder")
     encoding: str | None = None
 
 
