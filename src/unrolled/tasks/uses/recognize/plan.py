@@ -25,12 +25,8 @@ SHOWN = 440_000
 class RecognizeOptions(LabelOptions, RecurrentOptions, ImageOptions, ExampleOptions):
     """Options of training; None lets the data decide."""
 
-    bidirectional: bool = Field(
-        True, description="step by step: read from both ends; without, it can stream"
-    )
-    pooling: str = Field(
-        "last+max", description="step by step: last, mean, max, attention, or several with +"
-    )
+    bidirectional: bool = Field(True, description="step by step: read from both ends; without, it can stream")
+    pooling: str = Field("last+max", description="step by step: last, mean, max, attention, or several with +")
     dropout: Rate | None = Field(None, description="probability, before the output layer")
     smoothing: Rate = Field(0.0, description="label smoothing")
 
