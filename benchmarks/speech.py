@@ -24,7 +24,7 @@ import numpy as np
 from uses import arguments, parsed, write_result
 
 from unrolled.tasks import Model, load, train
-from unrolled.tasks.outputs.text.ctc_results import Transcript
+from unrolled.tasks.outputs.text.ctc.results import Transcript
 from unrolled.training import make_reporter
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
