@@ -207,7 +207,8 @@ def test_columns_as_they_come(model: Model, tmp_path: Path) -> None:
         again.push(image[:4].T)
 
 
-def test_inside(model: Model) -> None:
+def test_inside(model: Model, corpus: Path) -> None:
+    assert model.probe(corpus / "dev" / "00.png", limit=5).note.startswith("the first ")
     image = drawn("net", 8)
     probe = model.probe(image)
     assert probe.steps[:2] == ("column 1", "column 2")
@@ -229,6 +230,10 @@ def test_served(model: Model, corpus: Path) -> None:
         body = {"inputs": [{"image": base64.b64encode(png(image[..., None])).decode()}], "options": {"n_best": 2}}
         answer = server.ask("POST", "/v1/models/lines/predict", json=body).json()
         assert answer["predictions"][0]["words"] == [w.as_json() for w in model.predict(image).words]
+        asked = {"input": body["inputs"][0]}
+        inside = server.ask("POST", "/v1/models/lines/inspect", json=asked).json()
+        assert inside["steps"][:2] == ["column 1", "column 2"]
+        assert inside["refused"] == {}
         begun = server.ask("POST", "/v1/models/lines/streams", json={}).json()
         at = f"/v1/models/lines/streams/{begun['stream']}"
         first, second = (
