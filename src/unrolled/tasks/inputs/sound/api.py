@@ -50,7 +50,7 @@ class SoundPush(Push):
 
 
 class Heard(NamedTuple):
-    """More sound, out of a binary message."""
+    """Sound out of a binary message."""
 
     samples: Samples
     rate: int | None
@@ -115,7 +115,7 @@ class Api(InputApi):
 
 
 def read_file(data: bytes, model: AnyModel, bounds: Bounds) -> Sound:
-    """A WAV, FLAC or OGG file, decoded.
+    """Decode a WAV, FLAC or OGG file.
 
     Raises:
         TooLarge: longer than the bound, or more samples than that many seconds have.
@@ -138,7 +138,7 @@ def read_file(data: bytes, model: AnyModel, bounds: Bounds) -> Sound:
 
 
 def as_floats(data: bytes) -> Samples:
-    """Bytes as float32.
+    """Return bytes as float32.
 
     Raises:
         ArgumentError: they are none, or beyond all sound.
