@@ -307,8 +307,7 @@ def _check(cell: Cell, x: Tensor, state: Sequence[Tensor], params: Params, trunc
         raise ShapeError("x", f"(T, B, I={width})", x.shape)
     if len(state) != len(cell.state_names):
         raise ArgumentError(f"state: expected {len(cell.state_names)} tensors {cell.state_names}, found {len(state)}")
-    hidden = params["weight_ih"].shape[0] // cell.num_gates
-    sizes = cell.state_sizes(hidden)
+    sizes = cell.state_sizes(cell.hidden_size(params))
     for name, tensor, size in zip(cell.state_names, state, sizes, strict=True):
         if tuple(tensor.shape) != (x.shape[1], size):
             raise ShapeError(f"state {name}", f"(B={x.shape[1]}, {size})", tensor.shape)

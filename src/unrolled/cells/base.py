@@ -1,16 +1,18 @@
 """The contract every cell keeps.
 
-Letters: B batch, I input, H hidden, P projected hidden (H where there is no projection), G gates.
+Letters: B batch, I input, H hidden, P projected hidden (H where there is no projection), G gates, X width of x_gates
+(G·H in most cells).
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 State = tuple[Tensor, ...]
@@ -22,7 +24,7 @@ class StepGradients(NamedTuple):
     """What one step of BPTT yields.
 
     Attributes:
-        dx_gates: (B, G·H), the gradient arriving at the input's share of the gates.
+        dx_gates: (B, X), the gradient arriving at the input's share of the gates.
         dstate: one tensor per state, shaped as that state: what flows on to the step before.
         dparams: this step's contribution to the gradient of each parameter that the step itself uses.
     """
@@ -44,15 +46,37 @@ class Cell(ABC):
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     #: whether `step` takes `mask`, the variational dropout mask on the recurrent connection
     accepts_mask: ClassVar[bool] = False
+    #: states that `step` yields and never reads: an output that is not fed back
+    unread_states: ClassVar[tuple[str, ...]] = ()
+    #: states that have a meaning only together, so that none of them may be learned, or kept by zoneout
+    joint_states: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
     def num_gates(self) -> int:
-        """G, the number of blocks of H rows in weight_ih."""
+        """G, the number of blocks of H rows in weight_ih; a cell in which it varies defines `hidden_size`."""
 
     @abstractmethod
     def parameter_shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the parameters, in torch.nn's order; `weight_ih` is among them."""
+        """Names and shapes of the parameters, in torch.nn's order; `weight_ih`, of I columns, is among them."""
+
+    def hidden_size(self, params: Params) -> int:
+        """H, read off the shapes of the parameters."""
+        return params["weight_ih"].shape[0] // self.num_gates
+
+    def initialise(self, params: Params, hidden_size: int) -> None:
+        """Draw the parameters in place: as torch.nn does, from U(−1/√H, 1/√H), in order; gains are 1, their shifts 0.
+
+        A cell whose paper says otherwise overrides it.
+        """
+        bound = 1 / math.sqrt(hidden_size)
+        for name, parameter in params.items():
+            if name in ("norm_ih", "norm_hh", "norm_c"):
+                nn.init.ones_(parameter)
+            elif name == "norm_c_bias":
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.uniform_(parameter, -bound, bound)
 
     @abstractmethod
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
@@ -63,14 +87,17 @@ class Cell(ABC):
         """The next state.
 
         Args:
-            x_gates: what `project_input` made of x_t, (B, G·H).
+            x_gates: what `project_input` made of x_t, (B, X).
             state: the previous state; not modified.
             params: the parameters by name.
             mask: (B, P), multiplies h_{t-1} where it enters the recurrent products, and nowhere else.
         """
 
     def project_input(self, x: Tensor, params: Params) -> Tensor:
-        """W_ih x + b_ih for any number of leading dimensions, (…, I) → (…, G·H)."""
+        """Everything of a step that depends on x alone, for any number of leading dimensions, (…, I) → (…, X).
+
+        W_ih x + b_ih, (…, G·H), unless the cell says otherwise. For all T steps it is one product.
+        """
         return F.linear(x, params["weight_ih"], params.get("bias_ih"))
 
     def project_input_backward(self, x: Tensor, dx_gates: Tensor, params: Params) -> tuple[Tensor, dict[str, Tensor]]:
@@ -78,7 +105,7 @@ class Cell(ABC):
 
         Args:
             x: (T, B, I).
-            dx_gates: (T, B, G·H).
+            dx_gates: (T, B, X).
         """
         rows, drows = x.reshape(-1, x.shape[-1]), dx_gates.reshape(-1, dx_gates.shape[-1])
         dparams = {"weight_ih": drows.T @ rows}
@@ -110,6 +137,11 @@ class Cell(ABC):
     def activations(self) -> Mapping[str, str]:
         """Of what `trace` records, which activation each quantity is the result of: sigmoid, tanh or relu."""
         return {}
+
+    @property
+    def forget_gate(self) -> int | None:
+        """Which block of H biases in bias_ih is the gate's that keeps the memory where it is open; None for none."""
+        return None
 
     @property
     def is_traced(self) -> bool:

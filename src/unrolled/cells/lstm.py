@@ -55,6 +55,11 @@ class LSTMCell(GatedCell):
         """The gates i, f and o are sigmoids; what is written, g, and what is read of c are tanh."""
         return {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid", "tanh_c": "tanh"}
 
+    @property
+    def forget_gate(self) -> int | None:
+        """The second block, the first with the coupled gate."""
+        return 0 if self.coupled else 1
+
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
         """(P, H): h is as wide as the projection, c as the cell."""
         return (self.proj_size or hidden_size, hidden_size)

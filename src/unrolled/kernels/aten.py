@@ -15,11 +15,12 @@ from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
 
 def _operator(cell: Cell) -> str | None:
     """torch's name for a cell that it has, as in `torch._VF`, or None."""
-    if isinstance(cell, LSTMCell):
+    # a subclass is another cell
+    if type(cell) is LSTMCell:
         return None if cell.layer_norm or cell.peephole or cell.coupled else "lstm"
-    if isinstance(cell, GRUCell):
+    if type(cell) is GRUCell:
         return None if cell.layer_norm or not cell.reset_after else "gru"
-    if isinstance(cell, RNNCell):
+    if type(cell) is RNNCell:
         return None if cell.layer_norm or cell.nonlinearity == "sigmoid" else f"rnn_{cell.nonlinearity}"
     return None
 

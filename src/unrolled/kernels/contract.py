@@ -91,8 +91,8 @@ class Call:
 
     @property
     def hidden_size(self) -> int:
-        """H, read off weight_ih."""
-        return self.directions[0].params["weight_ih"].shape[0] // self.cell.num_gates
+        """H, read off the parameters."""
+        return self.cell.hidden_size(self.directions[0].params)
 
     @property
     def output_size(self) -> int:

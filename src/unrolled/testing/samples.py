@@ -124,10 +124,14 @@ def draw(
     params = {
         name: normal(*shape) * 0.9 / max(shape[-1], 1) ** (0.5 * (len(shape) > 1)) for name, shape in shapes.items()
     }
+    x, state = normal(time, batch, input_size), tuple(normal(batch, size) * 0.7 for size in sizes)
+    if cell.joint_states:
+        # states that have a meaning only together are not drawn one by one, but reached
+        state = scan(cell, normal(2, batch, input_size), cell.initial_state(batch, hidden_size, x), params).state
     sample = Sample(
         cell,
-        normal(time, batch, input_size),
-        tuple(normal(batch, size) * 0.7 for size in sizes),
+        x,
+        state,
         params,
         (normal(time, batch, sizes[0]), *(normal(batch, size) for size in sizes)),
         None if lengths is None else torch.tensor(lengths),
