@@ -8,8 +8,39 @@ over that list.
 
 from unrolled.cells.base import Cell, Params, State, StepGradients, Trace
 from unrolled.cells.catalog import CELLS, variants
+from unrolled.cells.elementwise import LinearCell
+from unrolled.cells.gates import GatedCell
 from unrolled.cells.gru import GRUCell
+from unrolled.cells.indrnn import IndRNNCell
+from unrolled.cells.lru import LRUCell
 from unrolled.cells.lstm import LSTMCell
+from unrolled.cells.mingru import MinGRUCell
+from unrolled.cells.minlstm import MinLSTMCell
+from unrolled.cells.mogrifier import MogrifierLSTMCell
+from unrolled.cells.rglru import RGLRUCell
 from unrolled.cells.rnn import RNNCell
+from unrolled.cells.slstm import SLSTMCell
+from unrolled.cells.sru import SRUCell
 
-__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "Params", "RNNCell", "State", "StepGradients", "Trace", "variants"]
+__all__ = [
+    "CELLS",
+    "Cell",
+    "GRUCell",
+    "GatedCell",
+    "IndRNNCell",
+    "LRUCell",
+    "LSTMCell",
+    "LinearCell",
+    "MinGRUCell",
+    "MinLSTMCell",
+    "MogrifierLSTMCell",
+    "Params",
+    "RGLRUCell",
+    "RNNCell",
+    "SLSTMCell",
+    "SRUCell",
+    "State",
+    "StepGradients",
+    "Trace",
+    "variants",
+]
