@@ -8,8 +8,7 @@ over that list.
 
 from unrolled.cells.base import Cell, Params, State, StepGradients, Trace
 from unrolled.cells.catalog import CELLS, variants
-from unrolled.cells.elementwise import LinearCell
-from unrolled.cells.gates import GatedCell
+from unrolled.cells.families import ElementwiseCell, GatedCell, LinearCell
 from unrolled.cells.gru import GRUCell
 from unrolled.cells.indrnn import IndRNNCell
 from unrolled.cells.lru import LRUCell
@@ -25,6 +24,7 @@ from unrolled.cells.sru import SRUCell
 __all__ = [
     "CELLS",
     "Cell",
+    "ElementwiseCell",
     "GRUCell",
     "GatedCell",
     "IndRNNCell",

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from unrolled.cells.base import Params, State, StepGradients, Trace
-from unrolled.cells.elementwise import ElementwiseCell
+from unrolled.cells.families import ElementwiseCell
 from unrolled.cells.maths import activation, masked
 
 

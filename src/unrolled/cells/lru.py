@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.cells.base import Params, State, StepGradients, Trace
-from unrolled.cells.elementwise import ElementwiseCell
+from unrolled.cells.families import ElementwiseCell
 
 #: the ring in which the eigenvalues begin, and their largest phase in radians
 RING, PHASE = (0.9, 0.999), math.tau

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.base import Params, State, StepGradients, Trace
-from unrolled.cells.gates import GatedCell
+from unrolled.cells.families import GatedCell
 from unrolled.cells.maths import masked, normalise, normalise_backward
 from unrolled.errors import ArgumentError
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.base import Params, Trace
-from unrolled.cells.elementwise import LinearCell
+from unrolled.cells.families import LinearCell
 
 
 @dataclass(frozen=True)

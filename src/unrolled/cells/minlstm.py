@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cells.base import Params, Trace
-from unrolled.cells.elementwise import LinearCell
+from unrolled.cells.families import LinearCell
 
 #: a preactivation below which σ(k) is eᵏ to the last digit, in float64 as in float32
 TAIL = -40.0

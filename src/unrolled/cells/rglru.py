@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.cells.base import Params, Trace
-from unrolled.cells.elementwise import LinearCell
+from unrolled.cells.families import LinearCell
 
 #: c, how much faster than its slowest a unit can forget; the paper's
 SPEED = 8.0

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from unrolled.cells.base import Params, State, StepGradients, Trace
-from unrolled.cells.gates import GatedCell
+from unrolled.cells.families import GatedCell
 from unrolled.cells.maths import activation, masked
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.cells.base import Params, State, StepGradients, Trace
-from unrolled.cells.elementwise import ElementwiseCell
+from unrolled.cells.families import ElementwiseCell
 
 
 @dataclass(frozen=True)
