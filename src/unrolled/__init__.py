@@ -7,17 +7,62 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unrolled.kernels import use_engine
-    from unrolled.layers import GRU, LSTM, RNN, Recurrent
+    from unrolled.layers import (
+        GRU,
+        LRU,
+        LSTM,
+        RGLRU,
+        RNN,
+        SLSTM,
+        SRU,
+        IndRNN,
+        MinGRU,
+        MinLSTM,
+        MogrifierLSTM,
+        Recurrent,
+    )
     from unrolled.serving import Client
     from unrolled.tasks import Model, load, train
 
 __version__ = "0.1.0"
 
-__all__ = ["GRU", "LSTM", "RNN", "Client", "Model", "Recurrent", "__version__", "load", "train", "use_engine"]
+__all__ = [
+    "GRU",
+    "LRU",
+    "LSTM",
+    "RGLRU",
+    "RNN",
+    "SLSTM",
+    "SRU",
+    "Client",
+    "IndRNN",
+    "MinGRU",
+    "MinLSTM",
+    "Model",
+    "MogrifierLSTM",
+    "Recurrent",
+    "__version__",
+    "load",
+    "train",
+    "use_engine",
+]
 
 _HOMES = {
     "kernels": ("use_engine",),
-    "layers": ("GRU", "LSTM", "RNN", "Recurrent"),
+    "layers": (
+        "GRU",
+        "LSTM",
+        "RNN",
+        "Recurrent",
+        "LRU",
+        "RGLRU",
+        "SLSTM",
+        "SRU",
+        "IndRNN",
+        "MinGRU",
+        "MinLSTM",
+        "MogrifierLSTM",
+    ),
     "serving": ("Client",),
     "tasks": ("Model", "load", "train"),
 }

@@ -71,7 +71,7 @@ def gate_statistics(probe: Probe) -> list[GateStatistics]:
         over = recorded.over(call)
         steps = step_names(probe, over, steps_of(call))
         for name, traces in unfolding.traces().items():
-            values = {k: array(v[:, 0]) for k, v in traces.items() if k not in ("h_prev", "c_prev")}
+            values = {k: array(v[:, 0]) for k, v in traces.items() if not k.endswith("_prev")}
             found.append(_statistics(part_name(call, name), over, steps, values, call.layer.cell))
     return found
 

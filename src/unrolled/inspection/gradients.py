@@ -80,7 +80,7 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
             over = recorded.over(call)
             follows = over == "output" or (over == "input" and probe.synced)
             for layer in flow.layers:
-                norms = array(layer.errors["h"].double().flatten(1).norm(dim=1))
+                norms = array(layer.error.double().flatten(1).norm(dim=1))
                 first = _nearest(norms, t if follows else None, call.layer, layer.name.endswith("_reverse"))
                 back = norms[first:] if layer.name.endswith("_reverse") else norms[: first + 1][::-1]
                 name = part_name(call, layer.name)

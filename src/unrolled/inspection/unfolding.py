@@ -149,7 +149,7 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
                     activations=dict(call.layer.cell.activations),
                     values={k: array(v[:, 0]) for k, v in traces[part.name].items() if not k.endswith("_prev")},
                     errors=errors,
-                    error_norms=np.linalg.norm(errors["h"], axis=1),
+                    error_norms=np.linalg.norm(array(part.error[:, 0]), axis=1),
                     shares={k: array(v) for k, v in part.shares.items()},
                     gradients={k: float(v.norm()) for k, v in part.dparams.items()},
                     weights={k: tuple(v.shape) for k, v in params.items()},

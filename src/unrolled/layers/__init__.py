@@ -1,9 +1,9 @@
 """The nn.Modules a network is put together from: input, hidden, output and loss layers.
 
-`recurrent` holds RNN, LSTM and GRU, drop-in for torch.nn's; `inputs`, `outputs` and `losses` what stands before and
-after them; `attention` what a decoder looks up in what an encoder read; `pooling` one vector out of many; `streams`
-are layers in progress, and `streaming` carries a state from one push to the next. They hold parameters and options,
-and leave the arithmetic to the kernels.
+`recurrent` holds RNN, LSTM and GRU, drop-in for torch.nn's, and a layer of every other cell; `inputs`, `outputs` and
+`losses` what stands before and after them; `attention` what a decoder looks up in what an encoder read; `pooling` one
+vector out of many; `streams` are layers in progress, and `streaming` carries a state from one push to the next. They
+hold parameters and options, and leave the arithmetic to the kernels.
 """
 
 from unrolled.layers.attention import (
@@ -33,7 +33,22 @@ from unrolled.layers.pooling import (
     Pooling,
     make_pooling,
 )
-from unrolled.layers.recurrent.layers import GRU, LSTM, RNN, STACKS
+from unrolled.layers.recurrent.layers import (
+    GRU,
+    LRU,
+    LSTM,
+    RGLRU,
+    RNN,
+    SLSTM,
+    SRU,
+    STACKS,
+    IndRNN,
+    LayerKind,
+    MinGRU,
+    MinLSTM,
+    MogrifierLSTM,
+    layer_kind,
+)
 from unrolled.layers.recurrent.stack import Recurrent
 from unrolled.layers.recurrent.state import Session, StreamState, fingerprint
 from unrolled.layers.recurrent.streams import LayerStream, step_together
@@ -42,8 +57,12 @@ __all__ = [
     "CRF",
     "CTC",
     "GRU",
+    "LRU",
     "LSTM",
+    "RGLRU",
     "RNN",
+    "SLSTM",
+    "SRU",
     "STACKS",
     "AdaptiveOutput",
     "AdditiveAttention",
@@ -60,14 +79,19 @@ __all__ = [
     "GeneralAttention",
     "ImageEncoder",
     "ImageSteps",
+    "IndRNN",
     "JoinedPooling",
     "LastState",
+    "LayerKind",
     "LayerStream",
     "Likelihood",
     "LinearOutput",
     "MaxPooling",
     "MeanPooling",
     "Memory",
+    "MinGRU",
+    "MinLSTM",
+    "MogrifierLSTM",
     "NegativeBinomial",
     "Pooling",
     "Posterior",
@@ -81,6 +105,7 @@ __all__ = [
     "Words",
     "ctc_steps",
     "fingerprint",
+    "layer_kind",
     "make_attention",
     "make_pooling",
     "step_together",

@@ -46,14 +46,8 @@ def input_steps(inputs: nn.Module, x: Any, lengths: Tensor | None) -> tuple[Tens
 
 def initial_state(hidden: Recurrent, batch_size: int) -> Any:
     """The hidden layers' state before the first step, as they take it: h, or (h, c)."""
-    sizes = hidden.cell.state_sizes(hidden.hidden_size)
-    if hidden.learn_initial_state:
-        names = [f"initial_{n}" for n in hidden.cell.state_names]
-        parts = [hidden.get_parameter(n).detach().expand(-1, batch_size, -1).contiguous() for n in names]
-    else:
-        like = next(hidden.parameters())
-        parts = [like.new_zeros(hidden.num_layers * hidden.num_directions, batch_size, n) for n in sizes]
-    return tuple(parts) if len(parts) > 1 else parts[0].detach()
+    state = hidden.stream_state(batch_size, None)
+    return tuple(s.contiguous() for s in state) if isinstance(state, tuple) else state.contiguous()
 
 
 #: with fewer rows a matrix product takes another routine, which sums in another order

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from unrolled.layers import Recurrent
 from unrolled.layers.recurrent.state import tensors_of
 
 MakeLayer = Callable[..., nn.Module]
@@ -118,7 +119,9 @@ def problem(
                 parameter.add_(0.3 * torch.randn_like(parameter))
             x = torch.randn(time, batch, 2, dtype=dtype)
             output, final = layer(x.transpose(0, 1) if options.get("batch_first") else x)
-            state = map_state(final, lambda s: 0.7 * torch.randn_like(s))
+            # states that have a meaning only together are not drawn one by one, but reached
+            joint = isinstance(layer, Recurrent) and layer.cell.joint_states
+            state = final if joint else map_state(final, lambda s: 0.7 * torch.randn_like(s))
         if options.get("batch_first"):
             output = output.transpose(0, 1)
         weights = (torch.randn_like(output), *(torch.randn_like(s) for s in tensors_of(final)))

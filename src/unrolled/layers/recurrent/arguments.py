@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from unrolled.cells import Cell
+from unrolled.cells import Cell, GRUCell, LSTMCell
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from unrolled.layers.stack import Recurrent
 
 
 def check_options(
@@ -29,12 +32,51 @@ def check_options(
             raise ArgumentError(f"{name}: expected a probability from 0 to below 1, found {rate!r}")
     if len(zoneouts) != len(cell.state_names):
         raise ArgumentError(f"zoneout: expected one number or {len(cell.state_names)}, found {len(zoneouts)}")
-    if rates["recurrent_dropout"] and not cell.accepts_mask:
-        raise ArgumentError(f"recurrent_dropout: the step of cell {cell.name!r} takes no mask")
     if truncate is not None and (not isinstance(truncate, int) or isinstance(truncate, bool)):
         raise ArgumentError(f"truncate: expected at least 1 step, a whole number, found {truncate!r}")
     if truncate is not None and truncate < 1:
         raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
+
+
+def lacks(cell: Cell, input_size: int, hidden_size: int) -> dict[str, str]:
+    """Return the options of `Recurrent` that a cell can't have, each with the reason."""
+    reasons: dict[str, str] = {}
+    shapes, sizes = cell.parameter_shapes(input_size, hidden_size), cell.state_sizes(hidden_size)
+    if not cell.accepts_mask:
+        reasons["recurrent_dropout"] = f"the step of cell {cell.name!r} takes no mask"
+    if cell.joint_states:
+        together = f"the states {', '.join(cell.joint_states)} of cell {cell.name!r} have a meaning only together"
+        reasons |= {"zoneout": f"{together}; a tuple with 0 for these is taken", "learn_initial_state": together}
+    if "weight_hh" not in shapes:
+        reasons["weight_dropout"] = f"cell {cell.name!r} has no weight_hh"
+    if shapes.get("weight_hh") != (cell.num_gates * hidden_size, sizes[0]):
+        reasons["initialisation"] = f"cell {cell.name!r} has no matrix from every unit to every gate in weight_hh"
+    if cell.forget_gate is None:
+        reasons["forget_bias"] = f"a {cell.name} cell has no forget gate"
+    if not isinstance(cell, (LSTMCell, GRUCell)):
+        reasons["chrono"] = f"a {cell.name} cell has no gate that keeps its state"
+    return reasons
+
+
+def check_lacks(layer: Recurrent) -> None:
+    """Refuse an option of a layer that its cell lacks.
+
+    Raises:
+        ArgumentError: naming the option and the cell.
+    """
+    cell = layer.cell
+    asked = {
+        "recurrent_dropout": layer.recurrent_dropout > 0,
+        "weight_dropout": layer.weight_dropout > 0,
+        "zoneout": any(z for n, z in zip(cell.state_names, layer.zoneout, strict=True) if n in cell.joint_states),
+        "learn_initial_state": layer.learn_initial_state,
+        "initialisation": layer.initialisation != "uniform",
+        "forget_bias": layer.forget_bias is not None,
+        "chrono": layer.chrono is not None,
+    }
+    for option, reason in lacks(cell, layer.input_size, layer.hidden_size).items():
+        if asked[option]:
+            raise ArgumentError(f"{option}: {reason}")
 
 
 def check_input(x: Tensor, input_size: int, like: Tensor, batch_first: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import Cell, GRUCell, LSTMCell
+from unrolled.cells import Cell, GRUCell
 from unrolled.errors import ArgumentError
 
 INITIALISATIONS = ("uniform", "orthogonal", "identity")
@@ -25,42 +25,49 @@ def initialise(
     """Draw the parameters of a stack in place.
 
     Args:
-        method: "uniform": all from U(−1/√H, 1/√H), in torch.nn's order, so that equal seeds give torch's values;
-            "orthogonal": each gate's recurrent matrix orthogonal (Saxe et al. 2014, arXiv 1312.6120), input matrices
-            Glorot-uniform, biases zero; "identity": as orthogonal, with the identity for the recurrent matrices.
+        method: "uniform": what the cell's paper says (`Cell.initialise`), which for RNN, LSTM and GRU is U(−1/√H, 1/√H)
+            in torch.nn's order, so that equal seeds give torch's values; "orthogonal": each gate's recurrent matrix
+            orthogonal (Saxe et al. 2014, arXiv 1312.6120), input matrices Glorot-uniform, biases zero; "identity": as
+            orthogonal, with the identity for the recurrent matrices.
         forget_bias: the sum of the forget gate's two biases; None leaves them as drawn.
         chrono: T_max, the longest memory in steps: unit by unit, the gate that keeps the state begins with the bias
             ln u, u ~ U(1, T_max − 1), and an LSTM's input gate with −ln u, so that the units forget over times from 1
             to T_max (Tallec & Ollivier 2018, arXiv 1804.11188, equation 16).
 
     Raises:
-        ArgumentError: for a method that is none of these, or a cell without such gates.
+        ArgumentError: for a method that is none of these, or biases that the gates lack.
     """
     if method not in INITIALISATIONS:
         raise ArgumentError(f"initialisation: expected one of {', '.join(INITIALISATIONS)}, found {method!r}")
-    bound = 1 / math.sqrt(hidden_size)
     with torch.no_grad():
         for block in blocks:
-            for name, parameter in block.items():
-                if name in ("norm_ih", "norm_hh", "norm_c"):
-                    nn.init.ones_(parameter)
-                elif name == "norm_c_bias":
-                    nn.init.zeros_(parameter)
-                elif method == "uniform" or name == "weight_hr" or name == "weight_peephole":
-                    nn.init.uniform_(parameter, -bound, bound)
-                elif name == "weight_hh":
-                    _recurrent(parameter, hidden_size, method)
-                elif name == "weight_ih":
-                    for gate in parameter.split(hidden_size):
-                        nn.init.xavier_uniform_(gate)
-                elif parameter.dim() == 1:
-                    nn.init.zeros_(parameter)
-                else:
-                    nn.init.xavier_uniform_(parameter)
+            if method == "uniform":
+                cell.initialise(block, hidden_size)
+            else:
+                _by_kind(block, hidden_size, method)
             if forget_bias is not None:
                 _set_forget_bias(cell, block, hidden_size, forget_bias)
             if chrono is not None:
                 _set_chrono(cell, block, hidden_size, chrono, forget_bias)
+
+
+def _by_kind(block: dict[str, nn.Parameter], hidden_size: int, method: str) -> None:
+    """Draw recurrent matrices by `method`, other matrices Glorot-uniform; biases are 0 and gains 1."""
+    bound = 1 / math.sqrt(hidden_size)
+    for name, parameter in block.items():
+        if name in ("norm_ih", "norm_hh", "norm_c"):
+            nn.init.ones_(parameter)
+        elif name in ("weight_hr", "weight_peephole"):
+            nn.init.uniform_(parameter, -bound, bound)
+        elif name == "weight_hh":
+            _recurrent(parameter, hidden_size, method)
+        elif name == "weight_ih":
+            for gate in parameter.split(hidden_size):
+                nn.init.xavier_uniform_(gate)
+        elif parameter.dim() == 1:
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.xavier_uniform_(parameter)
 
 
 def _recurrent(weight: Tensor, hidden_size: int, method: str) -> None:
@@ -72,20 +79,17 @@ def _recurrent(weight: Tensor, hidden_size: int, method: str) -> None:
 
 
 def _set_forget_bias(cell: Cell, block: dict[str, nn.Parameter], hidden_size: int, value: float) -> None:
-    if not isinstance(cell, LSTMCell):
-        raise ArgumentError(f"forget_bias: a {cell.name} cell has no forget gate")
     if "bias_ih" not in block:
         raise ArgumentError("forget_bias: needs bias=True")
-    start = 0 if cell.coupled else hidden_size
+    start = (cell.forget_gate or 0) * hidden_size
     block["bias_ih"][start : start + hidden_size] = value
-    block["bias_hh"][start : start + hidden_size] = 0
+    if "bias_hh" in block:
+        block["bias_hh"][start : start + hidden_size] = 0
 
 
 def _set_chrono(
     cell: Cell, block: dict[str, nn.Parameter], hidden_size: int, longest: int, forget_bias: float | None
 ) -> None:
-    if not isinstance(cell, (LSTMCell, GRUCell)):
-        raise ArgumentError(f"chrono: a {cell.name} cell has no gate that keeps its state")
     if "bias_ih" not in block:
         raise ArgumentError("chrono: needs bias=True")
     if forget_bias is not None:
@@ -94,8 +98,8 @@ def _set_chrono(
         raise ArgumentError(f"chrono: expected an integer of at least 3 steps, found {longest!r}")
     keep = torch.empty_like(block["bias_ih"][:hidden_size]).uniform_(1, longest - 1).log_()
     # gates in torch's order: i f g o, coupled f g o; r z n, where z keeps
-    at = {"gru": 1, "lstm": 0 if isinstance(cell, LSTMCell) and cell.coupled else 1}[cell.name]
-    gates = {at: keep} if at == 0 or cell.name == "gru" else {at: keep, 0: -keep}
+    at = 1 if isinstance(cell, GRUCell) else cell.forget_gate or 0
+    gates = {at: keep} if at == 0 or isinstance(cell, GRUCell) else {at: keep, 0: -keep}
     for gate, bias in gates.items():
         rows = slice(gate * hidden_size, (gate + 1) * hidden_size)
         block["bias_ih"][rows] = bias

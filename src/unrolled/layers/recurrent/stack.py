@@ -22,6 +22,7 @@ from unrolled.kernels.training import may_train
 from unrolled.layers.recurrent.arguments import (
     autocast_dtype,
     check_input,
+    check_lacks,
     check_options,
     check_state,
     is_autocast,
@@ -33,7 +34,7 @@ from unrolled.layers.recurrent.regularise import draw_masks, drop
 from unrolled.layers.recurrent.streams import LayerStream
 from unrolled.scan import ScanResult, Tape, unfold, valid_steps
 
-#: what a caller holds as state: h, or (h, c); each (L·D, B, size)
+#: what a caller holds as state: h, or a tuple as (h, c); each (L·D, B, size)
 LayerState = Any
 
 
@@ -42,7 +43,7 @@ class Recurrent(Readied):
 
     Parameters are named and shaped as torch.nn's (`weight_ih_l0`, `bias_hh_l1_reverse`, …), so state_dicts load both
     ways; in the textbook's letters weight_ih is U, weight_hh is W, and b is the sum of the two biases. With equal
-    options and seed the initial values are torch.nn's too.
+    options and seed the initial values are torch.nn's too. Cells that torch lacks have the parameters that they say.
 
     Args:
         cell: the recurrence; one of `unrolled.cells`, or your own.
@@ -58,16 +59,18 @@ class Recurrent(Readied):
         zoneout: probability that a unit keeps its old state; one number, or one for each state (Krueger et al. 2017).
         weight_dropout: probability of zeroing an entry of weight_hh, drawn once a call (Merity et al. 2018).
         residual: add its input to the output of each layer where both are equally wide.
-        learn_initial_state: make the initial states parameters, `initial_h` and `initial_c`, (L·D, 1, size).
-        initialisation: "uniform" (torch's), "orthogonal", "identity" (Le, Jaitly & Hinton 2015, arXiv 1504.00941).
-        forget_bias: the initial bias of an LSTM's forget gate; None leaves it as drawn (1 is Jozefowicz et al. 2015).
+        learn_initial_state: make the initial states parameters, `initial_h` and `initial_c`, (L·D, 1, size); those
+            that a cell reads.
+        initialisation: "uniform" (torch's, or the paper's of a cell that torch lacks), "orthogonal", "identity" (Le,
+            Jaitly & Hinton 2015, arXiv 1504.00941).
+        forget_bias: the initial bias of the forget gate; None leaves it as drawn (1 is Jozefowicz et al. 2015).
         chrono: the longest memory in steps, for gates that begin with biases for memories of up to so many (Tallec &
             Ollivier 2018, arXiv 1804.11188); LSTM and GRU.
         truncate: cut the gradient every so many steps.
         engine: "auto", or one of "native", "torch", "scan" to insist on it.
 
     Raises:
-        ArgumentError: for an option out of range, naming it.
+        ArgumentError: for an option out of range, or one that the cell lacks, naming it.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Recurrent(Readied):
         self.initialisation, self.forget_bias, self.chrono = initialisation, forget_bias, chrono
         self.num_directions = 2 if self.bidirectional else 1
         self._engine = check_engine_name(engine)
+        check_lacks(self)
 
         state_sizes = cell.state_sizes(hidden_size)
         self.output_size = state_sizes[0] * self.num_directions
@@ -122,8 +126,8 @@ class Recurrent(Readied):
                 for name, shape in shapes.items():
                     self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
                 self._names.append({name: name + suffix for name in shapes})
-        if learn_initial_state:
-            for name, size in zip(cell.state_names, state_sizes, strict=True):
+        for name, size in zip(cell.state_names, state_sizes, strict=True):
+            if learn_initial_state and name not in cell.unread_states:
                 shape = (num_layers * self.num_directions, 1, size)
                 self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
@@ -133,7 +137,8 @@ class Recurrent(Readied):
         blocks, how = self.parameter_blocks(), (self.initialisation, self.forget_bias, self.chrono)
         initialise(self.cell, blocks, self.hidden_size, *how)
         for name in self.cell.state_names if self.learn_initial_state else ():
-            nn.init.zeros_(self.get_parameter(f"initial_{name}"))
+            if name not in self.cell.unread_states:
+                nn.init.zeros_(self.get_parameter(f"initial_{name}"))
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
@@ -262,7 +267,11 @@ class Recurrent(Readied):
         """The initial states of each layer and direction, from what the caller gave, what is learned, or zeros."""
         count, batch = self.num_layers * self.num_directions, x.shape[1]
         if state is None and self.learn_initial_state:
-            learned = [getattr(self, f"initial_{n}").expand(-1, batch, -1) for n in self.cell.state_names]
+            unread, sizes = self.cell.unread_states, self.cell.state_sizes(self.hidden_size)
+            learned = [
+                x.new_zeros(count, batch, size) if n in unread else getattr(self, f"initial_{n}").expand(-1, batch, -1)
+                for n, size in zip(self.cell.state_names, sizes, strict=True)
+            ]
             return list(zip(*(s.unbind(0) for s in learned), strict=True))
         if state is None:
             return [self.cell.initial_state(batch, self.hidden_size, x) for _ in range(count)]
@@ -351,7 +360,8 @@ class Recurrent(Readied):
 
         Returns:
             One dictionary a layer and direction (l0, l0_reverse, l1, …), name → (T, B, H): for an LSTM `i f g o c
-            tanh_c h h_prev c_prev`, for a GRU `r z n h h_prev` (and `h_n`), for an RNN `preactivation h h_prev`.
+            tanh_c h h_prev c_prev`, for a GRU `r z n h h_prev` (and `h_n`), for an RNN `preactivation h h_prev`, and
+            for the others what their `trace` says.
 
         Raises:
             ArgumentError: for a cell that defines `step` alone.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import StepGradients
+from unrolled.cells import Cell, StepGradients
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers.recurrent.stack import Recurrent
 from unrolled.scan import ScanResult, Tape, bptt, valid_steps
@@ -31,6 +31,7 @@ class LayerFlow:
         name: l0, l0_reverse, l1, …
         errors: for each state by name (T, B, size): the error that arrives at it after step t, from the loss at t and
             from all that depends on it later.
+        error: (T, B, size), the one to follow back: that at h, or where no step reads h, those at all states in a row.
         dx: (T, B, I), for the layer's input.
         dparams: the gradient of each parameter by the cell's own name.
         shares: for each parameter (T,), the norm of what step t contributes to its gradient; the shares' sum over
@@ -39,6 +40,7 @@ class LayerFlow:
 
     name: str
     errors: dict[str, Tensor]
+    error: Tensor
     dx: Tensor
     dparams: dict[str, Tensor]
     shares: dict[str, Tensor]
@@ -134,10 +136,12 @@ class Unfolding:
                     final = tuple(
                         torch.zeros_like(s) if d is None else d[at] for s, d in zip(result.state, arriving, strict=True)
                     )
-                    norms = _Shares(tape, blocks[at]) if shares else None
+                    norms = _Shares(layer.cell, tape, blocks[at]) if shares else None
                     back = bptt(layer.cell, tape, blocks[at], part, final, norms)
                     errors = dict(zip(layer.cell.state_names, back.errors, strict=True))
-                    found.append(LayerFlow(self.names[at], errors, back.dx, back.dparams, norms.norms if norms else {}))
+                    error = torch.cat(back.errors, -1) if layer.cell.unread_states else errors["h"]
+                    by_step = norms.norms if norms else {}
+                    found.append(LayerFlow(self.names[at], errors, error, back.dx, back.dparams, by_step))
                 below = sum((flow.dx for flow in found), torch.zeros_like(found[0].dx))
                 if layer.residual and below.shape == flowing.shape:
                     below = below + flowing
@@ -162,18 +166,15 @@ def _settled(state_names: tuple[str, ...], result: ScanResult, tape: Tape) -> di
 class _Shares:
     """Gathers the norm of each step's contribution to the gradient of every parameter."""
 
-    def __init__(self, tape: Tape, params: Any) -> None:
+    def __init__(self, cell: Cell, tape: Tape, params: Any) -> None:
         steps = len(tape.order)
-        self._x, self._params = tape.x, params
+        self._cell, self._x, self._params = cell, tape.x, params
         self.norms = {name: tape.x.new_zeros(steps) for name in params}
 
     def __call__(self, t: int, step: StepGradients) -> None:
-        for name, share in step.dparams.items():
+        _, of_input = self._cell.project_input_backward(self._x[t : t + 1], step.dx_gates.unsqueeze(0), self._params)
+        for name, share in {**of_input, **step.dparams}.items():
             self.norms[name][t] = share.norm()
-        if "weight_ih" in self.norms and "weight_ih" not in step.dparams:
-            self.norms["weight_ih"][t] = (step.dx_gates.T @ self._x[t]).norm()
-        if "bias_ih" in self.norms and "bias_ih" not in step.dparams:
-            self.norms["bias_ih"][t] = step.dx_gates.sum(0).norm()
 
 
 @dataclass

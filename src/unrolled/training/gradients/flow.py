@@ -161,7 +161,7 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
         )
         for flow in Unfolding.of(layer, part, state).backward(only, dstate=dstate).layers:
             if flow.name.endswith("_reverse") == bool(reverse):
-                norms = flow.errors["h"].double().norm(dim=(1, 2))
+                norms = flow.error.double().norm(dim=(1, 2))
                 found[flow.name] = (norms if reverse else norms.flip(0)).tolist()
     return dict(sorted(found.items()))
 
