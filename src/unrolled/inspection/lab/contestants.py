@@ -11,7 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
-from unrolled.layers import GRU, LSTM, RNN, LinearOutput, Recurrent
+from unrolled.layers import (
+    GRU,
+    LRU,
+    LSTM,
+    RGLRU,
+    RNN,
+    SLSTM,
+    SRU,
+    IndRNN,
+    LinearOutput,
+    MinGRU,
+    MinLSTM,
+    MogrifierLSTM,
+    Recurrent,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,7 @@ class Contestant:
 
     Attributes:
         name: as in legends.
-        layer: RNN, LSTM or GRU.
+        layer: one of `unrolled.layers`.
         options: of the layer.
         note: where this way to begin comes from.
     """
@@ -68,6 +82,14 @@ CONTESTANTS = (
     ),
     Contestant("LSTM, chrono 200", LSTM, {"chrono": 200}, "Tallec & Ollivier 2018, arXiv 1804.11188"),
     Contestant("GRU", GRU),
+    Contestant("minGRU", MinGRU, note="Feng et al. 2024, arXiv 2410.01201"),
+    Contestant("minLSTM", MinLSTM, note="Feng et al. 2024, arXiv 2410.01201"),
+    Contestant("SRU", SRU, note="Lei et al. 2018, arXiv 1709.02755"),
+    Contestant("RG-LRU", RGLRU, note="De et al. 2024, arXiv 2402.19427"),
+    Contestant("LRU", LRU, note="Orvieto et al. 2023, arXiv 2303.06349"),
+    Contestant("IndRNN", IndRNN, note="Li et al. 2018, arXiv 1803.04831"),
+    Contestant("sLSTM", SLSTM, note="Beck et al. 2024, arXiv 2405.04517"),
+    Contestant("Mogrifier LSTM", MogrifierLSTM, note="Melis et al. 2020, arXiv 1909.01792"),
 )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from unrolled.cells import CELLS, ElementwiseCell, IndRNNCell, RNNCell
+
 #: below this share of g_0 the error of a step no longer moves the weights for what lies so far back
 VANISHED = 1e-3
 #: above this multiple of g_0 a step's gradient is that of the far past alone
@@ -36,18 +38,23 @@ class Advice(NamedTuple):
 _GATED = Advice("a gated cell instead of a plain RNN", "cell", "--cell lstm or gru")
 _FORGET = Advice("a forget-gate bias of 1 or more")
 
+_ORTHOGONAL = Advice("orthogonal or identity initialisation of weight_hh")
+_ORTHOGONAL_OR_DECAY = Advice("orthogonal initialisation of weight_hh, or weight decay")
+#: advice for cells whose weight_hh is a matrix
+_OF_A_MATRIX = {_ORTHOGONAL, _ORTHOGONAL_OR_DECAY}
+
 REMEDIES = {
     "vanishing": (
         _GATED,
         _FORGET,
-        Advice("orthogonal or identity initialisation of weight_hh"),
+        _ORTHOGONAL,
         Advice("layer normalisation", "layer_norm", "--layer-norm"),
         Advice("a shorter way from input to target: attention, or inputs fed in reverse"),
     ),
     "exploding": (
         Advice("clipping the gradient by its norm", "clip_norm", "--clip-norm 1 or less"),
         Advice("a lower learning rate", "lr", "--lr"),
-        Advice("orthogonal initialisation of weight_hh, or weight decay"),
+        _ORTHOGONAL_OR_DECAY,
         Advice("a shorter product of Jacobians, by a shorter window", "window", "--window"),
         _GATED,
     ),
@@ -129,9 +136,12 @@ def judge(layer: str, norms: Sequence[float], cell: str = "", options: Collectio
 
 def _remedies(kind: str, cell: str, options: Collection[str] | None) -> tuple[str, ...]:
     """What to try against an illness, for a cell and a command."""
-    passed_over = {_GATED} if cell in ("lstm", "gru") else set()
+    known = CELLS.get(cell)
+    passed_over = set() if known in (None, RNNCell, IndRNNCell) else {_GATED}
     if cell not in ("", "lstm"):
         passed_over.add(_FORGET)
+    if known is not None and issubclass(known, ElementwiseCell):
+        passed_over |= _OF_A_MATRIX
     found = []
     for advice in REMEDIES[kind]:
         lacking = advice.option and options is not None and advice.option not in options
