@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import unrolled
-from unrolled.cells import Cell
+from unrolled.cells import CELLS, Cell
+from unrolled.layers import layer_kind
 from unrolled.testing import Check, check_cell, layer_checks
 
 
@@ -48,6 +49,13 @@ def walk() -> list[Check]:
     checks += layer_checks(partial(unrolled.LSTM, proj_size=3, peephole=True))
     checks += layer_checks(partial(unrolled.GRU, reset_after=False, layer_norm=True))
     checks += layer_checks(partial(unrolled.Recurrent, MinimalGatedUnit()))
+    for name in sorted(CELLS.keys() - {"rnn", "lstm", "gru"}):
+        checks += layer_checks(layer_kind(name).layer)
+    checks += layer_checks(partial(unrolled.SRU, rescale=True, residual=True, learn_initial_state=True, zoneout=0.2))
+    checks += layer_checks(partial(unrolled.LRU, learn_initial_state=True, zoneout=(0.1, 0.2, 0.2)))
+    checks += layer_checks(partial(unrolled.SLSTM, num_heads=2, forget_gate_by="exp", zoneout=(0.1, 0, 0, 0)))
+    mogrified = partial(unrolled.MogrifierLSTM, rounds=3, rank=2, proj_size=3, peephole=True, layer_norm=True)
+    checks += layer_checks(mogrified)
     return checks
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrolled import GRU, LSTM, RNN
+from unrolled import GRU, LRU, LSTM, RGLRU, RNN, SLSTM, SRU, IndRNN, MinGRU, MogrifierLSTM
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers.recurrent.unfolding import Unfolding, columns, recording
 
@@ -29,6 +29,11 @@ CASES = [
     (LSTM, {"layer_norm": True, "peephole": True, "zoneout": 0.2}),
     (GRU, {"num_layers": 2, "batch_first": True}),
     (GRU, {"reset_after": False, "bias": False, "residual": True, "num_layers": 2}),
+    (SRU, {"num_layers": 2, "bidirectional": True, "rescale": True}),
+    (RGLRU, {"num_layers": 2}),
+    (LRU, {"num_layers": 2, "zoneout": 0.2}),
+    (SLSTM, {"num_layers": 2}),
+    (MogrifierLSTM, {"num_layers": 2, "proj_size": 3}),
 ]
 
 
@@ -94,6 +99,28 @@ def test_a_two_step_example_worked_by_hand() -> None:
     torch.testing.assert_close(flow.dparams["weight_ih"].flatten(), (d2 * 2 + d1 * 1).view(1))
     torch.testing.assert_close(flow.shares["weight_ih"], torch.stack([d1, d2 * 2]))
     torch.testing.assert_close(flow.shares["weight_hh"], torch.stack([0 * d1, d2 * h1]))
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU, MinGRU, SRU, RGLRU, LRU, IndRNN, SLSTM, MogrifierLSTM])
+@pytest.mark.parametrize("width", [WIDTH, H])
+def test_each_steps_share_is_the_gradient_of_weights_that_are_its_own(kind: type, width: int) -> None:
+    """The norm of a step's share against autograd through a copy of every parameter for each step."""
+    torch.manual_seed(4)
+    options = {"layer_norm": True} if kind in (RNN, LSTM, GRU) else {}
+    layer: Any = kind(width, H, dtype=torch.float64, **options).eval()
+    x, weights = torch.randn(T, B, width, dtype=torch.float64), torch.randn(T, B, H, dtype=torch.float64)
+    cell, params = layer.cell, layer.parameter_blocks()[0]
+    copies = [{n: p.detach().clone().requires_grad_() for n, p in params.items()} for _ in range(T)]
+    state, loss = cell.initial_state(B, H, x), x.new_zeros(())
+    for t in range(T):
+        state = cell.step(cell.project_input(x[t], copies[t]), state, copies[t])
+        loss = loss + (state[0] * weights[t]).sum()
+    loss.backward()
+    [flow], _ = Unfolding.of(layer, x).backward(weights, shares=True)
+    assert set(flow.shares) == set(params)
+    for name, found in flow.shares.items():
+        expected = [torch.zeros(()) if c[name].grad is None else c[name].grad.norm() for c in copies]
+        torch.testing.assert_close(found, torch.stack(expected).to(found.dtype), rtol=1e-9, atol=1e-12)
 
 
 def test_a_linear_network_has_the_norms_of_the_closed_form() -> None:

@@ -9,7 +9,18 @@ import pytest
 import torch
 from torch.autograd import Function
 
-from unrolled.cells import Cell, GRUCell, LSTMCell, RNNCell, StepGradients
+from unrolled.cells import (
+    Cell,
+    GRUCell,
+    LRUCell,
+    LSTMCell,
+    MogrifierLSTMCell,
+    RGLRUCell,
+    RNNCell,
+    SLSTMCell,
+    SRUCell,
+    StepGradients,
+)
 from unrolled.testing import ConformanceError, cell_checks, check_cell
 
 
@@ -95,6 +106,59 @@ class InputGradientScaled(LSTMCell):
     def project_input_backward(self, x, dx_gates, params):
         dx, dparams = super().project_input_backward(x, dx_gates, params)
         return dx * 1.0001, dparams
+
+
+class StabiliserTreatedAsConstant(SLSTMCell):
+    """As if m were detached: right for h, wrong for what arrives at c, n and m."""
+
+    def step_backward(self, trace, dstate, params) -> StepGradients:
+        found = super().step_backward(trace, dstate, params)
+        return found._replace(dstate=(*found.dstate[:3], torch.zeros_like(found.dstate[3])))
+
+
+class HeadsMixedUp(SLSTMCell):
+    """What comes back through R is handed to the other head."""
+
+    def _mix_backward(self, dgates, h, weight):
+        dh, dweight = super()._mix_backward(dgates, h, weight)
+        return dh.unflatten(-1, (2, -1)).flip(1).flatten(1), dweight
+
+
+class PhaseReversed(LRUCell):
+    """The conjugate forgotten: the error is turned on instead of back."""
+
+    def step_backward(self, trace, dstate, params) -> StepGradients:
+        found = super().step_backward(trace, dstate, params)
+        re, im = self.eigenvalues(params)
+        _, dre, dim = found.dstate
+        turned = (re * dre - im * dim, re * dim + im * dre)
+        return found._replace(dstate=(found.dstate[0], *turned))
+
+
+class HighwayForgotten(SRUCell):
+    def project_input_backward(self, x, dx_gates, params):
+        return super().project_input_backward(
+            x, dx_gates * dx_gates.new_tensor([1, 1, 1, 0]).repeat_interleave(4), params
+        )
+
+
+class RootTreatedAsConstant(RGLRUCell):
+    def coefficients_backward(self, trace, da, db, params):
+        blind = {**trace, "a.fresh": torch.full_like(trace["a.fresh"], float("inf"))}
+        found, dparams = super().coefficients_backward(trace, da, db, params)
+        dr = super().coefficients_backward(blind, da, db, params)[0].chunk(3, -1)[0]
+        return torch.cat([dr, *found.chunk(3, -1)[1:]], -1), dparams
+
+
+class LastRoundNotUndone(MogrifierLSTMCell):
+    def step_backward(self, trace, dstate, params) -> StepGradients:
+        gate = torch.full_like(trace["weight_q5.gate"], 0.5)
+        return super().step_backward({**trace, "weight_q5.gate": gate}, dstate, params)
+
+
+class WidthMisread(SRUCell):
+    def hidden_size(self, params) -> int:
+        return params["weight_ih"].shape[0] // 2
 
 
 class TraceOfAnotherStep(RNNCell):
@@ -252,6 +316,13 @@ BROKEN = [
     (MaskIgnored(), "mask", "dweight_hh under a mask of zeros"),
     (NormTreatedAsConstant(layer_norm=True), "step_backward", "dx"),
     (InputGradientScaled(), "step_backward", "dx"),
+    (StabiliserTreatedAsConstant(), "step_backward", "dx"),
+    (HeadsMixedUp(num_heads=2), "step_backward", "dx"),
+    (PhaseReversed(), "step_backward", "dx"),
+    (HighwayForgotten(), "step_backward", "dx|dweight_ih"),
+    (RootTreatedAsConstant(), "step_backward", "dx"),
+    (LastRoundNotUndone(), "step_backward", "dx"),
+    (WidthMisread(), "contract", None),
     (TraceOfAnotherStep(), "trace", "state h of trace, against step"),
     (GradientWrittenTo(), "inputs_unchanged", "weight_hh"),
     (StateDetached(), "gradcheck", "dx"),

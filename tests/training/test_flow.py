@@ -9,28 +9,33 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unrolled import GRU, LSTM, RNN
+from unrolled import GRU, LRU, LSTM, RNN, SLSTM, SRU
 from unrolled.layers.recurrent.unfolding import recording
-from unrolled.training.gradients import flow as module
+from unrolled.training import flow as module
 from unrolled.training.gradients.flow import FlowMonitor, norms_by_lag
 from unrolled.training.gradients.verdict import judge
 
 
 def autograd_norms(layer: Any, x: Tensor, weight: Tensor) -> list[float]:
-    """‖∂L/∂h_t‖ for t from the last to the first, L = weight · h_T, with every h_t a node of its own."""
+    """‖∂L/∂h_t‖ for t from the last to the first, L = weight · h_T, with every h_t a node of its own.
+
+    Of a cell that does not read h, with respect to all its states.
+    """
+    followed = len(layer.cell.state_names) if layer.cell.unread_states else 1
     params = layer.parameter_blocks()[0]
     state = layer.cell.initial_state(x.shape[1], layer.hidden_size, x)
     hs = []
     for t in range(len(x)):
         state = layer.cell.step(layer.cell.project_input(x[t], params), state, params)
-        h = state[0].clone()
-        state = (h, *state[1:])
-        hs.append(h)
-    grads = torch.autograd.grad((hs[-1] * weight).sum(), hs)
-    return [float(g.norm()) for g in reversed(grads)]
+        state = (*(s.clone() for s in state[:followed]), *state[followed:])
+        hs.append(state[:followed])
+    grads = torch.autograd.grad((hs[-1][0] * weight).sum(), [h for at in hs for h in at], allow_unused=True)
+    squares = torch.tensor([0.0 if g is None else float(g.square().sum()) for g in grads], dtype=torch.float64)
+    norms: list[float] = squares.view(-1, followed).sum(1).sqrt().flip(0).tolist()
+    return norms
 
 
-@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU, SRU, LRU, SLSTM])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_norms_are_those_of_autograd(kind: Any, batch_first: bool) -> None:
     torch.manual_seed(0)
@@ -43,6 +48,30 @@ def test_norms_are_those_of_autograd(kind: Any, batch_first: bool) -> None:
     found = norms_by_lag(calls[0])
     assert list(found) == ["l0"]
     assert found["l0"] == pytest.approx(autograd_norms(layer, x, weight), rel=1e-9)
+
+
+def test_an_output_that_is_not_fed_back_is_no_vanished_error() -> None:
+    torch.manual_seed(0)
+    layer = LRU(3, 8)
+    with recording(layer, retain=True) as calls:
+        output, _ = layer(torch.randn(40, 2, 3))
+    output[-1].sum().backward()
+    assert judge("l0", norms_by_lag(calls[0])["l0"], "lru").kind == "healthy"
+
+
+@pytest.mark.parametrize(("cell", "gated", "matrix"), [("", 1, 1), ("rnn", 1, 1), ("gru", 0, 1), ("slstm", 0, 1)])
+def test_advice_fits_the_cell(cell: str, gated: int, matrix: int) -> None:
+    remedies = judge("l", [0.3**k for k in range(12)], cell).remedies
+    assert sum("gated cell" in advice for advice in remedies) == gated
+    assert sum("weight_hh" in advice for advice in remedies) == matrix
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm", "sru", "rglru", "lru", "indrnn"])
+def test_no_matrix_is_to_be_made_orthogonal_where_there_is_none(cell: str) -> None:
+    for rate in (0.3, 3.0):
+        remedies = judge("l", [rate**k for k in range(12)], cell).remedies
+        assert remedies
+        assert not any("weight_hh" in advice for advice in remedies)
 
 
 def test_a_long_sequence_is_looked_at_from_its_end_with_the_state_that_enters_there() -> None:

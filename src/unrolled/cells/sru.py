@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unrolled.cells.base import Params, State, StepGradients, Trace
 from unrolled.cells.families import ElementwiseCell
+from unrolled.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class SRUCell(ElementwiseCell):
     unread_states: ClassVar[tuple[str, ...]] = ("h",)
     num_biased: ClassVar[int] = 2
     carries_input: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.highway_bias):
+            raise ArgumentError(f"highway_bias: expected a finite number, found {self.highway_bias}")
 
     @property
     def num_gates(self) -> int:
