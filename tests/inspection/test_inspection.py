@@ -29,6 +29,7 @@ from unrolled.inspection import (
 )
 from unrolled.inspection.gates import derivative
 from unrolled.inspection.neurons import Hypothesis, area_under_curve, correlations
+from unrolled.layers import STACKS
 from unrolled.tasks.core.probe import Probe
 
 Probes = Callable[..., Probe]
@@ -90,7 +91,7 @@ def test_a_shrinking_stack_of_two_directions_is_not_told_to_explode(text_probe: 
     assert "exploding" not in kinds.values()
 
 
-@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+@pytest.mark.parametrize("kind", STACKS.values())
 def test_jacobians_equal_autograd(text_probe: Probes, kind: Any) -> None:
     probe = text_probe(kind)
     network: Any = probe.network
@@ -114,6 +115,20 @@ def test_jacobians_equal_autograd(text_probe: Probes, kind: Any) -> None:
     product = torch.linalg.multi_dot(matrices[::-1])
     assert found.product[-1] == pytest.approx(float(torch.linalg.matrix_norm(product, 2)))
     assert found.rate == pytest.approx(found.product[-1] ** (1 / len(matrices)))
+
+
+@pytest.mark.parametrize("kind", STACKS.values())
+def test_gates_of_every_cell_are_its_own_record(text_probe: Probes, kind: Any) -> None:
+    probe = text_probe(kind)
+    network: Any = probe.network
+    [found] = gate_statistics(probe)
+    [trace] = network.hidden.trace(probe.vectors())
+    assert set(found.values) == {name for name in trace if not name.endswith("_prev")}
+    for name, value in found.values.items():
+        np.testing.assert_allclose(value, trace[name][:, 0].numpy(), rtol=1e-12)
+    assert set(found.shut) == {n for n, a in network.hidden.cell.activations.items() if a == "sigmoid"}
+    for name, share in found.shut.items():
+        np.testing.assert_allclose(share, (trace[name][:, 0] < 0.1).double().mean(0).numpy())
 
 
 def test_the_unfolded_network_has_what_a_textbook_draws(text_probe: Probes) -> None:

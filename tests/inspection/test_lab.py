@@ -11,6 +11,7 @@ import torch
 
 from unrolled.errors import ArgumentError
 from unrolled.inspection.lab import CONTESTANTS, Adding, Copying, Digits, gradient_lab, make_problem, memory_lab
+from unrolled.layers import STACKS
 
 
 def test_adding_marks_one_number_in_each_half() -> None:
@@ -57,6 +58,16 @@ def test_a_run_can_be_repeated_and_says_how_it_ended() -> None:
     assert len(first.flows[0][1]) == 6
     other = memory_lab(Adding(6), CONTESTANTS[:1], **{**options, "seed": 6})[0]  # type: ignore[arg-type]
     assert other.losses != first.losses
+
+
+def test_every_contestant_trains_and_is_watched() -> None:
+    runs = memory_lab(Adding(6), hidden_size=16, steps=2)
+    assert [run.contestant for run in runs] == [one.name for one in CONTESTANTS]
+    assert {type(one.build(2, 4, 1).hidden) for one in CONTESTANTS} == set(STACKS.values())
+    for run in runs:
+        assert np.isfinite(run.losses).all()
+        # the error reaches the steps before, through whatever the cell carries
+        assert all(norm > 0 for norm in run.flows[0][1])
 
 
 def test_who_can_remember_does() -> None:

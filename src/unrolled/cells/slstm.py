@@ -117,7 +117,7 @@ class SLSTMCell(Cell):
         h = o * (c / n)
         record = {"h_prev": h_prev, "c_prev": c_prev, "n_prev": n_prev, "m_prev": m_prev}
         record |= {"i": i, "f": f, "z": z, "o": o, "c": c, "n": n, "m": m, "h": h}
-        record |= {"hh.h": h_in, "f.shut": torch.sigmoid(-k_f), "m.is_kept": kept > k_i}
+        record |= {"hh.h": h_in, "f.shut": torch.sigmoid(-k_f), "m.is_kept": (kept > k_i).to(h.dtype)}
         if mask is not None:
             record["mask"] = mask
         return (h, c, n, m), record
@@ -133,7 +133,7 @@ class SLSTMCell(Cell):
         # of the exponents: k_i − m, and log f + m_{t-1} − m
         dwritten, dkept = (dc * z + dn) * i, (dc * c_prev + dn * n_prev) * f
         dm = dm - dwritten - dkept
-        di = dwritten + dm.masked_fill(trace["m.is_kept"], 0)
+        di = dwritten + dm * (1 - trace["m.is_kept"])
         dkept = dkept + dm * trace["m.is_kept"]
         df = dkept * trace["f.shut"] if self.forget_gate_by == "sigmoid" else dkept
         dgates = torch.cat([di, df, dz, do], -1)

@@ -27,12 +27,14 @@ def plot_memory_lab(runs: Sequence[MemoryRun], theme: str = "light") -> Any:
         course, flow = axes[0][0], axes[1][0]
         for number, run in enumerate(runs):
             colour = colours.series[number % len(colours.series)]
+            # dashes tell those apart whose colours come round again
+            line = "-" if number < len(colours.series) else "--"
             said = f"solved at step {run.solved_at:,}" if run.solved_at else run.reason
-            course.semilogy(run.steps, run.losses, color=colour, label=plain(f"{run.contestant}: {said}"))
-            for (_, norms), style in ((run.flows[0], ":"), (run.flows[-1], "-")):
+            course.semilogy(run.steps, run.losses, color=colour, ls=line, label=plain(f"{run.contestant}: {said}"))
+            for (_, norms), style in ((run.flows[0], ":"), (run.flows[-1], line)):
                 if norms[0] > 0:
                     flow.semilogy(np.maximum(np.array(norms) / norms[0], 1e-30), color=colour, ls=style)
-            flow.plot([], [], color=colour, label=plain(run.contestant))
+            flow.plot([], [], color=colour, ls=line, label=plain(run.contestant))
         course.axhline(first.chance, color=colours.text, ls="--", lw=1)
         course.axhline(first.limit, color=colours.text, ls=":", lw=1)
         left = course.get_xlim()[0]
@@ -41,12 +43,13 @@ def plot_memory_lab(runs: Sequence[MemoryRun], theme: str = "light") -> Any:
         course.set_xlabel("step of training")
         course.set_ylabel(first.unit)
         course.set_title(f"{first.problem}, {first.length} steps: who remembers so far")
-        room_for_legend(course, len(runs))
-        course.legend(fontsize=8, loc="upper right")
+        columns = 1 + (len(runs) > len(colours.series))
+        room_for_legend(course, -(-len(runs) // columns))
+        course.legend(fontsize=8, loc="upper right", ncols=columns)
         course.grid(alpha=0.5)
         draw_borders(flow, colours, max(len(norms) for run in runs for _, norms in run.flows))
         flow.set_title("the error on its way back, before training (dotted) and after it")
-        flow.legend(fontsize=8, loc="lower left")
+        flow.legend(fontsize=8, loc="lower left", ncols=columns)
         return drawn
 
 
