@@ -168,6 +168,19 @@ def test_a_highway_keeps_the_variance_of_its_input() -> None:
     assert sizes[False] < 0.1
 
 
+def test_narrow_weights_are_matrices() -> None:
+    """Rounding an IndRNN's recurrent vector would move how long it remembers, and save nothing."""
+    layer = unrolled.IndRNN(3, 4).eval()
+    x = torch.randn(5, 2, 3)
+    narrow = unrolled.IndRNN(3, 4).eval()
+    narrow.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        narrow.weight_ih_l0.copy_(layer.weight_ih_l0.to(torch.bfloat16))
+    layer.weights_dtype = torch.bfloat16
+    with torch.no_grad():
+        assert torch.equal(layer(x)[0], narrow(x)[0])
+
+
 def test_options_of_cells_out_of_range() -> None:
     for make, message in (
         (lambda: unrolled.IndRNN(2, 3, nonlinearity="gelu"), "nonlinearity: expected one of tanh, relu, sigmoid"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from unrolled.decoding import beam_search, read
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers import GRU, LSTM, Embedding, LinearOutput, make_attention
+from unrolled.layers import GRU, LRU, LSTM, SLSTM, SRU, STACKS, Embedding, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, ManyToManyNetwork
 
 V, E, H, M = 11, 6, 8, 8
@@ -104,6 +105,26 @@ def test_the_loss_is_that_of_all_logits(network: ManyToManyNetwork) -> None:
     torch.testing.assert_close(mean, F.cross_entropy(rows, wanted, label_smoothing=0.1))
     torch.testing.assert_close(total, F.cross_entropy(rows, wanted, reduction="sum").detach())
     assert count == 8
+
+
+@pytest.mark.parametrize("kind", [*STACKS.values(), partial(GRU, layer_norm=True)], ids=str)
+@pytest.mark.parametrize("feeding", [False, True])
+def test_any_cell_can_write(kind: Any, feeding: bool) -> None:
+    """Teacher forcing equals steps, and rows do not see each other, whatever the cell makes of x and of its states."""
+    network = made(feeding=feeding, layers=2, cell=kind).eval()
+    test_teacher_forcing_equals_steps(network)
+    test_a_batch_equals_its_rows(network)
+
+
+def test_states_that_can_not_begin_anywhere_begin_with_zeros() -> None:
+    for kind, free in ((SLSTM, 1), (LRU, 2), (SRU, 1), (LSTM, 2)):
+        decoder = made(cell=kind, layers=2).decoder
+        assert decoder.state_width == free * 2 * H
+        network = made(cell=kind, layers=2).eval()
+        state = network.decoding(*drawn()[:1]).start(3).hidden
+        given = [bool(part.abs().sum() > 0) for part in state]
+        names = network.decoder.hidden.cell.state_names
+        assert [n for n, g in zip(names, given, strict=True) if g] == list(network.decoder.hidden.cell.free_states)
 
 
 @pytest.mark.parametrize("form", ["plain", "fed lstm", "upper"])

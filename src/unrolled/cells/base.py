@@ -139,6 +139,16 @@ class Cell(ABC):
         return {}
 
     @property
+    def projects_plainly(self) -> bool:
+        """Whether `project_input` is W_ih x + b_ih and nothing else, so that the columns of W_ih may be used apart."""
+        return type(self).project_input is Cell.project_input
+
+    @property
+    def free_states(self) -> tuple[str, ...]:
+        """The states that may begin with any numbers, and make a difference if they do."""
+        return tuple(n for n in self.state_names if n not in (*self.unread_states, *self.joint_states))
+
+    @property
     def forget_gate(self) -> int | None:
         """Which block of H biases in bias_ih is the gate's that keeps the memory where it is open; None for none."""
         return None

@@ -38,6 +38,11 @@ class GatedCell(Cell):
 
     accepts_mask = True
 
+    @property
+    def projects_plainly(self) -> bool:
+        """Without layer norm."""
+        return not self.layer_norm
+
     def gate_shapes(self, input_size: int, hidden_size: int, bias: bool) -> dict[str, tuple[int, ...]]:
         """The parameters of both affine maps, in torch.nn's order."""
         rows = self.num_gates * hidden_size
@@ -108,6 +113,11 @@ class ElementwiseCell(Cell):
 
     num_biased: ClassVar[int]
     carries_input: ClassVar[bool] = False
+
+    @property
+    def projects_plainly(self) -> bool:
+        """Where every block is a product, and all have a bias or none has."""
+        return not self.carries_input and self.num_biased in (0, self.num_gates)
 
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:
         """H for each state."""

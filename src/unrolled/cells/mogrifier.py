@@ -49,6 +49,11 @@ class MogrifierLSTMCell(LSTMCell):
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ArgumentError(f"{option}: expected an integer of at least 0, found {value!r}")
 
+    @property
+    def projects_plainly(self) -> bool:
+        """Never: the step needs x itself."""
+        return False
+
     def parameter_shapes(self, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
         """Those of `LSTMCell`, then a matrix for each round, or two."""
         shapes = super().parameter_shapes(input_size, hidden_size, bias)

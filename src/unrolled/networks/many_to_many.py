@@ -108,16 +108,16 @@ class AttentionDecoder(nn.Module):
 
     @property
     def state_width(self) -> int:
-        """How many numbers the recurrent states of one row are."""
+        """How many numbers the recurrent states of one row are, of those states that may begin with any."""
         stacks = [self.hidden] if self.upper is None else [self.hidden, self.upper]
-        return sum(sum(s.cell.state_sizes(s.hidden_size)) * s.num_layers for s in stacks)
+        return sum(size * s.num_layers for s in stacks for size, is_free in _state_sizes(s) if is_free)
 
     def start(self, memory: Memory, states: Tensor) -> DecoderState:
         """The state before the first token.
 
         Args:
             memory: as `attention.remember` made it.
-            states: (B, state_width), the initial states of all layers.
+            states: (B, state_width), the initial states of all layers; those that are not free begin with zeros.
         """
         hidden, rest = _unpack(self.hidden, states)
         upper = None if self.upper is None else _unpack(self.upper, rest)[0]
@@ -167,8 +167,11 @@ class AttentionDecoder(nn.Module):
         """Step by step, with the part of every product that does not depend on the step before done beforehand."""
         stack, width = self.hidden, embedded.shape[-1]
         blocks: list[dict[str, Tensor]] = [dict(block) for block in stack.parameter_blocks()]
+        is_plain = stack.cell.projects_plainly
         feed_weight = blocks[0]["weight_ih"][:, width:].t()
-        x_gates = F.linear(embedded, blocks[0]["weight_ih"][:, :width], blocks[0].get("bias_ih")).unbind(0)
+        x_gates = embedded.unbind(0)
+        if is_plain:
+            x_gates = F.linear(embedded, blocks[0]["weight_ih"][:, :width], blocks[0].get("bias_ih")).unbind(0)
         read_weight = self.readout.weight[:, :-width].t()
         reads = F.linear(embedded, self.readout.weight[:, -width:], self.readout.bias).unbind(0)
         mask = self._mask(embedded, self.top_size + self.attention.memory_size)
@@ -178,7 +181,10 @@ class AttentionDecoder(nn.Module):
         feed = embedded.new_zeros(embedded.shape[1:]) if state.feed is None else state.feed
         first, features, weights = feed, [], []
         for t, (x_gate, read) in enumerate(zip(x_gates, reads, strict=True)):
-            gates = torch.addmm(x_gate, feed, feed_weight)
+            if is_plain:
+                gates = torch.addmm(x_gate, feed, feed_weight)
+            else:
+                gates = stack.cell.project_input(torch.cat((x_gate, feed), -1), blocks[0])
             for layer, params in enumerate(blocks):
                 if layer:
                     gates = stack.cell.project_input(states[layer - 1][0], params)
@@ -357,10 +363,19 @@ def _check_fit(name: str, stack: Recurrent, width: int) -> None:
         raise ArgumentError(f"{name}: expected input_size={width}, batch_first=False and one direction")
 
 
+def _state_sizes(stack: Recurrent) -> list[tuple[int, bool]]:
+    """The width of each state, and whether it may begin with any numbers."""
+    sizes = stack.cell.state_sizes(stack.hidden_size)
+    return [(size, n in stack.cell.free_states) for n, size in zip(stack.cell.state_names, sizes, strict=True)]
+
+
 def _unpack(stack: Recurrent, states: Tensor) -> tuple[Any, Tensor]:
     """The first numbers of each row as the states of a stack, and the rest."""
     parts = []
-    for size in stack.cell.state_sizes(stack.hidden_size):
+    for size, is_free in _state_sizes(stack):
+        if not is_free:
+            parts.append(states.new_zeros(stack.num_layers, len(states), size))
+            continue
         mine, states = states.tensor_split([size * stack.num_layers], dim=1)
         parts.append(mine.reshape(-1, stack.num_layers, size).transpose(0, 1).contiguous())
     return (tuple(parts) if len(parts) > 1 else parts[0]), states

@@ -73,7 +73,9 @@ class Readied(nn.Module):
         if self._weights_dtype is not None and not torch.is_grad_enabled():
             for block in blocks:
                 for name in block.keys() & {"weight_ih", "weight_hh"}:
-                    block[name] = block[name].to(self._weights_dtype).to(block[name].dtype)
+                    # a vector is read fast enough, and an IndRNN's is its memory
+                    if block[name].dim() > 1:
+                        block[name] = block[name].to(self._weights_dtype).to(block[name].dtype)
         return blocks
 
     def forget_prepared(self) -> None:
