@@ -1,9 +1,9 @@
 """The mathematics of one time step, and of one step back.
 
-A cell is a small frozen object without parameters of its own: how many gates and states it has, what shapes its
-parameters take, `step`, and (for ours) `trace` and a hand-derived `step_backward`. It knows nothing of time, of
-layers or of engines. `catalog` lists every cell; the layers, the kernels, the conformance tests and the docs walk
-over that list.
+A cell is a small frozen object without parameters of its own: how many gates and states it has, what shapes and
+initial values its parameters take, `step`, and (for ours) `trace` and a hand-derived `step_backward`. It knows nothing
+of time, of layers or of engines. `base` is the contract, `families` what several cells share, and `catalog` lists every
+cell; the layers, the kernels, the conformance tests and the docs walk over that list.
 """
 
 from unrolled.cells.base import Cell, Params, State, StepGradients, Trace

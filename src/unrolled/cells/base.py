@@ -67,7 +67,7 @@ class Cell(ABC):
     def initialise(self, params: Params, hidden_size: int) -> None:
         """Draw the parameters in place: as torch.nn does, from U(−1/√H, 1/√H), in order; gains are 1, their shifts 0.
 
-        A cell whose paper says otherwise overrides it.
+        A cell whose paper says otherwise overrides it. Called where no graph is made.
         """
         bound = 1 / math.sqrt(hidden_size)
         for name, parameter in params.items():
