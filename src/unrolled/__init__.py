@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unrolled.export.accelerate import accelerate, restore
     from unrolled.kernels import use_engine
     from unrolled.layers import (
         GRU,
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
         RNN,
         SLSTM,
         SRU,
+        GRUCell,
         IndRNN,
+        LSTMCell,
         MinGRU,
         MinLSTM,
         MogrifierLSTM,
         Recurrent,
+        RNNCell,
     )
     from unrolled.serving import Client
     from unrolled.tasks import Model, load, train
@@ -35,19 +39,25 @@ __all__ = [
     "SLSTM",
     "SRU",
     "Client",
+    "GRUCell",
     "IndRNN",
+    "LSTMCell",
     "MinGRU",
     "MinLSTM",
     "Model",
     "MogrifierLSTM",
+    "RNNCell",
     "Recurrent",
     "__version__",
+    "accelerate",
     "load",
+    "restore",
     "train",
     "use_engine",
 ]
 
 _HOMES = {
+    "export": ("accelerate", "restore"),
     "kernels": ("use_engine",),
     "layers": (
         "GRU",
@@ -62,6 +72,9 @@ _HOMES = {
         "MinGRU",
         "MinLSTM",
         "MogrifierLSTM",
+        "GRUCell",
+        "LSTMCell",
+        "RNNCell",
     ),
     "serving": ("Client",),
     "tasks": ("Model", "load", "train"),
@@ -71,6 +84,7 @@ _ROOMS = (
     "data",
     "decoding",
     "errors",
+    "export",
     "kernels",
     "layers",
     "networks",

@@ -33,6 +33,7 @@ from unrolled.layers.pooling import (
     Pooling,
     make_pooling,
 )
+from unrolled.layers.recurrent.cells import GRUCell, LSTMCell, RNNCell
 from unrolled.layers.recurrent.layers import (
     GRU,
     LRU,
@@ -75,12 +76,14 @@ __all__ = [
     "ForecastLoss",
     "FrameStack",
     "Frames",
+    "GRUCell",
     "Gaussian",
     "GeneralAttention",
     "ImageEncoder",
     "ImageSteps",
     "IndRNN",
     "JoinedPooling",
+    "LSTMCell",
     "LastState",
     "LayerKind",
     "LayerStream",
@@ -95,6 +98,7 @@ __all__ = [
     "NegativeBinomial",
     "Pooling",
     "Posterior",
+    "RNNCell",
     "Recurrent",
     "Session",
     "Spelling",
