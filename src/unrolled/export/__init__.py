@@ -1,8 +1,10 @@
 """Leaving and arriving: into existing torch programs, and weights and graphs from and to other libraries.
 
-`accelerate` makes torch.nn's recurrent layers inside any module ours, in place, and `restore` undoes it.
+`accelerate` makes torch.nn's recurrent layers inside any module ours, in place, and `restore` undoes it;
+`from_onnx` makes a module of an ONNX file.
 """
 
 from unrolled.export.accelerate import Report, accelerate, restore
+from unrolled.export.onnx import OnnxModule, from_onnx
 
-__all__ = ["Report", "accelerate", "restore"]
+__all__ = ["OnnxModule", "Report", "accelerate", "from_onnx", "restore"]
