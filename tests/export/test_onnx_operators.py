@@ -223,7 +223,9 @@ def test_constants_are_computed_once() -> None:
         "recurrent.a_b.layers.0.weight_hh_l0": (16, 16),
     }
     x = real(5, 2, 3)
-    np.testing.assert_allclose(module(torch.from_numpy(x)).numpy(), runtime_outputs(model, {"x": x})[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        module(torch.from_numpy(x)).numpy(), runtime_outputs(model, {"x": x})[0], rtol=1e-4, atol=1e-5
+    )
 
 
 def graph_of(nodes: list[Any], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:

@@ -1,10 +1,10 @@
 """Leaving and arriving: into existing torch programs, and weights and graphs from and to other libraries.
 
 `accelerate` makes torch.nn's recurrent layers inside any module ours, in place, and `restore` undoes it;
-`from_onnx` makes a module of an ONNX file.
+`from_onnx` makes a module of an ONNX file, `to_onnx` a file of a layer or network.
 """
 
 from unrolled.export.accelerate import Report, accelerate, restore
-from unrolled.export.onnx import OnnxModule, from_onnx
+from unrolled.export.onnx import OnnxModule, from_onnx, to_onnx
 
-__all__ = ["OnnxModule", "Report", "accelerate", "from_onnx", "restore"]
+__all__ = ["OnnxModule", "Report", "accelerate", "from_onnx", "restore", "to_onnx"]

@@ -68,13 +68,12 @@ def read(source: str | Path | bytes) -> Graph:
         raise ModelError(f"{where}: a damaged ONNX model: {error}") from error
 
 
-def write(graph: Graph, path: str | Path, described: dict[str, str] | None = None) -> None:
+def write(graph: Graph, path: str | Path) -> None:
     """Write a graph to an ONNX file, after onnx's own check of it.
 
     Args:
         graph: what to write.
         path: the file; an older one of that name is whole until the new one is.
-        described: the file's metadata.
 
     Raises:
         StorageError: the file can't be written.
@@ -87,7 +86,6 @@ def write(graph: Graph, path: str | Path, described: dict[str, str] | None = Non
         ir_version=IR_VERSION,
         producer_name="unrolled",
     )
-    library.helper.set_model_props(model, described or {})
     library.checker.check_model(model, full_check=True)
     write_whole(path, model.SerializeToString())
 
