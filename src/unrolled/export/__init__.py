@@ -5,6 +5,7 @@
 """
 
 from unrolled.export.accelerate import Report, accelerate, restore
+from unrolled.export.keras import from_keras, to_keras
 from unrolled.export.onnx import OnnxModule, from_onnx, to_onnx
 
-__all__ = ["OnnxModule", "Report", "accelerate", "from_onnx", "restore", "to_onnx"]
+__all__ = ["OnnxModule", "Report", "accelerate", "from_keras", "from_onnx", "restore", "to_keras", "to_onnx"]
