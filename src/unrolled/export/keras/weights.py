@@ -17,6 +17,7 @@ from torch import Tensor
 from unrolled import cells
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.export.keras.files import GROUPS, KerasLayer, read_layers, write_layers
+from unrolled.export.plain import check_plain
 from unrolled.layers import GRU, LSTM, RNN, Recurrent
 
 KINDS = (*GROUPS.values(), "Bidirectional")
@@ -217,22 +218,9 @@ def _keras_config(layer: Recurrent) -> tuple[str, dict[str, Any]]:
     Raises:
         ArgumentError: for what Keras lacks.
     """
+    check_plain(layer, "Keras")
     cell = layer.cell
-    kind = {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}.get(cell.name)
-    if kind is None:
-        raise ArgumentError(f"layer: Keras has no cell {cell.name!r}")
-    lacks = {
-        "layer_norm": getattr(cell, "layer_norm", False),
-        "peephole": getattr(cell, "peephole", False),
-        "coupled": getattr(cell, "coupled", False),
-        "proj_size": getattr(cell, "proj_size", 0),
-        "residual": layer.residual,
-        "learn_initial_state": layer.learn_initial_state,
-        "zoneout": any(layer.zoneout),
-    }
-    for option, is_set in lacks.items():
-        if is_set:
-            raise ArgumentError(f"layer: Keras's {kind} has no {option}")
+    kind = {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[cell.name]
     if isinstance(cell, cells.GRUCell):
         return kind, {"reset_after": cell.reset_after}
     return kind, {"activation": cell.nonlinearity} if isinstance(cell, cells.RNNCell) else {}
