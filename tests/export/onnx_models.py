@@ -61,7 +61,7 @@ def recurrent_model(
     names = ["X", "W", "R", "B", "lengths", "h_0", "c_0", "P"][: 8 if kind == "LSTM" else 6]
     names = [name if name in feeds or name in weights else "" for name in names]
     outputs = ["Y", "Y_h", "Y_c"] if kind == "LSTM" else ["Y", "Y_h"]
-    node = helper.make_node(kind, names, outputs, name="cell", hidden_size=4, **attributes)
+    node = helper.make_node(kind, names, outputs, name="cell", **({"hidden_size": 4} | attributes))
     return model_of([node], feeds, outputs, weights if constant else {}, opset), feeds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,8 @@ def test_nodes_become_layers_that_train() -> None:
     layer = module.recurrent["cell"].layers[0]
     assert isinstance(layer, unrolled.LSTM)
     assert not layer.weight_ih_l0.requires_grad
+    x = torch.from_numpy(feeds["X"])
+    torch.testing.assert_close(copy.deepcopy(module)(x), module(x))
     module.requires_grad_()
     module(torch.from_numpy(feeds["X"]))[0].sum().backward()
     assert layer.weight_peephole_l0_reverse.grad.abs().max() > 0
@@ -238,6 +241,7 @@ def test_the_conformance_tests_of_onnx(real_data: Path) -> None:
         ({"activations": ["Tanh", "Tanh"]}, "attribute 'activations' has 2 names; expected 1"),
         ({"layout": 2}, "attribute 'layout' is 2; expected 0 or 1"),
         ({"speed": 3}, "attribute 'speed' is not supported"),
+        ({"hidden_size": 5}, "attribute 'hidden_size' is 5, but R has shape (1, 4, 4)"),
         ({"input_forget": 1}, "attribute 'input_forget' is not supported"),
     ],
 )
@@ -255,7 +259,7 @@ def test_inputs_that_do_not_fit_are_named() -> None:
     for changed, error, message in (
         ({"X": torch.zeros(5, 3)}, ModelError, "input X has shape (5, 3); expected three dimensions"),
         ({"X": torch.zeros(5, 3, 7)}, ShapeError, "X: expected shape (…, I=2)"),
-        ({"R": torch.zeros(1, 12, 5)}, ModelError, "input W has shape (1, 12, 2); expected (1, 15, 2)"),
+        ({"R": torch.zeros(1, 12, 5)}, ModelError, "attribute 'hidden_size' is 4, but R has shape (1, 12, 5)"),
         ({"B": torch.zeros(1, 12)}, ModelError, "input B has shape (1, 12); expected (1, 24)"),
         ({"h_0": torch.zeros(1, 2, 4)}, ShapeError, "initial_h: expected shape (D=1, B=3, H=4)"),
         ({"lengths": torch.tensor([6, 1, 1])}, ArgumentError, "lengths[0]: expected 0 to T=5, found 6"),

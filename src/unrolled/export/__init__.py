@@ -1,4 +1,4 @@
-"""Leaving and arriving: into existing torch programs, and weights and graphs from and to other libraries.
+"""Conversion from and to other libraries: torch programs made ours in place, weights, graphs.
 
 `accelerate` makes torch.nn's recurrent layers inside any module ours, in place, and `restore` undoes it; `from_onnx`
 makes a module of an ONNX file, `to_onnx` a file of a layer or network; `from_keras`, `to_keras`, `from_flax` and

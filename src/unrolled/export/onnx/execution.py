@@ -79,19 +79,19 @@ def fold(graph: Graph) -> tuple[dict[str, Tensor], list[Node]]:
     return known, rest
 
 
-def execute(nodes: Sequence[Node], values: Values, layers: Mapping[int, nn.Module]) -> None:
+def execute(nodes: Sequence[Node], values: Values, layers: Mapping[tuple[str, ...], nn.Module]) -> None:
     """Run nodes one after the other.
 
     Args:
         nodes: in an order in which they can be run.
         values: by name; what the nodes yield is added.
-        layers: the layers of recurrent nodes whose weights are constant, by the node's `id`.
+        layers: the layers of recurrent nodes whose weights are constant, by the nodes' outputs.
 
     Raises:
         ModelError: a node can't be run on its inputs.
     """
     for node in nodes:
-        layer = layers.get(id(node))
+        layer = layers.get(node.outputs)
         names = ["" if layer is not None and k in WEIGHTS else name for k, name in enumerate(node.inputs)]
         for name in names:
             if name and name not in values:

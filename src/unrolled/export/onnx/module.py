@@ -60,7 +60,7 @@ class OnnxModule(nn.Module):
         check(graph)
         known, self._nodes = fold(graph)
         self.recurrent = nn.ModuleDict()
-        self._layers: dict[int, str] = {}
+        self._layers: dict[tuple[str, ...], str] = {}
         used = set(self.outputs)
         for node in self._nodes:
             weights = [name for k, name in enumerate(node.inputs) if k in WEIGHTS and name]
@@ -69,7 +69,7 @@ class OnnxModule(nn.Module):
                 key = _key(node, self.recurrent)
                 places = [node.inputs[k] if k < len(node.inputs) else "" for k in WEIGHTS]
                 self.recurrent[key] = RecurrentNode(node, [known[name] if name else None for name in places])
-                self._layers[id(node)] = key
+                self._layers[node.outputs] = key
             used |= free_names(node) - set(weights if is_layer else ())
         # parameters go by number, since the names of values may hold what names of parameters can't
         self._constants: dict[str, str | Tensor] = {}
@@ -96,7 +96,7 @@ class OnnxModule(nn.Module):
         values: dict[str, Tensor | None] = dict(zip(self.required, inputs, strict=True))
         for name, kept in self._constants.items():
             values[name] = kept if isinstance(kept, Tensor) else self.get_parameter(kept)
-        execute(self._nodes, values, {number: self.recurrent[key] for number, key in self._layers.items()})
+        execute(self._nodes, values, {outputs: self.recurrent[key] for outputs, key in self._layers.items()})
         outputs = tuple(cast(Tensor, values[name]) for name in self.outputs)
         return outputs if len(outputs) > 1 else outputs[0]
 

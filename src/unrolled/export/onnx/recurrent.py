@@ -185,6 +185,9 @@ class RecurrentNode(nn.Module):
         if w is None or r is None:
             raise self.node.error("inputs W and R are needed")
         count, kind = self.settings.directions, self.settings.kind
+        hidden = self.node.get("hidden_size", r.shape[-1])
+        if hidden != r.shape[-1]:
+            raise self.node.error(f"attribute 'hidden_size' is {hidden}, but R has shape {tuple(r.shape)}")
         rows = len(_GATES[kind]) * r.shape[-1]
         expected: dict[str, tuple[Tensor, tuple[int, ...]]]
         expected = {"W": (w, (count, rows, w.shape[-1])), "R": (r, (count, rows, r.shape[-1]))}
