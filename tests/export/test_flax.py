@@ -50,14 +50,14 @@ def test_the_equations_of_linens_gru_and_simple_cell() -> None:
         h_r, h_z, h_n = (h @ tree[f"h{k}"]["kernel"] for k in "rzn")
         r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
         h = (1 - z) * np.tanh(x_n + r * (h_n + tree["hn"]["bias"])) + z * h
-    found = from_flax(tree)(torch.from_numpy(x).unsqueeze(0))[1]
-    np.testing.assert_allclose(found[0, 0].detach().numpy(), h, rtol=1e-5, atol=1e-6)
+    result = from_flax(tree)(torch.from_numpy(x).unsqueeze(0))[1]
+    np.testing.assert_allclose(result[0, 0].detach().numpy(), h, rtol=1e-5, atol=1e-6)
     simple = {"i": dense(2, 3, True), "h": dense(3, 3, False)}
     h = np.zeros(3, np.float32)
     for x_t in x:
         h = np.tanh(x_t @ simple["i"]["kernel"] + simple["i"]["bias"] + h @ simple["h"]["kernel"])
-    found = from_flax(simple)(torch.from_numpy(x).unsqueeze(0))[1]
-    np.testing.assert_allclose(found[0, 0].detach().numpy(), h, rtol=1e-5, atol=1e-6)
+    result = from_flax(simple)(torch.from_numpy(x).unsqueeze(0))[1]
+    np.testing.assert_allclose(result[0, 0].detach().numpy(), h, rtol=1e-5, atol=1e-6)
 
 
 STACKS: dict[str, Callable[..., unrolled.Recurrent]] = {"rnn": unrolled.RNN, "lstm": unrolled.LSTM, "gru": unrolled.GRU}
@@ -111,8 +111,8 @@ def test_linen_itself(flax: Any, kind: str, bidirectional: bool) -> None:
     )
     made = STACKS[kind](3, 4, bidirectional=bidirectional, batch_first=True)
     (tree,) = to_flax(made)
-    found = net.apply({"params": tree if bidirectional else {"cell": tree}}, x)
-    np.testing.assert_allclose(made(torch.from_numpy(x))[0].detach().numpy(), found, rtol=1e-4, atol=1e-5)
+    result = net.apply({"params": tree if bidirectional else {"cell": tree}}, x)
+    np.testing.assert_allclose(made(torch.from_numpy(x))[0].detach().numpy(), result, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -70,8 +70,8 @@ def test_a_layer_gives_what_keras_gives(keras: Any, kind: str, bidirectional: bo
     torch.testing.assert_close(y, output, rtol=1e-5, atol=1e-6)
     final = final if isinstance(final, tuple) else (final,)
     # Keras has the forward direction's states before the backward's, ours h before c
-    found = [s[d] for d in range(ours.num_directions) for s in final]
-    torch.testing.assert_close(found, states, rtol=1e-5, atol=1e-6)
+    result = [s[d] for d in range(ours.num_directions) for s in final]
+    torch.testing.assert_close(result, states, rtol=1e-5, atol=1e-6)
     back = to_keras(ours)
     assert len(back) == 1
     for own, other in zip(back[0], layer.get_weights(), strict=True):
@@ -84,8 +84,8 @@ def test_weights_alone_say_what_they_are_of(keras: Any) -> None:
             layer = randomised(wrap(make(keras)), 3)
             if kind not in ("relu", "gru before, no bias"):
                 x = torch.randn(2, 4, 3)
-                found = from_keras(layer.get_weights())(x)[0]
-                torch.testing.assert_close(found, layer(x)[0].detach(), rtol=1e-5, atol=1e-6)
+                result = from_keras(layer.get_weights())(x)[0]
+                torch.testing.assert_close(result, layer(x)[0].detach(), rtol=1e-5, atol=1e-6)
 
 
 def model(keras: Any) -> Any:
@@ -206,8 +206,8 @@ def test_the_equations_without_keras() -> None:
         h_z, h_r, h_h = np.split(h @ recurrent + bias[1], 3)
         z, r = 1 / (1 + np.exp(-x_z - h_z)), 1 / (1 + np.exp(-x_r - h_r))
         h = z * h + (1 - z) * np.tanh(x_h + r * h_h)
-    found = from_keras([kernel, recurrent, bias])(torch.from_numpy(x).unsqueeze(0))[1]
-    np.testing.assert_allclose(found[0, 0].detach().numpy(), h, rtol=1e-5, atol=1e-6)
+    result = from_keras([kernel, recurrent, bias])(torch.from_numpy(x).unsqueeze(0))[1]
+    np.testing.assert_allclose(result[0, 0].detach().numpy(), h, rtol=1e-5, atol=1e-6)
 
     kernel, recurrent, bias = (generator.standard_normal(s).astype(np.float32) for s in ((2, 12), (3, 12), (12,)))
     h, c = np.zeros(3, np.float32), np.zeros(3, np.float32)

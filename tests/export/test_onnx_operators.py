@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from unrolled.errors import ModelError
 from unrolled.export import from_onnx
-from unrolled.export.onnx.operators import OPERATORS
+from unrolled.export.onnx.reading.operators import OPERATORS
 
 from .onnx_models import model_of, runtime_outputs
 
@@ -172,10 +172,10 @@ def test_operator(case: Case) -> None:
     # onnx's definition knows the softmax of today only
     has_changed = op in ("Softmax", "LogSoftmax") and opset < 13
     expected = runtime_outputs(model, feeds) if has_changed else ReferenceEvaluator(model).run(None, feeds)
-    found = from_onnx(model.SerializeToString())(*(torch.from_numpy(v) for v in feeds.values()))
-    found = found if isinstance(found, tuple) else (found,)
-    assert len(found) == len(expected)
-    for own, other in zip(found, expected, strict=True):
+    result = from_onnx(model.SerializeToString())(*(torch.from_numpy(v) for v in feeds.values()))
+    result = result if isinstance(result, tuple) else (result,)
+    assert len(result) == len(expected)
+    for own, other in zip(result, expected, strict=True):
         assert own.numpy().dtype == np.asarray(other).dtype
         np.testing.assert_allclose(own.numpy(), other, rtol=1e-5, atol=1e-6)
 
@@ -196,10 +196,10 @@ def test_operators_that_onnx_no_longer_defines() -> None:
     assert run([fill], {}, 1).tolist() == [0, 0]
     # the second operand along the first's axis 1
     x, y = real(2, 3, 4), real(3)
-    found = run([helper.make_node("Add", ["x", "z"], ["y"], broadcast=1, axis=1)], {"x": x, "z": y}, 6)
-    np.testing.assert_allclose(found.numpy(), x + y[:, None])
-    found = run([helper.make_node("Reshape", ["x"], ["y"], shape=[0, -1])], {"x": x}, 1)
-    assert found.shape == (2, 12)
+    result = run([helper.make_node("Add", ["x", "z"], ["y"], broadcast=1, axis=1)], {"x": x, "z": y}, 6)
+    np.testing.assert_allclose(result.numpy(), x + y[:, None])
+    result = run([helper.make_node("Reshape", ["x"], ["y"], shape=[0, -1])], {"x": x}, 1)
+    assert result.shape == (2, 12)
     assert run([helper.make_node("Cast", ["x"], ["y"], to="INT32")], {"x": x}, 1).dtype == torch.int32
 
 
@@ -241,8 +241,8 @@ def test_control() -> None:
     }
     choice = helper.make_node("If", ["c"], ["y"], **branches)
     for flag in (True, False):
-        found = run([choice], {"x": x, "c": np.array(flag)})
-        np.testing.assert_array_equal(found.numpy(), -x if flag else np.abs(x))
+        result = run([choice], {"x": x, "c": np.array(flag)})
+        np.testing.assert_array_equal(result.numpy(), -x if flag else np.abs(x))
 
     body = graph_of(
         [helper.make_node("Add", ["h", "x_t"], ["next"]), helper.make_node("Mul", ["next", "w"], ["out"])],
@@ -261,8 +261,8 @@ def test_control() -> None:
         )
         feeds = {"x": x, "h_0": real(3), "w": real(3)}
         model = model_of([scan], feeds, ["h_n", "y"], {}, 17)
-        found = from_onnx(model.SerializeToString())(*map(torch.from_numpy, feeds.values()))
-        for own, other in zip(found, runtime_outputs(model, feeds), strict=True):
+        result = from_onnx(model.SerializeToString())(*map(torch.from_numpy, feeds.values()))
+        for own, other in zip(result, runtime_outputs(model, feeds), strict=True):
             np.testing.assert_allclose(own.numpy(), other, atol=1e-6)
 
     body = helper.make_graph(

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 import unrolled
 from unrolled.errors import ArgumentError, DTypeError, ModelError, ShapeError, StorageError
 from unrolled.export import from_onnx
-from unrolled.export.onnx.cells import ACTIVATIONS
+from unrolled.export.onnx.reading.cells import ACTIVATIONS
 
 from .onnx_models import Arrays, model_of, recurrent_model, runtime_outputs
 
@@ -26,14 +26,14 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
 def ours(model: onnx.ModelProto, feeds: Arrays) -> list[np.ndarray]:
-    found = from_onnx(model.SerializeToString())(*(torch.from_numpy(array) for array in feeds.values()))
-    return [tensor.numpy() for tensor in (found if isinstance(found, tuple) else (found,))]
+    result = from_onnx(model.SerializeToString())(*(torch.from_numpy(array) for array in feeds.values()))
+    return [tensor.numpy() for tensor in (result if isinstance(result, tuple) else (result,))]
 
 
 def assert_equal(model: onnx.ModelProto, feeds: Arrays, expected: list[np.ndarray]) -> None:
-    found = ours(model, feeds)
-    assert len(found) == len(expected)
-    for own, other in zip(found, expected, strict=True):
+    result = ours(model, feeds)
+    assert len(result) == len(expected)
+    for own, other in zip(result, expected, strict=True):
         np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)
 
 
@@ -183,9 +183,9 @@ def test_nodes_become_layers_that_train() -> None:
 def test_other_precisions(dtype: type) -> None:
     model, feeds = recurrent_model("GRU", constant=False, direction="bidirectional")
     expected = runtime_outputs(model, feeds)
-    found = from_onnx(model.SerializeToString())(*(torch.from_numpy(v.astype(dtype)) for v in feeds.values()))
-    assert found[0].numpy().dtype == dtype
-    np.testing.assert_allclose(found[0].numpy(), expected[0], rtol=1e-2, atol=5e-3 if dtype == np.float16 else 1e-6)
+    result = from_onnx(model.SerializeToString())(*(torch.from_numpy(v.astype(dtype)) for v in feeds.values()))
+    assert result[0].numpy().dtype == dtype
+    np.testing.assert_allclose(result[0].numpy(), expected[0], rtol=1e-2, atol=5e-3 if dtype == np.float16 else 1e-6)
 
 
 def test_inputs_with_defaults_may_be_left_out_or_given() -> None:
@@ -227,9 +227,9 @@ def test_the_conformance_tests_of_onnx(real_data: Path) -> None:
                 ]
                 for kind in ("input", "output")
             )
-            found = from_onnx(files.read(f"{folder}/model.onnx"))(*given)
-            found = found if isinstance(found, tuple) else (found,)
-            torch.testing.assert_close(list(found), expected, rtol=1e-5, atol=1e-6, msg=lambda m, f=folder: f"{f}: {m}")
+            result = from_onnx(files.read(f"{folder}/model.onnx"))(*given)
+            result = result if isinstance(result, tuple) else (result,)
+            torch.testing.assert_close(list(result), expected, rtol=1e-5, atol=1e-6, msg=folder)
 
 
 @pytest.mark.parametrize(
@@ -288,8 +288,8 @@ def test_weights_beside_the_file(tmp_path: Path) -> None:
     model, feeds = recurrent_model("LSTM")
     expected = runtime_outputs(model, feeds)
     onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    found = from_onnx(tmp_path / "model.onnx")(torch.from_numpy(feeds["X"]))
-    np.testing.assert_allclose(found[0].numpy(), expected[0], atol=1e-6)
+    result = from_onnx(tmp_path / "model.onnx")(torch.from_numpy(feeds["X"]))
+    np.testing.assert_allclose(result[0].numpy(), expected[0], atol=1e-6)
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(ModelError, match="a damaged ONNX model"):
         from_onnx(tmp_path / "model.onnx")

@@ -64,10 +64,10 @@ class Session:
         self.outputs = [value.name for value in self.runtime.get_outputs()]
 
     def __call__(self, **feeds: Tensor) -> dict[str, Tensor]:
-        found = self.runtime.run(None, {name: tensor.numpy() for name, tensor in feeds.items()})
+        result = self.runtime.run(None, {name: tensor.numpy() for name, tensor in feeds.items()})
         again = self.module(*(feeds[name] for name in self.module.inputs))
         again = again if isinstance(again, tuple) else (again,)
-        results = {name: torch.from_numpy(array) for name, array in zip(self.outputs, found, strict=True)}
+        results = {name: torch.from_numpy(array) for name, array in zip(self.outputs, result, strict=True)}
         torch.testing.assert_close(list(again), list(results.values()), rtol=1e-4, atol=1e-5)
         return results
 
@@ -108,12 +108,12 @@ def test_a_layer(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
             x[count:, row] = torch.nan
         x = x.transpose(0, 1).contiguous() if layer.batch_first else x
         state = {name: torch.randn_like(zeros) for name, zeros in session.zeros(len(lengths)).items()}
-        found = session(x=x, lengths=torch.tensor(lengths), **state)
+        result = session(x=x, lengths=torch.tensor(lengths), **state)
         given = tuple(state.values())
         with torch.no_grad():
             output, final = layer(x, given if len(given) > 1 else given[0], torch.tensor(lengths))
         expected = dict(zip(session.outputs, [output, *(final if isinstance(final, tuple) else (final,))], strict=True))
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", STACKS)
@@ -129,8 +129,8 @@ def test_chunks_and_single_steps_are_the_whole(kind: str, options: dict[str, Any
     for sizes in ([9], [4, 1, 4], [1] * 9):
         state, parts = session.zeros(4), []
         for chunk in x.split(sizes):
-            found = session(x=chunk, **state)
-            state, parts = carried(found), [*parts, found["output"]]
+            result = session(x=chunk, **state)
+            state, parts = carried(result), [*parts, result["output"]]
         torch.testing.assert_close(torch.cat(parts), output, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(list(state.values()), list(final) if isinstance(final, tuple) else [final])
 
@@ -142,8 +142,8 @@ def test_a_learned_initial_state_is_an_output(tmp_path: Path) -> None:
         layer.initial_c.normal_()
     session = exported(layer, tmp_path)
     x, lengths = torch.randn(4, 2, 3), torch.tensor([4, 2])
-    found = session(x=x, lengths=lengths, **session.zeros(2))
-    state = {f"{n}_in": found[f"{n}_start"].expand(-1, 2, -1).contiguous() for n in ("h", "c")}
+    result = session(x=x, lengths=lengths, **session.zeros(2))
+    state = {f"{n}_in": result[f"{n}_start"].expand(-1, 2, -1).contiguous() for n in ("h", "c")}
     torch.testing.assert_close(session(x=x, lengths=lengths, **state)["output"], layer(x, lengths=lengths)[0].detach())
 
 
@@ -166,11 +166,11 @@ def test_a_synced_network(kind: str, tmp_path: Path) -> None:
     network = SyncedNetwork(embedding, STACKS[kind](6, 8, num_layers=2), output, dropout=0.3).eval()
     session = exported(network, tmp_path)
     lengths, x = torch.tensor([6, 0, 3]), torch.randint(0, 11, (6, 3))
-    found = session(x=x, lengths=lengths, **session.zeros(3))
+    result = session(x=x, lengths=lengths, **session.zeros(3))
     with torch.no_grad():
         logits, state = network(x, None, lengths)
-    torch.testing.assert_close(found["logits"], logits, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(list(carried(found).values()), list(state) if isinstance(state, tuple) else [state])
+    torch.testing.assert_close(result["logits"], logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(list(carried(result).values()), list(state) if isinstance(state, tuple) else [state])
 
 
 def test_a_tagging_network_and_an_adaptive_output(tmp_path: Path) -> None:
@@ -182,9 +182,9 @@ def test_a_tagging_network_and_an_adaptive_output(tmp_path: Path) -> None:
     ):
         session = exported(network.eval(), tmp_path)
         lengths, x = torch.tensor([6, 2, 3]), tokens_or_frames(network.inputs, 6, 3)
-        found = session(x=x, lengths=lengths, **session.zeros(3))
+        result = session(x=x, lengths=lengths, **session.zeros(3))
         with torch.no_grad():
-            torch.testing.assert_close(found["logits"], network(x, None, lengths)[0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(result["logits"], network(x, None, lengths)[0], rtol=1e-5, atol=1e-5)
 
 
 POOLINGS = ("last", "mean", "max", "attention", "max+mean+last+attention")
@@ -209,9 +209,9 @@ def test_a_many_to_one_network_whole_and_in_chunks(pooling: str, ragged: bool, t
             feeds = {"x": chunk, **state}
             if lengths is not None:
                 feeds["lengths"] = (lengths - begun).clamp(0, len(chunk))
-            found = session(**feeds)
-            state, begun = carried(found), begun + len(chunk)
-        torch.testing.assert_close(found["logits"], expected, rtol=1e-5, atol=1e-5)
+            result = session(**feeds)
+            state, begun = carried(result), begun + len(chunk)
+        torch.testing.assert_close(result["logits"], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -224,9 +224,9 @@ def test_a_bidirectional_many_to_one_network(pooling: str, ragged: bool, tmp_pat
     session = exported(network, tmp_path, lengths=ragged)
     assert [name for name in session.inputs if name.startswith("pool")] == []
     x, lengths = torch.randint(0, 11, (7, 4)), torch.tensor([7, 0, 4, 1]) if ragged else None
-    found = session(x=x, **session.zeros(4), **({} if lengths is None else {"lengths": lengths}))
+    result = session(x=x, **session.zeros(4), **({} if lengths is None else {"lengths": lengths}))
     with torch.no_grad():
-        torch.testing.assert_close(found["logits"], network(x, lengths), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(result["logits"], network(x, lengths), rtol=1e-5, atol=1e-5)
 
 
 def test_a_one_to_one_network(tmp_path: Path) -> None:

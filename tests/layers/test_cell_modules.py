@@ -61,10 +61,10 @@ def test_values_and_gradients_are_torchs(kind: str, bias: bool, batch: tuple[int
         gradients = []
         # twice, since the second call goes the short way
         for module in (cell, cell, like):
-            found = parts(module(x, given))
+            result = parts(module(x, given))
             wanted = [x, *module.parameters(), *(parts(given) if given is not None else ())]
-            loss = sum((w * s).sum() for w, s in zip(weights, found, strict=True))
-            gradients.append([*found, *torch.autograd.grad(loss, wanted)])
+            loss = sum((w * s).sum() for w, s in zip(weights, result, strict=True))
+            gradients.append([*result, *torch.autograd.grad(loss, wanted)])
         for own in gradients[:2]:
             torch.testing.assert_close(own, gradients[2], rtol=1e-10, atol=1e-12)
 

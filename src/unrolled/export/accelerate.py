@@ -134,7 +134,7 @@ def restore(module: nn.Module) -> Report:
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, list[str]]]:
-    """Each module inside `module`, once, with all its names."""
+    """Yield each module inside `module` once, with all its names."""
     if not isinstance(module, nn.Module):
         raise ArgumentError(f"module: expected a torch.nn.Module, found {type(module).__name__}")
     names: dict[nn.Module, list[str]] = {}
@@ -144,7 +144,7 @@ def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, list[str]]]:
 
 
 def _obstacle(layer: nn.Module) -> str | None:
-    """None if a layer can be swapped, else the reason; empty where there is nothing to say of it."""
+    """Return why a layer can't be swapped: None if it can, empty if it is no layer of torch's or one of ours."""
     kind = type(layer)
     if kind in _OURS:
         own = ("forward", "__call__", "_call_impl")
@@ -178,7 +178,7 @@ def _base(kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def _parameter_names(layer: nn.Module) -> set[str]:
-    """The names of a plain layer's or cell's parameters."""
+    """Return the names of a plain layer's or cell's parameters."""
     if isinstance(layer, nn.RNNBase):
         return set(layer._flat_weights_names)
     return {"weight_ih", "weight_hh"} | ({"bias_ih", "bias_hh"} if layer.bias else set())
@@ -203,7 +203,7 @@ def _swap(layer: nn.Module) -> Choice:
 
 
 def _twin(layer: nn.Module) -> Recurrent | CellModule:
-    """A layer of ours with the same options, without memory for its parameters."""
+    """Return a layer of ours with the same options, without memory for its parameters."""
     name = "weight_ih_l0" if isinstance(layer, nn.RNNBase) else "weight_ih"
     options: dict[str, Any] = {"device": "meta", "dtype": layer.get_parameter(name).dtype, "bias": layer.bias}
     if isinstance(layer, nn.RNNBase):

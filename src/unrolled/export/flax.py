@@ -45,9 +45,9 @@ def from_flax(params: Mapping[str, Any]) -> Recurrent:
     halves = [tree]
     if "forward_rnn" in tree and "backward_rnn" in tree:
         halves = [tree["forward_rnn"], tree["backward_rnn"]]
-    found = [_cell(half.get("cell", half) if isinstance(half, dict) else half) for half in halves]
-    kind, blocks = found[0][0], [block for _, block in found]
-    if any(other != kind for other, _ in found):
+    directions = [_cell(half.get("cell", half) if isinstance(half, dict) else half) for half in halves]
+    kind, blocks = directions[0][0], [block for _, block in directions]
+    if any(other != kind for other, _ in directions):
         raise ArgumentError("params: the two directions are of different cells")
     first = blocks[0]
     inputs, hidden, dtype = first["weight_ih"].shape[1], first["weight_hh"].shape[1], first["weight_ih"].dtype
@@ -94,7 +94,7 @@ def to_flax(layer: Recurrent, style: Literal["linen", "nnx"] = "linen") -> list[
 
 
 def _plain(tree: Any) -> Any:
-    """A tree of dictionaries with str keys and of leaves, without what nnx wraps around both."""
+    """Return a tree as dictionaries with str keys, without what nnx wraps around them."""
     if isinstance(tree, Mapping):
         # `if` is no attribute's name in Python, so nnx writes `if_`
         return {str(key).removesuffix("_"): _plain(value) for key, value in tree.items()}
@@ -110,7 +110,7 @@ def _array(leaf: Any, name: str) -> Tensor:
 
 
 def _cell(tree: Any) -> tuple[str, dict[str, Tensor]]:
-    """The kind of a cell, and its parameters in our names and shapes."""
+    """Return the kind of a cell, and its parameters in our names and shapes."""
     keys = set(tree) if isinstance(tree, dict) else set()
     if keys == {"dense_i", "dense_h"}:
         parts = {side: _dense(tree, f"dense_{side}") for side in "ih"}
@@ -126,8 +126,8 @@ def _cell(tree: Any) -> tuple[str, dict[str, Tensor]]:
                 zeros = torch.zeros_like(gates[0]["kernel"][0])
                 parts[side]["bias"] = torch.cat([gate.get("bias", zeros) for gate in gates])
     if not kind:
-        found = ", ".join(sorted(keys)) or type(tree).__name__
-        raise ArgumentError(f"params: expected the tree of an LSTMCell, GRUCell or SimpleCell, found {found}")
+        present = ", ".join(sorted(keys)) or type(tree).__name__
+        raise ArgumentError(f"params: expected the tree of an LSTMCell, GRUCell or SimpleCell, found {present}")
     block = {f"weight_{side}h": part["kernel"].T for side, part in parts.items()}
     if any("bias" in part for part in parts.values()):
         zeros = torch.zeros_like(block["weight_ih"][:, 0])
@@ -136,20 +136,20 @@ def _cell(tree: Any) -> tuple[str, dict[str, Tensor]]:
 
 
 def _dense(tree: Tree, name: str) -> dict[str, Tensor]:
-    """The kernel (I, O) and the bias (O,), where there is one, of a dense layer."""
+    """Return the kernel (I, O) of a dense layer, and its bias (O,) where it has that."""
     leaves = tree[name]
     if not isinstance(leaves, dict) or "kernel" not in leaves or not set(leaves) <= {"kernel", "bias"}:
         raise ArgumentError(
             f"params: {name}: expected kernel and bias, found {leaves if leaves is None else list(leaves)}"
         )
-    found = {key: _array(leaf, f"{name}/{key}") for key, leaf in leaves.items()}
-    if found["kernel"].dim() != 2:
-        raise ArgumentError(f"params: {name}/kernel: expected two dimensions, found {tuple(found['kernel'].shape)}")
-    return found
+    tensors = {key: _array(leaf, f"{name}/{key}") for key, leaf in leaves.items()}
+    if tensors["kernel"].dim() != 2:
+        raise ArgumentError(f"params: {name}/kernel: expected two dimensions, found {tuple(tensors['kernel'].shape)}")
+    return tensors
 
 
 def _tree(kind: str, style: str, block: Mapping[str, Tensor]) -> Tree:
-    """The tree of one cell."""
+    """Return the tree of a cell."""
     gates = _GATES[kind]
     own = {name: tensor.detach().cpu().chunk(len(gates)) for name, tensor in block.items()}
     zeros = tuple(torch.zeros_like(weight[:, 0]) for weight in own["weight_ih"])

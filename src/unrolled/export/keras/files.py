@@ -44,7 +44,7 @@ class KerasLayer:
 
 
 def read_layers(path: Path) -> list[KerasLayer]:
-    """The recurrent layers of a `.keras`, `.weights.h5` or `.h5` file.
+    """Read the recurrent layers of a `.keras`, `.weights.h5` or `.h5` file.
 
     Raises:
         StorageError: the file can't be read.
@@ -93,34 +93,34 @@ def _read_hdf5(data: bytes, config: Any, path: Path) -> list[KerasLayer]:
 
 
 def _datasets(file: Any, path: Path) -> dict[str, np.ndarray]:
-    """Every array in the file by its path; links that lead out of the file are not followed."""
-    found: dict[str, np.ndarray] = {}
+    """Read every array in the file by its path; links that lead out of the file are not followed."""
+    arrays: dict[str, np.ndarray] = {}
 
     def visit(name: str, item: Any) -> None:
         if not hasattr(item, "shape") or item.dtype.kind != "f":
             return
         if item.external or item.is_virtual or item.id.get_storage_size() < item.nbytes:
             raise ModelError(f"{path}: {name} is kept elsewhere or compressed, as Keras keeps nothing")
-        found[name] = np.asarray(item[()])
+        arrays[name] = np.asarray(item[()])
 
     file.visititems(visit)
-    return found
+    return arrays
 
 
 def _names(file: Any) -> dict[str, str]:
-    """The names of layers by the path of their group, which newer files note beside the weights."""
-    found: dict[str, str] = {}
+    """Read the names of layers by the path of their group, which newer files note beside the weights."""
+    names: dict[str, str] = {}
 
     def visit(name: str, item: Any) -> None:
         if name.rpartition("/")[2] == "vars" and "name" in item.attrs:
-            found[name.rpartition("/")[0]] = str(item.attrs["name"])
+            names[name.rpartition("/")[0]] = str(item.attrs["name"])
 
     file.visititems(visit)
-    return found
+    return names
 
 
 def _layers(arrays: dict[str, np.ndarray], names: dict[str, str], config: Any) -> Iterator[KerasLayer]:
-    """The recurrent layers of Keras 3's own form: `…/lstm_1/cell/vars/0`."""
+    """Yield the recurrent layers of Keras 3's own form: `…/lstm_1/cell/vars/0`."""
     groups: dict[str, list[np.ndarray]] = {}
     for path in sorted(arrays):
         group, mark, number = path.rpartition("/cell/vars/")
@@ -146,7 +146,7 @@ def _layers(arrays: dict[str, np.ndarray], names: dict[str, str], config: Any) -
 
 
 def _legacy(groups: Any, arrays: dict[str, np.ndarray], config: Any) -> Iterator[KerasLayer]:
-    """The recurrent layers of the HDF5 files of Keras 2, which Keras 3 still writes: one group a layer."""
+    """Yield the recurrent layers of the HDF5 files of Keras 2, which Keras 3 still writes: one group a layer."""
     for entry in _configs(config):
         name = str(entry["config"].get("name"))
         if name in groups:
@@ -156,7 +156,7 @@ def _legacy(groups: Any, arrays: dict[str, np.ndarray], config: Any) -> Iterator
 
 
 def _configs(config: Any) -> Iterator[dict[str, Any]]:
-    """The configurations of recurrent layers inside that of a model, in their order."""
+    """Yield the configurations of recurrent layers inside that of a model, in their order."""
     if isinstance(config, dict):
         if config.get("class_name") in (*GROUPS.values(), "Bidirectional") and isinstance(config.get("config"), dict):
             yield config

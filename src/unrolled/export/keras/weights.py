@@ -68,7 +68,7 @@ def from_keras(source: Any, name: str | None = None) -> Recurrent:
 
 
 def _objects(source: Any) -> list[KerasLayer]:
-    """The recurrent layers of an object of Keras's, without Keras: by the names of classes and methods."""
+    """Return the recurrent layers of an object of Keras's, known by the names of its class and methods."""
     kind = type(source).__name__
     if kind in KINDS and hasattr(source, "get_config"):
         weights = tuple(np.asarray(w) for w in source.get_weights())
@@ -117,14 +117,14 @@ def _ours(layer: KerasLayer) -> Recurrent:
             for parameter, array in _block(kind, weights).items():
                 target = block[parameter]
                 if tuple(array.shape) != tuple(target.shape):
-                    found, expected = tuple(array.shape), tuple(target.shape)
-                    raise ArgumentError(f"{layer.name}: {parameter} is shaped {found}, expected {expected}")
+                    shape, expected = tuple(array.shape), tuple(target.shape)
+                    raise ArgumentError(f"{layer.name}: {parameter} is shaped {shape}, expected {expected}")
                 target.copy_(array)
     return made.eval()
 
 
 def _inside(layer: KerasLayer, config: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The kind and configuration of both directions of a Bidirectional."""
+    """Return the kind and configuration of both directions of a Bidirectional."""
     if not config:
         return None, {}
     merged = config.get("merge_mode", "concat")
@@ -144,7 +144,7 @@ def _inside(layer: KerasLayer, config: dict[str, Any]) -> tuple[str | None, dict
 
 
 def _options(name: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The options of our layer.
+    """Return the options of our layer.
 
     Raises:
         ArgumentError: for one that ours lacks.
@@ -167,7 +167,7 @@ def _options(name: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _block(kind: str, weights: Sequence[np.ndarray]) -> dict[str, Tensor]:
-    """One direction's parameters in our names, order and shapes."""
+    """Return one direction's parameters in our names, order and shapes."""
     kernel, recurrent, *bias = (torch.from_numpy(np.ascontiguousarray(w)) for w in weights)
     block = {"weight_ih": kernel.T, "weight_hh": recurrent.T}
     if bias:
@@ -197,23 +197,23 @@ def to_keras(layer: Recurrent, path: str | Path | None = None) -> list[list[np.n
         MissingDependencyError: keras is not installed.
     """
     kind, config = _keras_config(layer)
-    found: list[list[np.ndarray]] = []
+    weights: list[list[np.ndarray]] = []
     blocks, directions = layer.parameter_blocks(), layer.num_directions
     with torch.no_grad():
         for index in range(layer.num_layers):
             own = blocks[index * directions : (index + 1) * directions]
-            found.append([array for block in own for array in _arrays(kind, config, block)])
+            weights.append([array for block in own for array in _arrays(kind, config, block)])
     if path is not None:
         full = {"units": layer.hidden_size, "return_sequences": True, "use_bias": layer.bias} | config
         outer = {"layer": {"class_name": kind, "config": full}} if directions == 2 else full
         name = "Bidirectional" if directions == 2 else kind
-        written = [KerasLayer(f"{kind}_{k}", tuple(weights), name, outer) for k, weights in enumerate(found)]
+        written = [KerasLayer(f"{kind}_{k}", tuple(own), name, outer) for k, own in enumerate(weights)]
         write_layers(Path(path), layer.input_size, written)
-    return found
+    return weights
 
 
 def _keras_config(layer: Recurrent) -> tuple[str, dict[str, Any]]:
-    """Keras's class and options beside sizes.
+    """Return Keras's class, and its options beside sizes.
 
     Raises:
         ArgumentError: for what Keras lacks.

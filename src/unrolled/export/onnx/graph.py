@@ -56,7 +56,7 @@ class Node:
     opset: int = 22
 
     def get(self, name: str, default: T) -> T:
-        """An attribute of the default's type, or the default.
+        """Return an attribute of the default's type, or the default.
 
         Raises:
             ModelError: the file has another type there.
@@ -67,7 +67,7 @@ class Node:
         return value  # type: ignore[return-value]
 
     def error(self, message: str) -> ModelError:
-        """An error that names the node and its operator."""
+        """Return an error that names the node and its operator."""
         return ModelError(f"node {self.name!r} (operator {self.op}, opset {self.opset}): {message}")
 
 

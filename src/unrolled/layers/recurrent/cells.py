@@ -106,13 +106,13 @@ class CellModule(Readied):
         x, state = input, given
         if input.dim() == 1:
             x, state = input.unsqueeze(0), tuple(s.unsqueeze(0) for s in given)
-        found = self._step(x, state)
+        new_state = self._step(x, state)
         if input.dim() == 1:
-            found = tuple(s.squeeze(0) for s in found)
-        return found if len(found) > 1 else found[0]
+            new_state = tuple(s.squeeze(0) for s in new_state)
+        return new_state if len(new_state) > 1 else new_state[0]
 
     def _step(self, x: Tensor, state: State) -> State:
-        """The next state of x (B, I) and a checked state, or none for zeros, by the shortest way that serves it."""
+        """Return the next state of x (B, I) and a checked state, or none for zeros, by the shortest way there is."""
         ready, trainer = self._ready, self._trainer
         if ready is not None and may_infer():
             layered = tuple(s.unsqueeze(0) for s in state)
@@ -233,5 +233,5 @@ class GRUCell(CellModule):
 
 
 def _parts(state: Tensor | State) -> State:
-    """The states (1, B, size) of a stack of one layer as those of a cell, (B, size)."""
+    """Return the states (1, B, size) of a stack of one layer as those of a cell, (B, size)."""
     return tuple(s.squeeze(0) for s in (state if isinstance(state, tuple) else (state,)))

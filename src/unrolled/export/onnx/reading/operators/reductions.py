@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.export.onnx.graph import Node
-from unrolled.export.onnx.operators.table import numbers, operator
+from unrolled.export.onnx.reading.operators.table import numbers, operator
 
 
 def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unrolled.errors import ArgumentError
 from unrolled.export.onnx.graph import DTYPES, Node
-from unrolled.export.onnx.operators.table import numbers, operator
+from unrolled.export.onnx.reading.operators.table import numbers, operator
 
 
 @operator("Constant", attributes="value value_float value_floats value_int value_ints")

@@ -13,20 +13,20 @@ from torch import Tensor
 
 from unrolled import cells
 from unrolled.cells.maths import NORM_EPS
-from unrolled.export.onnx.builder import Builder
 from unrolled.export.onnx.graph import Graph
+from unrolled.export.onnx.writing.builder import Builder
 from unrolled.layers import Recurrent
 
 Params = Mapping[str, Tensor]
 
 
 def project(graph: Builder, cell: cells.Cell, params: Params, x: str) -> str:
-    """W_ih x + b_ih for all steps, (T, B, I) → (T, B, G·H), layer-normalised where the cell is."""
+    """Add W_ih x + b_ih for all steps, (T, B, I) → (T, B, G·H), layer-normalised where the cell is."""
     return _affine(graph, x, params["weight_ih"], params.get("norm_ih"), params.get("bias_ih"))
 
 
 def body(outer: Builder, layer: Recurrent, params: Params, ragged: bool) -> Graph:
-    """The graph of one step: the states and the gates' input in, with whether the step is valid; states and h out."""
+    """Return the graph of one step: states, the gates' input and whether the step is valid in; states and h out."""
     graph, cell, like = outer.inner("step"), layer.cell, params["weight_ih"]
     names, sizes = cell.state_names, cell.state_sizes(layer.hidden_size)
     previous = [graph.input(f"{n}_prev", like.dtype, ("batch", size)) for n, size in zip(names, sizes, strict=True)]
@@ -52,7 +52,7 @@ def body(outer: Builder, layer: Recurrent, params: Params, ragged: bool) -> Grap
 
 
 def _affine(graph: Builder, x: str, weight: Tensor, norm: Tensor | None, bias: Tensor | None) -> str:
-    """W x + b, or LN(W x) ⊙ norm + b."""
+    """Add W x + b, or LN(W x) ⊙ norm + b."""
     if norm is None:
         return graph.linear(x, weight, bias)
     return _normalised(graph, graph.linear(x, weight), norm, bias)
@@ -64,13 +64,13 @@ def _normalised(graph: Builder, x: str, scale: Tensor, bias: Tensor | None) -> s
 
 
 def _recur(graph: Builder, params: Params, h: str, rows: slice = slice(None)) -> str:
-    """W_hh h + b_hh of the gates in `rows`."""
+    """Add W_hh h + b_hh of the gates in `rows`."""
     own = {n: params[n][rows] for n in ("weight_hh", "norm_hh", "bias_hh") if n in params}
     return _affine(graph, h, own["weight_hh"], own.get("norm_hh"), own.get("bias_hh"))
 
 
 def _mixed(graph: Builder, old: str, new: str, keep: float, like: Tensor) -> str:
-    """keep · old + (1 − keep) · new, what zoneout is in evaluation."""
+    """Add keep · old + (1 − keep) · new, what zoneout is in evaluation."""
     if not keep:
         return new
     shares = [

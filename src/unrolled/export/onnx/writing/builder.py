@@ -46,7 +46,7 @@ class Builder:
         return own
 
     def whole(self, *numbers: int) -> str:
-        """The name of a constant vector of int64; equal ones are one."""
+        """Return the name of a constant vector of int64; equal ones are one constant."""
         key = ",".join(map(str, numbers))
         if key not in self._named:
             self._named[key] = self.constant(torch.tensor(numbers, dtype=torch.int64), "whole")
@@ -63,15 +63,15 @@ class Builder:
         self._outputs.append(Value(name, dtype, tuple(shape)))
 
     def graph(self, name: str) -> Graph:
-        """What was built."""
+        """Return what was built."""
         return Graph(tuple(self._inputs), tuple(self._outputs), tuple(self._nodes), self._constants, name)
 
     def inner(self, name: str) -> Builder:
-        """A builder of a graph that stands inside a node of this one."""
+        """Return a builder of a graph that stands inside a node of this one."""
         return Builder(f"{self._fresh(name)}.")
 
     def linear(self, x: str, weight: Tensor, bias: Tensor | None = None, name: str = "weight") -> str:
-        """W x + b of x (…, I), for W (O, I)."""
+        """Add W x + b of x (…, I), for W (O, I)."""
         y = self.node("MatMul", x, self.constant(weight.detach().T.contiguous(), name))
         return y if bias is None else self.node("Add", y, self.constant(bias, f"{name}.bias"))
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
-from unrolled.export.onnx.builder import Builder
-from unrolled.export.onnx.poolings import add_pooling
-from unrolled.export.onnx.stacks import Lengths, add_stack, lengths_of
+from unrolled.export.onnx.writing.builder import Builder
+from unrolled.export.onnx.writing.poolings import add_pooling
+from unrolled.export.onnx.writing.stacks import Lengths, add_stack, lengths_of
 from unrolled.layers import AdaptiveOutput, Embedding, Frames, LinearOutput, Recurrent
 from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork, SyncedNetwork
 
@@ -109,7 +109,7 @@ def add_output(graph: Builder, layer: nn.Module, h: str) -> str:
 
 
 def _adaptive(graph: Builder, softmax: nn.AdaptiveLogSoftmaxWithLoss, h: str) -> str:
-    """Log-probabilities of all classes: the head's, and for each cluster its own beside those inside it."""
+    """Add the log-probabilities of all classes: the head's, and for each cluster its own beside those inside it."""
     head = graph.node("LogSoftmax", _linear(graph, softmax.head, h), axis=-1)
     short = softmax.shortlist_size
     parts = [_columns(graph, head, 0, short)]
@@ -133,7 +133,7 @@ def _feed_forward(graph: Builder, hidden: FeedForward, x: str) -> str:
 
 
 def _linear(graph: Builder, layer: nn.Module, x: str) -> str:
-    """A linear layer; what passes its input through in evaluation is left out."""
+    """Add a linear layer; what passes its input through in evaluation is left out."""
     if isinstance(layer, (nn.Identity, nn.Dropout)):
         return x
     if not isinstance(layer, nn.Linear):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.export.onnx.graph import Graph, Node
-from unrolled.export.onnx.operators import OPERATORS, run
-from unrolled.export.onnx.recurrent import RECURRENT, WEIGHTS, RecurrentNode, settings
+from unrolled.export.onnx.reading.operators import OPERATORS, run
+from unrolled.export.onnx.reading.recurrent import RECURRENT, WEIGHTS, RecurrentNode, settings
 
 Values = dict[str, Tensor | None]
 #: control nodes by operator, with the attributes that are supported
@@ -49,7 +49,7 @@ def check(graph: Graph) -> None:
 
 
 def free_names(node: Node) -> set[str]:
-    """The names of the values that a node reads, those that graphs inside it read from around them included."""
+    """Return the names of the values that a node reads, those that graphs inside it read from around them included."""
     names = {name for name in node.inputs if name}
     for value in node.attributes.values():
         if isinstance(value, Graph):
@@ -98,18 +98,18 @@ def execute(nodes: Sequence[Node], values: Values, layers: Mapping[tuple[str, ..
                 raise node.error(f"reads {name!r}, which no node before it yields")
         given = [values[name] if name else None for name in names]
         if node.op in RECURRENT:
-            found: Sequence[Tensor | None] = (RecurrentNode(node, None) if layer is None else layer)(*given)
+            results: Sequence[Tensor | None] = (RecurrentNode(node, None) if layer is None else layer)(*given)
         elif node.op in _CONTROL:
-            found = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op](node, given, values)
+            results = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op](node, given, values)
         else:
-            found = run(node, given)
-        for name, tensor in zip(node.outputs, found, strict=False):
+            results = run(node, given)
+        for name, tensor in zip(node.outputs, results, strict=False):
             if name:
                 values[name] = tensor
 
 
 def _inside(graph: Graph, inputs: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
-    """The outputs of a graph inside a node, which may read the values around it."""
+    """Return the outputs of a graph inside a node, which may read the values around it."""
     values = around | dict(graph.constants) | {v.name: x for v, x in zip(graph.inputs, inputs, strict=True)}
     execute(graph.nodes, values, {})
     return [values[v.name] for v in graph.outputs]

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from unrolled.errors import ArgumentError
-from unrolled.export.onnx.builder import Builder
 from unrolled.export.onnx.graph import NUMBERS
-from unrolled.export.onnx.stacks import Lengths
+from unrolled.export.onnx.writing.builder import Builder
+from unrolled.export.onnx.writing.stacks import Lengths
 from unrolled.layers import AttentionPooling, JoinedPooling, LastState, MaxPooling, MeanPooling, Pooling
 
 
@@ -58,21 +58,21 @@ class _Poolings:
         self._counted: tuple[str, str] | None = None
 
     def number(self, value: float) -> str:
-        """A constant scalar."""
+        """Add a constant scalar."""
         return self.graph.constant(torch.tensor(value, dtype=self.dtype), "number")
 
     def state(self, name: str, width: int) -> str:
-        """A carried state (B, W) as it comes in; zeros where nothing is carried."""
+        """Add a carried state (B, W) as it comes in; zeros where nothing is carried."""
         if not self.carried:
             return self.number(0.0)
         return self.graph.input(f"{self.prefix}_{name}_in", self.dtype, ("batch", width))
 
     def keep(self, name: str, value: str, width: int) -> None:
-        """A carried state as it goes out."""
+        """Note a carried state as it goes out."""
         self._waiting.append((f"{self.prefix}_{name}_out", value, self.dtype, ("batch", width)))
 
     def steps(self) -> tuple[str, str]:
-        """How many steps each sequence had before this call, and has after it, (B, 1)."""
+        """Add how many steps each sequence had before this call, and has after it, (B, 1)."""
         if self._counted is None:
             graph = self.graph
             if self.lengths is None:
@@ -89,15 +89,15 @@ class _Poolings:
         return self._counted
 
     def is_zero(self, x: str) -> str:
-        """Whether a count is zero."""
+        """Add whether a count is zero."""
         return self.graph.node("Equal", x, self.number(0.0))
 
     def blank(self, x: str, value: float) -> str:
-        """x (T, B, ·) with a value where a sequence is over."""
+        """Add x (T, B, ·) with a value where a sequence is over."""
         return x if self.lengths is None else self.graph.node("Where", self.lengths.valid, x, self.number(value))
 
     def over_time(self, op: str, x: str) -> str:
-        """A reduction of x (T, B, ·) over time."""
+        """Add a reduction of x (T, B, ·) over time."""
         if op == "ReduceSum":
             return self.graph.node(op, x, self.graph.whole(0), keepdims=0)
         return self.graph.node(op, x, axes=[0], keepdims=0)

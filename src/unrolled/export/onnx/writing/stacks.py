@@ -13,9 +13,9 @@ from torch import Tensor
 
 from unrolled import cells
 from unrolled.errors import ArgumentError
-from unrolled.export.onnx.builder import Builder
 from unrolled.export.onnx.graph import NUMBERS
-from unrolled.export.onnx.steps import body, project
+from unrolled.export.onnx.writing.builder import Builder
+from unrolled.export.onnx.writing.steps import body, project
 from unrolled.layers import Recurrent
 
 #: ONNX's order of gates in ours: i f g o → i o f c, r z n → z r h
@@ -41,7 +41,7 @@ class Lengths(NamedTuple):
 
 
 def lengths_of(graph: Builder, lengths: str, x: str) -> Lengths:
-    """The forms of lengths (B,) int64, for x (T, B, ·)."""
+    """Add the forms of lengths (B,) int64, for x (T, B, ·)."""
     column = graph.node("Unsqueeze", lengths, graph.whole(0, 2))
     empty = graph.node("Equal", column, graph.whole(0))
     time = graph.node("Squeeze", graph.node("Shape", x, start=0, end=1))
@@ -103,7 +103,7 @@ def add_stack(
 
 
 def says(layer: Recurrent) -> bool:
-    """Whether ONNX's own nodes can say a layer."""
+    """Return whether ONNX's own nodes can say a layer."""
     projected = isinstance(layer.cell, cells.LSTMCell) and layer.cell.proj_size
     return not projected and not getattr(layer.cell, "layer_norm", False) and not any(layer.zoneout)
 
@@ -120,7 +120,7 @@ def _add_node(
     state: Sequence[str],
     lengths: Lengths | None,
 ) -> tuple[str, list[str]]:
-    """One layer as one node."""
+    """Add a layer as one node."""
     cell, hidden = layer.cell, layer.hidden_size
     attributes: dict[str, Any] = {"hidden_size": hidden}
     if len(blocks) == 2:
@@ -148,7 +148,7 @@ def _add_node(
 
 
 def _as_files(cell: cells.Cell, block: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One direction's W (G·H, I), R (G·H, H), B (2·G·H,) and P (3·H,), as ONNX has them."""
+    """Return one direction's W (G·H, I), R (G·H, H), B (2·G·H,) and P (3·H,), as ONNX has them."""
     gates = {"W": block["weight_ih"], "R": block["weight_hh"]}
     if "bias_ih" in block:
         gates |= {"Wb": block["bias_ih"], "Rb": block["bias_hh"]}
@@ -159,13 +159,13 @@ def _as_files(cell: cells.Cell, block: Mapping[str, Tensor]) -> dict[str, Tensor
         split = {name: [-own[0], *own] for name, own in split.items()}
         peepholes = [-peepholes[0], *peepholes] if peepholes else []
     files = {name: torch.cat([own[k] for k in _ORDER[cell.name]]) for name, own in split.items()}
-    found = {"W": files["W"], "R": files["R"]}
+    inputs = {"W": files["W"], "R": files["R"]}
     if "Wb" in files:
-        found["B"] = torch.cat([files["Wb"], files["Rb"]])
+        inputs["B"] = torch.cat([files["Wb"], files["Rb"]])
     if peepholes:
         i, f, o = peepholes
-        found["P"] = torch.cat([i, o, f])
-    return found
+        inputs["P"] = torch.cat([i, o, f])
+    return inputs
 
 
 def _add_scans(
@@ -176,7 +176,7 @@ def _add_scans(
     state: Sequence[str],
     lengths: Lengths | None,
 ) -> tuple[str, list[str]]:
-    """One layer as a Scan for each direction, whose body is the cell's own step."""
+    """Add a layer as a Scan for each direction, whose body is the cell's own step."""
     outputs, finals = [], []
     for d, block in enumerate(blocks):
         own = [

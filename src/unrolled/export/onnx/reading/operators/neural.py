@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.export.onnx.graph import Node
-from unrolled.export.onnx.operators.table import operator
+from unrolled.export.onnx.reading.operators.table import operator
 
 _CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 _MAX_POOLS = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
@@ -62,7 +62,7 @@ def _instance_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) 
 
 
 def _padded(node: Node, x: Tensor, kernel: list[int], value: float) -> Tensor:
-    """x with the padding that a window's attributes ask for."""
+    """Return x with the padding that a window's attributes ask for."""
     count = x.dim() - 2
     dilations, strides = node.get("dilations", [1] * count), node.get("strides", [1] * count)
     auto = node.get("auto_pad", "NOTSET")

@@ -1,8 +1,9 @@
 """RNN, GRU and LSTM nodes as layers of ours.
 
 Where our cells can say what a node computes, a node whose weights are constants is an `unrolled.RNN`, `GRU` or `LSTM`;
-where they can't (clipping, other activations), it is a `Recurrent` of one of `unrolled.export.onnx.cells`. A node that
-runs in reverse only is a layer over reversed sequences. Weights that come with each call are run by the same engines.
+where they can't (clipping, other activations), it is a `Recurrent` of one of the cells in `cells` beside this file. A
+node that runs in reverse only is a layer over reversed sequences. Weights that come with each call are run by the same
+engines.
 
 Letters: T time, B batch, I input, H hidden, D directions, G gates.
 """
@@ -17,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from unrolled import cells
-from unrolled.errors import ShapeError
-from unrolled.export.onnx.cells import ACTIVATIONS, Activation, OnnxGRUCell, OnnxLSTMCell, OnnxRNNCell
+from unrolled.errors import DTypeError, ShapeError
 from unrolled.export.onnx.graph import Node
+from unrolled.export.onnx.reading.cells import ACTIVATIONS, Activation, OnnxGRUCell, OnnxLSTMCell, OnnxRNNCell
 from unrolled.kernels import Call, Direction, run
 from unrolled.layers import GRU, LSTM, RNN, Recurrent
 from unrolled.scan import valid_steps
@@ -63,7 +64,7 @@ class Settings:
         return len(self.activations)
 
     def cell(self, direction: int, peephole: bool) -> cells.Cell:
-        """The cell of one direction: one of ours where it computes the same."""
+        """Return the cell of a direction: ours where it computes the same."""
         functions = self.activations[direction]
         names = tuple(f.name for f in functions)
         if self.kind == "RNN":
@@ -105,7 +106,7 @@ def settings(node: Node) -> Settings:
 
 
 def _activations(node: Node, directions: int) -> tuple[tuple[Activation, ...], ...]:
-    """f, g and h of each direction; α and β are dealt out, in order, to those that have them."""
+    """Read f, g and h of each direction; α and β go, in order, to those that have them."""
     default = _DEFAULT[node.op]
     names = [str(name).lower() for name in node.get("activations", [""])] if "activations" in node.attributes else []
     names = names or list(default) * directions
@@ -152,7 +153,14 @@ class RecurrentNode(nn.Module):
             self.layers.requires_grad_(False)
 
     def forward(self, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """Y, Y_h and for an LSTM Y_c, of the node's inputs X, W, R, B, sequence_lens, initial_h, initial_c, P."""
+        """Return Y, Y_h and for an LSTM Y_c.
+
+        Args:
+            inputs: the node's: X, W, R, B, sequence_lens, initial_h, initial_c, P; those left out are None.
+
+        Raises:
+            ModelError, ArgumentError, DTypeError: naming the input that does not fit.
+        """
         given = (*inputs, *(None,) * 8)[:8]
         x, lengths, state = given[0], given[4], given[5:7] if self.settings.kind == "LSTM" else given[5:6]
         if x is None or x.dim() != 3:
@@ -180,7 +188,7 @@ class RecurrentNode(nn.Module):
         return y.transpose(1, 2), *settled
 
     def _groups(self, weights: Sequence[Tensor | None]) -> list[tuple[cells.Cell, list[dict[str, Tensor]]]]:
-        """The directions that one layer can run, by their cell, with their parameters in our names and order."""
+        """Return each cell with the parameters of the directions that it runs, in our names and order."""
         w, r, b, p = weights
         if w is None or r is None:
             raise self.node.error("inputs W and R are needed")
@@ -226,6 +234,11 @@ def _of_weights(cell: cells.Cell, blocks: list[dict[str, Tensor]]) -> _Run:
         width = blocks[0]["weight_ih"].shape[1]
         if x.shape[-1] != width:
             raise ShapeError("X", f"(…, I={width}), as W has it", x.shape)
+        dtypes = {name: tensor.dtype for name, tensor in blocks[0].items() if tensor.dtype != x.dtype}
+        if dtypes:
+            raise DTypeError(
+                f"X: expected the dtype of W, R and B, found {x.dtype} beside {next(iter(dtypes.values()))}"
+            )
         if lengths is not None:
             valid_steps(lengths, x.shape[0], x.shape[1])
         full = _full(state, len(blocks), hidden, x) or tuple(
@@ -241,18 +254,20 @@ def _of_weights(cell: cells.Cell, blocks: list[dict[str, Tensor]]) -> _Run:
 
 
 def _full(state: Sequence[Tensor | None], directions: int, hidden: int, x: Tensor) -> tuple[Tensor, ...] | None:
-    """The initial states, zeros for those that are left out; None where all are."""
+    """Return the initial states, zeros for those that are left out; None where all are."""
     if all(s is None for s in state):
         return None
     shape = (directions, x.shape[1], hidden)
     for name, tensor in zip(("initial_h", "initial_c"), state, strict=False):
         if tensor is not None and tuple(tensor.shape) != shape:
             raise ShapeError(name, f"(D={directions}, B={shape[1]}, H={hidden})", tensor.shape)
+        if tensor is not None and tensor.dtype != x.dtype:
+            raise DTypeError(f"{name}: expected {x.dtype} as X, found {tensor.dtype}")
     return tuple(x.new_zeros(shape) if s is None else s for s in state)
 
 
 def _layer(cell: cells.Cell, blocks: list[dict[str, Tensor]]) -> Recurrent:
-    """A layer of ours with these parameters."""
+    """Return a layer of ours with these parameters."""
     first = blocks[0]
     width, hidden = first["weight_ih"].shape[1], first["weight_hh"].shape[1]
     options: dict[str, Any] = {"bias": "bias_ih" in first, "bidirectional": len(blocks) == 2}
@@ -274,7 +289,7 @@ def _layer(cell: cells.Cell, blocks: list[dict[str, Tensor]]) -> Recurrent:
 
 
 def _block(kind: str, cell: cells.Cell, w: Tensor, r: Tensor, b: Tensor | None, p: Tensor | None) -> dict[str, Tensor]:
-    """One direction's parameters, in our names and order of gates: W (G·H, I), R (G·H, H), B (2·G·H,), P (3·H,)."""
+    """Return one direction's parameters, in our names and order of gates: W (G·H, I), R (G·H, H), B (2·G·H,), P (3·H,)."""
     order, parameters = list(_GATES[kind]), {"weight_ih": w, "weight_hh": r}
     if b is not None:
         parameters["bias_ih"], parameters["bias_hh"] = b.chunk(2)
@@ -290,7 +305,7 @@ def _block(kind: str, cell: cells.Cell, w: Tensor, r: Tensor, b: Tensor | None, 
 
 
 def _reversed(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x (T, B, ·) with the valid steps of each sequence in reverse; what lies beyond them stays."""
+    """Return x (T, B, ·) with the valid steps of each sequence in reverse; what lies beyond them stays."""
     if lengths is None:
         return x.flip(0)
     steps, lengths = torch.arange(x.shape[0], device=x.device).unsqueeze(1), lengths.to(x.device)

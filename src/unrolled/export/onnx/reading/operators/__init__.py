@@ -3,7 +3,7 @@
 `table.OPERATORS` has them all by name. An operator is a function of a node and its inputs, None for those left out.
 """
 
-from unrolled.export.onnx.operators import elementwise, neural, reductions, shapes
-from unrolled.export.onnx.operators.table import OPERATORS, Result, run
+from unrolled.export.onnx.reading.operators import elementwise, neural, reductions, shapes
+from unrolled.export.onnx.reading.operators.table import OPERATORS, Result, run
 
 __all__ = ["OPERATORS", "Result", "elementwise", "neural", "reductions", "run", "shapes"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.export.onnx.graph import DTYPES, Node
-from unrolled.export.onnx.operators.table import OPERATORS, Operator, operator
+from unrolled.export.onnx.reading.operators.table import OPERATORS, Operator, operator
 
 
 def _plain(function: Callable[..., Tensor], node: Node, *inputs: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unrolled.export.onnx.builder import Builder
 from unrolled.export.onnx.files import write
-from unrolled.export.onnx.networks import add_network, state_inputs, state_outputs
-from unrolled.export.onnx.stacks import add_stack, lengths_of
+from unrolled.export.onnx.writing.builder import Builder
+from unrolled.export.onnx.writing.networks import add_network, state_inputs, state_outputs
+from unrolled.export.onnx.writing.stacks import add_stack, lengths_of
 from unrolled.layers import Recurrent
 
 

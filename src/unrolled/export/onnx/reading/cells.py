@@ -53,7 +53,7 @@ class Activation:
     beta: float = 0.0
 
     def __call__(self, x: Tensor, clip: float | None) -> Tensor:
-        """Its value at x, of which the elements are first brought into [−clip, clip]."""
+        """Return its value at x, whose elements are first brought into [−clip, clip]."""
         if clip is not None:
             x = x.clamp(-clip, clip)
         return ACTIVATIONS[self.name].function(x, self.alpha, self.beta)
@@ -89,12 +89,12 @@ class OnnxCell(Cell):
         return shapes | ({"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {})
 
     def activate(self, index: int, x: Tensor) -> Tensor:
-        """f, g or h of x, by its number."""
+        """Return f, g or h of x, by its number."""
         return self.functions[index](x, self.clip)
 
     @abstractmethod
     def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
-        """The next state; `mask` is for training and not taken."""
+        """Return the next state; `mask` is for training and not taken."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class OnnxRNNCell(OnnxCell):
     name: ClassVar[str] = "onnx_rnn"
 
     def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
-        """(h_t,), (B, H)."""
+        """Return (h_t,), (B, H)."""
         return (self.activate(0, x_gates + F.linear(state[0], params["weight_hh"], params.get("bias_hh"))),)
 
 
@@ -122,7 +122,7 @@ class OnnxGRUCell(OnnxCell):
     gates: ClassVar[int] = 3
 
     def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
-        """(h_t,), (B, H)."""
+        """Return (h_t,), (B, H)."""
         (h,) = state
         x_r, x_z, x_n = x_gates.chunk(3, -1)
         weights, biases = (
@@ -157,7 +157,7 @@ class OnnxLSTMCell(OnnxCell):
         return shapes | ({"weight_peephole": (3 * hidden_size,)} if self.peephole else {})
 
     def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
-        """(h_t, c_t), each (B, H)."""
+        """Return (h_t, c_t), each (B, H)."""
         h, c = state
         gates = x_gates + F.linear(h, params["weight_hh"], params.get("bias_hh"))
         x_i, x_f, x_g, x_o = gates.chunk(4, -1)

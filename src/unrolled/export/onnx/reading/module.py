@@ -10,10 +10,10 @@ from typing import cast
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError, DTypeError
-from unrolled.export.onnx.execution import check, execute, fold, free_names
 from unrolled.export.onnx.files import read
 from unrolled.export.onnx.graph import Graph, Node
-from unrolled.export.onnx.recurrent import RECURRENT, WEIGHTS, RecurrentNode
+from unrolled.export.onnx.reading.execution import check, execute, fold, free_names
+from unrolled.export.onnx.reading.recurrent import RECURRENT, WEIGHTS, RecurrentNode
 
 
 def from_onnx(source: str | Path | bytes) -> OnnxModule:
@@ -81,7 +81,15 @@ class OnnxModule(nn.Module):
                 self.register_parameter(own, nn.Parameter(tensor, requires_grad=False))
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The graph's outputs, of its inputs in their order: all of them, or those without a default."""
+        """Return the graph's outputs.
+
+        Args:
+            inputs: the graph's, in their order: all of them, or those without a default.
+
+        Raises:
+            ArgumentError, DTypeError: for other inputs.
+            ModelError: a node can't be run on them, naming it.
+        """
         if len(inputs) == len(self.inputs) > len(self.required):
             result: Tensor | tuple[Tensor, ...] = self._without_defaults(*inputs)
             return result
@@ -108,6 +116,6 @@ class OnnxModule(nn.Module):
 
 
 def _key(node: Node, taken: nn.ModuleDict) -> str:
-    """The name of a node's layer, which a module can have and no other has."""
+    """Return a name for a node's layer that a module can have and no other layer has."""
     key = node.name.replace(".", "_")
     return key if key not in taken else f"{key}_{len(taken)}"

@@ -36,7 +36,7 @@ def operator(*names: str, attributes: str = "") -> Callable[[Function], Function
 
 
 def run(node: Node, inputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
-    """The outputs of a node.
+    """Return the outputs of a node.
 
     Raises:
         ModelError: torch refuses these inputs; the message has torch's own.
@@ -47,15 +47,15 @@ def run(node: Node, inputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...
         device = next(iter(devices))
         inputs = [x if x is None else x.to(device) for x in inputs]
     try:
-        found = OPERATORS[node.op].function(node, *inputs)
+        result = OPERATORS[node.op].function(node, *inputs)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         shapes = ", ".join("none" if x is None else f"{tuple(x.shape)} {x.dtype}" for x in inputs)
         raise node.error(f"{str(error).splitlines()[0]} (inputs: {shapes})") from error
-    return (found,) if isinstance(found, torch.Tensor) else tuple(found)
+    return (result,) if isinstance(result, torch.Tensor) else tuple(result)
 
 
 def numbers(node: Node, name: str, given: Tensor | None, default: list[int] | None = None) -> list[int] | None:
-    """Integers that older operators have as an attribute and newer ones as an input."""
+    """Return the integers that older operators have as an attribute and newer ones as an input."""
     if given is not None:
         return [int(n) for n in given.flatten().tolist()]
     return list(node.get(name, [0])) if name in node.attributes else default
