@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import unrolled
-from unrolled.errors import ArgumentError, ModelError, StorageError
+from unrolled.errors import ArgumentError, ModelError, StorageError, UnrolledError
 from unrolled.export import from_keras, to_keras
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -275,6 +275,24 @@ def weights_file(path: Path, fill: Callable[[Any, str], Any], config: Any = None
         if config is None
         else zipped(path, config_json=json.dumps(config).encode(), model_weights_h5=buffer.getvalue())
     )
+
+
+def test_damaged_files_end_in_an_error_of_ours(tmp_path: Path) -> None:
+    def plain(file: Any, name: str) -> Any:
+        return lambda shape: file.create_dataset(name, data=np.ones(shape, np.float32))
+
+    path, generator, refused = tmp_path / "model.h5", np.random.default_rng(0), 0
+    whole = weights_file(path, plain).read_bytes()
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(generator.integers(1, 8)):
+            data[generator.integers(len(data))] = generator.integers(256)
+        path.write_bytes(data)
+        try:
+            from_keras(path)
+        except UnrolledError:
+            refused += 1
+    assert refused > 10
 
 
 def test_a_file_from_a_stranger_reaches_nothing_beyond_itself(tmp_path: Path) -> None:

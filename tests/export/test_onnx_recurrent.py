@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import unrolled
-from unrolled.errors import ArgumentError, DTypeError, ModelError, ShapeError, StorageError
+from unrolled.errors import ArgumentError, DTypeError, ModelError, ShapeError, StorageError, UnrolledError
 from unrolled.export import from_onnx
 from unrolled.export.onnx.reading.cells import ACTIVATIONS
 
@@ -282,6 +282,23 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             from_onnx(tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="ONNX model: not an ONNX model"):
         from_onnx(b"nothing")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_end_in_an_error_of_ours(kind: str) -> None:
+    model, feeds = recurrent_model(kind, direction="bidirectional", states="h", lengths=[5, 2, 3])
+    whole, generator, refused = model.SerializeToString(), np.random.default_rng(0), 0
+    inputs = [torch.from_numpy(array) for array in feeds.values()]
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(generator.integers(1, 4)):
+            # where names, attributes and shapes are, not in the weights
+            data[generator.choice([*range(120), *range(len(data) - 200, len(data))])] = generator.integers(256)
+        try:
+            from_onnx(bytes(data))(*inputs)
+        except UnrolledError:
+            refused += 1
+    assert refused > 20
 
 
 def test_weights_beside_the_file(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def _read_hdf5(data: bytes, config: Any, path: Path) -> list[KerasLayer]:
                 config = json.loads(file.attrs["model_config"])
             if "model_weights" in file:
                 return list(_legacy(file["model_weights"], arrays, config))
-    except (OSError, KeyError, ValueError, RuntimeError, RecursionError) as error:
+    except (OSError, KeyError, ValueError, TypeError, OverflowError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{path}: not a Keras file: {error}") from error
     return list(_layers(arrays, names, config))
 

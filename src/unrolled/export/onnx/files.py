@@ -64,7 +64,7 @@ def read(source: str | Path | bytes) -> Graph:
         if model.functions:
             model = library.inliner.inline_local_functions(model)
         return _graph(model.graph, {entry.domain: entry.version for entry in model.opset_import}, where)
-    except (OSError, ValueError, TypeError, library.checker.ValidationError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, library.checker.ValidationError) as error:
         raise ModelError(f"{where}: a damaged ONNX model: {error}") from error
 
 
@@ -95,7 +95,7 @@ def _graph(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Graph:
         raise ModelError(
             f"{where}: initializer {proto.sparse_initializer[0].values.name!r} is sparse, which is not read"
         )
-    constants = {tensor.name: _tensor(tensor) for tensor in proto.initializer}
+    constants = {_text(tensor.name): _tensor(tensor) for tensor in proto.initializer}
     nodes = tuple(_nodes(proto, opsets, where))
     inputs, outputs = (tuple(map(_value, values)) for values in (proto.input, proto.output))
     return Graph(inputs, outputs, nodes, constants, where)
@@ -103,12 +103,19 @@ def _graph(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Graph:
 
 def _nodes(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Iterator[Node]:
     for index, node in enumerate(proto.node):
-        name = node.name or f"{node.op_type}_{index}"
+        name = _text(node.name) or f"{_text(node.op_type)}_{index}"
         domain = "" if node.domain in ("", "ai.onnx") else node.domain
         opset = opsets.get(node.domain, opsets.get("ai.onnx", 1) if not domain else 1)
         attributes = {entry.name: _attribute(entry, opsets, f"{where}: node {name!r}") for entry in node.attribute}
         op = f"{domain}.{node.op_type}" if domain else node.op_type
-        yield Node(op, name, tuple(node.input), tuple(node.output), attributes, opset)
+        yield Node(op, name, tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes, opset)
+
+
+def _text(value: str | bytes) -> str:
+    # what is no UTF-8 comes as bytes
+    if isinstance(value, bytes):
+        raise ValueError(f"{value!r} is no text")
+    return value
 
 
 def _attribute(entry: onnx.AttributeProto, opsets: dict[str, int], where: str) -> Attribute:
@@ -144,7 +151,7 @@ def _value(proto: onnx.ValueInfoProto) -> Value:
     shape = None
     if kind.HasField("shape"):
         shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in kind.shape.dim)
-    return Value(proto.name, DTYPES.get(kind.elem_type, torch.float32), shape)
+    return Value(_text(proto.name), DTYPES.get(kind.elem_type, torch.float32), shape)
 
 
 def _graph_proto(graph: Graph) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import torch
 from torch import Tensor, nn
 
+from unrolled.errors import ModelError
 from unrolled.export.onnx.graph import Graph, Node
 from unrolled.export.onnx.reading.operators import OPERATORS, run
 from unrolled.export.onnx.reading.recurrent import RECURRENT, WEIGHTS, RecurrentNode, settings
@@ -27,25 +29,41 @@ _CONTROL = {
 }
 
 
-def check(graph: Graph) -> None:
-    """Refuse a graph that has something which is not supported.
+def check(graph: Graph, around: AbstractSet[str] = frozenset()) -> None:
+    """Refuse a graph that has something which is not supported, or reads what is not there.
+
+    Args:
+        graph: what is to be run.
+        around: the names of the values that it may read from outside.
 
     Raises:
-        ModelError: naming the node, the operator and the attribute.
+        ModelError: naming the node, the operator and the attribute or value.
     """
+    names = {*around, *graph.constants, *(value.name for value in graph.inputs)}
     for node in graph.nodes:
-        if node.op in RECURRENT:
-            settings(node)
-            continue
-        known = _CONTROL.get(node.op, OPERATORS[node.op].attributes if node.op in OPERATORS else None)
-        if known is None:
-            supported = ", ".join(sorted([*OPERATORS, *_CONTROL, *RECURRENT]))
-            raise node.error(f"this operator is not supported; supported are {supported}")
-        for name, value in node.attributes.items():
-            if name not in known:
-                raise node.error(f"attribute {name!r} is not supported")
-            if isinstance(value, Graph):
-                check(value)
+        missing = sorted(free_names(node) - names)
+        if missing:
+            raise node.error(f"reads {missing[0]!r}, which no node before it yields")
+        _check_node(node, names)
+        names.update(node.outputs)
+    for value in graph.outputs:
+        if value.name not in names:
+            raise ModelError(f"{graph.name}: no node yields the output {value.name!r}")
+
+
+def _check_node(node: Node, around: AbstractSet[str]) -> None:
+    if node.op in RECURRENT:
+        settings(node)
+        return
+    known = _CONTROL.get(node.op, OPERATORS[node.op].attributes if node.op in OPERATORS else None)
+    if known is None:
+        supported = ", ".join(sorted([*OPERATORS, *_CONTROL, *RECURRENT]))
+        raise node.error(f"this operator is not supported; supported are {supported}")
+    for name, value in node.attributes.items():
+        if name not in known:
+            raise node.error(f"attribute {name!r} is not supported")
+        if isinstance(value, Graph):
+            check(value, around)
 
 
 def free_names(node: Node) -> set[str]:
@@ -93,9 +111,6 @@ def execute(nodes: Sequence[Node], values: Values, layers: Mapping[tuple[str, ..
     for node in nodes:
         layer = layers.get(node.outputs)
         names = ["" if layer is not None and k in WEIGHTS else name for k, name in enumerate(node.inputs)]
-        for name in names:
-            if name and name not in values:
-                raise node.error(f"reads {name!r}, which no node before it yields")
         given = [values[name] if name else None for name in names]
         if node.op in RECURRENT:
             results: Sequence[Tensor | None] = (RecurrentNode(node, None) if layer is None else layer)(*given)
@@ -103,9 +118,9 @@ def execute(nodes: Sequence[Node], values: Values, layers: Mapping[tuple[str, ..
             results = {"If": _branch, "Loop": _loop, "Scan": _scan}[node.op](node, given, values)
         else:
             results = run(node, given)
-        for name, tensor in zip(node.outputs, results, strict=False):
-            if name:
-                values[name] = tensor
+        if any(node.outputs[len(results) :]):
+            raise node.error(f"yields {len(results)} values, and the file asks for {len(node.outputs)}")
+        values.update((name, tensor) for name, tensor in zip(node.outputs, results, strict=False) if name)
 
 
 def _inside(graph: Graph, inputs: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:

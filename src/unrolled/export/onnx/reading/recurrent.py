@@ -289,7 +289,7 @@ def _layer(cell: cells.Cell, blocks: list[dict[str, Tensor]]) -> Recurrent:
 
 
 def _block(kind: str, cell: cells.Cell, w: Tensor, r: Tensor, b: Tensor | None, p: Tensor | None) -> dict[str, Tensor]:
-    """Return one direction's parameters, in our names and order of gates: W (G·H, I), R (G·H, H), B (2·G·H,), P (3·H,)."""
+    """Return one direction's parameters, in our names and order of gates, of W (G·H, I), R, B (2·G·H,), P (3·H,)."""
     order, parameters = list(_GATES[kind]), {"weight_ih": w, "weight_hh": r}
     if b is not None:
         parameters["bias_ih"], parameters["bias_hh"] = b.chunk(2)
