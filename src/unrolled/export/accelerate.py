@@ -192,7 +192,7 @@ def _swap(layer: nn.Module) -> Choice:
     """
     original, held = type(layer), vars(layer)
     twin = _twin(layer)
-    plain = vars(nn.Module())
+    plain = {*vars(nn.Module()), *_FLAT}
     fresh = {name: value for name, value in vars(twin).items() if name not in plain}
     mark = (original, tuple(name for name in fresh if name not in held))
     for name in _FLAT:
