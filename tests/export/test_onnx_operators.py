@@ -233,7 +233,7 @@ def graph_of(nodes: list[Any], inputs: tuple[str, ...], outputs: tuple[str, ...]
     return helper.make_graph(nodes, "inner", *values)
 
 
-def test_control() -> None:
+def test_a_branch_is_chosen_at_each_call() -> None:
     x = real(4, 3)
     branches = {
         f"{name}_branch": graph_of([helper.make_node(op, ["x"], [name])], (), (name,))
@@ -244,6 +244,9 @@ def test_control() -> None:
         result = run([choice], {"x": x, "c": np.array(flag)})
         np.testing.assert_array_equal(result.numpy(), -x if flag else np.abs(x))
 
+
+def test_a_scan_runs_both_ways() -> None:
+    x = real(4, 3)
     body = graph_of(
         [helper.make_node("Add", ["h", "x_t"], ["next"]), helper.make_node("Mul", ["next", "w"], ["out"])],
         ("h", "x_t"),
@@ -265,6 +268,8 @@ def test_control() -> None:
         for own, other in zip(result, runtime_outputs(model, feeds), strict=True):
             np.testing.assert_allclose(own.numpy(), other, atol=1e-6)
 
+
+def test_a_loop_runs_until_its_condition_is_false() -> None:
     body = helper.make_graph(
         [
             helper.make_node("Mul", ["h", "w"], ["next"]),
