@@ -12,7 +12,7 @@ from unrolled.cells import Cell, GRUCell, LSTMCell
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 
 if TYPE_CHECKING:
-    from unrolled.layers.stack import Recurrent
+    from unrolled.layers.recurrent.stack import Recurrent
 
 
 def check_options(
