@@ -33,7 +33,7 @@ from unrolled.layers.pooling import (
     Pooling,
     make_pooling,
 )
-from unrolled.layers.recurrent.cells import GRUCell, LSTMCell, RNNCell
+from unrolled.layers.recurrent.cells import CellModule, GRUCell, LSTMCell, RNNCell
 from unrolled.layers.recurrent.layers import (
     GRU,
     LRU,
@@ -69,6 +69,7 @@ __all__ = [
     "AdditiveAttention",
     "Attention",
     "AttentionPooling",
+    "CellModule",
     "CrossEntropy",
     "DotAttention",
     "Embedding",
