@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from uses import arguments, parsed, write_result
 
 from unrolled.tasks import load, train
-from unrolled.tasks.outputs.labels.scoring import submission_scores
+from unrolled.tasks.uses.tag.scoring import submission_scores
 from unrolled.training import make_reporter
 
 

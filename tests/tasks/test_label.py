@@ -19,10 +19,10 @@ from unrolled.errors import ArgumentError, ModelError, ShapeError
 from unrolled.networks import OneToOneNetwork
 from unrolled.tasks import Model, load, train
 from unrolled.tasks.inputs.frames.encode import StepEncoders, encode_recording, varied
-from unrolled.tasks.outputs.labels.per_step import load_per_frame
-from unrolled.tasks.outputs.labels.segment_scoring import frame_by_frame, log_probabilities, recurrent
-from unrolled.tasks.outputs.labels.segments import LabelledRecording, labelled
+from unrolled.tasks.uses.label.per_step import load_per_frame
 from unrolled.tasks.uses.label.plan import build_per_frame
+from unrolled.tasks.uses.label.results import LabelledRecording, labelled
+from unrolled.tasks.uses.label.scoring import frame_by_frame, log_probabilities, recurrent
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
 

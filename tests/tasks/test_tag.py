@@ -20,8 +20,8 @@ from unrolled.metrics.entities import Score, entity_scores
 from unrolled.tasks import Model, Sources, load, train
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.values import silent
-from unrolled.tasks.outputs.labels.scoring import submission_scores
 from unrolled.tasks.uses.tag.plan import TagOptions
+from unrolled.tasks.uses.tag.scoring import submission_scores
 from unrolled.tasks.uses.tag.session import TagSession
 
 NAMES = {
@@ -425,7 +425,7 @@ def test_a_submission_to_wnut17_gets_the_official_score(tmp_path: Path) -> None:
 
 def test_the_baseline_of_the_shared_task(real_data: Path) -> None:
     # Tjong Kim Sang & De Meulder 2003, table 5: F 59.61 on the English test data
-    from unrolled.tasks.outputs.labels.baseline import PhraseLookup
+    from unrolled.tasks.uses.tag.baseline import PhraseLookup
 
     parts = {name: read_tagged(real_data / "conll2003" / f"eng.{name}.gz", Findings()) for name in ("train", "testb")}
     lookup = PhraseLookup.fit((text.tokens, spans_of(text.tags)) for text in parts["train"])

@@ -31,8 +31,12 @@ from unrolled.tasks.inputs.frames.encode import (
     fit_encoders,
     varied,
 )
-from unrolled.tasks.outputs.labels.per_step import BASELINE
-from unrolled.tasks.outputs.labels.segment_scoring import (
+from unrolled.tasks.uses.label.baseline import compared, fit_comparison, measured, start_from_frequencies
+from unrolled.tasks.uses.label.options import LabelEvaluateOptions, LabelOptions, LabelPredictOptions
+from unrolled.tasks.uses.label.per_step import BASELINE
+from unrolled.tasks.uses.label.plan import build_labeller, plan_labeller, standardise
+from unrolled.tasks.uses.label.results import LabelledRecording, labelled
+from unrolled.tasks.uses.label.scoring import (
     best_weight,
     chosen_labels,
     collated,
@@ -43,10 +47,6 @@ from unrolled.tasks.outputs.labels.segment_scoring import (
     targets_of,
     transitions_of,
 )
-from unrolled.tasks.outputs.labels.segments import LabelledRecording, labelled
-from unrolled.tasks.uses.label.baseline import compared, fit_comparison, measured, start_from_frequencies
-from unrolled.tasks.uses.label.options import LabelEvaluateOptions, LabelOptions, LabelPredictOptions
-from unrolled.tasks.uses.label.plan import build_labeller, plan_labeller, standardise
 from unrolled.tasks.uses.label.session import LabelSession, given_steps
 from unrolled.training import Batches, TrainingSettings
 

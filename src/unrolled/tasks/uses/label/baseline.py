@@ -12,8 +12,9 @@ from unrolled.data import Arrays, ExampleStore
 from unrolled.layers.inputs.clips import with_differences
 from unrolled.tasks.core.example_task import Material
 from unrolled.tasks.core.values import Progress
-from unrolled.tasks.outputs.labels.per_step import load_per_frame, train_per_frame
-from unrolled.tasks.outputs.labels.segment_scoring import (
+from unrolled.tasks.uses.label.per_step import load_per_frame, train_per_frame
+from unrolled.tasks.uses.label.plan import build_per_frame, standardise
+from unrolled.tasks.uses.label.scoring import (
     Labels,
     best_weight,
     chosen_labels,
@@ -24,7 +25,6 @@ from unrolled.tasks.outputs.labels.segment_scoring import (
     targets_of,
     transitions_of,
 )
-from unrolled.tasks.uses.label.plan import build_per_frame, standardise
 from unrolled.training import Batches, TrainingSettings, seed_everything
 
 if TYPE_CHECKING:

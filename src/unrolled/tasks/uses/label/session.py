@@ -13,7 +13,7 @@ from unrolled.data.images.files import Pixels, as_pixels, resize, with_channels
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Session, StreamState
 from unrolled.networks import SyncedNetwork
-from unrolled.tasks.outputs.labels.segments import LabelledRecording, labelled
+from unrolled.tasks.uses.label.results import LabelledRecording, labelled
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted

@@ -27,11 +27,11 @@ from unrolled.tasks.core.probes import last_steps, probe_tagged_text
 from unrolled.tasks.core.values import Evaluation, Plan, Progress
 from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
 from unrolled.tasks.inputs.words.encode import TagEncoders
-from unrolled.tasks.outputs.labels.baseline import PhraseLookup, WordLookup, lookup_from_json
-from unrolled.tasks.outputs.labels.decode import EAGER, EAGERNESS, ROUGHLY, Tagger, tagged_inputs, untagged
-from unrolled.tasks.outputs.labels.results import Tagging
-from unrolled.tasks.outputs.labels.scoring import entity_metrics, tag_metrics
+from unrolled.tasks.uses.tag.baseline import PhraseLookup, WordLookup, lookup_from_json
+from unrolled.tasks.uses.tag.decode import EAGER, EAGERNESS, ROUGHLY, Tagger, tagged_inputs, untagged
 from unrolled.tasks.uses.tag.plan import CONTEXT, ReadingOptions, TagOptions, context_of, plan_tagger, tagging_network
+from unrolled.tasks.uses.tag.results import Tagging
+from unrolled.tasks.uses.tag.scoring import entity_metrics, tag_metrics
 from unrolled.tasks.uses.tag.session import TagSession
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from unrolled.layers import Session, StreamState
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
 from unrolled.tasks.inputs.words.encode import TagEncoders
-from unrolled.tasks.outputs.labels.decode import EAGERNESS, less_outside, untagged
-from unrolled.tasks.outputs.labels.results import TaggedToken
+from unrolled.tasks.uses.tag.decode import EAGERNESS, less_outside, untagged
+from unrolled.tasks.uses.tag.results import TaggedToken
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted

@@ -15,7 +15,7 @@ from unrolled.errors import ModelError
 from unrolled.storage import write_whole
 from unrolled.tasks.core.example_task import on_device
 from unrolled.tasks.core.values import DATA, Progress
-from unrolled.tasks.outputs.labels.segment_scoring import (
+from unrolled.tasks.uses.label.scoring import (
     frame_by_frame,
     log_probabilities,
     mean_loss,

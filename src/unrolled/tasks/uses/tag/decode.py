@@ -24,7 +24,8 @@ from unrolled.networks.tagging import TaggingNetwork
 from unrolled.tasks.core.example_task import on_device
 from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
 from unrolled.tasks.inputs.words.encode import TagEncoders
-from unrolled.tasks.outputs.labels.results import Alternative, TaggedEntity, TaggedToken, Tagging
+from unrolled.tasks.uses.tag.plan import context_of
+from unrolled.tasks.uses.tag.results import Alternative, TaggedEntity, TaggedToken, Tagging
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted
@@ -66,8 +67,6 @@ class Tagger:
         self.encoders: TagEncoders = model.encoders
         self.network: TaggingNetwork = model.network  # type: ignore[assignment]
         self.eagerness = float(model.fitted.get(EAGERNESS, 0.0))
-        from unrolled.tasks.uses.tag.plan import context_of
-
         self.context = context_of(model)
 
     def tag(self, texts: Sequence[Arrays], told: Callable[[int], None] | None = None) -> list[Tagged]:
