@@ -18,7 +18,7 @@ from unrolled.data.series.read import Series
 from unrolled.data.series.windows import SeriesWindows, WindowArrays
 from unrolled.errors import DataError
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
-from unrolled.tasks.inputs.series.encode import SeriesEncoders, statistics
+from unrolled.tasks.uses.forecast.fitted import SeriesEncoders, statistics
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted

@@ -29,7 +29,6 @@ from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.probes import probe_series
 from unrolled.tasks.core.values import Evaluation, Plan, Progress
-from unrolled.tasks.inputs.series.encode import SeriesEncoders, fit_encoders, statistics
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive, seasonal_quantiles, seasonal_spread
 from unrolled.tasks.outputs.numbers.results import Forecast, sparkline
 from unrolled.tasks.outputs.numbers.scoring import (
@@ -41,6 +40,7 @@ from unrolled.tasks.outputs.numbers.scoring import (
     levels_of,
     window_ahead,
 )
+from unrolled.tasks.uses.forecast.fitted import SeriesEncoders, fit_encoders, statistics
 from unrolled.tasks.uses.forecast.given import given_series
 from unrolled.tasks.uses.forecast.plan import (
     ForecastOptions,

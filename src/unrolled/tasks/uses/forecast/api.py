@@ -19,10 +19,10 @@ from unrolled.errors import ArgumentError
 from unrolled.tasks.core.api import CEILINGS, Bounds, Message, Push, TooLarge, Wire, one_by_one
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.payloads import Matrix, in_range, matrix, require_finite, within_limits
-from unrolled.tasks.inputs.series.encode import SeriesEncoders
 from unrolled.tasks.inputs.text.api import Typed
 from unrolled.tasks.outputs.numbers.results import Forecast
 from unrolled.tasks.outputs.numbers.scoring import ahead
+from unrolled.tasks.uses.forecast.fitted import SeriesEncoders
 from unrolled.tasks.uses.forecast.given import given_series, table_series
 from unrolled.tasks.uses.forecast.session import ForecastSession, forecast_of
 

@@ -12,7 +12,7 @@ from unrolled.data import Findings
 from unrolled.data.core.files import Source
 from unrolled.data.series.read import Series, SeriesOptions, as_series, read_series
 from unrolled.errors import ArgumentError, DataError
-from unrolled.tasks.inputs.series.encode import SeriesEncoders
+from unrolled.tasks.uses.forecast.fitted import SeriesEncoders
 from unrolled.tasks.uses.forecast.session import start_time
 
 if TYPE_CHECKING:

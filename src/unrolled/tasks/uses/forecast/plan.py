@@ -17,7 +17,7 @@ from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecas
 from unrolled.settings import Settings
 from unrolled.tasks.core.example_task import ExampleOptions
 from unrolled.tasks.core.values import Plan
-from unrolled.tasks.inputs.series.encode import SeriesEncoders
+from unrolled.tasks.uses.forecast.fitted import SeriesEncoders
 from unrolled.training import TrainingSettings
 
 Forecaster = DirectForecaster | AutoregressiveForecaster

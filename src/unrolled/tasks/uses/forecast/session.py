@@ -13,9 +13,9 @@ from unrolled.data.series.timeline import parse_time, written
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Session, StreamState
 from unrolled.networks.forecaster import AutoregressiveForecaster
-from unrolled.tasks.inputs.series.encode import SeriesEncoders, statistics
 from unrolled.tasks.outputs.numbers.results import Forecast
 from unrolled.tasks.outputs.numbers.scoring import SAMPLES, Drawn, ahead, levels_of, require_context, summarised
+from unrolled.tasks.uses.forecast.fitted import SeriesEncoders, statistics
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted
