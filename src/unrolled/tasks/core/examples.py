@@ -20,14 +20,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, ExampleStore, Findings, split_by_key
+from unrolled.data.core.pieces import Pieces, drawn_window
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
 from unrolled.tasks.core.checks import check_common, located
 from unrolled.tasks.core.contract import I, O, Use
 from unrolled.tasks.core.fitted import Parts
+from unrolled.tasks.core.plan import plan_recurrent
 from unrolled.tasks.core.probe import Probe
-from unrolled.tasks.core.values import DATA, Evaluation, Progress, Scored, Sources
+from unrolled.tasks.core.values import DATA, Evaluation, Plan, Progress, Scored, Sources, chosen_fields
 from unrolled.training import Batches, Learner, LossReport, TrainingSettings
 from unrolled.types import Json
 
@@ -70,7 +72,7 @@ class Material(Generic[I, O]):
 
 
 class ExampleUse(Use[I, O, "Material[I, O]"]):
-    """A use over examples, each whole. `read` and `plan` are what a declaration adds."""
+    """A use over examples, each whole. A declaration adds `read`, and a `plan` where the default is not enough."""
 
     @abstractmethod
     def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
@@ -107,8 +109,19 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             draw: for what is random while training (augmentation, words made unknown); None otherwise.
         """
         if draw is not None:
-            examples = [*examples] * int(model.config.batching.get("readings", 1))
+            examples = self.varied(model, examples, draw)
         return {**model.input.collate(model, examples, draw), **model.output.collate(examples)}
+
+    def varied(self, model: Fitted[I, O], examples: Sequence[Arrays], draw: np.random.Generator) -> Sequence[Arrays]:
+        """Return encoded examples as they are learned from this time: a window of a long one, each read twice.
+
+        A use whose input and target are disturbed together overrides this; what concerns the input alone is for its
+        `collate`.
+        """
+        batching, part = model.config.batching, self.input.length_of
+        if part is not None and (window := int(batching.get("window", 0))):
+            examples = [drawn_window(example, part, window, draw) for example in examples]
+        return [*examples] * int(batching.get("readings", 1))
 
     def score(self, model: Fitted[I, O], data: Mapping[str, Tensor], number: int = 0) -> Scored:
         """Run the forward pass and the loss of one batch to learn from; there were `number` batches before it."""
@@ -218,6 +231,10 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             raise ModelError(f"{path}: missing or damaged ({error}); train anew with --overwrite") from error
         return Material(self.load_parts(folder), stores[0], stores[1], facts)
 
+    def plan(self, material: Material[I, O], options: Any, training: Mapping[str, Any]) -> Plan:
+        """Choose by how much there is to learn from; a use for which something better was measured overrides this."""
+        return plan_recurrent(material.parts.input, material.parts.output, material.train, options, training)
+
     def describe(self, material: Material[I, O]) -> Json:
         """Return counts, and fingerprints that bind checkpoints to this data."""
         return {"train": material.train.fingerprint, "dev": material.dev.fingerprint, **material.facts}
@@ -246,13 +263,17 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         return ExampleLearner(self, model, material.dev)
 
     def batches(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Batches:
-        """Return examples of similar length side by side, in another order each epoch."""
+        """Return examples, or pieces of long ones, of similar length side by side, in another order each epoch."""
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
             return self.collate(model, examples, draw)
 
+        part, batching = self.input.length_of, model.config.batching
+        size, window = int(batching["batch_size"]), int(batching.get("window", 0))
+        if part is not None and window:
+            pieces = Pieces(material.train, part, window)
+            return ExampleBatches(pieces, pieces.lengths, size, collate, seed=training.seed)
         lengths = model.input.lengths(material.train)
-        size = int(str(model.config.batching["batch_size"]))
         return ExampleBatches(material.train, lengths, size, collate, seed=training.seed)
 
     def finish(self, model: Fitted[I, O], material: Material[I, O], progress: Progress) -> None:
@@ -282,13 +303,12 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         """
         started = time.perf_counter()
         chosen = self.evaluate_options(**options)
-        as_trained = self.options(**{**model.config.options, **self._changes(chosen)})
-        findings = Findings(strict=not ExampleOptions.of(as_trained).skip_bad)
+        reading = self.evaluated_with(model, chosen)
+        findings = Findings(strict=not ExampleOptions.of(reading).skip_bad)
         progress("reading", 0, None)
-        examples = list(self.read(paths, as_trained, findings))
+        examples = self.to_evaluate(model, list(self.read(paths, reading, findings)), chosen, findings)
         if not examples:
             raise DataError("no example to evaluate on", paths[0])
-        model.output.check_known(examples)
         encoded = self.encoded(examples, model.parts, findings, _counting(progress, "evaluating", len(examples)))
         read: list[Example] = []
         metrics, beside = model.output.evaluate(model, _noting(encoded, read), progress, chosen)
@@ -297,10 +317,21 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         metrics = {**metrics, **model.input.measured(read, took)}
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, took)
 
-    def _changes(self, chosen: Settings) -> dict[str, object]:
-        """Return the options of training that an evaluation overrules."""
-        given = {name: getattr(chosen, name) for name in type(chosen).model_fields if name in self.options.model_fields}
-        return {name: value for name, value in given.items() if value is not None}
+    def evaluated_with(self, model: Fitted[I, O], chosen: Settings) -> Settings:
+        """Return the options by which files are read that are evaluated on: those of training, where not overruled."""
+        given = chosen_fields(self.options, chosen)
+        return self.options(**{**model.config.options, **given})
+
+    def to_evaluate(
+        self, model: Fitted[I, O], examples: list[Example], options: Any, findings: Findings
+    ) -> list[Example]:
+        """Return what a model is judged by, of what was read.
+
+        Raises:
+            DataError: a target that the model does not know; naming file and line.
+        """
+        model.output.check_known(examples)
+        return examples
 
     def predict(self, model: Fitted[I, O], inputs: Iterable[Any], **options: object) -> Iterator[Result]:
         """Yield a prediction for each input, several for one that holds several.
@@ -314,7 +345,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         predict = model.output.predictor(model, chosen)
         # as they come, unless they are all there
         for some in in_lists(inputs, model.input.side_by_side if isinstance(inputs, (list, tuple)) else 1):
-            given = [item for value in some for item in model.input.each(value)]
+            given = [item for value in some for item in model.input.each(model, value, chosen)]
             arrays = [model.input.encode(item, chosen) for item in given]
             yield from predict(arrays, list(map(model.input.shown, given, arrays)))
 
@@ -323,8 +354,9 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         return self.input.is_one(given) or super().is_one_input(given)
 
     def probe(self, model: Fitted[I, O], given: object, limit: int) -> Probe:
-        """Lay out one input by its steps, asked about what the network itself predicts."""
-        return model.output.probe(model, model.input.steps(model, model.input.given(given), limit))
+        """Lay out one input by its steps, the first of several, asked about what the network itself predicts."""
+        item = next(model.input.each(model, given, self.predict_options()))
+        return model.output.probe(model, model.input.steps(model, item, limit))
 
     def stream(self, model: Fitted[I, O]) -> Session:
         """Return a session that takes pieces of an input."""

@@ -6,6 +6,7 @@ The result of a use is made of two halves: `Shown`, by which the input is named,
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -37,6 +38,10 @@ class Part(BaseModel):
 
 class Shown(Part):
     """The fields of a result that name its input."""
+
+    def steps(self, count: int) -> Sequence[tuple[str, int, int]]:
+        """Return name, start and end of each of its steps; they are numbered where nothing else names them."""
+        return [(str(n + 1), n, n + 1) for n in range(count)]
 
 
 class Result(Part):

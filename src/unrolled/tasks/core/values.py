@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
+from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
 from unrolled.training import TrainingSettings
 from unrolled.types import Json
@@ -78,6 +79,23 @@ class Evaluation:
 
 class NoOptions(Settings):
     """No options."""
+
+
+def chosen_fields(settings: type[Settings], options: Settings) -> Json:
+    """Return the options that are fields of some settings and were chosen, None left out."""
+    given = {name: getattr(options, name, None) for name in settings.model_fields}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def check_sizes(settings: Settings, sizes: Mapping[str, int]) -> None:
+    """Check that a layer's settings were made for what was fitted.
+
+    Raises:
+        ArgumentError: they were made for other sizes.
+    """
+    for name, size in sizes.items():
+        if getattr(settings, name) != size:
+            raise ArgumentError(f"made for {name}={getattr(settings, name)}, the encoders have {size}")
 
 
 class Scored(NamedTuple):

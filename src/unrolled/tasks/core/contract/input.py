@@ -18,7 +18,7 @@ from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import NoOptions, Progress, Steps
+from unrolled.tasks.core.values import NoOptions, Progress, Steps, chosen_fields
 from unrolled.types import Json
 
 G = TypeVar("G")
@@ -82,8 +82,14 @@ class Input(ABC, Generic[G]):
         """Return whether a value that looks like several inputs is one, e.g. a pair of samples and their rate."""
         return False
 
-    def each(self, value: object) -> Iterator[G]:
-        """Yield all inputs that a value handed to `predict` holds; a table may hold several."""
+    def each(self, model: AnyFitted, value: object, options: Settings) -> Iterator[G]:
+        """Yield all inputs that a value handed to `predict` holds; a table may hold several.
+
+        Args:
+            model: whose options of training say how tables are read.
+            value: as for `given`.
+            options: of `predict`.
+        """
         yield self.given(value)
 
     @abstractmethod
@@ -118,6 +124,10 @@ class Input(ABC, Generic[G]):
         Args:
             network: the plan's; a layer reads its own fields of it.
         """
+
+    def plan(self, options: Settings, store: ExampleStore) -> Json:
+        """Return the fields of `Network` that fit the data and the options, for a use without a plan of its own."""
+        return chosen_fields(self.Network, options)
 
     def is_sequence(self, network: Mapping[str, Any]) -> bool:
         """Return whether the input layer yields steps, (T, B, I), rather than one vector, (B, I)."""
@@ -196,6 +206,10 @@ class Input(ABC, Generic[G]):
     def shown(self, given: G, arrays: Arrays) -> results.Shown:
         """Return the fields by which a result names its input; `arrays` is the same, encoded."""
         return self.Shown()
+
+    def content(self, arrays: Arrays) -> NDArray[np.integer[Any]] | None:
+        """Return which steps of an encoded input stand for something, rather than separate two parts; None for all."""
+        return None
 
     def features(self, examples: Sequence[Arrays]) -> NDArray[np.float32]:
         """Return a vector of fixed size for each encoded input, (N, F), for linear baselines."""

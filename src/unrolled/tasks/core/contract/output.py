@@ -20,7 +20,7 @@ from unrolled.tasks.core.contract.input import AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import NoOptions, Progress, Scored, Steps
+from unrolled.tasks.core.values import NoOptions, Progress, Scored, Steps, chosen_fields
 from unrolled.types import Json
 
 T = TypeVar("T")
@@ -34,6 +34,8 @@ class Output(ABC, Generic[T, R]):
 
     #: of its folder in `outputs/`, and of the page's view
     name: ClassVar[str]
+    #: whether every step has a target, so that a long sequence may be learned in pieces
+    synced: ClassVar[bool] = False
     #: how targets are fitted and the loss is computed; None in a field lets the data decide
     options: ClassVar[type[Settings]] = NoOptions
     evaluate_options: ClassVar[type[Settings]] = NoOptions
@@ -84,6 +86,10 @@ class Output(ABC, Generic[T, R]):
         Raises:
             ArgumentError: settings that make no network.
         """
+
+    def plan(self, options: Settings, store: ExampleStore) -> Json:
+        """Return the fields of `Network` that fit the data and the options, for a use without a plan of its own."""
+        return chosen_fields(self.Network, options)
 
     @abstractmethod
     def score(self, network: nn.Module, x: object, lengths: Tensor | None, data: Mapping[str, Tensor]) -> Scored:

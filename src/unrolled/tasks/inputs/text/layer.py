@@ -15,6 +15,7 @@ from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.texts import TextInputs, WordVotes
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Rate, Units
+from unrolled.tasks.core.values import check_sizes
 
 #: texts in which words are counted
 COUNTED = 100_000
@@ -44,9 +45,7 @@ def text_layer(chosen: TextNetwork, sizes: Mapping[str, int], vectors: NDArray[n
     Raises:
         ArgumentError: the settings were made for other sizes.
     """
-    for name, size in sizes.items():
-        if getattr(chosen, name) != size:
-            raise ArgumentError(f"made for {name}={getattr(chosen, name)}, the encoders have {size}")
+    check_sizes(chosen, sizes)
     return TextInputs(
         chosen.vocabulary_size,
         chosen.embedding_size,
