@@ -57,19 +57,21 @@ def test_differences_by_hand() -> None:
     expected = [[[1, 200, 0, 0]], [[4, 100, 3, -100]], [[4, 0, 0, -100]]]
     assert with_differences(x).tolist() == expected
     layer = StepEncoder(Frames(4), differences=True)
-    assert (layer.context, StepEncoder(Frames(2)).context) == (1, 0)
     assert layer(x).tolist() == expected
 
 
 @pytest.mark.parametrize("differences", [False, True])
 @pytest.mark.parametrize("cut", [1, 2, 4])
-def test_in_pieces_with_the_step_before_is_whole(differences: bool, cut: int) -> None:
-    layer = StepEncoder(image_vector(2 if differences else 1), differences=differences).eval()
-    x = torch.randint(0, 256, (5, 1, 9, 12, 1), dtype=torch.uint8)
-    whole = layer(x)
-    before = x[cut - layer.context : cut]
-    torch.testing.assert_close(layer(x[:cut]), whole[:cut])
-    torch.testing.assert_close(layer(torch.cat((before, x[cut:])))[layer.context :], whole[cut:])
+def test_single_steps_that_come_in_pieces_are_the_whole(differences: bool, cut: int) -> None:
+    layer = StepEncoder(image_vector(2 if differences else 1), differences=differences, dims=3).eval()
+    x = torch.randint(0, 256, (5, 9, 12, 1), dtype=torch.uint8)
+    whole = layer(x.unsqueeze(1))[:, 0]
+    first, before = layer.beside(x[:cut])
+    rest, last = layer.beside(x[cut:], before)
+    # several single steps are read as well as each by itself
+    torch.testing.assert_close(layer(torch.cat((first, rest))), whole)
+    torch.testing.assert_close(layer(rest[:1]), whole[cut : cut + 1])
+    assert (last is not None) == differences
 
 
 def test_long_clips_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,22 +53,18 @@ class StepEncoder(nn.Module):
     """Every step of a sequence through the same network: (T, B, …, C) → (T, B, I).
 
     Only valid steps are encoded, so that padding costs nothing and reaches no statistic of a batch. It looks back by
-    one step at most, so that it can be streamed: hand over the step before as well, and leave out the first result.
+    one step at most, so that it can be streamed: `beside` makes of steps as they come what it reads one by one.
 
     Args:
         encoder: from (N, …) to (N, I), with `output_size`.
         differences: append to each step's channels by how much they differ from the step before; 0 at the first step.
+        dims: of one step, its channels among them, 1 for features and 3 for images; None reads no single steps.
     """
 
-    def __init__(self, encoder: nn.Module, *, differences: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, *, differences: bool = False, dims: int | None = None) -> None:
         super().__init__()
-        self.encoder, self.differences = encoder, differences
+        self.encoder, self.differences, self.dims = encoder, differences, dims
         self.output_size = int(encoder.output_size)  # type: ignore[arg-type]
-
-    @property
-    def context(self) -> int:
-        """Earlier steps that a step's result depends on."""
-        return int(self.differences)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """As many steps as went in; that there is this method says that `forward` takes lengths."""
@@ -78,9 +74,14 @@ class StepEncoder(nn.Module):
         """Encode.
 
         Args:
-            x: (T, B, …, C).
+            x: (T, B, …, C); or single steps (B, …, C), as `beside` makes them.
             lengths: (B,) valid steps; the result beyond them is 0.
+
+        Returns:
+            (T, B, I); or (B, I).
         """
+        if self.dims is not None and x.dim() == 1 + self.dims:
+            return self._encoded(x)
         time, batch = x.shape[:2]
         if self.differences:
             x = with_differences(x)
@@ -91,6 +92,21 @@ class StepEncoder(nn.Module):
         result = vectors.new_zeros(time, batch, self.output_size)
         result[valid] = vectors
         return result
+
+    def beside(self, steps: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Put steps as they come beside their differences, for `forward` to read them one by one.
+
+        Args:
+            steps: (N, …, C), those that come next.
+            before: what the last call returned; None at the start.
+
+        Returns:
+            The steps with all their channels, and what later ones need; None for a layer that looks back at nothing.
+        """
+        if not self.differences:
+            return steps, None
+        seen = steps if before is None else torch.cat((before, steps))
+        return with_differences(seen)[len(seen) - len(steps) :], seen[len(seen) - 1 :]
 
     def _encoded(self, steps: Tensor) -> Tensor:
         if torch.is_grad_enabled() or len(steps) <= AT_ONCE:
