@@ -16,13 +16,17 @@ from unrolled.data import Findings
 from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Reading, Recording
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.networks import OneToOneNetwork
 from unrolled.tasks import Model, load, train
-from unrolled.tasks.inputs.frames.encode import StepEncoders, encode_recording, varied
-from unrolled.tasks.uses.label.per_step import load_per_frame
-from unrolled.tasks.uses.label.plan import build_per_frame
-from unrolled.tasks.uses.label.results import LabelledRecording, labelled
-from unrolled.tasks.uses.label.scoring import frame_by_frame, log_probabilities, recurrent
+from unrolled.tasks.core.fitted import Parts
+from unrolled.tasks.core.results import result_type
+from unrolled.tasks.inputs.frames.encode import FramesInput
+from unrolled.tasks.inputs.series.arrays import ShownSteps
+from unrolled.tasks.inputs.series.encode import RowsInput
+from unrolled.tasks.outputs.labels.decode import log_probabilities
+from unrolled.tasks.uses.label import Label
+from unrolled.tasks.uses.label.baseline import load_comparison
+from unrolled.tasks.uses.label.encode import SegmentLabels
+from unrolled.tasks.uses.label.results import LabelledRecording, segmented
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
 
@@ -64,11 +68,12 @@ def seer(strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(out)
 
 
-def baseline_of(model: Model) -> OneToOneNetwork:
-    network = build_per_frame(model.config.network, model.encoders)
-    assert model.folder is not None
-    assert load_per_frame(network, model.folder)
-    return network
+def labelled(
+    name: str, labels: list[str], scores: list[float], rate: float | None, background: str | None
+) -> LabelledRecording:
+    kind: Any = result_type(ShownSteps, LabelledRecording)
+    found: LabelledRecording = kind(name=name, rate=rate, **segmented(labels, scores, rate, background))
+    return found
 
 
 def losses(folder: Path) -> list[float]:
@@ -102,12 +107,13 @@ def test_metrics_are_those_of_the_predictions(model: Model, tables: Path) -> Non
 
 
 def test_the_baseline_sees_one_step_at_a_time(model: Model, tables: Path) -> None:
-    network = baseline_of(model)
+    beside = load_comparison(model)
+    assert beside is not None
     [recording] = read_steps([tables / "dev" / "21.csv"], Reading(time_column="seconds"), Findings())
-    example = encode_recording(recording, model.encoders)
+    example = Label().encode(recording, model.parts)
     shuffled = np.random.default_rng(0).permutation(len(example["x"]))
     mixed = {name: array[shuffled] for name, array in example.items()}
-    straight, moved = log_probabilities(network, frame_by_frame(network), [example, mixed])
+    straight, moved = log_probabilities(beside, [example, mixed])
     np.testing.assert_allclose(moved, straight[shuffled], atol=1e-6)
     assert model.fitted["per_frame"]["epochs"] >= 1
 
@@ -118,10 +124,10 @@ def test_a_recording_never_depends_on_its_neighbours(kind: str, tables: Path, st
     folder = {"model": tables, "seer": strips}[kind] / "dev"
     reading = Reading(time_column="seconds" if kind == "model" else None, frame_height=12, rate=25.0)
     recordings = read_steps([folder], reading, Findings())
-    examples = [encode_recording(r, model.encoders) for r in recordings]
-    together = log_probabilities(model.network, recurrent(model.network), examples)
+    examples = [Label().encode(r, model.parts) for r in recordings]
+    together = log_probabilities(model, examples)
     for example, found in zip(examples, together, strict=True):
-        [alone] = log_probabilities(model.network, recurrent(model.network), [example])
+        [alone] = log_probabilities(model, [example])
         np.testing.assert_allclose(found, alone, atol=2e-5)
         assert np.exp(alone).sum(1) == pytest.approx(np.ones(len(alone)), abs=1e-5)
 
@@ -257,10 +263,10 @@ def test_defaults_fit_the_data(kind: str, tmp_path: Path, request: Any) -> None:
 
 def test_variations_keep_steps_and_labels_together() -> None:
     x = np.repeat(np.arange(100, dtype=np.float32)[:, None], 2, axis=1)
-    example = {"x": x, "targets": np.arange(100)}
+    example, rows = {"x": x, "targets": np.arange(100)}, RowsInput(2)
     draw = np.random.default_rng(0)
     for _ in range(20):
-        found = varied(example, draw, 1.0, False)
+        found = rows.varied(example, draw, 1.0)
         assert len(found["x"]) == len(found["targets"])
         assert 80 < len(found["targets"]) <= 100
         assert (np.diff(found["targets"]) >= 0).all()
@@ -268,23 +274,23 @@ def test_variations_keep_steps_and_labels_together() -> None:
         assert np.abs(found["x"][:, 0] - found["targets"]).max() <= 6
         assert (found["x"][:, 0] <= found["targets"]).all()
         assert (found["x"][:, 0] == found["targets"]).mean() > 0.8
-    same = varied(example, draw, 0.0, False)
+    same = rows.varied(example, draw, 0.0)
     assert np.array_equal(same["x"], x)
 
 
 def test_frames_are_varied_alike_within_a_clip() -> None:
     still = np.zeros((6, 12, 16, 1), np.uint8)
     still[:, 4:8, 3:9] = 200
-    example = {"x": still, "targets": np.zeros(6, np.int64)}
+    example, clips = {"x": still, "targets": np.zeros(6, np.int64)}, FramesInput((12, 16), 1)
     draw = np.random.default_rng(1)
     different = 0
     for _ in range(10):
-        found = varied(example, draw, 1.0, True)["x"]
+        found = clips.varied(example, draw, 1.0, mirror=True)["x"]
         assert found.shape[1:] == still.shape[1:]
         assert (found == found[:1]).all()
         different += not np.array_equal(found[0], still[0])
     assert different == 10
-    flips = {varied(example, draw, 0.0, True)["x"].tobytes() for _ in range(20)}
+    flips = {clips.varied(example, draw, 0.0, mirror=True)["x"].tobytes() for _ in range(20)}
     assert flips == {still.tobytes(), np.ascontiguousarray(still[:, :, ::-1]).tobytes()}
 
 
@@ -306,7 +312,7 @@ def test_frames_are_varied_alike_within_a_clip() -> None:
 def test_labels_of_a_stranger_are_checked(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "labels.json").write_text(content)
     with pytest.raises(ModelError, match=says):
-        StepEncoders.load(tmp_path)
+        Label().load_parts(tmp_path)
 
 
 def test_a_strangers_network_and_weight_are_checked(model: Model, tmp_path: Path) -> None:
@@ -327,12 +333,12 @@ def test_a_strangers_network_and_weight_are_checked(model: Model, tmp_path: Path
             load(tmp_path / "m")
     config.write_text(json.dumps(whole))
     (tmp_path / "m" / "baseline.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"baseline.safetensors: corrupt or cut short"):
-        baseline_of(load(tmp_path / "m"))
+    with pytest.raises(ModelError, match=r"baseline.safetensors: missing or corrupt"):
+        load_comparison(load(tmp_path / "m"))
 
 
 def test_labels_are_numbered_and_backgrounds_are_one() -> None:
-    encoders = StepEncoders(("bin", "sil"), "sil", ("sp",), features=2)
-    assert [encoders.number(label) for label in ("bin", "sil", "sp", "lay", None)] == [0, 1, 1, -1, -100]
+    output = SegmentLabels(("bin", "sil"), "sil", ("sp",))
+    assert [output.number(label) for label in ("bin", "sil", "sp", "lay", None)] == [0, 1, 1, -1, -100]
     recording = Recording(path="r", name="r", features=np.zeros((4, 2)), steps=("sp", "bin", None, "lay"))
-    assert encode_recording(recording, encoders)["targets"].tolist() == [1, 0, -100, -1]
+    assert Label().encode(recording, Parts(RowsInput(2), output))["targets"].tolist() == [1, 0, -100, -1]

@@ -18,7 +18,7 @@ from unrolled.data.steps.recordings import Reading
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import Model, Sources, load, task_named
 from unrolled.tasks.core.values import silent
-from unrolled.tasks.inputs.frames.encode import encode_recording, fit_encoders
+from unrolled.tasks.uses.label import Label
 from unrolled.tasks.uses.label.options import LabelOptions
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
@@ -220,10 +220,10 @@ def test_gaps_between_segments_are_the_background(tmp_path: Path) -> None:
         (tmp_path / f"c{n}.align").write_text(text)
     options = LabelOptions(frame_height=12)
     recordings = read_steps([tmp_path], options.reading(), Findings())
-    encoders = fit_encoders(recordings, options)
-    assert (encoders.labels, encoders.background) == (("background", "nod", "wave"), "background")
-    assert encoders.size == (12, 16)
-    targets = encode_recording(recordings[1], encoders)["targets"].tolist()
+    parts = Label().fit(recordings, options, silent)
+    assert (parts.output.labels, parts.output.background) == (("background", "nod", "wave"), "background")
+    assert parts.input.size == (12, 16)
+    targets = Label().encode(recordings[1], parts)["targets"].tolist()
     assert targets == [2, 2, 2, 0, 0, 0, 0, 0, 1, *[0] * 7]
 
 
@@ -239,15 +239,16 @@ def test_videos_with_segments_in_seconds(tmp_path: Path) -> None:
     (tmp_path / "all.jsonl").write_text("\n".join(lines) + "\n")
     options = LabelOptions(units_per_second=1.0, rate=10.0, colour=False)
     recordings = read_steps([tmp_path], options.reading(), Findings())
-    encoders = fit_encoders(recordings, options)
-    assert (encoders.labels, encoders.size, encoders.rate) == (("background", "x", "y"), (16, 16), 10.0)
-    first, second = (encode_recording(r, encoders) for r in recordings)
+    parts = Label().fit(recordings, options, silent)
+    source = parts.input
+    assert (parts.output.labels, source.size, source.rate) == (("background", "x", "y"), (16, 16), 10.0)
+    first, second = (Label().encode(r, parts) for r in recordings)
     assert np.array_equal(first["x"], frames[::2])
     assert first["targets"].tolist() == [1] * 5 + [2] * 5
     assert second["targets"].tolist() == [0] * 2 + [2] * 8
     (tmp_path / "b.mkv").write_bytes((tmp_path / "b.mkv").read_bytes()[:700])
     with pytest.raises(DataError, match=r"b.mkv: "):
-        encode_recording(recordings[1], encoders)
+        Label().encode(recordings[1], parts)
 
 
 def test_annotations_kept_apart(tmp_path: Path) -> None:
@@ -290,11 +291,11 @@ def test_grid_frames_have_words(real_data: Path, tmp_path: Path) -> None:
         annotations=real_data / "grid_s1" / "align.zip", units_per_second=25000.0, rate=25.0, frame_height=56
     )
     [recording] = read_steps([tmp_path], reading, Findings())
-    encoders = fit_encoders([recording], LabelOptions())
-    assert (encoders.size, encoders.channels, encoders.background) == ((28, 56), 1, "sil")
-    arrays = encode_recording(recording, encoders)
+    parts = Label().fit([recording], LabelOptions(), silent)
+    assert (parts.input.size, parts.input.channels, parts.output.background) == ((28, 56), 1, "sil")
+    arrays = Label().encode(recording, parts)
     assert arrays["x"].shape == (75, 28, 56, 1)
-    words = [encoders.labels[n] for n in arrays["targets"]]
+    words = [parts.output.labels[n] for n in arrays["targets"]]
     runs = [w for n, w in enumerate(words) if n == 0 or words[n - 1] != w]
     assert runs == ["sil", "bin", "blue", "at", "f", "three", "soon", "sil"]
     # bin begins at 17750/25000 s: the middle of frame 17, 17.5, lies before it, and that of frame 18 after it
@@ -319,7 +320,7 @@ def test_a_frame_is_as_large_as_asked(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(frames.reshape(-1, 160, 3)))
     (tmp_path / "a.txt").write_text("x\ny\n")
     recordings = read_steps([tmp_path], Reading(frame_height=120), Findings())
-    assert fit_encoders(recordings, LabelOptions()).size == (36, 48)
-    chosen = fit_encoders(recordings, LabelOptions(frame_size=(20, 30), colour=False))
-    assert (chosen.size, chosen.channels) == ((20, 30), 1)
-    assert encode_recording(recordings[0], chosen)["x"].shape == (2, 20, 30, 1)
+    assert Label().fit(recordings, LabelOptions(), silent).input.size == (36, 48)
+    chosen = Label().fit(recordings, LabelOptions(frame_size=(20, 30), colour=False), silent)
+    assert (chosen.input.size, chosen.input.channels) == ((20, 30), 1)
+    assert Label().encode(recordings[0], chosen)["x"].shape == (2, 20, 30, 1)

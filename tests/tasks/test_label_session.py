@@ -11,6 +11,7 @@ from unrolled.data import Findings
 from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Reading
 from unrolled.errors import ArgumentError, ShapeError, StateError
+from unrolled.layers import StreamState
 from unrolled.tasks import Model
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
@@ -102,3 +103,9 @@ def test_states_and_models_that_do_not_stream(tmp_path: Path) -> None:
     session.save(tmp_path / "state")
     with pytest.raises(StateError, match="belongs to another model"):
         b.stream().load(tmp_path / "state")
+
+
+def test_a_state_of_version_0_1_before_its_first_step(case: tuple[Model, np.ndarray, Path]) -> None:
+    model, steps, _ = case
+    old = StreamState((model.network.start(1), None), 0, model.fingerprint)  # type: ignore[operator]
+    assert model.stream().resume(old).push(steps[:4]) == model.stream().push(steps[:4])

@@ -20,7 +20,7 @@ from unrolled.metrics.entities import Score, entity_scores
 from unrolled.tasks import Model, Sources, load, train
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.values import silent
-from unrolled.tasks.uses.tag.plan import TagOptions
+from unrolled.tasks.uses.tag.options import TagOptions
 from unrolled.tasks.uses.tag.scoring import submission_scores
 from unrolled.tasks.uses.tag.session import TagSession
 
@@ -191,7 +191,7 @@ def test_a_text_of_no_tokens_has_no_entities(tagger: Model) -> None:
 
 @pytest.mark.parametrize("wrong", [7, [1], ["a", ""], {"words": ["a"]}, None])
 def test_what_is_no_text_is_refused(tagger: Model, wrong: Any) -> None:
-    with pytest.raises(ArgumentError, match="the task 'tag' reads a text, or a list of tokens"):
+    with pytest.raises(ArgumentError, match="input: expected a text, or a list of tokens none of which is empty"):
         tagger.predict([wrong])
 
 
@@ -261,7 +261,7 @@ def test_streams_fork_are_saved_and_begin_again(causal: Model, tagger: Model, tm
     session = causal.stream()
     session.push("Ann Lee met B")
     session.save(tmp_path / "state")
-    other, again = session.fork(), TagSession(causal).load(tmp_path / "state")
+    other, again = session.fork(), causal.stream().load(tmp_path / "state")
     expected = session.push("ob in Rome ")
     assert other.push("ob in Rome ") == again.push("ob in Rome ") == expected
     assert expected[0].start == 12
@@ -280,7 +280,7 @@ def _with_fingerprint(model: Model, fingerprint: str) -> TagSession:
         def fingerprint(self) -> str:
             return fingerprint
 
-    return TagSession(Other(model.task, model.config, model.encoders, model.network))
+    return TagSession(Other(model.task, model.config, model.parts, model.network), model.input.stream(model))
 
 
 def test_models_that_look_ahead_can_not_be_streamed(tagger: Model) -> None:
@@ -326,7 +326,7 @@ def test_resumed_equals_uninterrupted(names: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
 def test_other_cells_and_depths(cell: str, names: Path, tmp_path: Path) -> None:
     model = learn(names / "train.txt", tmp_path / "m", options={"cell": cell, "num_layers": 2, "spelling": "cnn"})
-    assert model.predict("Bob .").tokens[0].label in model.encoders.labels
+    assert model.predict("Bob .").tokens[0].label in model.output.labels
 
 
 def test_labels_that_training_never_saw_count_as_never_found(names: Path, tmp_path: Path) -> None:

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from unrolled.data import IGNORED, Arrays
 from unrolled.data.tagged.read import TaggedText
-from unrolled.tasks.inputs.words.collate import Noise, collated
-from unrolled.tasks.inputs.words.encode import (
-    BORDER,
-    LONGEST_WORD,
-    RESERVED,
-    UNKNOWN,
-    TagEncoders,
-    characters_of,
-    normalised,
-    shape_of,
-)
+from unrolled.tasks.core.fitted import Parts
+from unrolled.tasks.core.values import silent
+from unrolled.tasks.inputs.words.collate import BORDER, RESERVED, UNKNOWN, Noise, collated, sentences_alone, stretches
+from unrolled.tasks.inputs.words.encode import WordsInput
+from unrolled.tasks.inputs.words.sentences import LONGEST_WORD, characters_of, normalised, shape_of
+from unrolled.tasks.uses.tag import Tag
+from unrolled.tasks.uses.tag.decode import sentence_targets
+from unrolled.tasks.uses.tag.encode import TokenLabels
+from unrolled.tasks.uses.tag.options import TagOptions
 
 
 def text(*sentences: str, tags: str = "") -> TaggedText:
@@ -28,23 +27,35 @@ def text(*sentences: str, tags: str = "") -> TaggedText:
     return TaggedText(tokens=flat, tags=labels, ends=tuple(ends), lines=tuple(range(1, len(flat) + 1)))
 
 
+#: words from here on occur once in these texts
+FIRST_RARE = RESERVED + 3
+
+
+def fitted() -> Parts[WordsInput, TokenLabels]:
+    return Tag().fit(TEXTS, TagOptions(), silent)
+
+
+def encoded(*texts: TaggedText) -> list[Arrays]:
+    return [Tag().encode(one, fitted()) for one in texts]
+
+
 TEXTS = [text("Rome is old", "is Rome"), text("a a a a"), text("Oslo 1999")]
 
 
 def test_words_are_looked_up_in_lower_case_without_their_digits() -> None:
-    encoders = TagEncoders.fit(TEXTS)
+    words, labels = fitted().input, fitted().output
     # by how often they occur, then by name
-    assert encoders.words == ["a", "is", "rome", "0000", "old", "oslo"]
-    assert encoders.counts == [4, 2, 2, 1, 1, 1]
-    assert [encoders.rare_from(n) - RESERVED for n in (0, 1, 2, 3, 4)] == [6, 3, 1, 1, 0]
-    arrays = encoders.encode(text("ROME 2024 xyz", "a"))
+    assert words.words == ["a", "is", "rome", "0000", "old", "oslo"]
+    assert words.counts == [4, 2, 2, 1, 1, 1]
+    assert [words.rare_from(n) - RESERVED for n in (0, 1, 2, 3, 4)] == [6, 3, 1, 1, 0]
+    [arrays] = encoded(text("ROME 2024 xyz", "a"))
     assert arrays["words"].tolist() == [5, 6, UNKNOWN, BORDER, 3]
-    assert arrays["targets"].tolist() == [4, 0, 0, -1, 0]
+    assert arrays["targets"].tolist() == [4, 0, 0, IGNORED, 0]
     assert (arrays["begins"].tolist(), arrays["ends"].tolist()) == ([0, 4], [3, 5])
-    assert encoders.labels == ["O", "B-X", "I-X", "E-X", "S-X"]
-    foreign = encoders.encode(text("Mars x", tags="B-NEW E-NEW"))["targets"].tolist()
+    assert labels.labels == ("O", "B-X", "I-X", "E-X", "S-X")
+    foreign = encoded(text("Mars x", tags="B-NEW E-NEW"))[0]["targets"].tolist()
     assert foreign == [5, 7]
-    assert [encoders.tag(label) for label in foreign] == ["B-?", "E-?"]
+    assert [labels.label(number) for number in foreign] == ["B-?", "E-?"]
 
 
 def test_long_words_keep_both_ends() -> None:
@@ -55,9 +66,7 @@ def test_long_words_keep_both_ends() -> None:
 
 
 def test_places_lead_back_to_each_token() -> None:
-    encoders = TagEncoders.fit(TEXTS)
-    arrays = [encoders.encode(one) for one in TEXTS]
-    data = collated(arrays, Noise(), encoders.first_rare, None)
+    data = collated(encoded(*TEXTS), Noise(), FIRST_RARE, None)
     assert data["sentence_lengths"].tolist() == [3, 2, 4, 2]
     assert data["lengths"].tolist() == [6, 4, 2]
     words = data["words"].flatten()[data["places"]]
@@ -67,37 +76,38 @@ def test_places_lead_back_to_each_token() -> None:
     assert len(data["character_lengths"]) == len({"Rome", "is", "old", "border", "a", "Oslo", "1999"})
     spelled = [data["characters"][:n, u].tolist() for u, n in enumerate(data["character_lengths"].tolist())]
     at = data["spellings"]
-    assert spelled[at[0, 0]] == spelled[at[5, 0]] == encoders.encode(text("Rome"))["characters"].tolist()
+    assert spelled[at[0, 0]] == spelled[at[5, 0]] == encoded(text("Rome"))[0]["characters"].tolist()
 
 
 def test_rare_words_are_forgotten_more_often() -> None:
-    encoders = TagEncoders.fit(TEXTS)
-    arrays = [encoders.encode(one) for one in TEXTS] * 400
-    data = collated(arrays, Noise(words=0.1, rare=0.6), encoders.first_rare, np.random.default_rng(0))
-    whole = collated(arrays, Noise(), encoders.first_rare, None)["words"]
+    arrays = encoded(*TEXTS) * 400
+    data = collated(arrays, Noise(words=0.1, rare=0.6), FIRST_RARE, np.random.default_rng(0))
+    whole = collated(arrays, Noise(), FIRST_RARE, None)["words"]
     for word, expected in ((3, 0.1), (4, 0.1), (7, 0.6), (8, 0.6)):
         share = (data["words"][whole == word] == UNKNOWN).double().mean().item()
         assert share == pytest.approx(expected, abs=0.06)
     assert torch.equal(data["words"] == BORDER, whole == BORDER)
-    again = collated(arrays, Noise(words=0.1, rare=0.6), encoders.first_rare, np.random.default_rng(0))
+    again = collated(arrays, Noise(words=0.1, rare=0.6), FIRST_RARE, np.random.default_rng(0))
     assert torch.equal(data["words"], again["words"])
 
 
 def test_texts_are_read_without_their_context_now_and_then() -> None:
-    encoders = TagEncoders.fit(TEXTS)
-    arrays = [encoders.encode(TEXTS[0])]
-    alone = collated(arrays, Noise(alone=0.99), encoders.first_rare, np.random.default_rng(0))
+    output, arrays = fitted().output, encoded(TEXTS[0])
+    parts = sentences_alone(arrays, np.random.default_rng(0), 0.99)
+    alone, whole = (collated(texts, Noise(), FIRST_RARE, None) | output.collate(texts) for texts in (parts, arrays))
     assert alone["lengths"].tolist() == [3, 2]
     assert BORDER not in alone["words"]
-    whole = collated(arrays, Noise(), encoders.first_rare, None)
     assert whole["words"].flatten()[whole["places"]].equal(alone["words"].flatten()[alone["places"]])
-    assert whole["targets"].equal(alone["targets"])
+    assert sentence_targets(whole).equal(sentence_targets(alone))
+    assert sentences_alone(arrays, np.random.default_rng(0), 0.0) == arrays
+    # as many whole sentences as fit
+    [long] = encoded(text("a b c", "d e", "f"))
+    assert [len(part["begins"]) for part in stretches(long, 5)] == [2, 1]
+    assert [part["targets"].tolist() for part in stretches(long, 2)] == [[0, 0, 0], [0, 0], [0]]
 
 
 def test_characters_are_lost_and_borders_are_not() -> None:
-    encoders = TagEncoders.fit(TEXTS)
-    arrays = [encoders.encode(one) for one in TEXTS]
-    data = collated(arrays, Noise(characters=0.9), encoders.first_rare, np.random.default_rng(0))
+    data = collated(encoded(*TEXTS), Noise(characters=0.9), FIRST_RARE, np.random.default_rng(0))
     lengths = data["character_lengths"]
     inside = torch.arange(len(data["characters"])).unsqueeze(1) < lengths
     assert (data["characters"][inside] == UNKNOWN).double().mean() > 0.5

@@ -290,13 +290,13 @@ def test_bounds_of_clips(wired: Wired, bounds: Bounds, says: str) -> None:
 
 
 def test_all_frames_of_a_clip_together_are_bounded(wired: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.tasks.uses.label import api as label
+    from unrolled.tasks.inputs.frames import api as clips
 
-    monkeypatch.setattr(label, "IMAGES", 2)
+    monkeypatch.setattr(clips, "IMAGES", 2)
     with pytest.raises(TooLarge, match="clip: more than 400 pixels in 2 frames; make it smaller, or cut it"):
         answers(wired("label-frames"), [{"clip": b64(video())}], Bounds(pixels=200))
     monkeypatch.undo()
-    monkeypatch.setattr(label, "MOST_BYTES", 3 * 12 * 16)
+    monkeypatch.setattr(clips, "MOST_BYTES", 3 * 12 * 16)
     with pytest.raises(TooLarge, match="clip: more than 3 frames"):
         answers(wired("label-frames"), [{"clip": b64(video())}])
 

@@ -207,9 +207,9 @@ def test_frames_as_they_come(wired: Wired) -> None:
 
 
 def test_all_frames_of_a_push_are_bounded_together(wired: Wired, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.tasks.uses.label import api as label
+    from unrolled.tasks.inputs.frames import api as clips
 
-    monkeypatch.setattr(label, "IMAGES", 2)
+    monkeypatch.setattr(clips, "IMAGES", 2)
     stream = Stream(wired("label-frames"))
     push = stream.wire.Push.model_validate({"frames": [b64(image(1))] * 3})  # type: ignore[union-attr]
     with pytest.raises(TooLarge, match="frames: more than 288 pixels in 3 frames"):

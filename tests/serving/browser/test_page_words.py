@@ -171,7 +171,7 @@ def test_entities_are_marked_as_the_library_finds_them(page: Page, library: dict
         "return [...document.querySelectorAll('[data-testid=entities-legend] li')].map((l) => l.textContent)"
     )
     # all that there may be, also those that are not in this text
-    assert legend == library["names"].encoders.types
+    assert legend == library["names"].output.types
     assert set(legend) > {label for _, label in chips}
     # the cursor in a name says how sure the model is
     page.all("entities-chip")[-1].click()

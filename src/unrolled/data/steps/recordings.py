@@ -73,6 +73,16 @@ class Recording(Example):
     annotation: Annotation | None = field(default=None, repr=False)
 
     @property
+    def given(self) -> Recording:
+        """Return the recording itself: features, or a clip that is not decoded yet."""
+        return self
+
+    @property
+    def target(self) -> tuple[str | None, ...]:
+        """Return the labels of a table's rows; what an annotation says depends on which frames are read."""
+        return self.steps or ()
+
+    @property
     def key(self) -> str:
         """A hash of the frames or features."""
         if self.clip is not None:

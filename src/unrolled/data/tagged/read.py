@@ -49,6 +49,19 @@ class TaggedText(Example):
     scheme: Scheme = "bio"
 
     @property
+    def given(self) -> dict[str, list[tuple[str, ...]]]:
+        """Return the tokens, sentence by sentence."""
+        return {"sentences": [self.tokens[begin:end] for begin, end in self.sentences()]}
+
+    @property
+    def target(self) -> tuple[str | None, ...]:
+        """Return the tags, None between two sentences."""
+        target: list[str | None] = []
+        for begin, end in self.sentences():
+            target += [*([None] if target else []), *self.tags[begin:end]]
+        return tuple(target)
+
+    @property
     def key(self) -> str:
         """The tokens."""
         return "\x1f".join(self.tokens)

@@ -72,47 +72,6 @@ class _WordsAndVotes(nn.Module):
         return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)
 
 
-def probe_tagged_text(model: Fitted, words: Sequence[str], data: dict[str, Tensor], batch: Any, note: str) -> Probe:
-    """A sentence with a label for each word: synced. Asked about the scores of single labels, before the chain."""
-    network: Any = model.network
-    return _asked_itself(
-        network,
-        lambda: network.emissions(batch, data["lengths"], data["places"])[:, 0],
-        network.inputs,
-        steps=words,
-        outputs=words,
-        classes=lambda k: str(model.encoders.tag(k)),
-        note=note,
-        synced=True,
-        separator=" ",
-    )
-
-
-def probe_steps(model: Fitted, x: Tensor, rate: float | None, note: str, first: int) -> Probe:
-    """Frames or features with a label for each: synced.
-
-    Args:
-        x: (T, 1, …).
-        rate: steps a second, if it is known.
-        note: what was left out.
-        first: how many steps that were.
-    """
-    network: Any = model.network
-    numbers = range(first, first + len(x))
-    names = [str(n + 1) if rate is None else f"{n / rate:.2f} s" for n in numbers]
-    lengths = torch.tensor([len(x)])
-    return _asked_itself(
-        network,
-        lambda: network(x, None, lengths)[0][:, 0],
-        network.inputs,
-        steps=names,
-        outputs=names,
-        classes=lambda k: str(model.encoders.labels[k]),
-        note=note,
-        synced=True,
-    )
-
-
 def probe_image(model: Fitted, image: Tensor, limit: int) -> Probe:
     """An image that is read row by row or pixel by pixel.
 

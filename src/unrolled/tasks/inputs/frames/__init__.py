@@ -1,1 +1,1 @@
-"""The frames of a clip, or rows of features."""
+"""The frames of a clip."""

@@ -1,1 +1,1 @@
-"""A time series."""
+"""Rows of numbers, one at each step."""

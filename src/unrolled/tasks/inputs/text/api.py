@@ -9,13 +9,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, Field, RootModel, model_validator
 
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.api import Bounds, InputApi, Push, TooLarge, Wire, one_by_one
+from unrolled.tasks.core.api import Bounds, InputApi, Push, TooLarge, Wire
 from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.inputs.text.editing import Rewritable
 from unrolled.types import Json
 
 __all__ = [
-    "EditedTextWire",
     "Probability",
     "Suggested",
     "Text",
@@ -142,24 +141,6 @@ class TextWire(Wire):
     def held(self, stream: Rewritable) -> int:
         """All its snapshots."""
         return super().held(stream) * stream.snapshots + 4 * len(stream.text)
-
-
-class EditedTextWire(TextWire):
-    """Of tasks whose session answers for each text by itself; `pushed` is what a subclass adds."""
-
-    Push = TextPush
-
-    def open(self, model: Model) -> Rewritable:
-        """A session that can be edited."""
-        return Rewritable(model.stream())
-
-    def push(self, model: Model, pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[Any]:
-        """Read on, or anew from what has changed."""
-        return one_by_one(pairs, self.pushed)
-
-    def pushed(self, stream: Rewritable, given: TextPush) -> dict[str, Any]:
-        """Read what was pushed to one stream; the answer."""
-        raise NotImplementedError
 
 
 def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:

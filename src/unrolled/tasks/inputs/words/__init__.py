@@ -1,1 +1,1 @@
-"""The words of a sentence."""
+"""The words of a text, each by itself."""

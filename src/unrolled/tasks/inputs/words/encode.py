@@ -1,90 +1,84 @@
-"""What turns words into numbers and labels back into names, for `tag`; fitted on the training part."""
+"""The words of a text: what each is, how it is spelled, what shape it has; fitted on the training part."""
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, SkipValidation
+from torch import Tensor, nn
 
-from unrolled.data import Arrays
-from unrolled.data.tagged.read import Kind, TaggedText
-from unrolled.data.tagged.schemes import OUTSIDE, UNTYPED, split_tag
-from unrolled.data.text.vectors import WordVectors, load_vectors, save_vectors
-from unrolled.errors import ModelError
-from unrolled.tasks.core.example_task import read_json, write_json
+from unrolled.data import Arrays, Example, ExampleStore
+from unrolled.data.text.vectors import WordVectors, load_vectors, read_vectors, save_vectors
+from unrolled.data.text.words import Word
+from unrolled.errors import ArgumentError, ModelError
+from unrolled.layers.inputs.words import WordBatch
+from unrolled.settings import Settings
+from unrolled.tasks.core import results
+from unrolled.tasks.core.contract import Input
+from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.probe import last_steps
+from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.inputs.words.collate import BORDER, RESERVED, UNKNOWN, Noise, collated, sentences_of, word_batch
+from unrolled.tasks.inputs.words.layer import WordsNetwork, words_layer
+from unrolled.tasks.inputs.words.options import WordsOptions
+from unrolled.tasks.inputs.words.sentences import Sentences, characters_of, normalised, sentences_in, shape_of
+from unrolled.tasks.inputs.words.stream import TokenStream
+from unrolled.types import Json
 
 ENCODERS, VECTORS = "encoders.json", "vectors.safetensors"
-#: the first entries of every list: what pads, what training did not see, and what stands between two sentences
-RESERVED = 3
-UNKNOWN, BORDER = 1, 2
-#: of a longer word the first and the last half of so many characters are read
-LONGEST_WORD = 32
 #: shapes seen less often than this count as unknown
 SHAPES_FROM = 3
-PREFIXES = "BIES"
-
-_DIGIT = re.compile(r"\d")
-_RUN = re.compile(r"(.)\1{2,}")
+#: how often a rare word is read as unknown while training, where no plan says
+RARE_DROPOUT = 0.3
 
 
-def normalised(word: str) -> str:
-    """A word as it is looked up: lower case, every digit a 0.
+class ShownWords(results.Shown):
+    """The text that a result is about."""
 
-    >>> normalised("Win32")
-    'win00'
-    """
-    return _DIGIT.sub("0", word.lower())
+    text: str
+    words: SkipValidation[tuple[Word, ...]] = Field((), exclude=True, repr=False)
 
-
-def shape_of(word: str) -> str:
-    """Kinds of characters, runs cut to two, eight in all.
-
-    >>> shape_of("McDonald"), shape_of("1996-08-22"), shape_of("U.N."), shape_of("EU")
-    ('XxXxx', 'dd-dd-dd', 'X.X.', 'XX')
-    """
-    kinds = "".join("X" if c.isupper() else "d" if c.isdigit() else "x" if c.isalpha() else c for c in word[:64])
-    return _RUN.sub(r"\1\1", kinds)[:8]
+    def steps(self, count: int) -> Sequence[tuple[str, int, int]]:
+        """Return its words."""
+        return self.words
 
 
-def characters_of(word: str) -> str:
-    """The characters that are read."""
-    if len(word) <= LONGEST_WORD:
-        return word
-    return word[: LONGEST_WORD // 2] + word[-LONGEST_WORD // 2 :]
-
-
-class TagEncoders:
-    """Lists of labels, words, shapes and characters.
+class WordsInput(Input[Sentences]):
+    """A text by its words: a text, each line of it a sentence; the tokens of a sentence, as a list or under "tokens" of
+    a mapping; or several sentences, under "sentences".
 
     Args:
-        kind: what the labels are.
-        labels: in the order of the network's outputs; of entities, O and four for each type.
         words: as they are looked up, most frequent first.
         counts: how often each of these occurred.
         shapes, characters: most frequent first.
         vectors: published ones, or None.
     """
 
+    name: ClassVar[str] = "words"
+    reads: ClassVar[Literal["text", "path"]] = "text"
+    length_of: ClassVar[str | None] = "words"
+    options: ClassVar[type[Settings]] = WordsOptions
+    Network: ClassVar[type[Settings]] = WordsNetwork
+    Shown: ClassVar[type[results.Shown]] = ShownWords
+
     def __init__(
         self,
-        kind: Kind,
-        labels: Sequence[str],
         words: Sequence[str],
         counts: Sequence[int],
         shapes: Sequence[str],
         characters: Sequence[str],
         vectors: WordVectors | None = None,
     ) -> None:
-        self.kind, self.labels, self.counts, self.vectors = kind, list(labels), list(counts), vectors
+        self.counts, self.vectors = list(counts), vectors
         self.words, self.shapes, self.characters = list(words), list(shapes), list(characters)
         self._falling = [-count for count in self.counts]
-        self._label = {label: n for n, label in enumerate(self.labels)}
         self._word, self._shape, self._character = (
             {entry: n for n, entry in enumerate(entries, RESERVED)}
             for entries in (self.words, self.shapes, self.characters)
@@ -92,101 +86,160 @@ class TagEncoders:
         self._vector = {word: n for n, word in enumerate(vectors.words, 1)} if vectors is not None else {}
 
     @classmethod
-    def fit(cls, texts: Iterable[TaggedText], vectors: WordVectors | None = None) -> TagEncoders:
-        """Count what occurs in the training part."""
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> WordsInput:
+        """Count words, shapes and characters; read the published vectors, if there are any."""
+        chosen, vectors = WordsOptions.of(options), None
+        if chosen.vectors is not None:
+            vectors = read_vectors(chosen.vectors, told=lambda done: progress("reading the vectors", done, None))
         words: Counter[str] = Counter()
         shapes: Counter[str] = Counter()
         characters: Counter[str] = Counter()
-        labels: Counter[str] = Counter()
-        kind: Kind = "entities"
-        for text in texts:
-            kind = text.kind
-            words.update(map(normalised, text.tokens))
-            shapes.update(map(shape_of, text.tokens))
-            for token in text.tokens:
-                characters.update(token)
-            labels.update(text.tags)
-        if kind == "entities":
-            types = sorted({split_tag(tag)[1] for tag in labels if tag != OUTSIDE})
-            names = [OUTSIDE, *(_tag(prefix, label) for label in types for prefix in PREFIXES)]
-        else:
-            names = sorted(labels)
+        for example in examples:
+            for word in sentences_in(example.given).words:
+                words[normalised(word.text)] += 1
+                shapes[shape_of(word.text)] += 1
+                characters.update(word.text)
         ranked = sorted(words, key=lambda word: (-words[word], word))
-        counts = [words[word] for word in ranked]
         kept = sorted((s for s, n in shapes.items() if n >= SHAPES_FROM), key=lambda s: (-shapes[s], s))
-        return cls(kind, names, ranked, counts, kept, sorted(characters, key=lambda c: (-characters[c], c)), vectors)
+        letters = sorted(characters, key=lambda c: (-characters[c], c))
+        return cls(ranked, [words[word] for word in ranked], kept, letters, vectors)
 
-    @property
-    def types(self) -> list[str]:
-        """The types of entities, or the labels."""
-        if self.kind == "labels":
-            return self.labels
-        return list(dict.fromkeys(split_tag(tag)[1] for tag in self.labels if tag != OUTSIDE))
+    @classmethod
+    def load(cls, folder: Path) -> WordsInput:
+        """Read encoders.json and the vectors."""
+        return cls.from_json(read_json(folder / ENCODERS), folder)
+
+    @classmethod
+    def from_json(cls, content: Any, folder: Path) -> WordsInput:
+        """Return what `as_json` describes; the vectors lie in a model's folder.
+
+        Raises:
+            ModelError, StorageError: naming the file.
+        """
+        lists = ("words", "shapes", "characters")
+        whole = isinstance(content, dict) and all(is_list(content.get(name), str) for name in lists)
+        counts: Any = content.get("counts") if whole else None
+        if not is_list(counts, int) or len(counts) != len(content["words"]):
+            raise not_whole(folder / ENCODERS)
+        vectors = load_vectors(folder / VECTORS, content["vector_words"]) if "vector_words" in content else None
+        return cls(content["words"], counts, content["shapes"], content["characters"], vectors)
+
+    def save(self, folder: Path) -> None:
+        """Write encoders.json, and the vectors."""
+        write_json(folder / ENCODERS, self.as_json(folder))
+
+    def as_json(self, folder: Path) -> Json:
+        """Return all but the vectors as JSON; these go into a model's folder."""
+        content: Json = {
+            "counts": self.counts,
+            "words": self.words,
+            "shapes": self.shapes,
+            "characters": self.characters,
+        }
+        if self.vectors is not None:
+            content["vector_words"] = self.vectors.words
+            save_vectors(folder / VECTORS, self.vectors)
+        return content
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many words, shapes, characters and labels the network must tell apart."""
+        """How many words, shapes and characters the network must tell apart."""
         parts = {"vocabulary_size": self.words, "shapes": self.shapes, "alphabet": self.characters}
-        return {name: len(part) + RESERVED for name, part in parts.items()} | {"labels": len(self.labels)}
-
-    @property
-    def first_rare(self) -> int:
-        """The number from which on words occurred once."""
-        return self.rare_from(1)
+        return {name: len(part) + RESERVED for name, part in parts.items()}
 
     def rare_from(self, count: int) -> int:
-        """The number from which on words occurred `count` times or less often."""
+        """Return the number from which on words occurred `count` times or less often."""
         return RESERVED + bisect_left(self._falling, -count)
 
-    def knows(self, tag: str) -> bool:
-        """Whether training saw a tag."""
-        return tag in self._label
+    def given(self, value: object) -> Sentences:
+        """Return a text cut into words.
 
-    def label_ids(self, tags: Sequence[str]) -> NDArray[np.int32]:
-        """The tags as numbers; one that training never saw is K or more, so that it counts as never found."""
-        return np.array(
-            [self._label[tag] if tag in self._label else self._foreign(tag) for tag in tags], dtype=np.int32
-        )
+        Raises:
+            ArgumentError: it is neither text nor tokens.
+        """
+        return sentences_in(value)
 
-    def tag(self, label: int) -> str:
-        """A tag by its number."""
-        if label < len(self.labels):
-            return self.labels[label]
-        return f"{PREFIXES[label - len(self.labels)]}-?" if self.kind == "entities" else "?"
+    def encode(self, given: Sentences, options: Settings | None = None) -> Arrays:
+        """Return the sentences of a text one after the other, as `encode_sentences`."""
+        return self.encode_sentences(given.tokens())
 
-    def _foreign(self, tag: str) -> int:
-        return len(self.labels) + (PREFIXES.index(split_tag(tag)[0]) if self.kind == "entities" else 0)
-
-    def encode(self, text: TaggedText) -> Arrays:
-        """The sentences of a text one after the other, with a border between two.
+    def encode_sentences(self, sentences: Sequence[Sequence[str]]) -> Arrays:
+        """Return sentences one after the other, with a border between two.
 
         Returns:
-            `words`, `shapes`, `vectors`, `targets`, (T,), the last −1 at borders; `characters` of all words in a row,
-            and where each word's end, `spelled` (T,); `begins` and `ends` of the sentences.
+            `words`, `shapes`, `vectors`, (T,); `characters` of all words in a row, and where each word's end,
+            `spelled` (T,); `begins` and `ends` of the sentences.
         """
         tokens: list[str | None] = []
-        targets: list[NDArray[np.int32]] = []
         begins, ends = [], []
-        for begin, end in text.sentences():
+        for sentence in sentences:
             if tokens:
                 tokens.append(None)
-                targets.append(np.array([-1], dtype=np.int32))
             begins.append(len(tokens))
-            tokens += text.tokens[begin:end]
+            tokens += sentence
             ends.append(len(tokens))
-            targets.append(self.label_ids(text.tags[begin:end]))
         spelled = [self._spelling(token) for token in tokens]
-        lengths = np.array([len(one) for one in spelled], dtype=np.int32)
+        lengths = np.array([len(word) for word in spelled], dtype=np.int32)
         return {
             "words": self._ids(self._word, [None if t is None else normalised(t) for t in tokens]),
             "shapes": self._ids(self._shape, [None if t is None else shape_of(t) for t in tokens]),
             "vectors": np.array([self._vector_of(token) for token in tokens], dtype=np.int32),
-            "targets": np.concatenate(targets) if targets else np.empty(0, dtype=np.int32),
-            "characters": np.array([c for one in spelled for c in one], dtype=np.int32),
+            "characters": np.array([c for word in spelled for c in word], dtype=np.int32),
             "spelled": np.cumsum(lengths, dtype=np.int32),
             "begins": np.array(begins, dtype=np.int32),
             "ends": np.array(ends, dtype=np.int32),
         }
+
+    def collate(
+        self, model: AnyFitted, examples: Sequence[Arrays], draw: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return texts side by side; while training some words are forgotten, so that spelling and context count."""
+        rates = model.config.batching
+        noise = Noise(
+            words=rates.get("word_dropout", 0.0),
+            rare=rates.get("rare_dropout", RARE_DROPOUT),
+            characters=rates.get("character_dropout", 0.0),
+        )
+        return collated(examples, noise, self.rare_from(rates.get("rare", 1)), draw)
+
+    def feed(self, data: Mapping[str, Tensor]) -> tuple[WordBatch, Tensor]:
+        """Return words and lengths."""
+        return word_batch(data), data["lengths"]
+
+    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+        """Return vectors of words."""
+        return words_layer(WordsNetwork.picked(network), self.sizes, self.table())
+
+    def plan(self, options: Settings, store: ExampleStore) -> Json:
+        """Return the sizes, and those that were fitted."""
+        return WordsNetwork(**{**self.sizes, **super().plan(options, store)}).model_dump()
+
+    def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> Json:
+        """Count words."""
+        return {"words": len(self.words)}
+
+    def shown(self, given: Sentences, arrays: Arrays) -> ShownWords:
+        """Return the text."""
+        return ShownWords(text=given.text, words=tuple(given.words))
+
+    def content(self, arrays: Arrays) -> NDArray[np.integer[Any]] | None:
+        """Return the places of the words, without the borders between sentences."""
+        if len(arrays["begins"]) < 2:
+            return None
+        return np.concatenate([np.arange(begin, end) for begin, end in sentences_of(arrays)])
+
+    def steps(self, model: AnyFitted, given: Sentences, limit: int) -> Steps:
+        """Lay out a text by its words, as one sentence."""
+        words = [word.text for word in given.words]
+        if not words:
+            raise ArgumentError("input: a sentence of at least one token is needed to look into")
+        first, note = last_steps(len(words), limit, "tokens")
+        data = collated([self.encode_sentences([words[first:]])], Noise(), 0, None)
+        return Steps(data, tuple(words[first:]), note, " ")
+
+    def stream(self, model: AnyFitted) -> TokenStream:
+        """Return what turns characters as they come into words."""
+        return TokenStream(lambda tokens: self.encode_sentences([tokens]))
 
     @staticmethod
     def _ids(table: dict[str, int], entries: list[str | None]) -> NDArray[np.int32]:
@@ -209,47 +262,12 @@ class TagEncoders:
         """The vectors with a row of zeros before them, (N, W), or None."""
         return None if self.vectors is None else self.vectors.table()
 
-    def save(self, folder: Path) -> None:
-        """Write encoders.json, and the vectors."""
-        content: dict[str, Any] = {
-            "kind": self.kind,
-            "labels": self.labels,
-            "counts": self.counts,
-            "words": self.words,
-            "shapes": self.shapes,
-            "characters": self.characters,
-        }
-        if self.vectors is not None:
-            content["vector_words"] = self.vectors.words
-            save_vectors(folder / VECTORS, self.vectors)
-        write_json(folder / ENCODERS, content)
 
-    @classmethod
-    def load(cls, folder: Path) -> TagEncoders:
-        """Read what `save` wrote.
-
-        Raises:
-            ModelError, StorageError: naming the file.
-        """
-        path = folder / ENCODERS
-        content = read_json(path)
-        lists = ("labels", "words", "shapes", "characters")
-        whole = isinstance(content, dict) and all(_is_list(content.get(name)) for name in lists)
-        counts: Any = content.get("counts") if whole else None
-        are_counts = isinstance(counts, list) and all(isinstance(count, int) for count in counts)
-        if not are_counts or len(counts) != len(content["words"]) or content.get("kind") not in ("entities", "labels"):
-            raise ModelError(f"{path}: corrupt, not the encoders of a tagger; restore it from a copy of the model")
-        vectors = None
-        if "vector_words" in content:
-            vectors = load_vectors(folder / VECTORS, content["vector_words"])
-        return cls(content["kind"], content["labels"], content["words"], counts, content["shapes"],
-                   content["characters"], vectors)  # fmt: skip
+def is_list(value: Any, kind: type) -> bool:
+    """Return whether a value read from JSON is a list of such entries."""
+    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
 
 
-def _tag(prefix: str, label: str) -> str:
-    """B-LOC; or a bare B for entities of no type."""
-    return f"{prefix}-{label}" if label else f"{prefix}-{UNTYPED}"
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+def not_whole(path: Path) -> ModelError:
+    """Return the error of an encoders.json that is damaged."""
+    return ModelError(f"{path}: corrupt, not the encoders of a tagger; restore it from a copy of the model")

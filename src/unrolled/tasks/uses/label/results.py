@@ -1,75 +1,49 @@
-"""What `predict` returns for a recording: a label for every step, and the segments that they make."""
+"""A recording whose steps are labelled: a label for every step, and the segments that they make."""
 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from unrolled.tasks.core.results import Part, Result
+from unrolled.tasks.outputs.labels.results import Probability
+from unrolled.types import Json
 
 
-@dataclass(frozen=True)
-class LabelSegment:
-    """A run of one label.
-
-    Attributes:
-        label: of all its steps.
-        begin, end: the first step, from 0, and the one after the last.
-        score: the mean probability of the label over its steps.
-        begin_seconds, end_seconds: the same in time, None if nobody knows how many steps make a second.
-    """
+class LabelSegment(Part):
+    """A run of one label."""
 
     label: str
-    begin: int
-    end: int
-    score: float
-    begin_seconds: float | None = None
-    end_seconds: float | None = None
+    begin: int = Field(ge=0, description="its first step, from 0")
+    end: int = Field(description="the step after its last")
+    score: Probability = Field(description="mean probability of the label over its steps")
+    begin_seconds: float | None = Field(
+        description="the same in time; null if nobody knows how many steps a second has"
+    )
+    end_seconds: float | None
 
     def __str__(self) -> str:
         if self.begin_seconds is None or self.end_seconds is None:
             return f"{self.begin}–{self.end} {self.label}"
         return f"{self.begin_seconds:.2f}–{self.end_seconds:.2f} s {self.label}"
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return dict(vars(self))
 
+class LabelledRecording(Result):
+    """A recording whose steps are labelled."""
 
-@dataclass(frozen=True)
-class LabelledRecording:
-    """A recording whose steps are labelled.
-
-    Attributes:
-        name: the recording.
-        labels: one a step.
-        scores: the probability of each of them.
-        segments: the runs of equal labels.
-        rate: steps a second, or None.
-        background: the label that says that nothing happens, or None.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    scores: tuple[float, ...]
-    segments: tuple[LabelSegment, ...]
-    rate: float | None = None
-    background: str | None = None
+    segments: tuple[LabelSegment, ...] = Field(description="the runs of equal labels")
+    labels: tuple[str, ...] = Field(description="one a step")
+    scores: tuple[Probability, ...] = Field(description="of each of them")
+    background: str | None = Field(None, exclude=True, description="the label that says that nothing happens")
 
     def __str__(self) -> str:
-        told = [str(segment) for segment in self.segments if segment.label != self.background]
-        return f"{self.name}: {' · '.join(told) or f'nothing but {self.background}'}"
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object; scores are probabilities."""
-        return {
-            "name": self.name,
-            "rate": self.rate,
-            "segments": [segment.as_json() for segment in self.segments],
-            "labels": list(self.labels),
-            "scores": list(self.scores),
-        }
+        happening = [str(segment) for segment in self.segments if segment.label != self.background]
+        return self.heading() + (" · ".join(happening) or f"nothing but {self.background}")
 
     def _repr_html_(self) -> str:
+        """Show the segments as a bar, as long as they last."""
         names = list(dict.fromkeys(s.label for s in self.segments if s.label != self.background))
         hue = {name: round(360 * n / max(1, len(names))) for n, name in enumerate(names)}
         parts = []
@@ -81,31 +55,28 @@ class LabelledRecording:
             style = f"width:{share:.3f}%;background:{colour};overflow:hidden;text-align:center;font-size:0.8em"
             parts.append(f"<div style='{style}' title='{title}'>{shown}</div>")
         bar = f"<div style='display:flex'>{''.join(parts)}</div>"
-        return f"<figure><figcaption>{html.escape(self.name)}</figcaption>{bar}</figure>"
+        return f"<figure><figcaption>{html.escape(getattr(self, 'name', ''))}</figcaption>{bar}</figure>"
 
 
-def labelled(
-    name: str,
-    labels: list[str],
-    scores: list[float],
-    rate: float | None,
-    background: str | None,
-) -> LabelledRecording:
-    """Put labels together to segments.
+def segmented(labels: Sequence[str], scores: Sequence[float], rate: float | None, background: str | None) -> Json:
+    """Return the fields of a `LabelledRecording`.
 
     Args:
-        name: of the recording.
         labels: one a step.
         scores: the probability of each.
         rate: steps a second, or None.
-        background: as of `LabelledRecording`.
+        background: the label that says that nothing happens, or None.
     """
     segments = []
     begin = 0
     for end in range(1, len(labels) + 1):
         if end == len(labels) or labels[end] != labels[begin]:
             score = sum(scores[begin:end]) / (end - begin)
-            seconds = (None, None) if rate is None else (begin / rate, end / rate)
-            segments.append(LabelSegment(labels[begin], begin, end, score, *seconds))
+            first, last = (None, None) if rate is None else (begin / rate, end / rate)
+            segments.append(
+                LabelSegment(
+                    label=labels[begin], begin=begin, end=end, score=score, begin_seconds=first, end_seconds=last
+                )
+            )
             begin = end
-    return LabelledRecording(name, tuple(labels), tuple(scores), tuple(segments), rate, background)
+    return {"segments": segments, "labels": labels, "scores": scores, "background": background}

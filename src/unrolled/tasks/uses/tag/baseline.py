@@ -1,4 +1,4 @@
-"""The baseline of a tagger: what the training text calls a phrase, or a word, most often."""
+"""The baseline of a tagger: the type that a phrase has most often in the training text, or the label of a word."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from unrolled.errors import ModelError
+from unrolled.types import Json
 
 
 class PhraseLookup:
@@ -36,21 +37,21 @@ class PhraseLookup:
         return cls({phrase: _most(count) for phrase, count in counts.items()})
 
     def entities(self, tokens: Sequence[str]) -> list[tuple[int, int, str]]:
-        """The entities of a sentence: from each token on the longest phrase that is known."""
-        found, at = [], 0
+        """Return the entities of a sentence: from each token on the longest phrase that is known."""
+        entities, at = [], 0
         while at < len(tokens):
             for end in range(min(len(tokens), at + self._longest), at, -1):
                 label = self.phrases.get(_phrase(tokens[at:end]))
                 if label is not None:
-                    found.append((at, end, label))
+                    entities.append((at, end, label))
                     at = end
                     break
             else:
                 at += 1
-        return found
+        return entities
 
-    def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+    def as_json(self) -> Json:
+        """Return what `lookup_from_json` reads."""
         return {"phrases": self.phrases}
 
 
@@ -79,16 +80,16 @@ class WordLookup:
         return cls({token: _most(count) for token, count in counts.items()}, _most(total))
 
     def labels(self, tokens: Sequence[str]) -> list[str]:
-        """A label for each token."""
+        """Return a label for each token."""
         return [self.words.get(token, self.default) for token in tokens]
 
-    def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+    def as_json(self) -> Json:
+        """Return what `lookup_from_json` reads."""
         return {"words": self.words, "default": self.default}
 
 
 def lookup_from_json(content: Any, where: str) -> PhraseLookup | WordLookup:
-    """The baseline of a model's folder.
+    """Return the baseline of a model's folder.
 
     Raises:
         ModelError: it is none.

@@ -3,136 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from unrolled.data.text.words import split_words
-from unrolled.errors import ArgumentError, StateError
-from unrolled.layers import Session, StreamState
+from unrolled.errors import StateError
+from unrolled.networks import SyncedNetwork
 from unrolled.networks.tagging import TaggingNetwork
-from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
-from unrolled.tasks.inputs.words.encode import TagEncoders
-from unrolled.tasks.uses.tag.decode import EAGERNESS, less_outside, untagged
-from unrolled.tasks.uses.tag.results import TaggedToken
-
-if TYPE_CHECKING:
-    from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.stream import StepStream
+from unrolled.tasks.outputs.labels.session import LabelsSession
+from unrolled.tasks.uses.tag.decode import eagerness_of, less_outside
+from unrolled.types import Json
 
 
-class TagSession(Session):
-    """A stream of text through a causal tagger. Pushed in pieces, or whole, it gets the same labels.
+class TagSession(LabelsSession[str | Sequence[str]]):
+    """A stream of text, or of whole tokens, through a causal tagger. Pushed in pieces, or whole, it gets the same
+    labels, of which each may follow the one before.
 
     A session is of fixed size however long the text: the state, the last label, and the characters of a word that what
     follows may still change.
-
-    Args:
-        model: a `tag` model of one direction and independent labels.
-
-    Raises:
-        ArgumentError: the model looks ahead.
 
     >>> session = model.stream()                        # doctest: +SKIP
     >>> [(t.text, t.label) for t in session.push("I live in Rome ")]       # doctest: +SKIP
     [('I', 'O'), ('live', 'O'), ('in', 'O'), ('Rome', 'S-LOC')]
     """
 
-    def __init__(self, model: Fitted) -> None:
-        network: TaggingNetwork = model.network  # type: ignore[assignment]
-        if not network.is_causal:
-            ahead = "reads sentences from both ends" if network.hidden.bidirectional else "decodes whole sentences"
-            raise ArgumentError(
-                f"stream: this model {ahead}, and can't label a token before it has seen the rest; train one with "
-                "--no-bidirectional --output softmax"
-            )
-        self._model, self._network = model, network
-        self._encoders: TagEncoders = model.encoders
-        self._transitions, self._start, _ = (score.cpu() for score in network.chain_scores())
-        self.reset()
+    #: of the last token
+    _label: int | None
 
-    def reset(self) -> TagSession:
-        """Begin a new sentence."""
-        self._state: Any = self._network.start(1)
-        self._label: int | None = None
-        self._pending, self._characters, self._position = "", 0, 0
-        return self
+    def __init__(self, model: AnyFitted, steps: StepStream[str | Sequence[str]]) -> None:
+        super().__init__(model, steps)
+        chain = cast(TaggingNetwork, self._network).chain_scores()
+        self._transitions, self._start, _ = (score.cpu() for score in chain)
 
-    def push(self, text: str | Sequence[str]) -> list[TaggedToken]:
-        """Read more text; or more tokens, which end a word that is pending.
+    def looks_ahead(self, network: SyncedNetwork) -> str:
+        """Return why a label depends on what comes after its token, and what to train instead."""
+        if cast(TaggingNetwork, network).is_causal:
+            return ""
+        ahead = "reads sentences from both ends" if network.hidden.bidirectional else "decodes whole sentences"
+        return (
+            f"stream: this model {ahead}, and can't label a token before it has seen the rest; train one with "
+            "--no-bidirectional --output softmax"
+        )
 
-        Args:
-            text: characters as they come, which may end within a word; or a list of whole tokens.
-
-        Returns:
-            The tokens that are certain now, with their labels: all before the last space.
-        """
-        if not isinstance(text, str):
-            found = self.finish()
-            for token in text:
-                if not isinstance(token, str) or not token.strip():
-                    raise ArgumentError(f"text: expected tokens none of which is empty, found {token!r}")
-                found.append(self._read(token, self._characters))
-                self._characters += len(token) + 1
-            return found
-        pending = self._pending + text
-        # no token reaches over a space
-        settled = max((n for n, c in enumerate(pending, 1) if c.isspace()), default=0)
-        self._pending = pending[settled:]
-        return self._read_all(pending[:settled])
+    def _chosen(self, logits: Tensor) -> tuple[list[int], list[float]]:
+        """Return the best label that may follow the one before, and its probability, for each token."""
+        labels, probabilities, known = [], [], self._model.output.labels
+        for scores in logits.double().cpu():
+            before = self._start if self._label is None else self._transitions[self._label]
+            self._label = int((less_outside(scores, known, eagerness_of(self._model)) + before).argmax())
+            labels.append(self._label)
+            probabilities.append(float(torch.softmax(scores, 0)[self._label]))
+        return labels, probabilities
 
     @property
-    def settled(self) -> int:
-        """Characters whose tokens are certain; the tokens of those after them may still change."""
-        return self._characters
+    def _carried(self) -> Json:
+        """The label of the last token."""
+        return {"label": self._label}
 
-    def finish(self) -> list[TaggedToken]:
-        """Read what is pending, as its end has come."""
-        pending, self._pending = self._pending, ""
-        return self._read_all(pending)
-
-    def _read_all(self, text: str) -> list[TaggedToken]:
-        found = [self._read(word.text, self._characters + word.start) for word in split_words(text)]
-        self._characters += len(text)
-        return found
-
-    def _read(self, token: str, start: int) -> TaggedToken:
-        encoded = self._encoders.encode(untagged([token], self._encoders))
-        data = collated([encoded], Noise(), self._encoders.first_rare, None)
-        device = next(self._network.parameters()).device
-        batch = word_batch({name: tensor.to(device) for name, tensor in data.items()})
-        # one step of one row: (1, 1) → (1,)
-        step = batch._replace(words=batch.words[0], shapes=batch.shapes[0], vectors=batch.vectors[0],
-                              spellings=batch.spellings[0])  # fmt: skip
-        logits, self._state = self._network.step(step, self._state)  # type: ignore[arg-type]
-        scores: Tensor = logits[0].double().cpu()
-        weighed = less_outside(scores, self._encoders, float(self._model.fitted.get(EAGERNESS, 0.0)))
-        before = self._start if self._label is None else self._transitions[self._label]
-        self._label = int((weighed + before).argmax())
-        self._position += 1
-        probability = float(torch.softmax(scores, 0)[self._label])
-        return TaggedToken(token, start, start + len(token), self._encoders.tag(self._label), probability)
-
-    @property
-    def state(self) -> StreamState:
-        """The stream so far, to be saved; bound to this model."""
-        extra = {"pending": self._pending, "characters": self._characters, "label": self._label}
-        return StreamState(self._state, self._position, self._model.fingerprint, extra)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the model."""
-        return self._model.fingerprint
-
-    def resume(self, saved: StreamState) -> TagSession:
-        """Go on from a state of this model.
-
-        Raises:
-            StateError: it is not of such a stream.
-        """
-        label, characters = saved.extra.get("label"), saved.extra.get("characters", 0)
-        if not (label is None or (isinstance(label, int) and 0 <= label < len(self._encoders.labels))):
+    def _carry(self, carried: Json) -> None:
+        """Take up the label of the last token."""
+        label = carried.get("label")
+        if not (label is None or (isinstance(label, int) and 0 <= label < len(self._model.output.labels))):
             raise StateError(f"the saved state is damaged: label {label!r}")
-        self._state, self._position, self._label = saved.tensors, saved.position, label
-        self._pending, self._characters = str(saved.extra.get("pending", "")), int(characters)
-        return self
+        self._label = label
