@@ -59,7 +59,7 @@ LEAVES = {
     "sklearn": ("tasks/uses/classify/baseline.py", "inspection/lab/problems.py"),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),
-    "uvicorn": ("serving/server.py",),
+    "uvicorn": ("serving/http/server.py",),
     "websockets": ("serving/client.py",),
     "prometheus_client": ("serving/metrics.py",),
 }

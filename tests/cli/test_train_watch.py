@@ -17,9 +17,9 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
 from unrolled import tasks
-from unrolled.serving import beside
-from unrolled.serving.run import listening
-from unrolled.serving.server import Server
+from unrolled.serving.http.run import listening
+from unrolled.serving.http.server import Server
+from unrolled.serving.training import page as beside
 
 from .running import complaint, unrolled
 

@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 
 from unrolled.serving import Client, Limits, create_app
-from unrolled.serving.run import listening
-from unrolled.serving.server import Server
+from unrolled.serving.http.run import listening
+from unrolled.serving.http.server import Server
 
 #: what the installed script `unrolled` does
 COMMAND = "import sys; from unrolled.cli.app import main; sys.exit(main())"

@@ -22,8 +22,8 @@ from tests.inspection.test_every_task import MAKERS
 from unrolled.errors import ArgumentError
 from unrolled.inspection import integrated_gradients, unfold_network
 from unrolled.serving import Limits
-from unrolled.serving.insides import PARTS, Inspected, numbers
-from unrolled.serving.inspector import Inspector, copied
+from unrolled.serving.inspection import Inspector, copied
+from unrolled.serving.inspection_schema import PARTS, Inspected, numbers
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Busy
 from unrolled.tasks import Model, task_named, task_names
@@ -262,12 +262,12 @@ def test_more_than_may_wait_are_sent_away_and_a_deadline_ends_it(
 
 
 def test_a_part_that_can_not_be_had_does_not_cost_the_others(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.serving import insides
+    from unrolled.serving import inspection_schema as insides
 
     def refuses(probe: Any, at: int, units: int) -> Any:
         raise ArgumentError("gates: not here")
 
-    monkeypatch.setattr("unrolled.serving.inspector.MAKERS", {**insides.MAKERS, "gates": refuses})
+    monkeypatch.setattr("unrolled.serving.inspection.MAKERS", {**insides.MAKERS, "gates": refuses})
     inspector = Inspector(Limits(grace=2))
 
     def ask(*parts: Any) -> Any:

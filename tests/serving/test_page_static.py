@@ -10,7 +10,7 @@ import pytest
 
 import unrolled
 
-STATIC = Path(unrolled.__file__).parent / "serving" / "static"
+STATIC = Path(unrolled.__file__).parent / "serving" / "page"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
 STYLES = sorted(STATIC.rglob("*.css"))
 TEXTS = [*SCRIPTS, *STYLES, STATIC / "index.html", STATIC / "icon.svg"]

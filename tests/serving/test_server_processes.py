@@ -205,7 +205,7 @@ def test_several_processes(models: dict[str, Path], key: Path) -> None:
 
 FOLLOWED = """
 import multiprocessing, threading, time
-from unrolled.serving.run import _follow
+from unrolled.serving.http.run import _follow
 
 def child():
     sentinel = multiprocessing.parent_process().sentinel

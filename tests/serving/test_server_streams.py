@@ -11,7 +11,7 @@ from servers import Running, counted, problem, running
 
 from unrolled.errors import StateError
 from unrolled.serving import Limits
-from unrolled.serving.tokens import Signer
+from unrolled.serving.security import Signer
 from unrolled.tasks import Model
 
 

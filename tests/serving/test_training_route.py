@@ -18,9 +18,9 @@ from servers import Running, problem, running
 
 from unrolled.errors import ArgumentError
 from unrolled.serving import Limits
-from unrolled.serving.naming import named_folders
+from unrolled.serving.http.naming import named_folders
 from unrolled.serving.routes import training as route
-from unrolled.serving.watching import CHARACTERS, CHUNK, RunAbout, Watch, about_run, thinned
+from unrolled.serving.training.run import CHARACTERS, CHUNK, RunAbout, Watch, about_run, thinned
 from unrolled.tasks.core.config import ModelConfig, write_config
 
 

@@ -58,8 +58,8 @@ def serve(
 
     Serve trained models: what docs/server.md describes. It stops at Ctrl-C, when running requests are answered.
     """
-    from unrolled.serving.naming import named_folders
-    from unrolled.serving.run import serve as run
+    from unrolled.serving.http.naming import named_folders
+    from unrolled.serving.http.run import serve as run
 
     run(
         models or (),

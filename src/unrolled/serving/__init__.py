@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrolled.serving.app import create_app
     from unrolled.serving.client import Client
+    from unrolled.serving.http.run import serve
     from unrolled.serving.limits import Limits
-    from unrolled.serving.run import serve
 
 __all__ = ["Client", "Limits", "create_app", "serve"]
 
-_HOMES = {"create_app": "app", "Client": "client", "Limits": "limits", "serve": "run"}
+_HOMES = {"create_app": "app", "Client": "client", "Limits": "limits", "serve": "http.run"}
 
 
 def __getattr__(name: str) -> Any:

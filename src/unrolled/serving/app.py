@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 import unrolled
 from unrolled.errors import UnrolledError
-from unrolled.serving.guard import OPEN, Guard
-from unrolled.serving.inspector import Inspector
+from unrolled.serving.inspection import Inspector
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Metrics
+from unrolled.serving.middleware import OPEN, Guard
 from unrolled.serving.models import Served, loaded_models
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
 from unrolled.serving.routes.about import about_routes
@@ -31,9 +31,9 @@ from unrolled.serving.routes.socket import socket_routes
 from unrolled.serving.routes.streams import stream_routes
 from unrolled.serving.routes.training import training_routes
 from unrolled.serving.routes.write import write_routes
+from unrolled.serving.security import Signer
+from unrolled.serving.state import Work
 from unrolled.serving.streams import Streams
-from unrolled.serving.tokens import Signer
-from unrolled.serving.work import Work
 
 #: what a server that is bound to loopback goes by
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from unrolled.errors import ArgumentError, UnrolledError
-from unrolled.serving.lanes import Lane, Turn
+from unrolled.serving.batching import Lane, Turn
+from unrolled.serving.decoding import reading
+from unrolled.serving.http.naming import named_folders
 from unrolled.serving.limits import Limits
-from unrolled.serving.naming import named_folders
-from unrolled.serving.readers import reading
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load
 from unrolled.tasks.core.api import Api, Wire, api_of, served_options

@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from unrolled.serving.lanes import Turn
+from unrolled.serving.batching import Turn
 from unrolled.serving.limits import Limits
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Busy, Problem
-from unrolled.serving.tokens import Signer
+from unrolled.serving.security import Signer
 
 #: ids of streams that have ended are remembered, so that 410 can be told from 404
 REMEMBERED = 10_000

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from unrolled.serving.metrics import CONTENT_TYPE
 from unrolled.serving.problems import Problem
 from unrolled.serving.routes.bodies import problems
-from unrolled.serving.work import Work
+from unrolled.serving.state import Work
 
 
 class About(BaseModel):

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request
 from pydantic import Field, create_model
 from starlette.responses import Response
 
-from unrolled.serving.insides import PARTS, Inspected, Part
-from unrolled.serving.inspector import Inspector
+from unrolled.serving.decoding import reading
+from unrolled.serving.inspection import Inspector
+from unrolled.serving.inspection_schema import PARTS, Inspected, Part
 from unrolled.serving.models import Served
-from unrolled.serving.readers import reading
 from unrolled.serving.routes.bodies import USUAL, described, json_body, problems
-from unrolled.serving.work import Work
+from unrolled.serving.state import Work
 from unrolled.tasks.core.api import Message
 
 #: steps that are looked at, and units that are sent, if nobody says otherwise

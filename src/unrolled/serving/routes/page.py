@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-STATIC = Path(__file__).parent.parent / "static"
+STATIC = Path(__file__).parent.parent / "page"
 #: asked for again each time, and not sent again unless it changed
 _FRESH = {"Cache-Control": "no-cache"}
 

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from starlette.responses import Response
 
+from unrolled.serving.decoding import reading
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, invalid
-from unrolled.serving.readers import reading
 from unrolled.serving.routes.bodies import USUAL, answer, content_type, described, json_message, problems
-from unrolled.serving.work import Work
+from unrolled.serving.state import Work
 from unrolled.settings import Settings
 
 

@@ -13,14 +13,14 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ConfigDict, Field, StrictInt, StrictStr, create_model
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.guard import BEARER
 from unrolled.serving.logs import happened, shown
+from unrolled.serving.middleware import BEARER
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Busy, Problem, problem_of
 from unrolled.serving.routes.bodies import json_message
 from unrolled.serving.routes.streams import pushing
+from unrolled.serving.state import Work
 from unrolled.serving.streams import Stream, opened
-from unrolled.serving.work import Work
 from unrolled.tasks.core.api import Message
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from unrolled.errors import UnrolledError
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, problem_of
 from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
+from unrolled.serving.state import Work
 from unrolled.serving.streams import Stream, opened
-from unrolled.serving.work import Work
 from unrolled.tasks.core.api import Message
 
 ONE_PROCESS = "streams by id need a single process; use /step, which carries the state, or a WebSocket"

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from unrolled.serving.problems import Busy, Problem
 from unrolled.serving.routes.bodies import problems
 from unrolled.serving.routes.write import event
-from unrolled.serving.watching import RunAbout, Watch, about_run
-from unrolled.serving.work import Work
+from unrolled.serving.state import Work
+from unrolled.serving.training.run import RunAbout, Watch, about_run
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.lanes import Turn
+from unrolled.serving.batching import Turn
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Problem, problem_of
 from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
-from unrolled.serving.work import Work
+from unrolled.serving.state import Work
 from unrolled.tasks.core.api import Message
 
 #: tokens written before others have a turn

@@ -19,8 +19,8 @@ from websockets.exceptions import InvalidStatus
 
 from unrolled.serving import Limits
 from unrolled.serving.client import Client, ServerError
-from unrolled.serving.guard import Guard
 from unrolled.serving.metrics import Metrics
+from unrolled.serving.middleware import Guard
 
 TOKEN = "a-token-of-some-length"
 JSON = {"Content-Type": "application/json"}

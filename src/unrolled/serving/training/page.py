@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unrolled.errors import StorageError
+from unrolled.serving.http.run import listening, require_libraries
 from unrolled.serving.limits import Limits
-from unrolled.serving.run import listening, require_libraries
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def watched(out: Path, port: int | None = None) -> Iterator[str]:
     """
     require_libraries()
     from unrolled.serving.app import create_app
-    from unrolled.serving.server import Server
+    from unrolled.serving.http.server import Server
 
     # the folder may be moved aside and made anew, and the process may go elsewhere
     folder = out.resolve()

@@ -16,7 +16,7 @@ from servers import problem, running
 
 from unrolled.errors import ArgumentError
 from unrolled.serving import Limits
-from unrolled.serving.lanes import Lane, Turn
+from unrolled.serving.batching import Lane, Turn
 from unrolled.serving.problems import Busy, Problem
 
 
@@ -209,7 +209,7 @@ def test_who_leaves_costs_nothing(models: dict[str, Path]) -> None:
 
 
 def test_readers_are_bounded() -> None:
-    from unrolled.serving import readers
+    from unrolled.serving import decoding as readers
 
     go = threading.Event()
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unrolled.errors import ArgumentError, MissingDependencyError, StorageError
+from unrolled.serving.http.naming import named_folders
 from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format, start_log
 from unrolled.serving.metrics import forget
-from unrolled.serving.naming import named_folders
 from unrolled.storage import storage_error
 
 if TYPE_CHECKING:
-    from unrolled.serving.guard import Guard
+    from unrolled.serving.middleware import Guard
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _work_on(bound: socket.socket, told: dict[str, Any], ready: Callable[[], Non
         told: what `serve` was told.
         ready: called when requests are taken.
     """
-    from unrolled.serving.server import Server
+    from unrolled.serving.http.server import Server
 
     application = _application(told)
     start_log(told["log_format"])

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Metrics
 from unrolled.serving.models import Served
+from unrolled.serving.security import Signer
 from unrolled.serving.streams import Streams
-from unrolled.serving.tokens import Signer
 
 
 @dataclass

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from unrolled.errors import ArgumentError
-from unrolled.serving.insides import MAKERS, PARTS, Part, about
-from unrolled.serving.lanes import Lane, Turn
+from unrolled.serving.batching import Lane, Turn
+from unrolled.serving.inspection_schema import MAKERS, PARTS, Part, about
 from unrolled.serving.limits import Limits
 from unrolled.serving.models import Served
 from unrolled.serving.problems import Busy

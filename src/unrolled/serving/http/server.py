@@ -18,10 +18,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from unrolled.serving.budget import Budget
-from unrolled.serving.guard import Guard
 from unrolled.serving.limits import Limits
+from unrolled.serving.middleware import Guard
 from unrolled.serving.problems import MEDIA_TYPE, Busy, Problem
-from unrolled.serving.work import Work
+from unrolled.serving.state import Work
 
 log = logging.getLogger(__name__)
 

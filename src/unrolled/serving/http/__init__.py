@@ -1,0 +1,1 @@
+"""Running the server: uvicorn, sockets, signals and processes."""

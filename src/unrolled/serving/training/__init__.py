@@ -1,0 +1,1 @@
+"""Watching a run in training: its files as events, and a page of its own."""
