@@ -61,6 +61,8 @@ LEAVES = {
     "starlette": ("serving/",),
     "uvicorn": ("serving/http/server.py",),
     "websockets": ("serving/client.py",),
+    "httpx": ("serving/client.py",),
+    "itsdangerous": ("serving/security.py",),
     "prometheus_client": ("serving/metrics.py",),
 }
 #: what only runs may import, never the mere `import unrolled`
@@ -89,6 +91,8 @@ HEAVY = (
     "starlette",
     "uvicorn",
     "websockets",
+    "httpx",
+    "itsdangerous",
     "prometheus_client",
 )
 

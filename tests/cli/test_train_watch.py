@@ -17,9 +17,9 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
 from unrolled import tasks
-from unrolled.serving.http.run import listening
 from unrolled.serving.http.server import Server
-from unrolled.serving.training import page as beside
+from unrolled.serving.http.sockets import listen
+from unrolled.serving.training import page
 
 from .running import complaint, unrolled
 
@@ -32,7 +32,7 @@ SMALL = (
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port that somebody listens at."""
-    with listening("127.0.0.1", 0) as bound:
+    with listen("127.0.0.1", 0) as bound:
         yield bound.getsockname()[1]
 
 
@@ -55,7 +55,7 @@ def told_of(address: str) -> list[tuple[str, Any]]:
 
 
 def test_the_run_is_shown_while_it_goes(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, original, watched = tmp_path / "m", tasks.train, beside.watched
+    out, original, watched = tmp_path / "m", tasks.train, page.training_page
     found: dict[str, Any] = {}
 
     @contextmanager
@@ -70,11 +70,11 @@ def test_the_run_is_shown_while_it_goes(text: Path, tmp_path: Path, monkeypatch:
         found["events"] = told_of(found["address"])
         return model
 
-    monkeypatch.setattr(beside, "watched", noting)
+    monkeypatch.setattr(page, "training_page", noting)
     monkeypatch.setattr(tasks, "train", train)
     result = unrolled("train", "generate", text, "--out", out, "--watch", 0, "--quiet", *SMALL)
     assert result.code == 0, result.err
-    assert "watch" in found["threads"]
+    assert "server" in found["threads"]
     events = found["events"]
     assert [name for name, _ in events] == ["run", "metrics", "samples", "done"]
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
@@ -82,19 +82,19 @@ def test_the_run_is_shown_while_it_goes(text: Path, tmp_path: Path, monkeypatch:
     assert events[2][1]["samples"][-1]["step"] == 3
     assert events[3][1]["result"]["step"] == 3
     # with the training the page has ended
-    assert "watch" not in [one.name for one in threading.enumerate()]
+    assert "server" not in [one.name for one in threading.enumerate()]
 
 
 def test_the_address_is_said_and_the_next_free_port_is_taken(
     text: Path, tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beside, "PORT", taken)
+    monkeypatch.setattr(page, "PORT", taken)
     # what follows is no number, and so no port
     result = unrolled("train", "generate", "--watch", text, "--out", tmp_path / "m", "--quiet", *SMALL)
     assert result.code == 0, result.err
     found = re.fullmatch(r"unrolled: watch it at http://127\.0\.0\.1:(\d+)/#training\n", result.err)
     assert found is not None
-    assert taken < int(found[1]) < taken + beside.TRIED
+    assert taken < int(found[1]) < taken + page.TRIED
 
 
 def test_a_port_that_is_taken_is_said_before_anything_is_done(text: Path, tmp_path: Path, taken: int) -> None:
@@ -113,8 +113,8 @@ def test_what_is_no_port_is_refused(text: Path, tmp_path: Path) -> None:
 
 
 def test_no_port_is_free(monkeypatch: pytest.MonkeyPatch, text: Path, tmp_path: Path, taken: int) -> None:
-    monkeypatch.setattr(beside, "PORT", taken)
-    monkeypatch.setattr(beside, "TRIED", 1)
+    monkeypatch.setattr(page, "PORT", taken)
+    monkeypatch.setattr(page, "TRIED", 1)
     result = unrolled("train", "generate", text, "--out", tmp_path / "m", *SMALL, "--watch")
     assert f"none of the ports {taken} to {taken} is free" in complaint(result)
 

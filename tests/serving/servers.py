@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 
 from unrolled.serving import Client, Limits, create_app
-from unrolled.serving.http.run import listening
 from unrolled.serving.http.server import Server
+from unrolled.serving.http.sockets import listen
 
 #: what the installed script `unrolled` does
 COMMAND = "import sys; from unrolled.cli.app import main; sys.exit(main())"
@@ -30,17 +30,16 @@ class Running:
     """A server in a thread: its address, its application, and clients of it."""
 
     def __init__(self, models: Mapping[str, Path], **options: Any) -> None:
-        self.limits = options.pop("limits", None) or Limits(grace=5)
-        self.guard = create_app([f"{name}={path}" for name, path in models.items()], limits=self.limits, **options)
-        self.work = self.guard.app.state.work
-        self.bound = listening("127.0.0.1", 0)
+        self.limits = options.pop("limits", None) or Limits(grace=5, drain=0.05)
+        self.app = create_app([f"{name}={path}" for name, path in models.items()], limits=self.limits, **options)
+        self.state = self.app.state
+        self.bound = listen("127.0.0.1", 0, unread_timeout=self.limits.body_timeout)
         self.port: int = self.bound.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
         self.token: str | None = options.get("token")
         ready = threading.Event()
-        self.server = Server(self.guard, ready.set)
-        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]})
-        self._thread.start()
+        self.server = Server(self.app, self.bound, on_ready=ready.set)
+        self.server.start()
         assert ready.wait(30)
 
     @property
@@ -59,9 +58,9 @@ class Running:
         return counted(self.ask("GET", "/metrics").text, name, **labels)
 
     def stop(self) -> None:
-        self.server.should_exit = True
-        self._thread.join(30)
-        assert not self._thread.is_alive()
+        self.server.stop()
+        self.server.join(30)
+        self.bound.close()
 
 
 @contextlib.contextmanager

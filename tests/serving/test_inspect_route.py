@@ -22,9 +22,9 @@ from tests.inspection.test_every_task import MAKERS
 from unrolled.errors import ArgumentError
 from unrolled.inspection import integrated_gradients, unfold_network
 from unrolled.serving import Limits
-from unrolled.serving.inspection import Inspector, copied
-from unrolled.serving.inspection_schema import PARTS, Inspected, numbers
-from unrolled.serving.models import Served
+from unrolled.serving.inspection import Inspector
+from unrolled.serving.inspection_schema import PARTS, InspectionResult, numbers
+from unrolled.serving.models import ServedModel, copied
 from unrolled.serving.problems import Busy
 from unrolled.tasks import Model, task_named, task_names
 from unrolled.tasks.uses import translate
@@ -74,7 +74,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Model, Any
 def every(made: dict[str, tuple[Model, Any]]) -> Iterator[Running]:
     """A server of them all."""
     folders = {name: model.folder for name, (model, _) in made.items() if model.folder}
-    with running(folders, limits=Limits(grace=2, inspect_steps=40, max_characters=300)) as server:
+    with running(folders, limits=Limits(grace=2, drain=0.05, inspect_steps=40, max_characters=300)) as server:
         yield server
 
 
@@ -88,7 +88,7 @@ def inspected(server: Running, name: str, given: Any, **more: Any) -> dict[str, 
 
 @pytest.mark.parametrize("name", task_names())
 def test_every_task_can_be_looked_into(name: str, every: Running, made: dict[str, tuple[Model, Any]]) -> None:
-    found = Inspected.model_validate(inspected(every, name, made[name][1], limit=12, units=UNITS))
+    found = InspectionResult.model_validate(inspected(every, name, made[name][1], limit=12, units=UNITS))
     assert (found.model, found.task, found.refused) == (name, name, {})
     assert 1 <= len(found.steps) <= 12
     assert len(found.outputs) == len(found.targets)
@@ -164,7 +164,7 @@ def test_what_is_wrong_is_a_problem(every: Running, made: dict[str, tuple[Model,
     assert "input" in detail(422, "classify", {"input": {"image": "aGVsbG8="}})
     assert "at least one word" in detail(422, "classify", {"input": "  "})
     assert "characters" in detail(413, "classify", {"input": "good " * 100})
-    assert "no JSON" in detail(400, "classify", b"{")
+    assert "not JSON" in detail(400, "classify", b"{")
     assert "not Base64" in detail(422, "recognize", {"input": {"image": "?"}})
     assert "units" in detail(422, "classify", {"input": "good film", "units": 0})
 
@@ -196,18 +196,18 @@ def test_it_stands_in_the_document(every: Running) -> None:
     assert properties["limit"]["maximum"] == 40
     answer = operation["responses"]["200"]["content"]
     assert set(answer) == {"application/json", "text/html"}
-    assert answer["application/json"]["schema"]["$ref"].endswith("/Inspected")
+    assert answer["application/json"]["schema"]["$ref"].endswith("/InspectionResult")
 
 
 @pytest.fixture
-def served(made: dict[str, tuple[Model, Any]]) -> Iterator[Served]:
-    one = Served("c", made["classify"][0], Limits(grace=2))
+def served(made: dict[str, tuple[Model, Any]]) -> Iterator[ServedModel]:
+    one = ServedModel("c", made["classify"][0], Limits(grace=2, drain=0.05))
     yield one
     one.close()
 
 
-def test_the_model_at_work_is_left_alone(served: Served) -> None:
-    twin = copied(served.model)
+def test_the_model_at_work_is_left_alone(served: ServedModel) -> None:
+    twin = copied(served.model, requires_grad=True)
     for one, other in zip(served.model.network.parameters(), twin.network.parameters(), strict=True):
         assert other.requires_grad
         assert one.data_ptr() != other.data_ptr()
@@ -220,7 +220,7 @@ def test_the_model_at_work_is_left_alone(served: Served) -> None:
 
 
 def test_more_than_may_wait_are_sent_away_and_a_deadline_ends_it(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going, go = threading.Event(), threading.Event()
 
@@ -230,7 +230,7 @@ def test_more_than_may_wait_are_sent_away_and_a_deadline_ends_it(
         raise ArgumentError("enough")
 
     monkeypatch.setattr(Model, "probe", slow)
-    inspector = Inspector(Limits(inspections=2, grace=2))
+    inspector = Inspector(Limits(inspections=2, grace=2, drain=0.05))
 
     def ask(deadline: float) -> Any:
         return inspector.inspect(served, "good", at=-1, limit=4, units=4, parts=PARTS, deadline=deadline)
@@ -255,26 +255,28 @@ def test_more_than_may_wait_are_sent_away_and_a_deadline_ends_it(
     assert isinstance(fourth, ArgumentError)
     assert second.status == 504
     assert isinstance(third, Busy)
-    assert third.status == 429
+    assert third.status == 503
     assert int(third.headers["Retry-After"]) >= 1
-    assert inspector.lane.depth == 0
+    assert inspector.worker.depth == 0
     inspector.close()
 
 
-def test_a_part_that_can_not_be_had_does_not_cost_the_others(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.serving import inspection_schema as insides
+def test_a_part_that_can_not_be_had_does_not_cost_the_others(
+    served: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unrolled.serving import inspection_schema
 
     def refuses(probe: Any, at: int, units: int) -> Any:
         raise ArgumentError("gates: not here")
 
-    monkeypatch.setattr("unrolled.serving.inspection.MAKERS", {**insides.MAKERS, "gates": refuses})
-    inspector = Inspector(Limits(grace=2))
+    monkeypatch.setattr("unrolled.serving.inspection.MAKERS", {**inspection_schema.MAKERS, "gates": refuses})
+    inspector = Inspector(Limits(grace=2, drain=0.05))
 
     def ask(*parts: Any) -> Any:
         late = time.monotonic() + 60
         return asyncio.run(inspector.inspect(served, "good film", at=-1, limit=4, units=4, parts=parts, deadline=late))
 
-    found = Inspected.model_validate_json(ask("gradients", "gates"))
+    found = InspectionResult.model_validate_json(ask("gradients", "gates"))
     assert found.parts.gradients
     assert found.parts.gates is None
     assert found.refused == {"gates": "gates: not here"}

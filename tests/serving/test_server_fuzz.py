@@ -42,15 +42,18 @@ def test_malformed_bodies(server: Running, monkeypatch: pytest.MonkeyPatch) -> N
             connection.close()
         seen.add(status)
         assert status < 500, (sent, body)
-        if status >= 400 and sent.method != "HEAD":
+        if body == b"Invalid HTTP request received.":
+            # of the library, which has not found a request to answer
+            assert (status, kind) == (400, "text/plain; charset=utf-8")
+        elif status >= 400 and sent.method != "HEAD":
             assert kind == "application/problem+json", (sent, status, body)
             assert json.loads(body)["status"] == status
     assert {200, 400, 404, 405, 415, 422} <= seen
     # what the last request held is given back just after its answer
     until = time.monotonic() + 5
-    while server.guard.budget.held and time.monotonic() < until:
+    while server.state.budget.held and time.monotonic() < until:
         time.sleep(0.01)
-    assert server.guard.budget.held == 0
+    assert server.state.budget.held == 0
 
 
 def test_malformed_frames(server: Running) -> None:

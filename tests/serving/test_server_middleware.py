@@ -7,20 +7,29 @@ import gzip
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from servers import Running, problem, raw, running
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from unrolled.errors import StorageError
 from unrolled.serving import Limits
+from unrolled.serving.app import Application, AppOptions
 from unrolled.serving.client import Client, ServerError
-from unrolled.serving.metrics import Metrics
-from unrolled.serving.middleware import Guard
+from unrolled.serving.http.server import Server
+from unrolled.serving.http.sockets import address_of, listen
+from unrolled.serving.limits import Hold
+from unrolled.serving.middleware import Middleware
+from unrolled.serving.problems import Problem
+from unrolled.serving.security import Access, StateSigner
+from unrolled.serving.state import ServerState
 
 TOKEN = "a-token-of-some-length"
 JSON = {"Content-Type": "application/json"}
@@ -30,9 +39,7 @@ PREDICT = "/v1/models/feeling/predict"
 @pytest.fixture(scope="module")
 def strict(models: dict[str, Path]) -> Iterator[Running]:
     """Small limits, and a token."""
-    limits = Limits(
-        max_body=10_000, header_timeout=0.5, body_timeout=0.6, connections=20, grace=2, pending_bytes=50_000
-    )
+    limits = Limits(max_body=10_000, body_timeout=0.6, connections=20, grace=2, drain=0.05, pending_bytes=50_000)
     with running({"feeling": models["feeling"]}, limits=limits, token=TOKEN) as server:
         yield server
 
@@ -51,18 +58,6 @@ def refused(connection: socket.socket, data: bytes) -> bool:
         return True
 
 
-def dripped(port: int, data: bytes) -> bool:
-    """Whether a server hangs up on who sends a byte at a time."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        try:
-            for place in range(len(data)):
-                connection.sendall(data[place : place + 1])
-                time.sleep(0.05)
-        except OSError:
-            return True
-    return False
-
-
 def test_tokens(strict: Running, bearer: dict[str, str]) -> None:
     for headers in (
         {}, {"Authorization": TOKEN}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"},
@@ -71,7 +66,7 @@ def test_tokens(strict: Running, bearer: dict[str, str]) -> None:
         for path in ("/v1/models", "/metrics", "/openapi.json", "/nothing", "/static", "/healthz/x"):
             found = strict.ask("GET", path, headers=headers)
             wrong = headers.get("Authorization", "") not in ("", TOKEN, "Bearer", f"Basic {TOKEN}")
-            said = "that is not this server's token" if wrong else "a token is needed"
+            said = "the token is wrong" if wrong else "a token is needed"
             assert problem(found, 401)["detail"] == f"{said}: Authorization: Bearer …"
             assert found.headers["www-authenticate"] == "Bearer"
     for path in ("/", "/healthz", "/readyz", "/static/app.js", "/favicon.ico"):
@@ -129,7 +124,10 @@ def test_hosts_and_origins(server: Running) -> None:
     for host in ("localhost", f"localhost:{port}", "127.0.0.1", "[::1]", f"LOCALHOST:{port}"):
         assert server.ask("GET", "/healthz", headers={"Host": host}).status_code == 200
     for host in ("evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "127.0.0.2", "evil:8000", ""):
-        assert "does not go by" in problem(server.ask("GET", "/healthz", headers={"Host": host}), 403)["detail"]
+        assert (
+            "is not a name of this server"
+            in problem(server.ask("GET", "/healthz", headers={"Host": host}), 403)["detail"]
+        )
     for host in ("[::1", "[x]:y"):
         problem(server.ask("GET", "/healthz", headers={"Host": host}), 400)
     own = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
@@ -147,7 +145,7 @@ def test_bodies_that_are_not_taken(strict: Running, bearer: dict[str, str]) -> N
     headers = {**JSON, **bearer}
     large = json.dumps({"inputs": ["x" * 10_000]}).encode()
     found = strict.ask("POST", PREDICT, headers=headers, content=large)
-    assert problem(found, 413)["detail"] == "the body has more than 10,000 bytes, which are all that is read"
+    assert problem(found, 413)["detail"] == "the body is larger than 10,000 bytes, the most that is read"
     assert found.headers["connection"] == "close"
     # in pieces, and without a length: it is not read to its end
     assert problem(strict.ask("POST", PREDICT, headers=headers, content=iter([large[:6_000]] * 2)), 413)
@@ -160,7 +158,7 @@ def test_bodies_that_are_not_taken(strict: Running, bearer: dict[str, str]) -> N
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     for length in ("9" * 15, "9" * 18):
         assert b" 413 " in raw(strict.port, f"{head}Content-Length: {length}\r\n\r\n".encode())
-    assert strict.guard.budget.held == 0
+    assert strict.state.budget.held == 0
 
 
 @pytest.mark.parametrize(
@@ -178,56 +176,59 @@ def test_who_waits_to_be_told_to_send_hears_why_not(head: tuple[bytes, bytes], l
 
     headers = [(b"host", b"localhost"), (b"expect", b"100-continue"), head]
     scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": headers}
-    guard = Guard(None, limits=Limits(max_body=10_000), metrics=Metrics(), hosts=frozenset())
-    asyncio.run(guard(scope, receive, send))
+
+    async def nobody(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("the body was refused")
+
+    state = ServerState(Limits(max_body=10_000), StateSigner(), ready=True)
+    asyncio.run(Middleware(nobody, state, Access())(scope, receive, send))
+    state.close()
     assert [message.get("status") for message in sent] == [413, None]
     # a body that is refused for its length has not been asked for
     assert len(pieces) == left
 
 
 def test_all_bodies_together(strict: Running, bearer: dict[str, str]) -> None:
-    strict.guard.budget.take(45_000)
+    strict.state.budget.take(45_000)
     try:
         found = strict.ask("POST", PREDICT, headers={**JSON, **bearer}, content=b" " * 9_000)
-        assert problem(found, 429)["detail"] == "the server's memory for requests is busy; try again in 2 s"
-        assert found.headers["retry-after"] == "2"
+        assert problem(found, 503)["detail"] == "the server's memory for requests is busy; try again in 1 s"
+        assert found.headers["retry-after"] == "1"
     finally:
-        strict.guard.budget.give(45_000)
+        strict.state.budget.give(45_000)
 
 
-def test_answers_leave_at_once(strict: Running) -> None:
+def test_answers_leave_at_once() -> None:
     """Head and body are two small packets, and the second would wait until the first is acknowledged."""
-    with strict.http() as client:
-        assert client.get("/healthz").status_code == 200
-        connections = [one.transport.get_extra_info("socket") for one in strict.server.server_state.connections]
-        assert connections
-        assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in connections)
+
+    async def run() -> int:
+        served: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            served.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with listen("127.0.0.1", 0) as bound:
+            async with await asyncio.start_server(accept, sock=bound):
+                _, writer = await asyncio.open_connection(*bound.getsockname())
+                writer.close()
+                return await served
+
+    assert asyncio.run(run())
 
 
 def test_slow_clients(strict: Running) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-    begun = time.monotonic()
-    # nothing, half a head, a head that comes drop by drop
-    assert raw(strict.port, b"") == b""
-    assert raw(strict.port, head.encode()) == b""
-    assert dripped(strict.port, head.encode() * 5)
     # a body that does not come, and one without end
     late = raw(strict.port, f"{head}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{{".encode())
     assert b" 408 " in late
-    assert b"the body did not come within 0.6 s" in late
+    assert b"the body did not arrive within 0.6 s" in late
     endless = raw(strict.port, f"{head}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n".encode())
     assert b" 408 " in endless
-    assert time.monotonic() - begun < 60
-    # a second request on a connection that comes too slowly
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as again:
-        again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = b""
-        while b"alive" not in answer:
-            answer += again.recv(65536)
-        again.sendall(b"GET /heal")
-        assert again.recv(65536) == b""
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not end such connections")
 def test_who_does_not_read(models: dict[str, Path]) -> None:
     with running({"feeling": models["feeling"]}, limits=Limits(body_timeout=0.5, grace=1)) as server:
         with socket.socket() as deaf:
@@ -248,14 +249,9 @@ def test_what_is_no_http(strict: Running) -> None:
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n",
     ):  # fmt: skip
+        # of the library, but for a version that does not exist, whose request names no host
         found = raw(strict.port, data)
-        # a version that is none is read, but says no host
         assert found == b"" or found.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 403 ")), found[:100]
-        if found:
-            head, _, body = found.partition(b"\r\n\r\n")
-            assert b"application/problem+json" in head
-            assert json.loads(body)["status"] == int(head.split()[1])
-            assert b" 403 " in head or json.loads(body)["detail"] == "this is no HTTP/1.1"
     broken = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
     assert raw(strict.port, broken.encode()).startswith((b"HTTP/1.1 40", b""))
     assert strict.ask("GET", "/healthz").status_code == 200
@@ -264,20 +260,104 @@ def test_what_is_no_http(strict: Running) -> None:
 def test_too_many_connections(strict: Running) -> None:
     many = [socket.create_connection(("127.0.0.1", strict.port), timeout=10) for _ in range(20)]
     try:
-        deadline = time.monotonic() + 5
-        while len(strict.server.server_state.connections) < 20 and time.monotonic() < deadline:
+        until = time.monotonic() + 5
+        while (found := strict.ask("GET", "/healthz")).status_code == 200 and time.monotonic() < until:
             time.sleep(0.01)
-        found = raw(strict.port, b"")
-        assert found.startswith(b"HTTP/1.1 503 ")
-        assert b"20 connections are open already" in found
-        assert b"retry-after: 1" in found.lower()
+        assert found.status_code == 503
+        assert found.headers["connection"] == "close"
     finally:
         for one in many:
             one.close()
-    deadline = time.monotonic() + 5
-    while strict.server.server_state.connections and time.monotonic() < deadline:
+    until = time.monotonic() + 5
+    while strict.ask("GET", "/healthz").status_code == 503 and time.monotonic() < until:
         time.sleep(0.01)
     assert strict.ask("GET", "/healthz").status_code == 200
+
+
+def test_head_where_get_is(server: Running) -> None:
+    for path in ("/", "/healthz", "/readyz", "/v1/models", "/v1/models/mail", "/openapi.json", "/static/app.js", "/no"):
+        head, get = server.ask("HEAD", path), server.ask("GET", path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        for name in ("content-type", "content-length", "content-security-policy"):
+            assert head.headers[name] == get.headers[name]
+    assert server.ask("HEAD", "/v1/models/mail/predict").status_code == 405
+    assert server.counted("unrolled_requests_total", method="HEAD", route="/healthz", status="200") >= 1
+
+
+def test_the_head_of_an_event_stream(models: dict[str, Path], tmp_path: Path) -> None:
+    with running({}, runs={"run": tmp_path}, limits=Limits(grace=2, drain=0.05)) as server:
+        head = server.ask("HEAD", "/v1/training/run/events")
+        assert (head.status_code, head.content) == (200, b"")
+        until = time.monotonic() + 5
+        while server.state.watchers and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.state.watchers == 0
+
+
+def test_it_answers_while_models_are_loaded(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    go, load = threading.Event(), Application.load
+
+    def slow(self: Application, folders: Any) -> Any:
+        assert go.wait(20)
+        return load(self, folders)
+
+    monkeypatch.setattr(Application, "load", slow)
+    ready = threading.Event()
+    with listen("127.0.0.1", 0) as bound:
+        server = Server(Application(AppOptions()), bound, {"mail": models["mail"]}, ready.set)
+        server.start()
+        with httpx.Client(base_url=address_of(bound), trust_env=False) as client:
+            assert client.get("/healthz").json() == {"status": "alive"}
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()) == (503, {"status": "loading"})
+            for method, path in (("GET", "/v1/models"), ("POST", "/v1/models/mail/predict"), ("GET", "/openapi.json")):
+                answer = client.request(method, path)
+                assert problem(answer, 503)["detail"] == "the models are being loaded"
+                assert answer.headers["retry-after"] == "1"
+            assert client.get("/").status_code == 200
+            with pytest.raises(ServerError, match="the models are being loaded"):
+                Client(address_of(bound)).stream("mail")
+            go.set()
+            assert ready.wait(20)
+            assert client.get("/readyz").json() == {"status": "ready", "models": 1, "workers": 1}
+            assert Client(address_of(bound)).predict("mail", "Thank")["typed"] == "Thank"
+        server.stop()
+        server.join(20)
+
+
+def test_a_model_that_can_not_be_loaded_stops_the_server(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as bound:
+        server = Server(Application(AppOptions(limits=Limits(drain=0))), bound, {"gone": tmp_path / "gone"})
+        server.start()
+        with pytest.raises(StorageError, match="no such model folder"):
+            server.join()
+
+
+def test_decoded_inputs_are_counted(models: dict[str, Path]) -> None:
+    limits = Limits(pending_bytes=10_000, max_characters=100_000, grace=2, drain=0.05)
+    with running({"feeling": models["feeling"]}, limits=limits) as server:
+        served, held = server.state.models["feeling"], []
+        read = served.api.read
+
+        def noting(model: Any, given: Any, bounds: Any) -> Any:
+            held.append(server.state.budget.held)
+            return read(model, given, bounds)
+
+        with pytest.MonkeyPatch.context() as patch:
+            # as if texts were images: decoded one by one, and the one before is dropped
+            patch.setattr(type(served.api), "light", False)
+            patch.setattr(served.api, "read", noting, raising=False)
+            body = {"inputs": ["word " * 300] * 4}
+            assert server.ask("POST", PREDICT, json=body).status_code == 200
+        size = len(json.dumps(body, separators=(",", ":")))
+        assert held == [size] * 4
+        until = time.monotonic() + 5
+        while server.state.budget.held and time.monotonic() < until:
+            time.sleep(0.01)
+        with Hold(server.state.budget, 9_000):
+            assert problem(server.ask("POST", PREDICT, json={"inputs": ["x" * 600]}), 503)
+        with pytest.raises(Problem, match="all requests together may hold 10,000"):
+            Hold(server.state.budget, 10_001)
 
 
 def test_the_log(models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
@@ -304,14 +384,14 @@ def test_the_log(models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_lines_of_the_log() -> None:
-    from unrolled.serving.logs import Lines, Plain, shown
+    from unrolled.serving.logs import JsonFormatter, TextFormatter, loggable
 
     record = logging.LogRecord("unrolled.serving.access", logging.INFO, "", 0, "%s", ("request",), None)
     record.fields = {"status": 200, "input": 'a "b"\nc'}
-    found = json.loads(Lines().format(record))
+    found = json.loads(JsonFormatter().format(record))
     assert found.pop("time").endswith("Z")
     assert found == {"level": "info", "event": "request", "status": 200, "input": 'a "b"\nc'}
-    assert Plain().format(record).endswith('request status=200 input="a \\"b\\"\\nc"')
-    assert shown(b"\x89PNG" * 10, "image/png") == "40 bytes of image/png"
-    assert shown(b"", "") == "0 bytes of no type"
-    assert shown(b"x" * 5_000) == "x" * 2_000 + "…"
+    assert TextFormatter().format(record).endswith('request status=200 input="a \\"b\\"\\nc"')
+    assert loggable(b"\x89PNG" * 10, "image/png") == "40 bytes of image/png"
+    assert loggable(b"", "") == "0 bytes of no type"
+    assert loggable(b"x" * 5_000) == "x" * 2_000 + "…"

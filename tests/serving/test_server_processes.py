@@ -77,7 +77,7 @@ def test_the_document_as_it_stands(models: dict[str, Path], mail: Model, key: Pa
         pytest.skip("curl is not installed")
     served = [f"mail={models['mail']}", f"my-mail={models['mail']}"]
     served += [f"{name}={models['feeling']}" for name in ("ner", "sentiment")]
-    with process(*served, "--log-format", "json", "--state-key-file", str(key)) as server:
+    with process(*served, "--log-format", "json", "--state-key-file", str(key), "--drain", "1") as server:
         for command in commands:
             done = subprocess.run(
                 command.replace("ADDRESS", server.address), shell=True, capture_output=True, text=True, timeout=60
@@ -102,8 +102,11 @@ def test_the_document_as_it_stands(models: dict[str, Path], mail: Model, key: Pa
     assert [one["status"] for one in known] == [200] * len(commands)
 
 
-async def asking(address: str, seconds: float, tally: Counter[str], stop: asyncio.Event) -> None:
-    """A client that asks again and again, on a new connection each time, and counts what becomes of it."""
+async def asking(address: str, seconds: float, tally: Counter[str]) -> None:
+    """A client that asks again and again, on a new connection each time, and counts what becomes of it.
+
+    It goes elsewhere when an answer says that the connection closes, as load balancers do, or when nobody listens.
+    """
     host, port = address.removeprefix("http://").split(":")
     body = json.dumps({"inputs": ["Thank you for yo"], "options": {"n": 1}})
     head = "POST /v1/models/mail/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -114,14 +117,14 @@ async def asking(address: str, seconds: float, tally: Counter[str], stop: asynci
             reader, writer = await asyncio.open_connection(host, int(port))
         except OSError:
             tally["not accepted"] += 1
-            if stop.is_set():
-                return
-            await asyncio.sleep(0.05)
-            continue
+            return
         try:
             writer.write(ask)
-            found = await reader.readuntil(b"\r\n")
-            tally[found.split()[1].decode()] += 1
+            head = await reader.readuntil(b"\r\n\r\n")
+            tally[head.split()[1].decode()] += 1
+            if b"connection: close" in head.lower():
+                tally["told"] += 1
+                return
         except (OSError, asyncio.IncompleteReadError):
             tally["lost"] += 1
         finally:
@@ -133,23 +136,22 @@ def stops_and_loses_nothing(server: Process) -> None:
     tally: Counter[str] = Counter()
 
     async def run() -> None:
-        stop = asyncio.Event()
-        clients = [asyncio.ensure_future(asking(server.address, 20, tally, stop)) for _ in range(8)]
+        clients = [asyncio.ensure_future(asking(server.address, 20, tally)) for _ in range(8)]
         await asyncio.sleep(0.7)
         server.process.send_signal(signal.SIGTERM)
-        stop.set()
         await asyncio.gather(*clients)
 
     asyncio.run(run())
     assert server.stop() == 0
     assert tally["lost"] == 0
     assert tally["200"] > 8
-    assert set(tally) <= {"200", "not accepted", "lost"}
+    assert tally["told"] == 8
+    assert set(tally) <= {"200", "told", "lost"}
     assert not [line for line in server.log if "Traceback" in line or "defect" in line]
 
 
 def test_several_processes(models: dict[str, Path], key: Path) -> None:
-    served = [f"mail={models['mail']}", "--state-key-file", str(key)]
+    served = [f"mail={models['mail']}", "--state-key-file", str(key), "--drain", "1"]
     with process(*served, "--workers", "2") as server:
         client = Client(server.address)
         for token, found in farewells:
@@ -203,13 +205,41 @@ def test_several_processes(models: dict[str, Path], key: Path) -> None:
         assert not [pid for pid in everybody if alive(Path(f"/proc/{pid}"))]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_ctrl_c_ends_at_once(models: dict[str, Path], workers: str) -> None:
+    with process(f"mail={models['mail']}", "--workers", workers, "--drain", "0") as server:
+        # a request that takes its time, and a stream
+        with socket.create_connection(("127.0.0.1", server.port)) as slow, Client(server.address).stream("mail"):
+            slow.sendall(b"POST /v1/models/mail/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                server.process.wait(1.5)
+            begun = time.monotonic()
+            assert server.stop(signal.SIGINT) == 130
+            assert time.monotonic() - begun < 5
+        log = "".join(server.log)
+        assert "unrolled: stopped at once; what was being answered is lost" in log
+        assert "Traceback" not in log
+
+
+def test_a_stop_that_takes_too_long_gives_up(models: dict[str, Path]) -> None:
+    with process(f"mail={models['mail']}", "--grace", "1", "--drain", "0") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.sendall(b"POST /v1/models/mail/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+            time.sleep(0.3)
+            assert server.stop(signal.SIGINT) == 0
+            assert b" 503 " in slow.recv(65536)
+        assert "Traceback" not in "".join(server.log)
+
+
 FOLLOWED = """
 import multiprocessing, threading, time
-from unrolled.serving.http.run import _follow
+from unrolled.serving.http.workers import _end_with
 
 def child():
     sentinel = multiprocessing.parent_process().sentinel
-    threading.Thread(target=_follow, args=(sentinel,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(sentinel,), daemon=True).start()
     time.sleep(60)
 
 if __name__ == "__main__":

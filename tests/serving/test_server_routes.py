@@ -61,6 +61,14 @@ def test_a_prediction_does_not_depend_on_what_is_beside_it(server: Running) -> N
             assert server.client.predict(name, texts[n]) == beside[n]
 
 
+def test_half_a_surrogate_pair_is_read_as_a_replacement_character(server: Running) -> None:
+    sent = server.ask(
+        "POST", "/v1/models/mail/predict", headers={"Content-Type": "application/json"},
+        content=b'{"inputs": ["a\\ud83d", "\\ud83d\\ude00 \\udc00"]}',
+    )  # fmt: skip
+    assert [one["typed"] for one in sent.json()["predictions"]] == ["a\ufffd", "\U0001f600 \ufffd"]
+
+
 def test_an_input_as_it_is(server: Running) -> None:
     plain = {"Content-Type": "text/plain; charset=utf-8"}
     sent = server.ask("POST", "/v1/models/mail/predict?n=1", headers=plain, content="The café".encode())
@@ -72,7 +80,7 @@ def test_an_input_as_it_is(server: Running) -> None:
 
 
 def test_bytes_in_a_list_are_told_apart_by_how_they_begin(server: Running) -> None:
-    with pytest.raises(ArgumentError, match=r"byte 1 is none\) nor an image, a sound or a clip"):
+    with pytest.raises(ArgumentError, match=r"UTF-8 \(see byte 1\) nor an image, sound or clip"):
         server.client.predict("mail", [b"x\xff\x00"])
 
 
@@ -106,11 +114,11 @@ def test_writing_refused(server: Running) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "place", "detail"),
     [
-        (b"", 400, None, "the body is no JSON: EOF while parsing a value at line 1 column 0"),
-        (b"{", 400, None, "the body is no JSON: EOF while parsing an object at line 1 column 1"),
-        (b'{"inputs": ["\\ud800"]}', 400, None, "the body is no JSON: "),
-        (b"\xff\xfe{}", 400, None, "the body is no JSON: "),
-        (b"[" * 100_000, 400, None, "the body is no JSON: recursion limit exceeded"),
+        (b"", 400, None, "the body is not JSON: EOF while parsing a value at line 1 column 0"),
+        (b"{", 400, None, "the body is not JSON: EOF while parsing an object at line 1 column 1"),
+        (b'{"inputs": ["\\ud800"', 400, None, "the body is not JSON: "),
+        (b"\xff\xfe{}", 400, None, "the body is not JSON: "),
+        (b"[" * 100_000, 400, None, "the body is not JSON: recursion limit exceeded"),
         (b'{"inputs": [' + b"[" * 50 + b"]" * 50 + b"]}", 422, "inputs/0", "inputs/0: Input should be a valid string"),
         (b"[]", 422, "", "body: Input should be an object"),
         (b"{}", 422, "inputs", "inputs: Field required"),

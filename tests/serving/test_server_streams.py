@@ -11,7 +11,7 @@ from servers import Running, counted, problem, running
 
 from unrolled.errors import StateError
 from unrolled.serving import Limits
-from unrolled.serving.security import Signer
+from unrolled.serving.security import StateSigner
 from unrolled.tasks import Model
 
 
@@ -125,28 +125,24 @@ def test_classify_says_what_the_library_says(server: Running, feeling: Model) ->
 
 def test_tokens_are_signed(server: Running) -> None:
     state = server.ask("POST", "/v1/models/mail/step", json={"push": {"text": "Thank "}}).json()["state"]
-    other = Signer(b"another key of 16 bytes").token(b"anything")
+    other = StateSigner(b"another key of 16 bytes").token(b"anything")
     changed = state[:60] + ("A" if state[60] != "A" else "B") + state[61:]
-    for token, why in (
-        ("", "no token of this server"), ("x", "no token of this server"), ("u1.", "did not sign"),
-        ("u1.é", "no token of this server"), ("u1.%%%%", "no token of this server, or cut short"),
-        (state[:-4], "did not sign"), (changed, "did not sign"), (other, "did not sign"), ("u1." + "A" * 10**6, "sign"),
-    ):  # fmt: skip
+    for token in ("", "x", ".", "u1.é", "%%%%", state[:-4], changed, other, "A" * 10**6):
         for address, body in (("step", {"push": {"text": ""}, "state": token}), ("streams", {"state": token})):
             found = problem(server.ask("POST", f"/v1/models/mail/{address}", json=body), 422)
-            assert why in found["detail"]
+            assert "did not sign it" in found["detail"]
     # of the same key, but of another model
     found = problem(server.ask("POST", "/v1/models/feeling/step", json={"push": {"text": ""}, "state": state}), 422)
     assert "state" in found["detail"]
 
 
 def test_a_signer() -> None:
-    signer = Signer(b"a key of 16 bytes")
+    signer = StateSigner(b"a key of 16 bytes")
     data = bytes(range(256)) * 50
     token = signer.token(data)
     assert signer.state(token, len(data)) == data
     assert len(token) < len(data)
-    assert Signer(b"a key of 16 bytes").state(token, 10**6) == data
+    assert StateSigner(b"a key of 16 bytes").state(token, 10**6) == data
     with pytest.raises(StateError, match="larger than 12,799 bytes"):
         signer.state(token, len(data) - 1)
     bomb = signer.token(bytes(10**7))
@@ -154,20 +150,20 @@ def test_a_signer() -> None:
     with pytest.raises(StateError, match="larger than 1,000 bytes"):
         signer.state(bomb, 1_000)
     with pytest.raises(StateError, match="did not sign"):
-        Signer().state(token, 10**6)
+        StateSigner().state(token, 10**6)
 
 
 def test_their_number_and_size_are_bounded(models: dict[str, Path]) -> None:
-    limits = Limits(streams=3, stream_bytes=60_000, forks=2, grace=2)
+    limits = Limits(streams=3, stream_bytes=60_000, forks=2, grace=2, drain=0.05)
     with running({"mail": models["mail"]}, limits=limits) as server:
         first, second = begin(server), begin(server)
         forked = server.ask("POST", f"{first}/fork")
         assert forked.status_code == 201
         for address in ("/v1/models/mail/streams", f"{first}/fork"):
             found = server.ask("POST", address)
-            assert problem(found, 503)["detail"] == "3 streams are kept already; end one, or come back"
+            assert problem(found, 503)["detail"] == "3 streams are open already; end one, or try again"
             assert found.headers["retry-after"] == "10"
-        with server.client.stream("mail") as socket, pytest.raises(Exception, match="3 streams are kept already"):
+        with server.client.stream("mail") as socket, pytest.raises(Exception, match="3 streams are open already"):
             socket.push(text="x")
         server.ask("DELETE", f"/v1/models/mail/streams/{forked.json()['stream']}")
         with server.client.stream("mail") as socket:
@@ -191,7 +187,7 @@ def test_they_expire(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -
 
     clock, kept = Clock(), streams.time
     monkeypatch.setattr(streams, "time", clock)
-    with running({"mail": models["mail"]}, limits=Limits(stream_idle=100, grace=2)) as server:
+    with running({"mail": models["mail"]}, limits=Limits(stream_idle=100, grace=2, drain=0.05)) as server:
         old, young = begin(server), begin(server)
         clock.ahead = 60
         push(server, young, text="x")
@@ -206,10 +202,10 @@ def test_they_expire(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -
 def test_idle_ones_go_though_nobody_asks(models: dict[str, Path]) -> None:
     import time
 
-    with running({"mail": models["mail"]}, limits=Limits(stream_idle=0.2, grace=2)) as server:
+    with running({"mail": models["mail"]}, limits=Limits(stream_idle=0.2, grace=2, drain=0.05)) as server:
         begin(server)
-        assert len(server.work.streams) == 1
+        assert len(server.state.streams) == 1
         deadline = time.monotonic() + 10
-        while len(server.work.streams) and time.monotonic() < deadline:
+        while len(server.state.streams) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert len(server.work.streams) == 0
+        assert len(server.state.streams) == 0

@@ -222,7 +222,7 @@ def test_runs_have_distinct_names(tmp_path: Path) -> None:
 def told(watch: Watch, closing: asyncio.Event, count: int, alive: float = 60.0) -> Any:
     async def collect() -> list[str]:
         found: list[str] = []
-        async for one in route.told(watch, closing, every=0.01, alive=alive):
+        async for one in route.run_events(watch, closing, every=0.01, alive=alive):
             found.append(one)
             if len(found) == count:
                 closing.set()
@@ -297,7 +297,7 @@ def test_a_run_is_told_as_it_goes_until_the_server_stops(run: Path, server: Runn
         assert events.next() == ("metrics", {"lines": [json.loads(line(2))], "anew": False})
         # what was written right before the server stops is still told
         configured(run, result={"step": 2, "interrupted": False})
-        server.server.should_exit = True
+        server.server.stop()
         assert events.rest() == ["run", "done"]
 
 
@@ -306,11 +306,11 @@ def test_watchers_are_counted_and_leave(server: Running) -> None:
         places = ("/v1/training/run/events", "/v1/training/later%20one/events")
         told = [Events(stack.enter_context(client.stream("GET", place))) for place in places]
         assert [one.next()[0] for one in told] == ["run", "run"]
-        assert server.work.watchers == 2
+        assert server.state.watchers == 2
         response = server.ask("GET", places[0])
-        problem(response, 429)
+        problem(response, 503)
         assert int(response.headers["retry-after"]) > 0
     deadline = time.monotonic() + 10
-    while server.work.watchers and time.monotonic() < deadline:
+    while server.state.watchers and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert server.work.watchers == 0
+    assert server.state.watchers == 0

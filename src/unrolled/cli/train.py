@@ -181,9 +181,9 @@ def shown(out: Path, watch: str | None) -> Iterator[None]:
         return
     if watch != ANY_PORT and not (watch.isascii() and watch.isdigit() and int(watch) < 65536):
         raise ArgumentError(f"--watch: expected a port, from 0 (any) to 65535, found {watch!r}")
-    from unrolled.serving.training.page import watched
+    from unrolled.serving.training.page import training_page
 
-    with watched(out, None if watch == ANY_PORT else int(watch)) as address:
+    with training_page(out, None if watch == ANY_PORT else int(watch)) as address:
         print(f"unrolled: watch it at {address}#training", file=sys.stderr)
         yield
 

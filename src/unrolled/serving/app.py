@@ -1,187 +1,254 @@
-"""The ASGI application: models, limits and who may ask → everything of `docs/server.md`."""
+"""The ASGI application: models, limits and access → everything that `docs/server.md` describes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 import unrolled
 from unrolled.errors import UnrolledError
-from unrolled.serving.inspection import Inspector
+from unrolled.serving.http.naming import named_folders
 from unrolled.serving.limits import Limits
-from unrolled.serving.metrics import Metrics
-from unrolled.serving.middleware import OPEN, Guard
-from unrolled.serving.models import Served, loaded_models
+from unrolled.serving.middleware import Middleware
+from unrolled.serving.models import ServedModel, load_models
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
 from unrolled.serving.routes.about import about_routes
-from unrolled.serving.routes.bodies import ProblemBody, answer
+from unrolled.serving.routes.bodies import ProblemBody, json_response
 from unrolled.serving.routes.inspect import inspect_routes
-from unrolled.serving.routes.page import STATIC, Files, page_routes
+from unrolled.serving.routes.page import PAGE, PageFiles, page_routes
 from unrolled.serving.routes.predict import predict_routes
 from unrolled.serving.routes.socket import socket_routes
 from unrolled.serving.routes.streams import stream_routes
 from unrolled.serving.routes.training import training_routes
 from unrolled.serving.routes.write import write_routes
-from unrolled.serving.security import Signer
-from unrolled.serving.state import Work
-from unrolled.serving.streams import Streams
+from unrolled.serving.security import LOOPBACK, OPEN, Access, StateSigner
+from unrolled.serving.state import ServerState
 
-#: what a server that is bound to loopback goes by
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+#: seconds between two searches for idle streams, at most
+SWEEP = 15.0
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """Options of an application.
+
+    Attributes:
+        limits: of everything that grows.
+        hosts: names in `Host` that it answers to; empty for any.
+        token: what requests must carry; None asks for nothing.
+        state_key: what states are signed with; None draws a key.
+        workers: processes that serve at the same address.
+        runs: folders of training runs to be watched, by name.
+        log_inputs: whether inputs are logged.
+        device: where the networks are.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    hosts: Collection[str] = LOOPBACK
+    token: str | None = None
+    state_key: bytes | None = None
+    workers: int = 1
+    runs: Mapping[str, Path] = field(default_factory=dict)
+    log_inputs: bool = False
+    device: str = "cpu"
+
+
+class Application:
+    """The ASGI application. It answers before its models are loaded, though with 503 to what needs them.
+
+    Args:
+        options: see `AppOptions`.
+
+    Raises:
+        MissingDependencyError: a library of the extra `serve` is not installed.
+    """
+
+    def __init__(self, options: AppOptions) -> None:
+        self.options = options
+        self.access = Access(frozenset(host.lower() for host in options.hosts), options.token)
+        self.state = ServerState(
+            options.limits, StateSigner(options.state_key), options.workers, options.runs, options.log_inputs
+        )
+        self._api = api_of(self.state, self.access)
+        self._middleware = Middleware(self._routed, self.state, self.access)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request or a WebSocket, or begin and end with the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._middleware(scope, receive, send)
+
+    def load(self, folders: Mapping[str, Path]) -> dict[str, ServedModel]:
+        """Load models; `add` then serves them.
+
+        Args:
+            folders: by name.
+
+        Raises:
+            UnrolledError: naming the model that can't be served.
+        """
+        state = self.state
+        return load_models(
+            folders, state.limits, self.options.device,
+            budget=state.budget, decoder=state.decoder, observer=state.metrics.observer,
+        )  # fmt: skip
+
+    def add(self, models: Mapping[str, ServedModel]) -> None:
+        """Serve models from now on."""
+        self.state.models.update(models)
+        self._api = api_of(self.state, self.access)
+        self.state.ready = True
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._api(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        sweeping = asyncio.ensure_future(self._sweep())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        sweeping.cancel()
+        await asyncio.to_thread(self.state.close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _sweep(self) -> None:
+        """End idle streams also when nobody asks for any."""
+        while True:
+            await asyncio.sleep(min(SWEEP, self.state.limits.stream_idle / 2))
+            self.state.streams.expire()
 
 
 def create_app(
     models: Iterable[str] = (),
     *,
     limits: Limits | None = None,
-    hosts: Iterable[str] = LOOPBACK,
+    hosts: Collection[str] = LOOPBACK,
     token: str | None = None,
     state_key: bytes | None = None,
     workers: int = 1,
     runs: Mapping[str, Path] | None = None,
     log_inputs: bool = False,
     device: str = "cpu",
-) -> Guard:
-    """An ASGI application that serves some models.
+) -> Application:
+    """Return an ASGI application that serves some models.
 
     Args:
         models: folders, each as `FOLDER` or `NAME=FOLDER`.
-        limits: of everything that grows.
-        hosts: the names in `Host` that it answers to; empty for any.
-        token: what requests must carry; None asks for nothing.
-        state_key: what states are signed with; None draws a key.
-        workers: processes that serve at the same address.
-        runs: folders of training runs to be watched, by name.
-        log_inputs: whether what people send may be logged.
-        device: where the networks are.
+        limits, hosts, token, state_key, workers, runs, log_inputs, device: as in `AppOptions`.
 
     Raises:
         UnrolledError: a model that can't be served, named.
         MissingDependencyError: a library of the extra `serve` is not installed.
     """
-    bounds, metrics = limits or Limits(), Metrics()
-    served = loaded_models(list(models), bounds, metrics.batches, device)
-    work = Work(
-        served, bounds, metrics, Signer(state_key), Streams(bounds, metrics.streams), workers, runs or {}, log_inputs
-    )
-    inspector = Inspector(bounds, metrics.batches("inspection"))
+    options = AppOptions(limits or Limits(), hosts, token, state_key, workers, runs or {}, log_inputs, device)
+    app = Application(options)
+    app.add(app.load(named_folders(models, "model")))
+    return app
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        sweeping = asyncio.ensure_future(_sweep(work))
-        yield
-        sweeping.cancel()
-        inspector.close()
-        for one in served.values():
-            one.close()
 
-    app = FastAPI(
+def api_of(state: ServerState, access: Access) -> FastAPI:
+    """Return the routes for the models that are loaded."""
+    api = FastAPI(
         title="Unrolled", version=unrolled.__version__, summary="Recurrent networks at work",
-        docs_url=None, redoc_url=None, lifespan=lifespan,
+        docs_url=None, redoc_url=None,
     )  # fmt: skip
-    app.state.work = work
-    app.include_router(about_routes(work))
-    for one in served.values():
-        app.include_router(predict_routes(one, work))
-        app.include_router(inspect_routes(one, work, inspector))
-        app.include_router(stream_routes(one, work))
-        app.include_router(socket_routes(one, work))
-        if one.writes:
-            app.include_router(write_routes(one, work))
-    app.include_router(training_routes(work))
-    app.include_router(page_routes())
-    app.mount("/static", Files(directory=STATIC), name="static")
-    _explain(app, served)
-    _document(app, needs_token=token is not None)
-    names = frozenset(h.lower() for h in hosts)
-    return Guard(app, limits=bounds, metrics=metrics, hosts=names, token=token, log_inputs=log_inputs)
+    body_types: list[type[BaseModel]] = [ProblemBody]
+    api.include_router(about_routes(state))
+    for served in state.models.values():
+        api.include_router(predict_routes(served, body_types))
+        api.include_router(inspect_routes(served, state, body_types))
+        api.include_router(stream_routes(served, state, body_types))
+        api.include_router(socket_routes(served, state))
+        if served.writes:
+            api.include_router(write_routes(served, body_types))
+    api.include_router(training_routes(state))
+    api.include_router(page_routes())
+    api.mount("/static", PageFiles(directory=PAGE), name="static")
+    _add_errors(api, state.models)
+    _add_schemas(api, body_types, needs_token=access.token is not None)
+    return api
 
 
-async def _sweep(work: Work) -> None:
-    """Let go of idle streams also when nobody asks for any."""
-    while True:
-        await asyncio.sleep(min(15.0, work.limits.stream_idle / 2))
-        work.streams.expire()
+def _names(models: Mapping[str, ServedModel]) -> str:
+    return f"models here: {', '.join(models)}" if models else "no model is loaded"
 
 
-def _models(served: Mapping[str, Served]) -> str:
-    return f"models here: {', '.join(served) or 'none'}"
-
-
-def _nowhere(path: str, served: Mapping[str, Served]) -> str:
-    """Why nothing is at an address."""
-    if path.startswith("/v1/models/"):
-        name = path.split("/")[3]
-        if name not in served:
-            return f"no model of the name {name[:80]!r}; {_models(served)}"
-        task = served[name].model.task.name
+def _not_found(path: str, models: Mapping[str, ServedModel]) -> str:
+    """Return what is said of an address without a route."""
+    parts = path.split("/")
+    if parts[:3] == ["", "v1", "models"] and len(parts) > 3:
+        name = parts[3]
+        if name not in models:
+            return f"no model of the name {name[:80]!r}; {_names(models)}"
+        task = models[name].model.task.name
         return f"nothing is at this address for a model of the task {task!r}; see /openapi.json"
-    return f"nothing is at this address; see /openapi.json ({_models(served)})"
+    return f"nothing is at this address; see /openapi.json ({_names(models)})"
 
 
-def _explain(app: FastAPI, served: Mapping[str, Served]) -> None:
-    """Every error as a problem."""
+def _add_errors(api: FastAPI, models: Mapping[str, ServedModel]) -> None:
+    """Answer all errors with problems."""
 
-    def told(request: Request, problem: Problem) -> Response:
-        name = request.scope.get("state", {}).get("request_id", "")
-        return answer(problem.as_json(name), problem.status, problem.headers, MEDIA_TYPE)
+    def response(request: Request | WebSocket, problem: Problem) -> Response:
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        return json_response(problem.as_json(request_id), problem.status, problem.headers, MEDIA_TYPE)
 
-    @app.exception_handler(Problem)
-    @app.exception_handler(UnrolledError)
-    async def on_purpose(request: Request, error: Exception) -> Response:
-        return told(request, problem_of(error))
+    @api.exception_handler(Problem)
+    @api.exception_handler(UnrolledError)
+    async def expected(request: Request, error: Exception) -> Response:
+        return response(request, problem_of(error))
 
-    @app.exception_handler(HTTPException)
+    @api.exception_handler(HTTPException)
     async def of_the_framework(request: Request, error: HTTPException) -> Response:
         allowed = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
         detail = str(error.detail)
         if error.status_code == 404:
-            detail = _nowhere(request.url.path, served)
+            detail = _not_found(request.url.path, models)
         elif error.status_code == 405:
             detail = f"{request.method[:20]} is not answered here; expected {', '.join(allowed.values())}"
-        return told(request, Problem(error.status_code, detail, allowed))
+        return response(request, Problem(error.status_code, detail, allowed))
 
-    @app.websocket("/{path:path}")
+    @api.websocket("/{path:path}")
     async def nowhere(socket: WebSocket) -> None:
-        name = socket.scope.get("state", {}).get("request_id", "")
-        problem = Problem(404, _nowhere(socket.scope["path"], served))
-        await socket.send_denial_response(answer(problem.as_json(name), 404, None, MEDIA_TYPE))
+        problem = Problem(404, _not_found(socket.scope["path"], models))
+        await socket.send_denial_response(response(socket, problem))
 
-    @app.exception_handler(RequestValidationError)
+    @api.exception_handler(RequestValidationError)
     async def of_an_address(request: Request, error: RequestValidationError) -> Response:
         places = [{"place": "/".join(map(str, e["loc"]))[:200], "message": e["msg"]} for e in error.errors()[:8]]
-        return told(request, Problem(422, "the address does not fit", errors=places))
+        return response(request, Problem(422, "the address does not fit", errors=places))
 
 
-def _document(app: FastAPI, needs_token: bool) -> None:
-    """The OpenAPI document, with the schemas of what routes read by themselves, and that a token is needed."""
-    models = [ProblemBody, *app.state.work.reads]
-    _, found = models_json_schema(
-        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
+def _add_schemas(api: FastAPI, body_types: list[type[BaseModel]], needs_token: bool) -> None:
+    """Add to the OpenAPI document the bodies that routes parse themselves, and that a token is needed."""
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(body_types)], ref_template="#/components/schemas/{model}"
     )
-    build = app.openapi
+    build = api.openapi
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
+        if api.openapi_schema is None:
             document = build()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for name, schema in found.get("$defs", {}).items():
-                schemas.setdefault(name, schema)
+            known = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, schema in schemas.get("$defs", {}).items():
+                known.setdefault(name, schema)
             if needs_token:
                 document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 document["security"] = [{"token": []}]
                 for path in set(OPEN) & set(document["paths"]):
                     document["paths"][path]["get"]["security"] = []
-            app.openapi_schema = document
-        return app.openapi_schema
+            api.openapi_schema = document
+        return api.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    api.openapi = openapi  # type: ignore[method-assign]

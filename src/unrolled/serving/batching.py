@@ -1,8 +1,11 @@
-"""A lane: the one thread that computes with a model, and what waits for it.
+"""The batching worker: one thread that computes with a model, and the jobs that wait for it.
 
-What can be computed together is: a batch is whatever of one kind was waiting when the lane came to it, or came within a
-few milliseconds. While it computes, the next batch gathers, so that batches grow with the load and nobody waits for
-others when there is none. What waits is bounded; who comes later is told when to come back.
+Jobs that can be computed together are: a batch is whatever jobs of one kind wait when the worker comes to them, or come
+within a few milliseconds. The next batch gathers while one is computed, so batches grow with the load, and nobody waits
+for others where there is none.
+
+Who types waits for little: pushes go first, and no other batch is expected to take longer than `SLICE`. Who would wait
+too long by the measured times is refused at once, and learns when to try again.
 """
 
 from __future__ import annotations
@@ -12,50 +15,103 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.problems import Busy, Problem
+from unrolled.serving.metrics import Observer
+from unrolled.serving.problems import Busy, Problem, stopping
 
 log = logging.getLogger(__name__)
 
-#: computes what several asked for: payloads → for each a result, or the error that it ran into
-Work = Callable[[Sequence[Any]], Sequence[Any]]
+P = TypeVar("P")
+R = TypeVar("R")
+#: computes a batch: payloads → for each a result, or the error that it ran into
+Compute = Callable[[Sequence[P]], Sequence[R | Exception]]
+
+#: seconds that a batch may take by what is expected; a job that takes longer is a batch by itself
+SLICE = 0.05
+#: seconds a byte, before anything was measured
+FIRST_GUESS = 25e-6
+#: sizes are told apart by their binary logarithm
+SIZES = 48
+#: share of the newest measurement in a running mean
+NEWEST = 0.2
 
 
-class Turn(IntEnum):
-    """What goes first: people who type or speak, then requests, then long texts, a piece at a time."""
+class Priority(IntEnum):
+    """What goes first: people who type or speak, then short requests, then pieces of long ones."""
 
     PUSH, REQUEST, PIECE = range(3)
 
 
+class Costs:
+    """Expected seconds of a job, learned from earlier jobs of its kind and about its size."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, list[float | None]] = {}
+
+    def expected(self, kind: str, size: int) -> float:
+        """Return the seconds that a job should take.
+
+        Args:
+            kind: of the job.
+            size: of its input, in any unit that is the same for the kind, such as bytes.
+        """
+        place = min(size.bit_length(), SIZES - 1)
+        known = self._seconds.get(kind)
+        if known is None:
+            return size * FIRST_GUESS
+        for smaller in range(place, -1, -1):
+            if (seconds := known[smaller]) is not None:
+                # at most proportional to the size
+                return seconds * 2.0 ** (place - smaller)
+        return next(seconds for seconds in known[place:] if seconds is not None)
+
+    def learn(self, kind: str, size: int, seconds: float) -> None:
+        """Take in how long a job took."""
+        known = self._seconds.get(kind) or [None] * SIZES
+        place = min(size.bit_length(), SIZES - 1)
+        before = known[place]
+        known[place] = seconds if before is None else before + NEWEST * (seconds - before)
+        self._seconds[kind] = known
+
+
 @dataclass(eq=False)
 class Job:
-    """Something that waits for the lane."""
+    """A job that waits for the worker; see `BatchingWorker.run`."""
 
     kind: Hashable
     payload: Any
-    work: Work
+    compute: Compute[Any, Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     deadline: float
-    again: bool
+    size: int
+    seconds: float
+    may_run_again: bool
     came: float = field(default_factory=time.monotonic)
     dropped: bool = False
 
+    @property
+    def name(self) -> str:
+        """The kind without what tells batches apart."""
+        return str(self.kind[0] if isinstance(self.kind, tuple) else self.kind)
 
-class Lane:
-    """One model's thread.
+
+class BatchingWorker:
+    """The thread of one model.
 
     Args:
-        name: the model's.
+        name: the model's, for errors and logs.
         queue: jobs that may wait.
         max_batch: jobs computed together.
         batch_wait: seconds that a first job waits for others.
-        observe: told of each batch: kind, number of jobs, seconds that the first waited, seconds that it took.
+        costs: of jobs; several workers of a model share them.
+        observe: called with each batch.
     """
 
     def __init__(
@@ -65,74 +121,99 @@ class Lane:
         queue: int = 256,
         max_batch: int = 32,
         batch_wait: float = 0.002,
-        observe: Callable[[str, int, float, float], None] | None = None,
+        costs: Costs | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self.name, self.queue, self.max_batch, self.batch_wait = name, queue, max_batch, batch_wait
-        self._observe = observe or (lambda *_: None)
-        self._waiting: tuple[deque[Job], ...] = tuple(deque() for _ in Turn)
+        self.costs = costs or Costs()
+        self._observe: Observer = observe or (lambda *_: None)
+        self._waiting: tuple[deque[Job], ...] = tuple(deque() for _ in Priority)
+        # seconds of all jobs that were let in and are not done, by priority
+        self._committed = [0.0 for _ in Priority]
         self._condition = threading.Condition()
         self._closed = False
-        # seconds a job, a running mean, for Retry-After
-        self._pace = 0.01
-        self._thread = threading.Thread(target=self._run, name=f"lane {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"worker {name}", daemon=True)
         self._thread.start()
 
     @property
     def depth(self) -> int:
-        """Jobs that wait."""
+        """The number of jobs that wait."""
         return sum(map(len, self._waiting))
 
-    async def run(
-        self, turn: Turn, kind: Hashable, payload: Any, work: Work, deadline: float, *, further: bool = False
-    ) -> Any:
-        """Have something computed.
+    @contextmanager
+    def admit(self, priority: Priority, seconds: float, patience: float) -> Iterator[None]:
+        """Let in work for as long as the block takes.
 
         Args:
-            turn: what goes first.
-            kind: jobs of equal kind (and turn) may be computed together, by the first one's `work`.
-            payload: what `work` gets of this job.
-            work: computes a batch; runs in the lane's thread.
-            deadline: on `time.monotonic`'s clock; what has not begun by then is dropped.
-            further: a further part of what was let in before: however long the queue, it is not refused now.
+            priority: of the work.
+            seconds: that it should take.
+            patience: seconds within which it should be done, after all that goes first.
 
         Raises:
-            Busy: too much is waiting.
+            Busy: it would not be; work is never refused while nothing waits, however long it takes.
+        """
+        ahead = sum(self._committed[: priority + 1])
+        if self.depth >= self.queue or (ahead > 1e-6 and ahead + seconds > patience):
+            raise Busy(f"the model {self.name!r}", ahead)
+        self._committed[priority] += seconds
+        try:
+            yield
+        finally:
+            self._committed[priority] -= seconds
+
+    async def run(
+        self, priority: Priority, kind: Hashable, payload: P, compute: Compute[P, R], deadline: float, size: int = 1
+    ) -> R:
+        """Compute a job that was let in; see `admit`.
+
+        Args:
+            priority: jobs of a smaller one go first.
+            kind: jobs of one kind and priority may be computed together, by the first one's `compute`. The first part
+                of a tuple is the name that costs and metrics go by.
+            payload: what `compute` gets of this job.
+            compute: computes a batch, in the worker's thread.
+            deadline: on the clock of `time.monotonic`; a job that has not begun by then is dropped.
+            size: of the payload, see `Costs`.
+
+        Raises:
             Problem: 504, not done by the deadline; 503, the server stops.
-            UnrolledError: what the computation ran into.
+            UnrolledError: of the computation.
         """
         loop = asyncio.get_running_loop()
-        job = Job(kind, payload, work, loop, loop.create_future(), deadline, turn is Turn.REQUEST)
+        # a push changes its stream, and so can't be repeated to find out which of a batch has failed
+        again = priority is Priority.REQUEST
+        job = Job(kind, payload, compute, loop, loop.create_future(), deadline, size, 0.0, again)
+        job.seconds = self.costs.expected(job.name, size)
         with self._condition:
             if self._closed:
-                raise Problem(503, "the server is stopping", {"Retry-After": "1"})
-            if self.depth >= self.queue and not further:
-                raise Busy(f"the model {self.name!r}", self.depth * self._pace)
-            self._waiting[turn].append(job)
+                raise stopping()
+            self._waiting[priority].append(job)
             self._condition.notify()
         try:
-            return await asyncio.wait_for(job.future, max(0.0, deadline - time.monotonic()))
+            result: R = await asyncio.wait_for(job.future, max(0.0, deadline - time.monotonic()))
+            return result
         except asyncio.TimeoutError:
-            raise Problem(504, f"the model {self.name!r} did not come to an answer within the deadline") from None
+            raise Problem(504, f"the model {self.name!r} did not answer within the deadline") from None
         finally:
-            self._drop(turn, job)
+            self._drop(priority, job)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Finish what waits, take nothing more, and end the thread."""
+        """Finish the jobs that wait, take no more, and end the thread."""
         with self._condition:
             self._closed = True
             self._condition.notify()
         self._thread.join(timeout)
 
-    def _drop(self, turn: Turn, job: Job) -> None:
-        """Whoever asked has left, or has their answer."""
+    def _drop(self, priority: Priority, job: Job) -> None:
+        """Forget a job whose client has left, or has its answer."""
         job.dropped = True
         if not job.future.done() or job.future.cancelled():
             with self._condition:
-                if job in self._waiting[turn]:
-                    self._waiting[turn].remove(job)
+                if job in self._waiting[priority]:
+                    self._waiting[priority].remove(job)
 
     def _run(self) -> None:
-        last = Turn.PIECE
+        last = Priority.PIECE
         while True:
             with self._condition:
                 while not self.depth:
@@ -140,10 +221,9 @@ class Lane:
                         return
                     self._condition.wait()
                 last = self._next(last)
-                first = self._waiting[last][0]
-                wait = self.batch_wait - (time.monotonic() - first.came)
-            # pieces of one text can't be joined by others
-            if wait > 0 and last is not Turn.PIECE:
+                wait = self.batch_wait - (time.monotonic() - self._waiting[last][0].came)
+            # nothing joins a piece
+            if wait > 0 and last is not Priority.PIECE:
                 time.sleep(wait)
             with self._condition:
                 batch = self._gather(last)
@@ -152,27 +232,29 @@ class Lane:
             try:
                 self._compute(batch)
             except Exception as error:
-                # whatever it was, those who wait are told, and the thread lives on
-                log.exception("lane %s: a batch was lost", self.name)
-                _hand_out(self.name, [(job, error) for job in batch])
+                # whatever it was, its clients are answered and the thread goes on
+                log.exception("worker %s: a batch failed", self.name)
+                self._deliver([(job, error) for job in batch])
 
-    def _next(self, last: Turn) -> Turn:
-        """The most urgent that waits; but after pushes whatever else waits has a turn, so that nothing starves."""
-        waiting = [turn for turn in Turn if self._waiting[turn]]
-        later = [turn for turn in waiting if turn > last]
-        return later[0] if later else waiting[0]
+    def _next(self, last: Priority) -> Priority:
+        """Return the priority whose turn it is: the first that waits, but after each the later ones have a turn."""
+        waiting = [priority for priority in Priority if self._waiting[priority]]
+        return next((priority for priority in waiting if priority > last), waiting[0])
 
-    def _gather(self, turn: Turn) -> list[Job]:
-        """The first job of a turn that is still wanted, and those of its kind."""
-        queue, now = self._waiting[turn], time.monotonic()
+    def _gather(self, priority: Priority) -> list[Job]:
+        """Take the first job of a priority that is still wanted, and others of its kind for about one slice."""
+        queue, now = self._waiting[priority], time.monotonic()
         batch: list[Job] = []
         rest: list[Job] = []
+        seconds = 0.0
         while queue and len(batch) < self.max_batch:
             job = queue.popleft()
             if job.dropped or job.deadline < now:
                 continue
-            if not batch or (job.kind == batch[0].kind and turn is not Turn.PIECE):
+            joins = priority is not Priority.PIECE and batch and job.kind == batch[0].kind
+            if not batch or (joins and seconds + job.seconds <= SLICE):
                 batch.append(job)
+                seconds += job.seconds
             else:
                 rest.append(job)
         queue.extendleft(reversed(rest))
@@ -182,40 +264,39 @@ class Lane:
         begun = time.monotonic()
         results = _results(batch)
         took = time.monotonic() - begun
-        self._pace += 0.1 * (took / len(batch) - self._pace)
-        kind = batch[0].kind
-        self._observe(str(kind[0] if isinstance(kind, tuple) else kind), len(batch), begun - batch[0].came, took)
-        _hand_out(self.name, list(zip(batch, results, strict=True)))
+        for job in batch:
+            self.costs.learn(job.name, job.size, took / len(batch))
+        self._observe(batch[0].name, len(batch), begun - batch[0].came, took)
+        self._deliver(list(zip(batch, results, strict=True)))
 
-
-def _hand_out(name: str, found: list[tuple[Job, Any]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Job, Any]]] = {}
-    for job, result in found:
-        by_loop.setdefault(job.loop, []).append((job, result))
-    for loop, pairs in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_deliver, pairs)
-        except RuntimeError:
-            log.warning("lane %s: the loop of %d results is closed; they are lost", name, len(pairs))
+    def _deliver(self, results: list[tuple[Job, Any]]) -> None:
+        """Hand results to the event loops that wait for them, with one call for each loop."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Job, Any]]] = {}
+        for job, result in results:
+            by_loop.setdefault(job.loop, []).append((job, result))
+        for loop, pairs in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_resolve, pairs)
+            except RuntimeError:
+                log.warning("worker %s: an event loop has closed, and %d results are lost", self.name, len(pairs))
 
 
 def _results(batch: list[Job]) -> list[Any]:
-    """What each job came to; an error that hits a batch is looked for in each job alone, if it may run again."""
-    work = batch[0].work
+    """Return the result of each job; where a batch fails and may run again, each job runs alone."""
     try:
-        found = list(work([job.payload for job in batch]))
-        if len(found) != len(batch):
-            raise RuntimeError(f"{len(batch)} jobs came to {len(found)} results")
-        return found
+        results = list(batch[0].compute([job.payload for job in batch]))
+        if len(results) != len(batch):
+            raise RuntimeError(f"{len(batch)} jobs have {len(results)} results")
+        return results
     except Exception as error:
-        if len(batch) == 1 or not batch[0].again:
+        if len(batch) == 1 or not batch[0].may_run_again:
             if not isinstance(error, (UnrolledError, Problem)):
                 log.exception("a computation failed")
             return [error] * len(batch)
         return [_results([job])[0] for job in batch]
 
 
-def _deliver(pairs: list[tuple[Job, Any]]) -> None:
+def _resolve(pairs: list[tuple[Job, Any]]) -> None:
     for job, result in pairs:
         if job.future.done():
             continue

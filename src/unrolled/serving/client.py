@@ -1,29 +1,37 @@
-"""A client of the server, in plain Python: no library but the standard one for requests, `websockets` for streams."""
+"""A client of the server: httpx for requests, websockets for streams."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.error import HTTPError, URLError
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import Request, urlopen
 
 from unrolled.errors import ArgumentError, MissingDependencyError, UnrolledError
 
+if TYPE_CHECKING:
+    import httpx
+    from websockets.sync.client import ClientConnection
+
+#: the subprotocol that carries a WebSocket's token
 BEARER = "unrolled.bearer."
+#: bytes of an answer of a stream, at most
+MAX_ANSWER = 2**26
+#: the close code of a server that was sent too large a message
+TOO_LARGE = 1009
 
 
 class ServerError(UnrolledError):
-    """What a server said that it can't do.
+    """A request that the server did not answer as asked.
 
     Attributes:
-        status: of HTTP; 0 if it can't be reached.
+        status: of HTTP; 0 if the server can't be reached.
         problem: the whole object that it sent (RFC 9457).
-        retry_after: seconds after which to come back, if it said so.
+        retry_after: seconds after which to try again, if the server said so.
     """
 
     def __init__(self, status: int, problem: dict[str, Any], retry_after: float | None = None) -> None:
@@ -32,12 +40,16 @@ class ServerError(UnrolledError):
 
 
 class Client:
-    """Asks a server of `unrolled serve`.
+    """A client of `unrolled serve`.
 
     Args:
         address: of the server.
-        token: if it asks for one.
+        token: if the server needs one.
         timeout: seconds that an answer may take.
+
+    Raises:
+        ArgumentError: the address is none of HTTP.
+        MissingDependencyError: httpx is not installed.
 
     >>> client = Client("http://127.0.0.1:8000")                         # doctest: +SKIP
     >>> client.predict("ner", "Ada Lovelace lived in London.")           # doctest: +SKIP
@@ -47,17 +59,34 @@ class Client:
     def __init__(
         self, address: str = "http://127.0.0.1:8000", *, token: str | None = None, timeout: float = 60.0
     ) -> None:
-        if urlsplit(address).scheme not in ("http", "https"):
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingDependencyError("httpx", "serve", "the client") from error
+        scheme = urlsplit(address).scheme
+        if scheme not in ("http", "https"):
             raise ArgumentError(f"address: expected http://… or https://…, found {address!r}")
         self.address, self._token, self.timeout = address.rstrip("/"), token, timeout
+        self._http = httpx.Client(
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            timeout=timeout,
+            # certificates take time to load
+            verify=scheme == "https",
+            # nothing is left open, so that a client need not be closed
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     def models(self) -> list[dict[str, Any]]:
-        """The models that it serves."""
-        found: list[dict[str, Any]] = self._ask("GET", "/v1/models")["models"]
-        return found
+        """Return a description of each model.
+
+        Raises:
+            ServerError: the server's answer.
+        """
+        models: list[dict[str, Any]] = self._ask("GET", "/v1/models")["models"]
+        return models
 
     def predict(self, model: str, inputs: Any, **options: Any) -> Any:
-        """The prediction for one input, or a list of them for several.
+        """Return the prediction for one input, or a list of them for several.
 
         Args:
             model: its name.
@@ -66,56 +95,59 @@ class Client:
             options: of the task.
 
         Raises:
-            ServerError: what the server said.
-            ArgumentError: bytes in a list of which nothing shows what they are.
+            ServerError: the server's answer.
+            ArgumentError: bytes in a list whose type is not known.
         """
+        given = {name: value for name, value in options.items() if value is not None}
+        path = f"/v1/models/{quote(model)}/predict"
         several = isinstance(inputs, (list, tuple))
-        if not several and isinstance(inputs, (bytes, Path)):
+        if isinstance(inputs, (bytes, Path)):
             data = inputs.read_bytes() if isinstance(inputs, Path) else inputs
-            query = urlencode({k: v for k, v in options.items() if v is not None}, doseq=True)
-            path = f"/v1/models/{quote(model)}/predict" + (f"?{query}" if query else "")
-            found = self._ask("POST", path, data, _kind_of(data))["predictions"]
+            query = f"?{urlencode(given, doseq=True)}" if given else ""
+            answer = self._ask("POST", path + query, content=data, kind=_content_type(data))
         else:
-            given = [_as_input(one) for one in (inputs if several else [inputs])]
-            body = {"inputs": given, "options": {k: v for k, v in options.items() if v is not None}}
-            found = self._ask("POST", f"/v1/models/{quote(model)}/predict", body)["predictions"]
-        return found if several or len(found) != 1 else found[0]
+            body = {"inputs": [_as_input(one) for one in (inputs if several else [inputs])], "options": given}
+            answer = self._ask("POST", path, body)
+        predictions = answer["predictions"]
+        return predictions if several or len(predictions) != 1 else predictions[0]
 
     def inspect(self, model: str, given: Any, **options: Any) -> dict[str, Any]:
-        """What happens inside a model for one input.
+        """Return what happens inside a model for one input.
 
         Raises:
-            ServerError: what the server said.
+            ServerError: the server's answer.
         """
-        body = {"input": _as_input(given), **options}
-        return self._ask("POST", f"/v1/models/{quote(model)}/inspect", body)
+        answer: dict[str, Any] = self._ask(
+            "POST", f"/v1/models/{quote(model)}/inspect", {"input": _as_input(given), **options}
+        )
+        return answer
 
     def write(self, model: str, prompt: str, **options: Any) -> Iterator[str]:
-        """A text written on from a prompt, in pieces as they come.
+        """Yield a text that continues a prompt, in pieces as they are written.
 
         Raises:
-            ServerError: what the server said.
+            ServerError: the server's answer.
         """
-        body = {"prompt": prompt, **options}
-        path = f"/v1/models/{quote(model)}/write"
-        with self._open("POST", path, body, accept="text/event-stream") as response:
-            for name, data in _events(response):
+        headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+        data = json.dumps({"prompt": prompt, **options}).encode()
+        with self._open("POST", f"/v1/models/{quote(model)}/write", data, headers) as response:
+            for name, event in _events(response.iter_lines()):
                 if name == "piece":
-                    yield data["text"]
+                    yield event["text"]
                 elif name == "error":
-                    raise ServerError(int(data.get("status", 0)), data)
+                    raise ServerError(int(event.get("status", 0)), event)
 
     def stream(self, model: str, state: str | None = None, **query: Any) -> ClientStream:
-        """A stream over a WebSocket.
+        """Return a stream over a WebSocket.
 
         Args:
             model: its name.
-            state: a token of `ClientStream.save` to go on from.
+            state: a token of `ClientStream.save` to continue from.
             query: of the address, e.g. `rate` of the samples that follow.
 
         Raises:
-            ServerError: it can't be had; of a model that has no streams, the first push says so.
-            MissingDependencyError: the library websockets is not installed.
+            ServerError: there is no such model; one without streams says so at the first push.
+            MissingDependencyError: websockets is not installed.
         """
         try:
             from websockets.exceptions import InvalidStatus, WebSocketException
@@ -127,14 +159,13 @@ class Client:
         protocols = None if self._token is None else [Subprotocol(BEARER + self._token)]
         try:
             connection = connect(
-                address, subprotocols=protocols, compression=None, open_timeout=self.timeout, max_size=2**26
+                address, subprotocols=protocols, compression=None, open_timeout=self.timeout, max_size=MAX_ANSWER
             )
-            # entered, and left by `ClientStream.close`, which may be much later
+            # `ClientStream.close` leaves it, which may be much later
             socket = connection.__enter__()
         except InvalidStatus as error:
-            raise _refused(
-                error.response.status_code, bytes(error.response.body or b""), error.response.headers
-            ) from None
+            response = error.response
+            raise _refusal(response.status_code, bytes(response.body or b""), response.headers) from None
         except (OSError, WebSocketException) as error:
             raise ServerError(0, {"detail": f"{address}: no stream: {error}"}) from error
         stream = ClientStream(socket, self.timeout)
@@ -142,20 +173,28 @@ class Client:
             stream.restore(state)
         return stream
 
-    def _ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
-        with self._open(method, path, body, kind) as response:
+    def _ask(
+        self, method: str, path: str, body: Any = None, *, content: bytes | None = None, kind: str = "application/json"
+    ) -> Any:
+        data = content if body is None else json.dumps(body).encode()
+        with self._open(method, path, data, {} if data is None else {"Content-Type": kind}) as response:
             return json.loads(response.read())
 
-    def _open(self, method: str, path: str, body: Any, kind: str = "application/json", accept: str = "*/*") -> Any:
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Accept": accept} | ({} if data is None else {"Content-Type": kind})
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+    @contextmanager
+    def _open(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """Open a response that is fine.
+
+        Raises:
+            ServerError: it is not, or the server can't be reached.
+        """
+        import httpx
+
         try:
-            return urlopen(Request(self.address + path, data, headers, method=method), timeout=self.timeout)
-        except HTTPError as error:
-            raise _refused(error.code, error.read(), error.headers) from None
-        except (URLError, OSError) as error:
+            with self._http.stream(method, self.address + path, content=data, headers=headers) as response:
+                if response.is_error:
+                    raise _refusal(response.status_code, response.read(), response.headers)
+                yield response
+        except httpx.HTTPError as error:
             raise ServerError(0, {"detail": f"{self.address}: can't be reached: {error}"}) from error
 
 
@@ -163,18 +202,18 @@ class ClientStream:
     """A stream of a server; closed at the end of a `with`.
 
     Attributes:
-        farewell: the token that the server sent before it stopped; the stream can go on from it elsewhere.
+        farewell: the token that the server sent before it stopped, with which the stream can continue elsewhere.
     """
 
-    def __init__(self, socket: Any, timeout: float) -> None:
+    def __init__(self, socket: ClientConnection, timeout: float) -> None:
         self._socket, self._timeout, self._last = socket, timeout, 0
         self.farewell: str | None = None
 
     def push(self, **given: Any) -> Any:
-        """Push, and wait for the answer: e.g. `push(text="Thank you")`, `push(rewrite="Thank")`, `push(values=[1.5])`.
+        """Push, and return the answer: e.g. `push(text="Thank you")`, `push(rewrite="Thank")`, `push(values=[1.5])`.
 
         Raises:
-            ServerError: what the server said; or the connection has ended.
+            ServerError: the server's answer; or the connection has ended.
         """
         return self._ask(push=given)["result"]
 
@@ -191,20 +230,20 @@ class ClientStream:
         return self._answer(None)["result"]
 
     def save(self) -> str:
-        """A token of where the stream is."""
+        """Return the state of the stream as a token."""
         token: str = self._ask(save=True)["state"]
         return token
 
     def restore(self, state: str) -> None:
-        """Go on from a token."""
+        """Continue from a token."""
         self._ask(restore=state)
 
     def reset(self) -> None:
-        """Begin again."""
+        """Begin again, with nothing read."""
         self._ask(reset=True)
 
     def close(self) -> None:
-        """End it."""
+        """End the stream."""
         self._socket.close()
 
     def __enter__(self) -> ClientStream:
@@ -226,7 +265,7 @@ class ClientStream:
         try:
             self._socket.send(message)
         except ConnectionClosed:
-            # it may have said why; this ends with an error
+            # the server may have said why; this ends with an error
             while True:
                 self._answer(None)
 
@@ -236,8 +275,12 @@ class ClientStream:
         while True:
             try:
                 answer: dict[str, Any] = json.loads(self._socket.recv(timeout=self._timeout))
-            except (ConnectionClosed, TimeoutError) as error:
+            except ConnectionClosed as error:
+                if error.rcvd is not None and error.rcvd.code == TOO_LARGE:
+                    raise ServerError(413, {"detail": "the stream has ended: the message was too large"}) from error
                 raise ServerError(0, {"detail": f"the stream has ended: {error}"}) from error
+            except TimeoutError as error:
+                raise ServerError(0, {"detail": f"no answer within {self._timeout:g} s"}) from error
             if "closing" in answer:
                 self.farewell = answer.get("state")
             elif answer.get("id") == wanted or answer.get("id") is None:
@@ -246,8 +289,8 @@ class ClientStream:
                 return answer
 
 
-def _refused(status: int, body: bytes, headers: Any) -> ServerError:
-    """What a response says that is not fine; whoever stands between may have sent it, and no problem."""
+def _refusal(status: int, body: bytes, headers: Mapping[str, str]) -> ServerError:
+    """Return the error of a response; a proxy may have sent it, and then it is no problem of RFC 9457."""
     try:
         problem = json.loads(body)
     except ValueError:
@@ -259,25 +302,25 @@ def _refused(status: int, body: bytes, headers: Any) -> ServerError:
 
 
 def _as_input(given: Any) -> Any:
-    """An input as JSON."""
+    """Return an input as JSON."""
     data = given.read_bytes() if isinstance(given, Path) else given
     if not isinstance(data, bytes):
         return given
-    kind = _kind_of(data)
+    kind = _content_type(data)
     if kind == "text/csv":
         try:
             return {"table": data.decode("utf-8")}
         except UnicodeDecodeError as error:
             raise ArgumentError(
-                f"input: neither a table in UTF-8 (byte {error.start} is none) nor an image, a sound or a clip of a "
-                'kind that is known; name what it is, as in {"image": BASE64}'
+                f"input: neither a table in UTF-8 (see byte {error.start}) nor an image, sound or clip of a known "
+                'type; name what it is, as in {"image": BASE64}'
             ) from None
     name = {"image": "image", "audio": "sound", "video": "clip"}[kind.partition("/")[0]]
     return {name: base64.b64encode(data).decode("ascii")}
 
 
 #: how files of these types begin
-_BEGINNINGS = (
+_MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
@@ -289,10 +332,10 @@ _BEGINNINGS = (
 )
 
 
-def _kind_of(data: bytes) -> str:
-    """The content type of a file, by how it begins; what is none of these is taken as a table."""
-    for beginning, kind in _BEGINNINGS:
-        if data.startswith(beginning):
+def _content_type(data: bytes) -> str:
+    """Return the content type of a file by its first bytes; anything unknown is taken for a table."""
+    for magic, kind in _MAGIC:
+        if data.startswith(magic):
             return kind
     if data[:4] == b"RIFF":
         return {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(data[8:12], "audio/wav")
@@ -301,12 +344,11 @@ def _kind_of(data: bytes) -> str:
     return "text/csv"
 
 
-def _events(response: Any) -> Iterator[tuple[str, Any]]:
-    """Server-sent events: their names and their data, which is JSON."""
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
+    """Yield server-sent events: their names and their data, which is JSON."""
     name = ""
-    for line in response:
-        text = line.decode("utf-8").rstrip("\r\n")
-        if text.startswith("event: "):
-            name = text[7:]
-        elif text.startswith("data: "):
-            yield name, json.loads(text[6:])
+    for line in lines:
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, json.loads(line[6:])

@@ -1,61 +1,57 @@
-"""Threads that decode images, sounds and tables beside the loop that answers everybody: few, with a bounded queue."""
+"""Threads that decode images, sounds and tables, so that the event loop goes on answering."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from unrolled.serving.problems import Busy, Problem
 
 T = TypeVar("T")
-#: inputs that are decoded at the same time, and that may wait for it
-THREADS, WAITING = 2, 64
-
-_pool = ThreadPoolExecutor(THREADS, "reader")
-_waiting = 0
+#: inputs that are decoded at a time, and that may wait or be decoded
+THREADS, MAX_PENDING = 2, 64
 
 
-async def reading(read: Callable[[], T], deadline: float) -> T:
-    """Decode something in a thread.
+class Decoder:
+    """Decodes inputs, a few at a time."""
 
-    Args:
-        read: does it.
-        deadline: on `time.monotonic`'s clock.
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, "decoder")
+        self._lock = threading.Lock()
+        self.pending = 0
 
-    Raises:
-        Busy: too much waits.
-        Problem: 504, not done by the deadline.
-        UnrolledError: what can't be decoded.
-    """
-    global _waiting
-    if _waiting >= WAITING:
-        raise Busy("the reader of inputs", 1.0)
-    _waiting += 1
-    loop, wanted = asyncio.get_running_loop(), True
+    async def run(self, read: Callable[[], T], deadline: float) -> T:
+        """Decode an input in a thread.
 
-    def over(_: Future[Any]) -> None:
-        global _waiting
-        _waiting -= 1
+        Args:
+            read: decodes it.
+            deadline: on the clock of `time.monotonic`.
 
-    # it stays in the queue when nobody waits for it any more, and counts until a thread has come to it
-    running = _pool.submit(lambda: read() if wanted else None)
-    running.add_done_callback(lambda future: _call(loop, over, future))
-    try:
-        waited = asyncio.shield(asyncio.wrap_future(running))
-        found: Any = await asyncio.wait_for(waited, max(0.0, deadline - time.monotonic()))
-    except asyncio.TimeoutError:
-        raise Problem(504, "the input was not decoded within the deadline") from None
-    finally:
-        wanted = False
-    return cast(T, found)
+        Raises:
+            Busy: too many inputs are waiting.
+            Problem: 504, not decoded by the deadline.
+            UnrolledError: the input can't be decoded.
+        """
+        if self.pending >= MAX_PENDING:
+            raise Busy("the decoder of inputs", 1.0)
+        with self._lock:
+            self.pending += 1
+        job = self._pool.submit(read)
+        # an input whose client has left counts until a thread is done with it, or it leaves the queue
+        job.add_done_callback(self._finished)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(job), max(0.0, deadline - time.monotonic()))
+        except asyncio.TimeoutError:
+            raise Problem(504, "the input was not decoded within the deadline") from None
 
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-def _call(loop: asyncio.AbstractEventLoop, done: Callable[[Future[Any]], None], future: Future[Any]) -> None:
-    try:
-        loop.call_soon_threadsafe(done, future)
-    except RuntimeError:
-        # the loop is closed, and nobody asks any more
-        done(future)
+    def _finished(self, _: Future[T]) -> None:
+        with self._lock:
+            self.pending -= 1

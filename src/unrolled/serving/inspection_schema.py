@@ -1,4 +1,4 @@
-"""What happens inside, as JSON: the arrays of `unrolled.inspection`, typed, bounded and rounded to five digits.
+"""The inspection result as JSON: the arrays of `unrolled.inspection`, typed, bounded and rounded to five digits.
 
 Letters: T steps of the input, S of the output, U units that are sent of a layer's H. null stands where a number is not
 finite.
@@ -26,9 +26,9 @@ from unrolled.tasks.core.probe import Probe
 
 Part = Literal["unfolding", "gates", "gradients", "mattered", "connectivity"]
 PARTS: tuple[Part, ...] = get_args(Part)
-#: recurrent layers that are sent, the last ones of more
+#: recurrent layers that are sent: the last ones of more
 LAYERS = 8
-#: points of integrated gradients at most; by how much they miss is told
+#: points of integrated gradients, at most; the result says how exact they are
 POINTS = 243
 
 Values = dict[str, list[list[float | None]]]
@@ -36,14 +36,14 @@ Numbers = list[float | None]
 Over = Literal["input", "output", "own"]
 
 
-class LayerInside(BaseModel):
-    """One recurrent layer in one direction, every step laid open."""
+class UnfoldedLayer(BaseModel):
+    """One recurrent layer in one direction, with all its steps."""
 
     name: str
     cell: str
-    over: Over = Field(description="whose steps its steps are: the input's, the output's as in a decoder, or its own")
-    steps: list[str] = Field(description="(T) what they are called")
-    activations: dict[str, str] = Field(description="quantity of values → the activation that it is the result of")
+    over: Over = Field(description="whose steps the layer takes: the input's, the output's as in a decoder, or its own")
+    steps: list[str] = Field(description="(T) the names of the steps")
+    activations: dict[str, str] = Field(description="quantity of `values` → the activation that made it")
     hidden_size: int = Field(description="H, of which the first U units are sent")
     values: Values = Field(description="gate or state → (T, U), forwards")
     means: dict[str, Numbers] = Field(description="gate or state → (T), the mean over all H units")
@@ -60,7 +60,7 @@ class LayerInside(BaseModel):
 class Unfolded(BaseModel):
     """The network unfolded over the input, forwards and backwards."""
 
-    layers: list[LayerInside] = Field(description=f"from the input upwards, the last {LAYERS} of more")
+    layers: list[UnfoldedLayer] = Field(description=f"from the input upwards, the last {LAYERS} of more")
     layers_left_out: int
     likeliest: list[list[tuple[str, float | None]]] = Field(
         description="(S) the most probable classes with their probabilities; of a forecast, values (standardised)"
@@ -71,7 +71,7 @@ class Unfolded(BaseModel):
 
 
 class Histogram(BaseModel):
-    """How values are spread."""
+    """A histogram of values."""
 
     counts: Numbers = Field(description="(40)")
     edges: Numbers = Field(description="(41)")
@@ -89,48 +89,48 @@ class Gates(BaseModel):
     saturated: dict[str, float | None] = Field(
         description="quantity → the share of its values where the activation's slope is below a tenth of its largest"
     )
-    histograms: dict[str, Histogram] = Field(description="quantity → how all its values are spread")
+    histograms: dict[str, Histogram] = Field(description="quantity → histogram of all its values")
 
 
 class LayerVerdict(BaseModel):
-    """Whether gradients vanish or explode in a layer."""
+    """The verdict on the gradients of a layer."""
 
     layer: str
     kind: Literal["healthy", "vanishing", "exploding", "unknown"]
-    lag: int | None = Field(description="steps back from which it holds")
-    rate: float | None = Field(description="by what factor the error changes a step, on average")
+    lag: int | None = Field(description="steps back from which on it holds")
+    rate: float | None = Field(description="factor by which the error changes in a step, on average")
     evidence: str
-    remedies: list[str] = Field(description="what to try, the likeliest first")
+    remedies: list[str] = Field(description="what to try, most promising first")
 
 
 class Gradients(BaseModel):
-    """The error on its way back through time."""
+    """The flow of gradients back through time."""
 
     layers: list[str]
     norms: dict[str, Numbers] = Field(
-        description="layer → ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, nats per unit of h, the mean over the steps looked at"
+        description="layer → ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, nats per unit of h, the mean over `steps`"
     )
-    steps: list[int] = Field(description="the output steps t that were looked at")
+    steps: list[int] = Field(description="the output steps t whose errors are followed")
     verdicts: list[LayerVerdict]
 
 
 class Mattered(BaseModel):
-    """How much each step of the input matters to one step of the output, by one method."""
+    """The contribution of each input step to one output step, by one method."""
 
     method: Literal["integrated gradients", "occlusion", "saliency"]
     steps: list[str] = Field(description="(T)")
     output: str = Field(description="the step of the output")
-    target: str = Field(description="the class that is asked about")
-    log_prob: float | None = Field(description="ln p of it, nats; of a forecast, its value (standardised)")
-    values: Numbers = Field(description="(T); with a sign for all methods but saliency")
+    target: str = Field(description="the class whose probability is explained")
+    log_prob: float | None = Field(description="ln p of the target, nats; of a forecast, its value (standardised)")
+    values: Numbers = Field(description="(T), signed except for saliency")
     unit: str
     error: float | None = Field(
-        description="of integrated gradients: by how much the sum of values misses ln p − ln p of an empty input"
+        description="of integrated gradients: how far the sum of values is from ln p − ln p of an empty input"
     )
 
 
 class Connected(BaseModel):
-    """Which steps of the input each step of the output leans on."""
+    """The dependence of each output step on each input step."""
 
     steps: list[str] = Field(description="(T)")
     outputs: list[str] = Field(description="(S)")
@@ -138,38 +138,38 @@ class Connected(BaseModel):
 
 
 class Parts(BaseModel):
-    """What was asked for, and could be had."""
+    """The parts that were asked for."""
 
     unfolding: Unfolded | None = None
     gates: list[Gates] | None = Field(None, description="a layer each")
     gradients: Gradients | None = None
-    mattered: list[Mattered] | None = Field(None, description="three methods that fail in different ways")
+    mattered: list[Mattered] | None = Field(None, description="by three methods, which fail in different ways")
     connectivity: Connected | None = None
 
 
-class Inspected(BaseModel):
-    """One input on its way through a model."""
+class InspectionResult(BaseModel):
+    """What happens inside a model for one input."""
 
     model: str
     task: str
-    steps: list[str] = Field(description="(T) what each step of the input is called")
-    outputs: list[str] = Field(description="(S) what each step of the output is called")
-    targets: list[str] = Field(description="(S) the class that is asked about at each step of the output")
-    at: int = Field(description="the step of the output that `mattered` is about")
-    separator: str | None = Field(description="what stands between the steps where they are a text")
-    synced: bool = Field(description="whether step t of the output is said when step t of the input has been read")
-    values: bool = Field(description="whether outputs are values (of a forecast), and no probabilities")
-    note: str = Field(description="what was left out of the input")
+    steps: list[str] = Field(description="(T) the name of each input step")
+    outputs: list[str] = Field(description="(S) the name of each output step")
+    targets: list[str] = Field(description="(S) the class whose probability is explained at each output step")
+    at: int = Field(description="the output step that `mattered` is about")
+    separator: str | None = Field(description="what separates the steps where they are a text")
+    synced: bool = Field(description="whether output step t follows input step t")
+    values: bool = Field(description="whether outputs are values (of a forecast) rather than probabilities")
+    note: str = Field(description="what was left out of the input, if anything")
     parts: Parts
-    refused: dict[Part, str] = Field(description="parts that were asked for and can't be had for this input, and why")
+    refused: dict[Part, str] = Field(description="parts that this input has not, and why")
 
 
-def about(probe: Probe, at: int) -> dict[str, Any]:
-    """What is said of the input, besides the parts.
+def summary(probe: Probe, at: int) -> dict[str, Any]:
+    """Return the fields of `InspectionResult` that describe the input.
 
     Args:
         probe: the input.
-        at: the step of the output, from 0.
+        at: the output step, from 0.
     """
     named = probe.outputs if probe.values else tuple(probe.classes(int(k)) for k in probe.targets)
     return {
@@ -185,8 +185,8 @@ def about(probe: Probe, at: int) -> dict[str, Any]:
 
 
 def unfolding(probe: Probe, at: int, units: int) -> dict[str, Any]:
-    """As `Unfolded`."""
-    found = unfold_network(probe)
+    """Return the fields of `Unfolded`."""
+    unfolded = unfold_network(probe)
     layers = [
         {
             "name": layer.name,
@@ -204,61 +204,62 @@ def unfolding(probe: Probe, at: int, units: int) -> dict[str, Any]:
             "gradients": plain_json(layer.gradients),
             "weights": {k: list(v) for k, v in layer.weights.items()},
         }
-        for layer in found.layers[-LAYERS:]
+        for layer in unfolded.layers[-LAYERS:]
     ]
     return {
         "layers": layers,
-        "layers_left_out": max(0, len(found.layers) - LAYERS),
-        "likeliest": plain_json([[[name, p] for name, p in step] for step in found.likeliest]),
-        "losses": numbers(found.losses),
-        "looked_at": list(found.looked_at),
-        "parameters": {k: list(v) for k, v in found.parameters.items()},
+        "layers_left_out": max(0, len(unfolded.layers) - LAYERS),
+        "likeliest": plain_json([[[name, p] for name, p in step] for step in unfolded.likeliest]),
+        "losses": numbers(unfolded.losses),
+        "looked_at": list(unfolded.looked_at),
+        "parameters": {k: list(v) for k, v in unfolded.parameters.items()},
     }
 
 
 def gates(probe: Probe, at: int, units: int) -> list[dict[str, Any]]:
-    """As a list of `Gates`."""
+    """Return the fields of a `Gates` for each layer."""
     return [
         {
-            "layer": one.layer,
-            "over": one.over,
-            "steps": list(one.steps),
-            "values": _first_units(one.values, units),
-            "shut": {k: numbers(v[:units]) for k, v in one.shut.items()},
-            "open": {k: numbers(v[:units]) for k, v in one.open.items()},
-            "saturated": plain_json(one.saturated),
+            "layer": layer.layer,
+            "over": layer.over,
+            "steps": list(layer.steps),
+            "values": _first_units(layer.values, units),
+            "shut": {k: numbers(v[:units]) for k, v in layer.shut.items()},
+            "open": {k: numbers(v[:units]) for k, v in layer.open.items()},
+            "saturated": plain_json(layer.saturated),
             "histograms": {
-                k: {"counts": numbers(counts), "edges": numbers(edges)} for k, (counts, edges) in one.histograms.items()
+                k: {"counts": numbers(counts), "edges": numbers(edges)}
+                for k, (counts, edges) in layer.histograms.items()
             },
         }
-        for one in gate_statistics(probe)[-LAYERS:]
+        for layer in gate_statistics(probe)[-LAYERS:]
     ]
 
 
 def gradients(probe: Probe, at: int, units: int) -> dict[str, Any]:
-    """As `Gradients`."""
-    found = gradient_flow(probe)
+    """Return the fields of `Gradients`."""
+    flow = gradient_flow(probe)
     return {
-        "layers": list(found.layers),
-        "norms": {name: numbers(norms) for name, norms in found.norms.items()},
-        "steps": list(found.steps),
-        "verdicts": plain_json([verdict.as_json() for verdict in found.verdicts]),
+        "layers": list(flow.layers),
+        "norms": {name: numbers(norms) for name, norms in flow.norms.items()},
+        "steps": list(flow.steps),
+        "verdicts": plain_json([verdict.as_json() for verdict in flow.verdicts]),
     }
 
 
 def mattered(probe: Probe, at: int, units: int) -> list[dict[str, Any]]:
-    """As a list of `Mattered`."""
+    """Return the fields of a `Mattered` for each method."""
     shares = [integrated_gradients(probe, at, most=POINTS), occlusion(probe, at), saliency(probe, at)]
-    return [plain_json(one.as_json() | {"values": numbers(one.values)}) for one in shares]
+    return [plain_json(share.as_json() | {"values": numbers(share.values)}) for share in shares]
 
 
 def connected(probe: Probe, at: int, units: int) -> dict[str, Any]:
-    """As `Connected`."""
-    found = connectivity(probe)
-    return {"steps": list(found.steps), "outputs": list(found.outputs), "strength": numbers(found.strength)}
+    """Return the fields of `Connected`."""
+    made = connectivity(probe)
+    return {"steps": list(made.steps), "outputs": list(made.outputs), "strength": numbers(made.strength)}
 
 
-#: how each part is made: of the input, the step of the output that is asked about, and the units that are sent
+#: makes each part, of the input, the output step from 0, and the units that are sent
 MAKERS: Mapping[Part, Callable[[Probe, int, int], Any]] = {
     "unfolding": unfolding,
     "gates": gates,
@@ -269,7 +270,7 @@ MAKERS: Mapping[Part, Callable[[Probe, int, int], Any]] = {
 
 
 def numbers(values: Any) -> Any:
-    """An array as lists, five significant digits, null for what is not finite.
+    """Return an array as lists, with five significant digits, and null for what is not finite.
 
     >>> numbers(np.array([[0.123456, 2.0], [np.inf, -1e-7]]))
     [[0.12346, 2.0], [None, -1e-07]]

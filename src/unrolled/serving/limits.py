@@ -1,26 +1,23 @@
-"""Everything that grows has a bound: these."""
+"""Bounds on everything that grows: the limits of a server, and the memory that its requests hold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from types import TracebackType
+from typing import Annotated
 
 from pydantic import Field
 
+from unrolled.serving.problems import Busy, Problem
 from unrolled.settings import Settings
-
-if TYPE_CHECKING:
-    from unrolled.tasks.core.api import Bounds
 
 
 class Limits(Settings):
-    """What the server takes on. Times in seconds, sizes in bytes, unless said otherwise."""
+    """Limits of a server. Times in seconds, sizes in bytes, unless said otherwise."""
 
     max_body: Annotated[int, Field(ge=1024)] = Field(default=32_000_000, description="bytes of a request")
-    max_message: Annotated[int, Field(ge=1024)] = Field(
-        default=8_000_000, description="bytes of a message of a WebSocket"
-    )
+    max_message: Annotated[int, Field(ge=1024)] = Field(default=8_000_000, description="bytes of a WebSocket message")
     pending_bytes: Annotated[int, Field(ge=1024)] = Field(
-        default=512_000_000, description="bytes of all that is coming in or waits, together; beyond: 429"
+        default=512_000_000, description="bytes of all bodies, messages and decoded inputs together; beyond: 503"
     )
     max_inputs: Annotated[int, Field(ge=1, le=4096)] = Field(default=64, description="inputs of a request")
     max_characters: Annotated[int, Field(ge=1)] = Field(default=20_000, description="characters of a text")
@@ -29,39 +26,98 @@ class Limits(Settings):
     max_frames: Annotated[int, Field(ge=1)] = Field(default=3_000, description="frames of a clip")
     max_rows: Annotated[int, Field(ge=1)] = Field(default=100_000, description="rows of a table or array")
     queue: Annotated[int, Field(ge=1)] = Field(
-        default=256, description="requests that may wait for a model; beyond: 429"
+        default=256, description="pieces of work that may wait for a model; beyond: 503"
     )
-    max_batch: Annotated[int, Field(ge=1)] = Field(default=32, description="requests computed together")
+    max_wait: Annotated[float, Field(gt=0)] = Field(
+        default=0.2, description="seconds that a push may have to wait, and a request five times as long; beyond: 503"
+    )
+    max_batch: Annotated[int, Field(ge=1)] = Field(default=32, description="pieces of work computed together")
     batch_wait: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.002, description="seconds to wait for others to join"
     )
     deadline: Annotated[float, Field(gt=0)] = Field(default=60.0, description="seconds from a request to its answer")
     body_timeout: Annotated[float, Field(gt=0)] = Field(
-        default=20.0, description="seconds in which a request has to come in, and a client to take what it is sent"
+        default=20.0, description="seconds in which a client has to send its request and to accept the answer"
     )
-    header_timeout: Annotated[float, Field(gt=0)] = Field(
-        default=10.0, description="seconds for a request's head to come in"
-    )
-    connections: Annotated[int, Field(ge=1)] = Field(default=2_000, description="connections at the same time")
-    streams: Annotated[int, Field(ge=1)] = Field(default=1_000, description="streams that are kept; beyond: 503")
+    connections: Annotated[int, Field(ge=1)] = Field(default=2_000, description="connections at a time; beyond: 503")
+    streams: Annotated[int, Field(ge=1)] = Field(default=1_000, description="streams at a time; beyond: 503")
     stream_idle: Annotated[float, Field(gt=0)] = Field(
-        default=600.0, description="seconds without a push after which one ends"
+        default=600.0, description="seconds without a push after which a stream ends"
     )
     stream_bytes: Annotated[int, Field(ge=1024)] = Field(default=16_000_000, description="bytes that a stream may keep")
     forks: Annotated[int, Field(ge=1)] = Field(default=16, description="streams of one WebSocket")
-    inspections: Annotated[int, Field(ge=1)] = Field(
-        default=8, description="requests to look inside that are answered at a time; beyond: 429"
-    )
+    inspections: Annotated[int, Field(ge=1)] = Field(default=8, description="inspections at a time; beyond: 503")
     inspect_steps: Annotated[int, Field(ge=1, le=2_048)] = Field(
-        default=256, description="steps of an input that are looked into"
+        default=256, description="steps of an input that are inspected"
     )
-    watchers: Annotated[int, Field(ge=1)] = Field(default=32, description="watchers of training runs; beyond: 429")
-    grace: Annotated[float, Field(ge=0)] = Field(default=30.0, description="seconds for running requests when it stops")
+    watchers: Annotated[int, Field(ge=1)] = Field(
+        default=32, description="clients that watch training runs; beyond: 503"
+    )
+    drain: Annotated[float, Field(ge=0)] = Field(
+        default=0.25, description="seconds in which new requests are still answered when the server stops"
+    )
+    grace: Annotated[float, Field(ge=0)] = Field(
+        default=30.0, description="seconds for running requests when the server stops"
+    )
 
-    @property
-    def bounds(self) -> Bounds:
-        """Of inputs, as wires take them."""
-        # the command's help is to come at once, and does not wait for torch
-        from unrolled.tasks.core.api import Bounds
 
-        return Bounds(self.max_characters, self.max_pixels, self.max_seconds, self.max_frames, self.max_rows)
+class Budget:
+    """Counts the bytes that requests hold together.
+
+    Args:
+        most: bytes, at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    def take(self, count: int) -> None:
+        """Count more bytes.
+
+        Raises:
+            Problem: 413, more than all requests together may hold.
+            Busy: others hold too much at the moment.
+        """
+        if count > self.most:
+            raise Problem(413, f"the request takes {count:,} bytes, and all requests together may hold {self.most:,}")
+        if self.held + count > self.most:
+            raise Busy("the server's memory for requests", 1.0)
+        self.held += count
+
+    def give(self, count: int) -> None:
+        """Count fewer bytes."""
+        self.held -= count
+
+
+class Hold:
+    """The bytes that one request holds of a budget; given back at the end of a `with`.
+
+    Args:
+        budget: the budget of all requests.
+        count: bytes held from the start.
+
+    Raises:
+        Problem, Busy: as `Budget.take`.
+    """
+
+    def __init__(self, budget: Budget, count: int = 0) -> None:
+        self._budget, self._count = budget, 0
+        self.take(count)
+
+    def take(self, count: int) -> None:
+        """Hold more bytes.
+
+        Raises:
+            Problem, Busy: as `Budget.take`.
+        """
+        self._budget.take(count)
+        self._count += count
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._budget.give(self._count)
+        self._count = 0

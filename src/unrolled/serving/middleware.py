@@ -1,247 +1,130 @@
-"""The door: who may ask, how much, how fast; and what every response carries.
+"""The middleware of all requests: access, size and time of bodies, errors, headers, metrics and the log.
 
-A pure ASGI middleware. A request's body is taken in here, bounded in size and time, before anything else happens; while
-the answer is made, the client is listened to, and when it leaves, the work is given up.
+A pure ASGI middleware. The body of a request is read here, bounded in size and time, before anything else happens;
+while the answer is made, the client is listened to, and when it leaves, the work is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterable
 
-from unrolled.serving.budget import Budget
-from unrolled.serving.limits import Limits
-from unrolled.serving.logs import happened, shown
-from unrolled.serving.metrics import Metrics
-from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from unrolled.serving.limits import Hold, Limits
+from unrolled.serving.logs import log_event, loggable
+from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of, stopping
+from unrolled.serving.security import HEADERS, Access
+from unrolled.serving.state import ServerState
 
 log = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-#: the page, and whether the server is alive: what may be asked without a token
-OPEN = ("/", "/static/", "/healthz", "/readyz", "/favicon.ico")
-BEARER = "unrolled.bearer."
-#: seconds in which what is left of a refused body is read and forgotten, so that its sender comes to hear why
+Headers = list[tuple[bytes, bytes]]
+#: seconds in which the rest of a refused body is read and dropped, so that its sender comes to read the answer
 LINGER = 1.0
-
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
-    "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"content-security-policy", PAGE_POLICY.encode()),
-)
+#: the status that log and metrics give a request whose client left before the answer
+CLIENT_LEFT = 499
 
 
-class Guard:
-    """The door of an application.
+class Middleware:
+    """Answers requests by an application.
 
     Args:
-        app: what is behind it.
-        limits: of the server.
-        metrics: told of every request.
-        hosts: the names that it goes by, without ports; empty for any.
-        token: what requests must carry; None asks for nothing.
-        log_inputs: whether what people send is logged.
+        app: the routes.
+        state: of the process.
+        access: who may use the server.
     """
 
-    def __init__(
-        self,
-        app: Any,
-        *,
-        limits: Limits,
-        metrics: Metrics,
-        hosts: frozenset[str],
-        token: str | None = None,
-        log_inputs: bool = False,
-    ) -> None:
-        self.app, self.limits, self.metrics, self.hosts, self.token = app, limits, metrics, hosts, token
-        self.log_inputs = log_inputs
-        self.budget = Budget(limits.pending_bytes)
+    def __init__(self, app: ASGIApp, state: ServerState, access: Access) -> None:
+        self.app, self.state, self.access = app, state, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
+        """Answer a request or a WebSocket."""
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         else:
             await self._http(scope, receive, send)
 
+    def _admit(self, scope: Scope) -> None:
+        """Check that a request may be answered now.
+
+        Raises:
+            Problem: 400, 401 or 403, as `Access.authorise`; 503, the models are being loaded.
+        """
+        self.access.authorise(scope)
+        if not self.state.ready and scope["path"].startswith(("/v1/models", "/openapi.json")):
+            raise Problem(503, "the models are being loaded", {"Retry-After": "1"})
+
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._admit(scope)
         except Problem as problem:
-            happened("socket", id=_id(scope), status=problem.status, detail=problem.detail)
+            log_event("socket", id=_id(scope), status=problem.status, detail=problem.detail)
             if "websocket.http.response" in scope.get("extensions", {}):
-                await _send_problem(send, problem, _id(scope), kind="websocket.http.response")
+                await send_problem(send, problem, _id(scope), kind="websocket.http.response")
             else:
                 await send({"type": "websocket.close", "code": 1008, "reason": problem.detail[:120]})
             return
-        await self.app(scope, receive, send)
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            # uvicorn cancels what outlasts the grace period, and would log a traceback of it
+            if not self.state.closing.is_set():
+                raise
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
-        status = 0
-        started = whole = heard = False
-        held = Held(self.budget)
-
-        async def sending(message: Message) -> None:
-            nonlocal status, started
-            if message["type"] == "http.response.start":
-                status, started = message["status"], True
-                message = {**message, "headers": [*_with(message.get("headers", []), _id(scope))]}
-            await send(message)
-
-        async def receiving() -> Message:
-            nonlocal heard
-            heard = True
-            return await receive()
-
+        response = _Response(scope, send, self.state)
+        body = _Body(scope, receive, self.state.limits)
         try:
-            self._admit(scope)
-            body = await self._body(scope, receiving, held)
-            whole = True
-            if self.log_inputs and body:
-                kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
-                happened("input", id=_id(scope), input=shown(body, kind.decode("latin-1")))
-            await self._answer(scope, receive, sending, body)
-        except Exception as error:
-            if started:
+            with Hold(self.state.budget) as hold:
+                self._admit(scope)
+                data = await body.read(hold)
+                if self.state.log_inputs and data:
+                    kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
+                    log_event("input", id=_id(scope), input=loggable(data, kind.decode("latin-1")))
+                await self._answer(scope, receive, response, data)
+        except asyncio.CancelledError:
+            # as for WebSockets
+            if not self.state.closing.is_set():
                 raise
-            try:
-                problem = problem_of(error)
-            except Exception:
-                log.exception("request %s failed: %s %s", _id(scope), scope["method"], _route(scope))
-                problem = Problem(500, "a defect of ours; the server's log says more under this id")
-            if not whole:
-                await self._forget(scope, receive, heard)
-            await _send_problem(sending, problem, _id(scope), closes=not whole)
+            if not response.started:
+                await send_problem(response, stopping(), _id(scope))
+        except Exception as error:
+            if response.started:
+                raise
+            if not body.whole:
+                await body.discard()
+            await send_problem(response, self._problem(error, scope), _id(scope), closes=not body.whole)
         finally:
-            held.give()
             took = time.perf_counter() - begun
-            # 499: the client has left before there was an answer
-            method, route, found = scope["method"], _route(scope), status or 499
-            self.metrics.request(method, route, found, took)
-            happened("request", id=_id(scope), method=method, route=route, status=found, ms=round(1e3 * took, 1))
+            method, route, status = response.method, _route(scope), response.status or CLIENT_LEFT
+            self.state.metrics.request(method, route, status, took)
+            log_event("request", id=_id(scope), method=method, route=route, status=status, ms=round(1e3 * took, 1))
 
-    def _admit(self, scope: Scope) -> None:
-        """See who asks.
-
-        Raises:
-            Problem: 400, 401 or 403.
-        """
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
+    def _problem(self, error: Exception, scope: Scope) -> Problem:
         try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-            origin = headers.get(b"origin")
-            foreign = origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower()
-        except ValueError:
-            raise Problem(400, "Host or Origin: no address") from None
-        if self.hosts and name not in self.hosts:
-            raise Problem(403, f"Host: this server does not go by {name or 'no name'!r}; see --allow-host")
-        if foreign:
-            raise Problem(403, "Origin: pages of other origins may not ask")
-        if self.token is None or any(
-            scope["path"] == path or (path != "/" and path.endswith("/") and scope["path"].startswith(path))
-            for path in OPEN
-        ):
-            return
-        if scope["type"] == "websocket":
-            offered = [p for p in scope.get("subprotocols", []) if p.startswith(BEARER)]
-            found = offered[0][len(BEARER) :] if offered else ""
-        else:
-            scheme, _, found = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-            found = found if scheme.lower() == "bearer" else ""
-        if not hmac.compare_digest(found.encode(), self.token.encode()):
-            said = "that is not this server's token" if found else "a token is needed"
-            raise Problem(401, f"{said}: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+            return problem_of(error)
+        except Exception:
+            log.exception("request %s failed: %s %s", _id(scope), scope["method"], _route(scope))
+            return Problem(500, "a defect of the server; its log says more under this id")
 
-    async def _body(self, scope: Scope, receive: Receive, held: Held) -> bytes:
-        """The whole body.
-
-        Raises:
-            Problem: 408, 413, 415 or 429.
-        """
-        headers = dict(scope["headers"])
-        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding not in (b"", b"identity"):
-            raise Problem(
-                415, f"Content-Encoding: {encoding.decode('latin-1')[:40]!r} is not read; send the body as it is"
-            )
-        most = self.limits.max_body
-        length = headers.get(b"content-length", b"0")
-        # a number of many digits takes long to read, and is too large anyway
-        if length.isdigit() and (len(length) > 15 or int(length) > most):
-            raise Problem(413, f"the body has more than {most:,} bytes, which are all that is read")
-        parts: list[bytes] = []
-        size = 0
-        deadline = time.monotonic() + self.limits.body_timeout
-        while True:
-            try:
-                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
-            except asyncio.TimeoutError:
-                raise Problem(408, f"the body did not come within {self.limits.body_timeout:g} s") from None
-            if message["type"] == "http.disconnect":
-                raise Problem(400, "the client left before its request was whole")
-            part = message.get("body", b"")
-            size += len(part)
-            held.take(len(part))
-            parts.append(part)
-            if size > most:
-                raise Problem(413, f"the body has more than {most:,} bytes, which are all that is read")
-            if not message.get("more_body"):
-                return b"".join(parts)
-
-    async def _forget(self, scope: Scope, receive: Receive, heard: bool) -> None:
-        """Read on for a moment, and keep nothing: who is still sending when we close does not hear the answer.
-
-        Args:
-            heard: whether its reading has begun.
-        """
-        headers = dict(scope["headers"])
-        # whoever waits to be told to send has sent nothing; the first reading tells them to
-        sends = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        if not sends or (b"expect" in headers and not heard):
-            return
-
-        async def reading() -> None:
-            message = await receive()
-            while message["type"] == "http.request" and message.get("more_body"):
-                message = await receive()
-
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(reading(), LINGER)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
-        """Run the application; give it up when the client leaves."""
+    async def _answer(self, scope: Scope, receive: Receive, response: _Response, data: bytes) -> None:
+        """Run the application, and cancel it when the client leaves."""
         left = asyncio.Event()
         given = False
 
-        async def receiving() -> Message:
+        async def receive_body() -> Message:
             nonlocal given
             if not given:
                 given = True
-                return {"type": "http.request", "body": body, "more_body": False}
+                return {"type": "http.request", "body": data, "more_body": False}
             await left.wait()
             return {"type": "http.disconnect"}
 
@@ -250,12 +133,14 @@ class Guard:
                 pass
             left.set()
 
-        answering = asyncio.ensure_future(self.app(scope, receiving, send))
+        # the answer to HEAD is the one to GET without its body
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+        answering = asyncio.ensure_future(self.app(scope, receive_body, response))
         listening = asyncio.ensure_future(listen())
         try:
             await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
-                # what streams its answer ends by itself when it is told; all else is cancelled
                 answering.cancel()
             await answering
         except asyncio.CancelledError:
@@ -266,43 +151,111 @@ class Guard:
             listening.cancel()
 
 
-class Held:
-    """The bytes that one request holds of a budget.
+class _Response:
+    """The `send` of one request: adds headers, and knows what was sent."""
 
-    Args:
-        budget: of all.
-    """
+    def __init__(self, scope: Scope, send: Send, state: ServerState) -> None:
+        self._send, self._state, self._id = send, state, _id(scope)
+        self.method: str = scope["method"]
+        self.status = 0
+        self._complete = False
 
-    def __init__(self, budget: Budget) -> None:
-        self._budget, self._count = budget, 0
+    @property
+    def started(self) -> bool:
+        """Whether the status was sent."""
+        return self.status != 0
 
-    def take(self, count: int) -> None:
-        """Hold more.
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = with_headers(message.get("headers", []), self._id)
+            if self._state.closing.is_set() and (b"connection", b"close") not in headers:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        elif self._complete:
+            return
+        elif self.method == "HEAD":
+            # the first piece ends it, since an event stream has no last one
+            message, self._complete = {"type": "http.response.body", "body": b""}, True
+        await self._send(message)
+
+
+class _Body:
+    """The body of one request."""
+
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+        self._headers, self._receive, self._limits = dict(scope["headers"]), receive, limits
+        self._begun = False
+        #: whether all of it was read
+        self.whole = False
+
+    async def read(self, hold: Hold) -> bytes:
+        """Return the body, and hold its bytes.
 
         Raises:
-            Busy: there is no room.
+            Problem: 408, 413, 415 or 503.
         """
-        self._budget.take(count)
-        self._count += count
+        self._check_headers()
+        parts: list[bytes] = []
+        size = 0
+        deadline = time.monotonic() + self._limits.body_timeout
+        while not self.whole:
+            self._begun = True
+            try:
+                message = await asyncio.wait_for(self._receive(), max(0.0, deadline - time.monotonic()))
+            except asyncio.TimeoutError:
+                raise Problem(408, f"the body did not arrive within {self._limits.body_timeout:g} s") from None
+            if message["type"] == "http.disconnect":
+                raise Problem(400, "the client left before its request was complete")
+            part = message.get("body", b"")
+            size += len(part)
+            hold.take(len(part))
+            parts.append(part)
+            if size > self._limits.max_body:
+                raise self._too_large()
+            self.whole = not message.get("more_body")
+        return b"".join(parts)
 
-    def give(self) -> None:
-        """Hold nothing more."""
-        self._budget.give(self._count)
-        self._count = 0
+    async def discard(self) -> None:
+        """Read and drop what is still being sent, for a moment: a client that is sending does not read the answer."""
+        # a client that waits to be told to send has sent nothing; the first `receive` would tell it to
+        sends = b"transfer-encoding" in self._headers or self._headers.get(b"content-length", b"0") != b"0"
+        if not sends or (b"expect" in self._headers and not self._begun):
+            return
+
+        async def read_on() -> None:
+            while (message := await self._receive())["type"] == "http.request" and message.get("more_body"):
+                pass
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(read_on(), LINGER)
+
+    def _check_headers(self) -> None:
+        encoding = self._headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"", b"identity"):
+            shown = encoding.decode("latin-1")[:40]
+            raise Problem(415, f"Content-Encoding: {shown!r} is not read; send the body without compression")
+        length = self._headers.get(b"content-length", b"0")
+        # a number of many digits takes long to parse, and is too large anyway
+        if length.isdigit() and (len(length) > 15 or int(length) > self._limits.max_body):
+            raise self._too_large()
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the body is larger than {self._limits.max_body:,} bytes, the most that is read")
 
 
 def _id(scope: Scope) -> str:
-    found: str = scope["state"]["request_id"]
-    return found
+    request_id: str = scope["state"]["request_id"]
+    return request_id
 
 
 def _route(scope: Scope) -> str:
-    """The pattern of the route, so that metrics and log do not grow with addresses, and hold none."""
+    """Return the pattern of the route, so that metrics and log neither grow with addresses nor contain them."""
     if "endpoint" not in scope:
         return "unknown"
     if scope["path"].startswith("/static/"):
         return "/static"
-    parts = scope["path"].split("/")
+    parts: list[str] = scope["path"].split("/")
     for name, value in scope.get("path_params", {}).items():
         for place in range(len(parts) - 1, 0, -1):
             if parts[place] == value:
@@ -311,20 +264,31 @@ def _route(scope: Scope) -> str:
     return "/".join(parts)
 
 
-def _with(headers: Any, name: str) -> list[tuple[bytes, bytes]]:
-    present = {key.lower() for key, _ in headers}
-    return [*headers, *((k, v) for k, v in _ALWAYS if k not in present), (b"x-request-id", name.encode())]
+def with_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
+    """Return the headers of a response with those that all responses have."""
+    own = list(headers)
+    present = {key.lower() for key, _ in own}
+    return [*own, *((k, v) for k, v in HEADERS if k not in present), (b"x-request-id", request_id.encode())]
 
 
-async def _send_problem(
-    send: Send, problem: Problem, instance: str, *, closes: bool = False, kind: str = "http.response"
+async def send_problem(
+    send: Send, problem: Problem, request_id: str, *, closes: bool = False, kind: str = "http.response"
 ) -> None:
-    body = json.dumps(problem.as_json(instance)).encode()
+    """Send a problem as the whole response.
+
+    Args:
+        send: of the request.
+        problem: what is sent.
+        request_id: the problem's instance.
+        closes: whether the connection ends with it.
+        kind: `http.response`, or `websocket.http.response` for a WebSocket that is refused.
+    """
+    body = json.dumps(problem.as_json(request_id)).encode()
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(k.lower().encode(), v.encode()) for k, v in problem.headers.items()]
     if closes:
         headers.append((b"connection", b"close"))
     if kind != "http.response":
-        headers = _with(headers, instance)
+        headers = with_headers(headers, request_id)
     await send({"type": f"{kind}.start", "status": problem.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body})

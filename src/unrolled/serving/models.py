@@ -1,35 +1,58 @@
-"""The models that are served: each with its wire, its lane and what is said of it."""
+"""Models that are served: what a task's API schema says of them, and their predictions.
+
+This is the only module of the server that speaks to a task. Each model has a batching worker for pushes and short
+requests, and from its first long request on a second one with a copy of the network: typing and batches share the
+cores, but not a queue.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel
 
 from unrolled.errors import ArgumentError, UnrolledError
-from unrolled.serving.batching import Lane, Turn
-from unrolled.serving.decoding import reading
-from unrolled.serving.http.naming import named_folders
-from unrolled.serving.limits import Limits
+from unrolled.serving.batching import SLICE, BatchingWorker, Compute, Costs, Priority
+from unrolled.serving.decoding import Decoder
+from unrolled.serving.limits import Budget, Hold, Limits
+from unrolled.serving.metrics import Observer
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load
-from unrolled.tasks.core.api import Api, Wire, api_of, served_options
+from unrolled.tasks.core.api import Bounds, Message, Wire, served_options
 
-#: inputs of a request that are computed in one go
-PART = 8
+__all__ = ["Message", "ServedModel", "copied", "load_models"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+Options = Mapping[str, object]
+#: inputs of one request that are computed together
+MAX_PIECE = 8
+#: how much longer a request may wait than a push
+PATIENCE = 5
+#: tokens written before others have a turn
+TOKENS = 8
 
 
-class Served:
-    """One model at work.
+class ServedModel:
+    """A model at work.
 
     Args:
         name: in addresses.
         model: loaded; its weights do not change any more.
         limits: of the server.
-        observe: told of each batch, see `Lane`.
+        budget: what decoded inputs are counted in.
+        decoder: decodes inputs.
+        observe: called with each batch.
 
     Raises:
-        ArgumentError: a name that is none, or a task that can't be served.
+        ArgumentError: the name can't stand in an address, or the task can't be served.
     """
 
     def __init__(
@@ -37,140 +60,324 @@ class Served:
         name: str,
         model: Model,
         limits: Limits,
-        observe: Callable[[str, int, float, float], None] | None = None,
+        *,
+        budget: Budget | None = None,
+        decoder: Decoder | None = None,
+        observe: Observer | None = None,
     ) -> None:
         if not name or not name.isascii() or not all(c.isalnum() or c in "-_." for c in name) or name[0] == ".":
             raise ArgumentError(f"name: expected letters, digits, -, _ and ., found {name!r}")
         self.name, self.model, self.limits = name, model.freeze(), limits
-        self.wire: Api | Wire = api_of(model.task)
+        self.api: Wire = model.task.wire()
         self.options: type[Settings] = served_options(model.task)
-        self.lane = Lane(
-            name, queue=limits.queue, max_batch=limits.max_batch, batch_wait=limits.batch_wait, observe=observe
-        )
-        #: messages of WebSockets that are waiting or being answered
-        self.pushes = 0
+        self.budget = budget or Budget(limits.pending_bytes)
+        self.decoder = decoder or Decoder()
+        self.costs, self._observe = Costs(), observe
+        self.worker = self._new_worker()
+        self._second: tuple[BatchingWorker, Model] | None = None
+        self._copying = asyncio.Lock()
         self._fresh: Any = None
-        self.no_streams = "" if self.wire.Push is not None else f"the task {model.task.name!r} has no streams"
+        self.no_streams = "" if self.api.Push is not None else f"the task {model.task.name!r} has no streams"
         if not self.no_streams:
             try:
-                self._fresh = self.wire.open(model)
+                self._fresh = self.api.open(model)
             except ArgumentError as error:
                 self.no_streams = str(error)
 
-    def open(self) -> Any:
-        """A new stream, as the wire opens it: a fork of one that has read nothing, which costs no step."""
-        return self._fresh.fork()
-
-    async def check(self, given: Any, deadline: float) -> None:
-        """See that what is pushed is within the bounds.
-
-        Raises:
-            TooLarge: it isn't.
-            Problem: as `reading`.
-        """
-        wire, bounds = self.wire, self.limits.bounds
-        if wire.light:
-            wire.check(given, bounds)
-        else:
-            # images are decoded for it, which is not for the loop that answers everybody
-            await reading(lambda: wire.check(given, bounds), deadline)
+    @property
+    def bounds(self) -> Bounds:
+        """The largest input that is read."""
+        limits = self.limits
+        return Bounds(limits.max_characters, limits.max_pixels, limits.max_seconds, limits.max_frames, limits.max_rows)
 
     @property
     def writes(self) -> bool:
-        """Whether it writes on from a prompt."""
-        return self.wire.Prompt is not None
+        """Whether the model continues a prompt."""
+        return self.api.Prompt is not None
 
     def describe(self) -> dict[str, Any]:
-        """What is said of it."""
+        """Return what `GET /v1/models` says of the model."""
         task, config = self.model.task, self.model.config
         return {
             "name": self.name,
             "task": task.name,
             "summary": task.summary,
             "shape": task.shape,
-            "view": self.wire.view,
+            "view": self.api.view,
             "parameters": self.model.parameters,
             "streams": not self.no_streams,
             "no_streams": self.no_streams or None,
             "writes": self.writes,
-            "media": list(self.wire.media),
-            "columns": self.wire.columns(self.model),
-            "labels": self.wire.labels(self.model),
+            "media": list(self.api.media),
+            "columns": self.api.columns(self.model),
+            "labels": self.api.labels(self.model),
             "options": self.options.model_json_schema(),
-            "example": self.wire.example_of(self.model),
-            "push_example": self.wire.push_example_of(self.model) if not self.no_streams else None,
+            "example": self.api.example_of(self.model),
+            "push_example": self.api.push_example_of(self.model) if not self.no_streams else None,
             "network": config.network,
             "fitted": {k: v for k, v in config.fitted.items() if isinstance(v, (bool, int, float, str)) or v is None},
             "result": config.result,
         }
 
     def deadline(self) -> float:
-        """By when what is asked now has to be answered, on `time.monotonic`'s clock."""
+        """Return the time by which a request that comes now has to be answered, on the clock of `time.monotonic`."""
         return time.monotonic() + self.limits.deadline
 
-    async def predict(self, given: list[Any], options: Settings, deadline: float) -> list[dict[str, Any]]:
-        """Predictions as JSON, in order; inputs of requests with equal options go through the network together.
+    # inputs
 
-        A long request is done in parts, so that who types is answered in between.
+    def reader(self, given: BaseModel) -> Callable[[], Any]:
+        """Return a function that decodes an input that came as JSON."""
+        return lambda: self.api.read(self.model, given, self.bounds)
+
+    def raw_reader(self, data: bytes, content_type: str) -> Callable[[], Any]:
+        """Return a function that decodes an input that is a whole body."""
+        return lambda: self.api.raw(self.model, data, content_type, self.bounds)
+
+    async def decode(self, read: Callable[[], R], deadline: float) -> R:
+        """Decode an input, in a thread where that takes time.
 
         Raises:
-            Problem: 429, 503 or 504, as the lane says.
-            UnrolledError: what the task says of an input.
+            Problem: as `Decoder.run`.
+            UnrolledError: the input is too large, or can't be used.
         """
+        return read() if self.api.light else await self.decoder.run(read, deadline)
+
+    # predictions
+
+    async def predict(
+        self, readers: Sequence[Callable[[], Any]], options: Settings, deadline: float
+    ) -> list[dict[str, Any]]:
+        """Return a prediction as JSON for each input, in order.
+
+        A short request goes through the network with others of equal options. A long one is cut into pieces, inputs
+        are decoded piece by piece, and it ends when nobody waits for it any more.
+
+        Args:
+            readers: decode the inputs.
+            options: of the task.
+            deadline: on the clock of `time.monotonic`.
+
+        Raises:
+            Problem: 503 or 504, as `BatchingWorker`; 413, decoded inputs that take too much memory.
+            UnrolledError: an input or option that can't be used.
+        """
+        if self.api.light:
+            # all errors come before anything is computed
+            readers = [_constant(read()) for read in readers]
         chosen = options.model_dump(exclude_unset=True)
+        piece = [await self.decode(readers[0], deadline)]
+        seconds = self.costs.expected("predict", size_of(piece)) * len(readers)
+        if len(readers) == 1 and seconds <= SLICE:
+            worker, model, priority, patience = (
+                self.worker,
+                self.model,
+                Priority.REQUEST,
+                PATIENCE * self.limits.max_wait,
+            )
+        else:
+            worker, model = await self._second_worker(deadline)
+            priority, patience = Priority.PIECE, deadline - time.monotonic()
         kind = ("predict", repr(sorted(chosen.items())))
-        size = PART if self.wire.together else 1
-
-        def work(parts: Sequence[list[Any]]) -> list[Any]:
-            return list(self._answers(parts, chosen))
-
+        compute = partial(self._answers, model, chosen)
         answers: list[dict[str, Any]] = []
-        for start in range(0, len(given), size):
-            part = given[start : start + size]
-            answers += await self.lane.run(Turn.REQUEST, kind, part, work, deadline, further=start > 0)
+        with worker.admit(priority, seconds, patience):
+            for following in [*readers[1:], None]:
+                if following is None or self._is_full(piece):
+                    with Hold(self.budget, size_of(piece)):
+                        answers += await worker.run(priority, kind, piece, compute, deadline, size_of(piece))
+                    piece = []
+                if following is not None:
+                    piece.append(await self.decode(following, deadline))
         return answers
 
-    def _answers(self, parts: Sequence[list[Any]], options: dict[str, Any]) -> Iterator[Any]:
-        """For each part its answers, or the error that it ran into."""
-        wire, model = self.wire, self.model
-        if wire.together:
-            together = [one for part in parts for one in part]
-            predictions = iter(list(model.predictions(together, **options)))
-            for part in parts:
-                yield [wire.answer(model, next(predictions), one) for one in part]
-            return
-        for part in parts:
+    def _is_full(self, piece: list[Any]) -> bool:
+        """Return whether the inputs of a piece are enough to be computed."""
+        many = len(piece) == MAX_PIECE or self.costs.expected("predict", size_of(piece)) > SLICE
+        return many or not self.api.together
+
+    def _answers(self, model: Model, options: Options, pieces: Sequence[list[Any]]) -> list[Any]:
+        """Return for each piece its answers, or the error that it ran into; runs in a worker's thread."""
+        api = self.api
+        if api.together:
+            predictions = iter(list(model.predictions([given for piece in pieces for given in piece], **options)))
+            return [[api.answer(model, next(predictions), given) for given in piece] for piece in pieces]
+        answers: list[Any] = []
+        for piece in pieces:
             try:
-                yield [wire.answer(model, p, one) for one in part for p in model.predictions([one], **options)]
+                # an input may have several predictions
+                pairs = [(one, given) for given in piece for one in model.predictions([given], **options)]
+                answers.append([api.answer(model, one, given) for one, given in pairs])
             except UnrolledError as error:
-                yield error
+                answers.append(error)
+        return answers
+
+    # writing
+
+    async def write(self, asked: BaseModel, deadline: float) -> AsyncIterator[str]:
+        """Yield a text that continues a prompt, in pieces as they are written.
+
+        Args:
+            asked: of the type `api.Prompt`.
+            deadline: on the clock of `time.monotonic`.
+
+        Raises:
+            Problem, UnrolledError: as `predict`.
+        """
+        size = len(asked.model_dump_json())
+        seconds = self.costs.expected("prompt", size)
+        worker, model = (self.worker, self.model) if seconds <= SLICE else await self._second_worker(deadline)
+
+        def begin(_: Sequence[None]) -> list[Iterator[str] | Exception]:
+            return [self.api.write(model, asked, self.bounds)]
+
+        def some(texts: Sequence[Iterator[str]]) -> list[list[str] | Exception]:
+            return [[piece for _, piece in zip(range(TOKENS), text, strict=False)] for text in texts]
+
+        with worker.admit(Priority.PIECE, seconds, deadline - time.monotonic()):
+            text = await worker.run(Priority.PIECE, "prompt", None, begin, deadline, size)
+            while pieces := await worker.run(Priority.PIECE, "write", text, some, deadline):
+                if written := "".join(pieces):
+                    yield written
+
+    # streams
+
+    def open(self) -> Any:
+        """Return a new stream: a fork of one that has read nothing, which costs no step."""
+        return self._fresh.fork()
+
+    def restore(self, state: bytes) -> Any:
+        """Return the stream that `save` gave.
+
+        Raises:
+            StateError: the state is of another model, or damaged.
+        """
+        return self.api.restore(self.model, state)
+
+    def samples(self, data: bytes, query: Mapping[str, str]) -> Any:
+        """Return the push that a binary message of a WebSocket stands for.
+
+        Raises:
+            ArgumentError: the task takes no binary messages, or not such ones.
+        """
+        return self.api.samples(data, query, self.bounds)
+
+    async def check_push(self, given: Any, deadline: float) -> None:
+        """Check that a push is within the bounds.
+
+        Raises:
+            TooLarge: it is not.
+            Problem: as `decode`.
+        """
+        await self.decode(lambda: self.api.check(given, self.bounds), deadline)
+
+    async def push(self, payload: P, compute: Compute[P, R], deadline: float) -> R:
+        """Push to a stream, together with others.
+
+        Args:
+            payload: what `compute` gets of this push.
+            compute: pushes to several streams.
+            deadline: on the clock of `time.monotonic`.
+
+        Raises:
+            Problem, UnrolledError: as `BatchingWorker`.
+        """
+        with self.worker.admit(Priority.PUSH, self.costs.expected("push", 1), self.limits.max_wait):
+            return await self.worker.run(Priority.PUSH, "push", payload, compute, deadline)
+
+    # workers
+
+    async def network_copy(self, deadline: float, *, requires_grad: bool = False) -> Model:
+        """Return a copy of the model, made where nothing computes with it."""
+
+        def work(_: Sequence[None]) -> list[Model | Exception]:
+            return [copied(self.model, requires_grad)]
+
+        return await self.worker.run(Priority.REQUEST, "copy", None, work, deadline)
+
+    async def _second_worker(self, deadline: float) -> tuple[BatchingWorker, Model]:
+        """Return the worker of long requests and its copy of the model; both are made the first time."""
+        async with self._copying:
+            if self._second is None:
+                model = await self.network_copy(deadline)
+                self._second = self._new_worker(), model
+            return self._second
+
+    def _new_worker(self) -> BatchingWorker:
+        limits = self.limits
+        return BatchingWorker(
+            self.name,
+            queue=limits.queue,
+            max_batch=limits.max_batch,
+            batch_wait=limits.batch_wait,
+            costs=self.costs,
+            observe=self._observe,
+        )
 
     def close(self) -> None:
-        """End its lane when what waits is done."""
-        self.lane.close(self.limits.grace)
+        """End the workers when the jobs that wait are done."""
+        self.worker.close(self.limits.grace)
+        if self._second is not None:
+            self._second[0].close(self.limits.grace)
 
 
-def loaded_models(
-    given: Sequence[str],
+def copied(model: Model, requires_grad: bool = False) -> Model:
+    """Return a model with a network of its own; all that was fitted, and the encoders, are shared."""
+    network = copy.deepcopy(model.network).eval().requires_grad_(requires_grad)
+    twin = Model(model.task, model.config, model.encoders, network, model.folder, model.cache)
+    return twin if requires_grad else twin.freeze()
+
+
+def size_of(given: object, depth: int = 4) -> int:
+    """Return about how many bytes a decoded input takes: its arrays, texts, and what holds them.
+
+    >>> size_of(["ab", np.zeros(4)])
+    50
+    """
+    if isinstance(given, np.ndarray):
+        return given.nbytes
+    if isinstance(given, (str, bytes)):
+        return len(given)
+    if isinstance(given, (list, tuple)):
+        parts: Sequence[object] = given
+    elif isinstance(given, Mapping):
+        parts = list(given.values())
+    else:
+        parts = list(getattr(given, "__dict__", {}).values())
+    return 8 + 8 * len(parts) if depth == 0 else sum(size_of(one, depth - 1) for one in parts) + 8 * len(parts)
+
+
+def _constant(value: R) -> Callable[[], R]:
+    return lambda: value
+
+
+def load_models(
+    folders: Mapping[str, Path],
     limits: Limits,
-    observe: Callable[[str], Callable[[str, int, float, float], None]],
     device: str = "cpu",
-) -> dict[str, Served]:
-    """Load what the command line names.
+    *,
+    budget: Budget | None = None,
+    decoder: Decoder | None = None,
+    observer: Callable[[str], Observer] | None = None,
+) -> dict[str, ServedModel]:
+    """Load models.
 
     Args:
-        given: folders, each with or without a name before it.
+        folders: by name.
         limits: of the server.
-        observe: makes what is told of a model's batches.
         device: where the networks are.
+        budget, decoder: as for `ServedModel`.
+        observer: returns what is called with a model's batches.
 
     Raises:
         UnrolledError: naming the model that can't be served.
     """
-    served = {}
-    for name, folder in named_folders(given, "model").items():
+    served: dict[str, ServedModel] = {}
+    for name, folder in folders.items():
         try:
-            served[name] = Served(name, load(folder, device), limits, observe(name))
+            observe = None if observer is None else observer(name)
+            served[name] = ServedModel(
+                name, load(folder, device), limits, budget=budget, decoder=decoder, observe=observe
+            )
         except UnrolledError:
             for one in served.values():
                 one.close()

@@ -1,4 +1,4 @@
-"""What the routes share: the models, the streams, the key that states are signed with, the counters."""
+"""The state of one process, which middleware and routes share."""
 
 from __future__ import annotations
 
@@ -7,43 +7,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel
-
-from unrolled.serving.limits import Limits
+from unrolled.serving.decoding import Decoder
+from unrolled.serving.inspection import Inspector
+from unrolled.serving.limits import Budget, Limits
 from unrolled.serving.metrics import Metrics
-from unrolled.serving.models import Served
-from unrolled.serving.security import Signer
+from unrolled.serving.models import ServedModel
+from unrolled.serving.security import StateSigner
 from unrolled.serving.streams import Streams
 
 
 @dataclass
-class Work:
-    """One process at work.
+class ServerState:
+    """The state of one process.
 
     Attributes:
-        models: by name.
-        limits: of everything.
-        metrics: counters.
+        limits: of the server.
         signer: of states.
-        streams: those that are kept.
-        workers: processes that answer at the same address.
-        runs: folders of training runs that are watched, by name.
-        log_inputs: whether what people send may be logged.
+        workers: processes that serve at the same address.
+        runs: folders of training runs to be watched, by name.
+        log_inputs: whether inputs are logged.
+        models: by name.
+        ready: whether the models are loaded.
         closing: set when the server begins to stop.
         conversations: WebSockets that are open.
         watchers: clients that watch a run.
-        reads: types of bodies that routes read by themselves, for the OpenAPI document.
     """
 
-    models: Mapping[str, Served]
     limits: Limits
-    metrics: Metrics
-    signer: Signer
-    streams: Streams
+    signer: StateSigner
     workers: int = 1
     runs: Mapping[str, Path] = field(default_factory=dict)
     log_inputs: bool = False
+    models: dict[str, ServedModel] = field(default_factory=dict)
+    ready: bool = False
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     conversations: int = 0
     watchers: int = 0
-    reads: list[type[BaseModel]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.budget = Budget(self.limits.pending_bytes)
+        self.decoder = Decoder()
+        self.streams = Streams(self.limits, self.metrics.streams)
+        self.inspector = Inspector(self.limits, self.metrics.observer("inspection"))
+
+    def close(self) -> None:
+        """End all threads when their work is done."""
+        self.inspector.close()
+        self.decoder.close()
+        for served in self.models.values():
+            served.close()

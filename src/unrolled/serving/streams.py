@@ -1,4 +1,4 @@
-"""Streams that the server keeps: bounded in number, in size and in idle time."""
+"""Streams: pushes to one are answered in order, and all of them are bounded in number, size and idle time."""
 
 from __future__ import annotations
 
@@ -6,133 +6,133 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from unrolled.serving.batching import Turn
 from unrolled.serving.limits import Limits
-from unrolled.serving.models import Served
+from unrolled.serving.models import ServedModel
 from unrolled.serving.problems import Busy, Problem
-from unrolled.serving.security import Signer
+from unrolled.serving.security import StateSigner
 
-#: ids of streams that have ended are remembered, so that 410 can be told from 404
-REMEMBERED = 10_000
-#: pushes to one stream that may wait for each other
-AHEAD = 32
+#: ids of ended streams that are remembered, so that 410 can be told from 404
+MAX_ENDED = 10_000
+#: pushes that may wait for each other
+MAX_AHEAD = 32
 
 
 class Stream:
-    """One stream: what a wire opened, and whose turn it is.
+    """One stream.
 
     Args:
         served: the model.
-        inner: what the wire opened.
+        session: as `ServedModel.open` returns it.
     """
 
-    def __init__(self, served: Served, inner: Any) -> None:
-        self.served, self.inner = served, inner
+    def __init__(self, served: ServedModel, session: Any) -> None:
+        self.served, self.session = served, session
         self.touched = time.monotonic()
-        # pushes to one stream come one after the other, in the order in which they were sent
         self.lock = asyncio.Lock()
-        #: a push was cut off half way
+        #: whether a push was cut off half way
         self.broken = False
-        #: the lane is at it
+        #: whether the worker is reading a push
         self.busy = False
-        #: pushes that wait for their turn
-        self.waiting = 0
+        self._ahead = 0
 
     async def push(self, given: Any) -> Any:
-        """Push, and wait for the answer.
+        """Push, and return the answer as JSON.
+
+        Args:
+            given: of the type `api.Push`, or as `api.samples` returns it.
 
         Raises:
-            Problem, UnrolledError: as the lane and the wire say.
+            Problem: 503 or 504, as `ServedModel.push`; 410, an earlier push was cut off; 413, it keeps too much.
+            UnrolledError: the push can't be used.
         """
         served = self.served
         deadline = served.deadline()
-        await served.check(given, deadline)
-        if self.waiting >= AHEAD:
+        await served.check_push(given, deadline)
+        if self._ahead >= MAX_AHEAD:
             raise Busy("this stream", 1.0)
-        self.waiting += 1
+        self._ahead += 1
         try:
             async with self.lock:
-                answer = await self._pushed(given, deadline)
+                answer = await self._push(given, deadline)
         finally:
-            self.waiting -= 1
-        held = served.wire.held(self.inner)
+            self._ahead -= 1
+        held = served.api.held(self.session)
         if held > served.limits.stream_bytes:
             self.broken = True
             raise Problem(413, f"the stream holds {held:,} bytes, and at most {served.limits.stream_bytes:,} are kept")
         return answer
 
-    async def _pushed(self, given: Any, deadline: float) -> Any:
-        self._whole()
+    async def _push(self, given: Any, deadline: float) -> Any:
+        self._check_whole()
         self.touched = time.monotonic()
         try:
-            return await self.served.lane.run(Turn.PUSH, "push", (self, given), _push, deadline)
+            return await self.served.push((self, given), _push_together, deadline)
         except BaseException:
-            # it may have been read, or not
+            # where the worker was reading it, nobody knows how far it came
             self.broken, self.busy = self.busy, False
             raise
         finally:
             self.touched = time.monotonic()
 
-    def _whole(self) -> None:
+    def _check_whole(self) -> None:
         if self.broken:
             raise Problem(410, "a push to this stream was cut off half way; begin a new one, or restore a state")
 
-    async def state(self, signer: Signer) -> str:
-        """A token of where it is.
+    async def state(self, signer: StateSigner) -> str:
+        """Return the stream's state as a token.
 
         Raises:
             Problem: 410, a push was cut off half way.
         """
         async with self.lock:
-            self._whole()
-            return signer.token(self.served.wire.save(self.inner))
+            self._check_whole()
+            return signer.token(self.served.api.save(self.session))
 
-    async def restore(self, token: str, signer: Signer) -> None:
-        """Go on from a token's state.
+    async def restore(self, token: str, signer: StateSigner) -> None:
+        """Continue from the state of a token.
 
         Raises:
-            StateError: it is none, or not of this model.
+            StateError: the token was not signed by this server, or is of another model.
         """
-        served = self.served
-        saved = signer.state(token, served.limits.stream_bytes)
+        state = signer.state(token, self.served.limits.stream_bytes)
         async with self.lock:
-            self.inner, self.broken = served.wire.restore(served.model, saved), False
+            self.session, self.broken = self.served.restore(state), False
 
     async def reset(self) -> None:
-        """Begin again."""
+        """Begin again, with nothing read."""
         async with self.lock:
-            self.inner, self.broken = self.served.open(), False
+            self.session, self.broken = self.served.open(), False
 
     async def fork(self) -> Stream:
-        """A second one that goes on from here.
+        """Return a second stream that continues from here by itself.
 
         Raises:
             Problem: 410, a push was cut off half way.
         """
         async with self.lock:
-            self._whole()
-            return Stream(self.served, self.inner.fork())
+            self._check_whole()
+            return Stream(self.served, self.session.fork())
 
 
-def _push(pairs: Any) -> list[Any]:
-    """In the lane's thread: one push to each of several streams of a model."""
-    for stream, _ in pairs:
+def _push_together(pushes: Sequence[tuple[Stream, Any]]) -> list[Any]:
+    """Push to several streams of a model; runs in the worker's thread."""
+    for stream, _ in pushes:
         stream.busy = True
-    served = pairs[0][0].served
-    found = served.wire.push(served.model, [(stream.inner, given) for stream, given in pairs])
-    for stream, _ in pairs:
+    served = pushes[0][0].served
+    answers = served.api.push(served.model, [(stream.session, given) for stream, given in pushes])
+    for stream, _ in pushes:
         stream.busy = False
-    return list(found)
+    return list(answers)
 
 
-def opened(served: Served) -> Stream:
-    """A new stream of a model.
+def open_stream(served: ServedModel) -> Stream:
+    """Return a new stream of a model.
 
     Raises:
-        Problem: 409, this model has none.
+        Problem: 409, the model has no streams.
     """
     if served.no_streams:
         raise Problem(409, f"{served.name}: {served.no_streams}")
@@ -140,53 +140,53 @@ def opened(served: Served) -> Stream:
 
 
 class Streams:
-    """All of them.
+    """All streams of a process.
 
     Args:
         limits: of the server.
-        changed: told how many there are.
+        on_change: called with the number of streams whenever it changes.
     """
 
-    def __init__(self, limits: Limits, changed: Callable[[int], None] | None = None) -> None:
-        self.limits, self._changed = limits, changed or (lambda _: None)
-        self._kept: OrderedDict[str, Stream] = OrderedDict()
+    def __init__(self, limits: Limits, on_change: Callable[[int], None] | None = None) -> None:
+        self.limits, self._on_change = limits, on_change or (lambda _: None)
+        self._by_id: OrderedDict[str, Stream] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._elsewhere = 0
+        self._of_sockets = 0
 
     def __len__(self) -> int:
-        return len(self._kept) + self._elsewhere
+        return len(self._by_id) + self._of_sockets
 
-    def hold(self, count: int = 1) -> None:
-        """Take room for streams of a WebSocket, which keeps them itself; negative gives it back.
+    def count(self, change: int = 1) -> None:
+        """Count streams that a WebSocket opened, or with a negative number those that it closed.
 
         Raises:
-            Problem: 503, there is none.
+            Problem: 503, there are too many.
         """
-        if count > 0:
-            self._room()
-        self._elsewhere += count
-        self._changed(len(self))
+        if change > 0:
+            self._check_room()
+        self._of_sockets += change
+        self._on_change(len(self))
 
     def add(self, stream: Stream) -> str:
-        """Keep a stream; returns its id, which can't be guessed.
+        """Keep a stream, and return its id, which can't be guessed.
 
         Raises:
-            Problem: 503, there is no room.
+            Problem: 503, there are too many.
         """
-        self._room()
+        self._check_room()
         name = secrets.token_urlsafe(16)
-        self._kept[name] = stream
-        self._changed(len(self))
+        self._by_id[name] = stream
+        self._on_change(len(self))
         return name
 
-    def get(self, served: Served, name: str) -> Stream:
-        """A stream of a model.
+    def get(self, served: ServedModel, name: str) -> Stream:
+        """Return a stream of a model.
 
         Raises:
-            Problem: 404, there is none; 410, it has ended.
+            Problem: 404, there is none of that id; 410, it has ended.
         """
         self.expire()
-        stream = self._kept.get(name)
+        stream = self._by_id.get(name)
         if stream is None or stream.served is not served:
             if name in self._ended:
                 raise Problem(410, "this stream has ended; begin a new one, or restore a state")
@@ -194,22 +194,22 @@ class Streams:
         return stream
 
     def end(self, name: str) -> None:
-        """Forget a stream."""
-        if self._kept.pop(name, None) is not None:
+        """End a stream."""
+        if self._by_id.pop(name, None) is not None:
             self._ended[name] = None
-            while len(self._ended) > REMEMBERED:
+            while len(self._ended) > MAX_ENDED:
                 self._ended.popitem(last=False)
-            self._changed(len(self))
+            self._on_change(len(self))
 
     def expire(self) -> None:
-        """Forget those that nobody pushed to for a while."""
+        """End the streams that were idle for too long."""
         before = time.monotonic() - self.limits.stream_idle
-        for name in [name for name, s in self._kept.items() if s.touched < before and not s.lock.locked()]:
+        for name in [name for name, s in self._by_id.items() if s.touched < before and not s.lock.locked()]:
             self.end(name)
 
-    def _room(self) -> None:
+    def _check_room(self) -> None:
         self.expire()
         if len(self) >= self.limits.streams:
             raise Problem(
-                503, f"{self.limits.streams:,} streams are kept already; end one, or come back", {"Retry-After": "10"}
+                503, f"{self.limits.streams:,} streams are open already; end one, or try again", {"Retry-After": "10"}
             )

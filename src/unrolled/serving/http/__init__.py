@@ -1,1 +1,1 @@
-"""Running the server: uvicorn, sockets, signals and processes."""
+"""Running the server: uvicorn in a thread, sockets, signals and processes."""

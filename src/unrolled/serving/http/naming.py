@@ -8,24 +8,24 @@ from pathlib import Path
 from unrolled.errors import ArgumentError
 
 
-def named_folders(given: Iterable[str | Path], what: str, option: str = "") -> dict[str, Path]:
-    """Names and folders; a folder without a name goes by its own.
+def named_folders(given: Iterable[str | Path], kind: str, option: str = "") -> dict[str, Path]:
+    """Return folders by name; a folder without a name goes by its own.
 
     Args:
         given: each as it was written.
-        what: they are, for errors: "model" or "run".
-        option: they were given by, for errors.
+        kind: of the folders, for errors: "model" or "run".
+        option: that they were given by, for errors.
 
     Raises:
-        ArgumentError: two of one name.
+        ArgumentError: two have the same name.
     """
-    found: dict[str, Path] = {}
-    for one in map(str, given):
-        name, equals, folder = one.partition("=")
-        path = Path(folder if equals else one)
+    folders: dict[str, Path] = {}
+    for argument in map(str, given):
+        name, equals, folder = argument.partition("=")
+        path = Path(folder if equals else argument)
         name = name if equals else path.resolve().name
-        if name in found:
-            place = f"{option} {one}".strip()
-            raise ArgumentError(f"{place}: there is a {what} {name!r} already; name it, as in other={path}")
-        found[name] = path
-    return found
+        if name in folders:
+            place = f"{option} {argument}".strip()
+            raise ArgumentError(f"{place}: there is a {kind} {name!r} already; name it, as in other={path}")
+        folders[name] = path
+    return folders

@@ -1,36 +1,51 @@
-"""Running the server: uvicorn, with a bound on how long a request's head may take, and a stop that is told."""
+"""`unrolled serve`: checks options, listens, and serves in one process or several until a signal comes."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import multiprocessing.connection
+import contextlib
+import importlib.util
 import os
 import secrets
 import signal
 import socket
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
-from unrolled.errors import ArgumentError, MissingDependencyError, StorageError
+from unrolled.errors import ArgumentError, MissingDependencyError
 from unrolled.serving.http.naming import named_folders
+from unrolled.serving.http.sockets import address_of, allow_connections, listen
 from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format, start_log
-from unrolled.serving.metrics import forget
-from unrolled.storage import storage_error
 
 if TYPE_CHECKING:
-    from unrolled.serving.middleware import Guard
+    from unrolled.serving.app import AppOptions
 
-log = logging.getLogger(__name__)
+#: exit status of a server that was stopped at once, as shells count Ctrl-C
+INTERRUPTED = 130
+#: libraries of the extra `serve` that the server needs
+LIBRARIES = ("fastapi", "uvicorn", "websockets", "prometheus_client", "itsdangerous")
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: characters of a token, at least
-LEAST_TOKEN = 16
+
+@dataclass(frozen=True)
+class Setup:
+    """What a process needs to serve; it is sent to processes that are spawned.
+
+    Attributes:
+        folders: of models, by name.
+        app: options of the application.
+        threads: for what a model computes.
+        log_format: of the lines on standard error.
+    """
+
+    folders: Mapping[str, Path]
+    app: AppOptions
+    threads: int = 1
+    log_format: Format = field(default="text")
 
 
 def serve(
@@ -49,7 +64,7 @@ def serve(
     threads: int = 1,
     device: str = "cpu",
 ) -> None:
-    """Serve models until the process is told to stop (SIGINT, SIGTERM).
+    """Serve models until SIGINT or SIGTERM comes.
 
     Args:
         models: folders, each as `FOLDER` or `NAME=FOLDER`.
@@ -57,10 +72,10 @@ def serve(
         workers: processes.
         token_file: a file with the token that requests must carry.
         state_key_file: a file with the key that states are signed with.
-        allow_hosts: further names that it goes by.
-        runs: folders of training runs to be watched.
+        allow_hosts: further names of the server.
+        runs: folders of training runs to be watched, by name.
         limits: of everything that grows.
-        log_inputs: whether what people send is logged.
+        log_inputs: whether inputs are logged.
         log_format: of the lines on standard error.
         threads: of each process, for what a model computes.
         device: where the networks are.
@@ -72,205 +87,119 @@ def serve(
         MissingDependencyError: a library of the extra `serve` is not installed.
     """
     require_libraries()
+    from unrolled.serving.app import AppOptions
+    from unrolled.serving.http.workers import serve_in_processes
+    from unrolled.serving.security import LOOPBACK, read_secret
+    from unrolled.tasks.run import chosen_device
+
     if workers < 1:
         raise ArgumentError(f"--workers: expected at least 1, found {workers}")
-    token = None if token_file is None else _secret(token_file, "--token-file")
+    token = None if token_file is None else read_secret(token_file, "--token-file")
     if host not in LOOPBACK and token is None:
         raise ArgumentError(
-            f"--host {host}: everybody who reaches it could ask; name a file with a token, --token-file PATH"
+            f"--host {host}: everybody on the network could use it; name a file with a token, --token-file PATH"
         )
-    key = secrets.token_hex(32) if state_key_file is None else _secret(state_key_file, "--state-key-file")
+    key = secrets.token_hex(32) if state_key_file is None else read_secret(state_key_file, "--state-key-file")
     # an address of all interfaces is no name; then whoever knows the token may use any
-    named = host not in ("0.0.0.0", "::")
-    told = {
-        # children may be in another folder
-        "models": [f"{name}={path.resolve()}" for name, path in named_folders(models, "model").items()],
-        "limits": (limits or Limits()).model_dump(),
-        "hosts": sorted({host, *LOOPBACK, *allow_hosts}) if named or allow_hosts else [],
-        "token": token,
-        "state_key": key,
-        "workers": workers,
-        "runs": {name: str(Path(path).resolve()) for name, path in (runs or {}).items()},
-        "log_inputs": log_inputs,
-        "threads": threads,
-        "device": device,
-        "log_format": log_format,
-    }
-    _allow_connections((limits or Limits()).connections)
-    bound = listening(host, port)
-    with bound:
+    has_name = host not in ("0.0.0.0", "::")
+    limits = limits or Limits()
+    options = AppOptions(
+        limits=limits,
+        hosts=sorted({host, *LOOPBACK, *allow_hosts}) if has_name or allow_hosts else (),
+        token=token,
+        state_key=key.encode(),
+        workers=workers,
+        runs={name: Path(path).resolve() for name, path in (runs or {}).items()},
+        log_inputs=log_inputs,
+        device=str(chosen_device(device)),
+    )
+    # processes that are spawned may have another working directory
+    folders = {name: path.resolve() for name, path in named_folders(models, "model").items()}
+    setup = Setup(folders, options, threads, log_format)
+    allow_connections(limits.connections)
+    with listen(host, port, unread_timeout=limits.body_timeout) as bound:
         if workers == 1:
-            _work_on(bound, told, lambda: _announce(bound, 1))
+            serve_in_process(bound, setup, lambda: announce(bound))
         else:
-            # what is wrong with a model is said before processes are made
-            for one in _application(told).app.state.work.models.values():
-                one.close()
-            _work_together(bound, told)
+            serve_in_processes(bound, setup)
 
 
 def require_libraries() -> None:
-    """See that the libraries of the extra `serve` are there.
+    """Check that the libraries of the extra `serve` are installed.
 
     Raises:
         MissingDependencyError: one is not.
     """
-    for library in ("fastapi", "uvicorn", "websockets", "prometheus_client"):
-        try:
-            __import__(library)
-        except ImportError as error:
-            raise MissingDependencyError(library, "serve", "the server") from error
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            raise MissingDependencyError(library, "serve", "the server")
 
 
-def _application(told: Mapping[str, Any]) -> Guard:
-    import torch
-
-    from unrolled.serving.app import create_app
-    from unrolled.tasks.core.train import chosen_device
-
-    torch.set_num_threads(told["threads"])
-    return create_app(
-        told["models"],
-        limits=Limits(**told["limits"]),
-        hosts=told["hosts"],
-        token=told["token"],
-        state_key=told["state_key"].encode(),
-        workers=told["workers"],
-        runs={name: Path(path) for name, path in told["runs"].items()},
-        log_inputs=told["log_inputs"],
-        device=str(chosen_device(told["device"])),
-    )
-
-
-def _announce(bound: socket.socket, workers: int) -> None:
-    host, port = bound.getsockname()[:2]
+def announce(bound: socket.socket, workers: int = 1) -> None:
+    """Print the address of a server that is ready."""
     several = f" with {workers} processes" if workers > 1 else ""
-    print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}{several}", flush=True)
+    print(f"serving on {address_of(bound)}{several}", flush=True)
 
 
-def _work_on(bound: socket.socket, told: dict[str, Any], ready: Callable[[], None]) -> None:
-    """Serve in this process.
-
-    Args:
-        bound: where to listen.
-        told: what `serve` was told.
-        ready: called when requests are taken.
-    """
-    from unrolled.serving.http.server import Server
-
-    application = _application(told)
-    start_log(told["log_format"])
-    # the loop that answers does not wait long for a lane that is in Python
-    sys.setswitchinterval(0.001)
-    Server(application, ready).run(sockets=[bound])
-
-
-def _work_together(bound: socket.socket, told: dict[str, Any]) -> None:
-    """Serve in several processes; one that dies is replaced, and a signal to stop reaches all."""
-    # spawned: a child of a fork would share threads that are not there
-    making = multiprocessing.get_context("spawn")
-    stopping = threading.Event()
-    start_log(told["log_format"])
-    with tempfile.TemporaryDirectory(prefix="unrolled-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-
-        def begun() -> tuple[Any, Any]:
-            serving = making.Event()
-            process = making.Process(target=_child, args=(bound, told, serving), daemon=False)
-            process.start()
-            return process, serving
-
-        for wanted in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(wanted, lambda *_: stopping.set())
-        workers = [begun() for _ in range(told["workers"])]
-        announced = False
-        while not stopping.wait(0.2):
-            if not announced and all(serving.is_set() for _, serving in workers):
-                _announce(bound, len(workers))
-                announced = True
-            for place, (process, _) in enumerate(workers):
-                if not process.is_alive() and not stopping.is_set():
-                    log.error("process %d ended with %s; another takes its place", process.pid, process.exitcode)
-                    forget(process.pid)
-                    # one that can't live is not made again at once
-                    stopping.wait(1)
-                    workers[place] = begun()
-        # the last process that closes it resets who has not been accepted, so that must be one that accepts: not this
-        # one, nor one that is still loading its models
-        bound.close()
-        for process, serving in workers:
-            if not serving.is_set():
-                process.kill()
-                process.join()
-        for process, _ in workers:
-            if process.is_alive():
-                process.terminate()
-        for process, _ in workers:
-            process.join()
-        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
-
-
-def _child(bound: socket.socket, told: dict[str, Any], serving: Any) -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # whose parent is gone would hold the port, and nobody could stop it
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
-    _work_on(bound, told, serving.set)
-
-
-def _follow(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _allow_connections(count: int) -> None:
-    """Each connection is an open file, and systems allow few unless they are asked."""
-    try:
-        import resource
-    except ImportError:
-        # where there are no such limits
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + 256
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def listening(host: str, port: int, option: str = "--port") -> socket.socket:
-    """A socket that listens.
+def serve_in_process(
+    bound: socket.socket, setup: Setup, on_ready: Callable[[], None], end: Callable[[], None] | None = None
+) -> None:
+    """Serve in this process until a signal comes.
 
     Args:
-        host, port: where; port 0 takes any that is free.
-        option: that the port was given with, for the error.
+        bound: the socket to listen on.
+        setup: what is served.
+        on_ready: called when the models are loaded.
+        end: called at a second Ctrl-C; by default `end_at_once`.
 
     Raises:
-        StorageError: it can't be had.
+        UnrolledError: a model that can't be served, named.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # the protocol is named, because asyncio sets TCP_NODELAY only where it is: else the body of an answer waits, some
-    # 40 ms, until the client has acknowledged its head
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise StorageError(f"{option} {port}: can't listen on {host}: {error}; name another port") from error
-    bound.listen(1024)
-    return bound
+    import torch
+
+    from unrolled.serving.app import Application
+    from unrolled.serving.http.server import Server
+
+    torch.set_num_threads(setup.threads)
+    start_log(setup.log_format)
+    # the event loop does not wait long for a thread that computes in Python
+    sys.setswitchinterval(0.001)
+    server = Server(Application(setup.app), bound, setup.folders, on_ready)
+    with signals(server.stop, end or end_at_once):
+        server.start()
+        server.join()
 
 
-def _secret(path: Path, option: str) -> str:
+def end_at_once() -> None:
+    """End this process without waiting for its threads, which compute or wait for clients."""
+    print("unrolled: stopped at once; what was being answered is lost", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def signals(stop: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+    """Handle signals for as long as the block takes; those of a thread other than the main one are left alone.
+
+    Args:
+        stop: called at SIGINT or SIGTERM.
+        end: called at a SIGINT after that.
+    """
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            end()
+        asked = True
+        stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        found = path.read_text("utf-8").strip()
-    except OSError as error:
-        raise storage_error(error, path, f"reading {option}") from error
-    except UnicodeDecodeError as error:
-        raise ArgumentError(f"{option} {path}: expected text") from error
-    if len(found) < LEAST_TOKEN or not found.isascii() or not found.isprintable() or " " in found:
-        raise ArgumentError(
-            f"{option} {path}: expected at least {LEAST_TOKEN} printable ASCII characters without spaces; one way to "
-            'make them: python -c "import secrets; print(secrets.token_urlsafe(32))"'
-        )
-    return found
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,1 +1,1 @@
-"""The routes, one file for each thing that can be asked."""
+"""The routes of the API, one file for each kind of request."""

@@ -1,4 +1,4 @@
-"""Streams over a WebSocket: one conversation, its streams kept with it, answers in the order of the messages."""
+"""Streams over a WebSocket: a conversation whose messages are answered in order, and its streams."""
 
 from __future__ import annotations
 
@@ -6,41 +6,37 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ConfigDict, Field, StrictInt, StrictStr, create_model
+from pydantic import Field, StrictInt, StrictStr, TypeAdapter, ValidationError, create_model
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.logs import happened, shown
-from unrolled.serving.middleware import BEARER
-from unrolled.serving.models import Served
-from unrolled.serving.problems import Busy, Problem, problem_of
+from unrolled.serving.client import BEARER
+from unrolled.serving.limits import Hold
+from unrolled.serving.logs import log_event, loggable
+from unrolled.serving.models import Message, ServedModel
+from unrolled.serving.problems import Problem, problem_of, stopping
 from unrolled.serving.routes.bodies import json_message
-from unrolled.serving.routes.streams import pushing
-from unrolled.serving.state import Work
-from unrolled.serving.streams import Stream, opened
-from unrolled.tasks.core.api import Message
+from unrolled.serving.routes.streams import counted_push
+from unrolled.serving.state import ServerState
+from unrolled.serving.streams import Stream, open_stream
 
 log = logging.getLogger(__name__)
 
-#: messages of one client that may wait; then it is not read from until some are done
-AHEAD = 32
-#: bytes of a message that waits alone
-LARGE = 64_000
-#: told before a stop, so that a client can come back elsewhere
-RESTARTING = 1012
+#: seconds in which a message that is on its way when the server stops may still arrive
+LAST_CALL = 0.25
+#: close codes (RFC 6455, section 7.4.1, and IANA's list)
+IDLE, REFUSED, RESTARTING, TRY_AGAIN = 1001, 1008, 1012, 1013
 
-#: answered as it came: true is not 1; and a number is one that JavaScript can hold
+#: answered as it came: true is not 1, and a number is one that JavaScript can hold
 _Id = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)] | Annotated[StrictStr, Field(max_length=200)] | None
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
+_ID: TypeAdapter[int | str | None] = TypeAdapter(_Id)
 
 
 class Asked(Message):
-    """A message of a client: an id of its choice, and one thing to be done."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+    """A message of a client: an id of its choice, and one thing to do."""
 
     id: _Id = None
     stream: _Name | None = Field(None, description="which of its streams; none for the first")
@@ -51,157 +47,137 @@ class Asked(Message):
     drop: _Name | None = None
 
 
-def socket_routes(served: Served, work: Work) -> APIRouter:
-    """The route of one model."""
+def socket_routes(served: ServedModel, state: ServerState) -> APIRouter:
+    """Return the route of one model."""
     router = APIRouter()
     asked: Any = Asked
-    if served.wire.Push is not None:
-        fields: dict[str, Any] = {"push": (served.wire.Push | None, None)}
+    if served.api.Push is not None:
+        fields: dict[str, Any] = {"push": (served.api.Push | None, None)}
         asked = create_model(f"{served.name}Asked", __base__=Asked, **fields)
 
     @router.websocket(f"/v1/models/{served.name}/stream")
     async def talk(socket: WebSocket) -> None:
-        offered = [p for p in socket.scope.get("subprotocols", []) if p.startswith(BEARER)]
-        await socket.accept(subprotocol=offered[0] if offered else None)
+        tokens = [one for one in socket.scope.get("subprotocols", []) if one.startswith(BEARER)]
+        await socket.accept(subprotocol=tokens[0] if tokens else None)
         try:
-            if work.closing.is_set():
-                raise Problem(503, "the server is stopping")
-            first = opened(served)
-            work.streams.hold()
+            if state.closing.is_set():
+                raise stopping()
+            first = open_stream(served)
+            state.streams.count()
         except Problem as problem:
             await _send(socket, {"id": None, "error": problem.as_json()})
-            await socket.close(1013 if problem.status == 503 else 1008, problem.detail[:120])
+            await socket.close(TRY_AGAIN if problem.status == 503 else REFUSED, problem.detail[:120])
             return
-        conversation = Conversation(socket, served, work, asked, first)
-        work.conversations += 1
+        conversation = Conversation(socket, served, state, asked, first)
+        state.conversations += 1
         try:
             await conversation.run()
+        except WebSocketDisconnect:
+            pass
         finally:
-            work.conversations -= 1
-            work.streams.hold(-len(conversation.streams))
+            state.conversations -= 1
+            state.streams.count(-len(conversation.streams))
 
     return router
 
 
 class Conversation:
-    """One client.
+    """The messages of one client.
 
     Args:
         socket: accepted.
         served: the model.
-        work: what the routes share.
+        state: of the process.
         asked: the type of its messages.
         first: its first stream.
     """
 
-    def __init__(self, socket: WebSocket, served: Served, work: Work, asked: Any, first: Stream) -> None:
-        self.socket, self.served, self.work, self.asked = socket, served, work, asked
+    def __init__(self, socket: WebSocket, served: ServedModel, state: ServerState, asked: Any, first: Stream) -> None:
+        self.socket, self.served, self.state, self.asked = socket, served, state, asked
         self.streams: dict[str | None, Stream] = {None: first}
-        #: messages, and whether each is to be done or was one too many
-        self._waiting: asyncio.Queue[tuple[str | bytes, bool]] = asyncio.Queue(AHEAD)
-        self._query = dict(socket.query_params)
-        self._busy = False
-        self._heard = time.monotonic()
 
     async def run(self) -> None:
-        """Until one side ends it."""
-        reading = asyncio.ensure_future(self._read())
-        answering = asyncio.ensure_future(self._answer())
-        closing = asyncio.ensure_future(self.work.closing.wait())
-        idling = asyncio.ensure_future(self._idle())
-        tasks = (reading, answering, closing, idling)
+        """Answer messages one by one until the client leaves, is idle, or the server stops.
+
+        The next message is read when the last one is answered, so a client that sends more than the server can do is
+        slowed down by its own connection.
+
+        Raises:
+            WebSocketDisconnect: the client left.
+        """
+        closing = asyncio.ensure_future(self.state.closing.wait())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            while (message := await self._receive(closing)) is not None:
+                await _send(self.socket, await self._answer(message))
             if closing.done():
-                reading.cancel()
-                await self._farewell(answering)
+                await self._farewell()
+            else:
+                await _close(self.socket, IDLE, "idle")
         finally:
-            for task in tasks:
-                task.cancel()
-            for done in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(done, Exception) and not isinstance(done, (WebSocketDisconnect, RuntimeError)):
-                    log.error("a conversation failed", exc_info=done)
-            while not self._waiting.empty():
-                _, let_in = self._waiting.get_nowait()
-                self.served.pushes -= let_in
+            closing.cancel()
 
-    async def _read(self) -> None:
-        """Take messages in. What is more than the server can do soon is refused, each in its turn."""
-        served = self.served
-        while True:
-            message = await self.socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            self._heard = time.monotonic()
-            text = message.get("text")
-            data = text if text is not None else message.get("bytes") or b""
-            if len(data) > LARGE:
-                await self._waiting.join()
-            let_in = served.pushes < served.limits.queue
-            served.pushes += let_in
-            try:
-                await self._waiting.put((data, let_in))
-            except asyncio.CancelledError:
-                served.pushes -= let_in
-                raise
+    async def _receive(self, closing: asyncio.Future[Literal[True]]) -> str | bytes | None:
+        """Return the next message; None if the client is idle, or has sent all when the server stops.
 
-    async def _idle(self) -> None:
-        """An idle client is let go."""
-        limit = self.work.limits.stream_idle
-        while (left := self._heard + limit - time.monotonic()) > 0:
-            await asyncio.sleep(left)
-        await self.socket.close(1001, "idle")
-
-    async def _answer(self) -> None:
-        while True:
-            message, let_in = await self._waiting.get()
-            self._busy = True
-            try:
-                await _send(self.socket, await self._one(message, let_in))
-            finally:
-                self.served.pushes -= let_in
-                self._waiting.task_done()
-            self._busy = False
-
-    async def _one(self, message: str | bytes, let_in: bool) -> dict[str, Any]:
-        """The answer to a message."""
-        name: Any = None
-        if self.work.log_inputs:
-            identity = self.socket.scope["state"]["request_id"]
-            happened("input", id=identity, input=shown(message, "" if isinstance(message, bytes) else "text/plain"))
+        Raises:
+            WebSocketDisconnect: the client left.
+        """
+        receiving = asyncio.ensure_future(self.socket.receive())
         try:
-            if isinstance(message, bytes):
-                self._see(let_in)
-                given = self.served.wire.samples(message, self._query, self.served.limits.bounds)
-                return {"id": None, "result": await pushing(self._stream(None), given, self.work)}
-            request = json_message(message, self.asked)
-            name = request.id
-            self._see(let_in)
-            return {"id": name, **await self._do(request)}
+            if not closing.done():
+                idle = self.state.limits.stream_idle
+                await asyncio.wait((receiving, closing), timeout=idle, return_when=asyncio.FIRST_COMPLETED)
+            if closing.done():
+                await asyncio.wait((receiving,), timeout=LAST_CALL)
+            if not receiving.done():
+                return None
+            message = receiving.result()
+        finally:
+            receiving.cancel()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        data: str | bytes = message["text"] if message.get("text") is not None else message["bytes"]
+        return data
+
+    async def _answer(self, message: str | bytes) -> dict[str, Any]:
+        """Return the answer to a message, with its id."""
+        if self.state.log_inputs:
+            request_id = self.socket.scope["state"]["request_id"]
+            kind = "" if isinstance(message, bytes) else "text/plain"
+            log_event("input", id=request_id, input=loggable(message, kind))
+        name: int | str | None = None
+        try:
+            with Hold(self.state.budget, len(message)):
+                if isinstance(message, bytes):
+                    given = self.served.samples(message, self.socket.query_params)
+                    return {"id": None, "result": await counted_push(self._stream(None), given, self.state)}
+                try:
+                    asked = json_message(message, self.asked)
+                except Problem:
+                    name = _id_of(message)
+                    raise
+                name = asked.id
+                return {"id": name, **await self._do(asked)}
         except (Problem, UnrolledError) as error:
             return {"id": name, "error": problem_of(error).as_json()}
         except Exception:
             log.exception("a message failed")
-            return {"id": name, "error": Problem(500, "a defect of ours; the server's log says more").as_json()}
-
-    def _see(self, let_in: bool) -> None:
-        if not let_in:
-            raise Busy(f"the model {self.served.name!r}", 1.0)
+            return {"id": name, "error": Problem(500, "a defect of the server; its log says more").as_json()}
 
     async def _do(self, asked: Any) -> dict[str, Any]:
-        """The one thing that was asked for.
+        """Do what a message asks for.
 
         Raises:
-            Problem: it is not one thing, or can't be done.
+            Problem: it asks for several things or none, or for something that can't be done.
         """
         wanted = asked.model_fields_set - {"id", "stream"}
         if len(wanted) != 1:
             raise Problem(422, "a message asks for one of push, save, restore, reset, fork and drop")
-        signer = self.work.signer
+        signer = self.state.signer
         stream = self._stream(asked.stream)
         match next(iter(wanted)):
             case "push" if asked.push is not None:
-                return {"result": await pushing(stream, asked.push, self.work)}
+                return {"result": await counted_push(stream, asked.push, self.state)}
             case "save" if asked.save:
                 return {"state": await stream.state(signer)}
             case "restore" if asked.restore is not None:
@@ -216,7 +192,7 @@ class Conversation:
             case "drop" if asked.drop is not None:
                 self._stream(asked.drop)
                 del self.streams[asked.drop]
-                self.work.streams.hold(-1)
+                self.state.streams.count(-1)
                 return {"result": None}
         raise Problem(422, f"{next(iter(wanted))}: nothing is asked for")
 
@@ -228,25 +204,38 @@ class Conversation:
     def _keep(self, name: str, stream: Stream) -> None:
         if name in self.streams:
             raise Problem(409, f"fork: there is a stream {name!r} already")
-        if len(self.streams) >= self.work.limits.forks:
-            raise Problem(503, f"fork: a connection keeps at most {self.work.limits.forks} streams; drop one")
-        self.work.streams.hold()
+        if len(self.streams) >= self.state.limits.forks:
+            raise Problem(503, f"fork: a connection keeps at most {self.state.limits.forks} streams; drop one")
+        self.state.streams.count()
         self.streams[name] = stream
 
-    async def _farewell(self, answering: asyncio.Future[None]) -> None:
-        """Answer what has come in, say where each stream is, and close."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            for _ in range(int(20 * self.work.limits.grace)):
-                if self._waiting.empty() and not self._busy:
-                    break
-                await asyncio.sleep(0.05)
-            answering.cancel()
-            for name, stream in self.streams.items():
-                told = {"closing": "the server is stopping", "state": await stream.state(self.work.signer)}
-                await _send(self.socket, told if name is None else {**told, "stream": name})
-            await self.socket.close(RESTARTING, "the server is stopping")
+    async def _farewell(self) -> None:
+        """Send the state of each stream, with which it can continue elsewhere, and close."""
+        for name, stream in self.streams.items():
+            farewell = {"closing": "the server is stopping", "state": await stream.state(self.state.signer)}
+            await _send(self.socket, farewell if name is None else {**farewell, "stream": name})
+        await _close(self.socket, RESTARTING, "the server is stopping")
+
+
+def _id_of(message: str) -> int | str | None:
+    """Return the id of a message that does not fit; None if it has none that can be sent back."""
+    try:
+        asked = json.loads(message)
+        return _ID.validate_python(asked.get("id")) if isinstance(asked, dict) else None
+    except (ValueError, RecursionError, ValidationError):
+        return None
 
 
 async def _send(socket: WebSocket, answer: dict[str, Any]) -> None:
-    # ASCII: half a surrogate pair, which a model may write, is no UTF-8
-    await socket.send_text(json.dumps(answer, separators=(",", ":")))
+    # in ASCII, since half a surrogate pair, which a model may write, is not UTF-8
+    text = json.dumps(answer, separators=(",", ":"))
+    try:
+        await socket.send_text(text)
+    except RuntimeError as error:
+        # the server has closed the connection itself, such as after a message that was too large
+        raise WebSocketDisconnect(1006) from error
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(RuntimeError):
+        await socket.close(code, reason)

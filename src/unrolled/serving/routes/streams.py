@@ -6,23 +6,22 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.models import Served
+from unrolled.serving.models import Message, ServedModel
 from unrolled.serving.problems import Problem, problem_of
-from unrolled.serving.routes.bodies import USUAL, answer, described, json_body, problems
-from unrolled.serving.state import Work
-from unrolled.serving.streams import Stream, opened
-from unrolled.tasks.core.api import Message
+from unrolled.serving.routes.bodies import USUAL, described, json_body, json_response, problems
+from unrolled.serving.state import ServerState
+from unrolled.serving.streams import Stream, open_stream
 
 ONE_PROCESS = "streams by id need a single process; use /step, which carries the state, or a WebSocket"
 
 
 class Begin(Message):
-    """How a stream begins."""
+    """The beginning of a stream."""
 
-    state: str | None = Field(None, description="a token; without one the stream begins empty")
+    state: str | None = Field(None, description="a token; without one the stream has read nothing")
 
 
 class Begun(Message):
@@ -38,105 +37,110 @@ class Saved(Message):
     state: str = Field(description="a signed token")
 
 
-def stream_routes(served: Served, work: Work) -> APIRouter:
-    """The routes of one model."""
-    base = f"/v1/models/{served.name}"
-    router = APIRouter(prefix=base, tags=[served.name])
-    wire = served.wire
+def stream_routes(served: ServedModel, state: ServerState, body_types: list[type[BaseModel]]) -> APIRouter:
+    """Return the routes of one model, and add the types of their bodies."""
+    router = APIRouter(prefix=f"/v1/models/{served.name}", tags=[served.name])
     if served.no_streams:
 
         @router.post(
             "/streams", operation_id=f"streams_{served.name}", response_model=None, responses=problems(401, 403, 409)
         )
-        async def refused(request: Request) -> None:
-            opened(served)
+        async def refuse(request: Request) -> None:
+            open_stream(served)
 
         return router
-    pushed: Any = wire.Pushed
-    given: Any = wire.Push
-    pushable = wire.push_example_of(served.model)
-    task = served.model.task.name.capitalize()
-    stepped: Any = create_model(
-        f"{task}Step",
-        __base__=Message,
-        push=(given, ...),
-        state=(str | None, Field(None, description="the token of the last answer; none at the beginning")),
-    )
-    answered: Any = create_model(f"{task}Stepped", __base__=Message, result=(pushed, ...), state=(str, ...))
+    _add_kept(router, served, state, body_types)
+    _add_step(router, served, state, body_types)
+    return router
 
-    work.reads += [Begin, given, stepped]
 
-    def alone() -> None:
-        if work.workers > 1:
+def _add_kept(router: APIRouter, served: ServedModel, state: ServerState, body_types: list[type[BaseModel]]) -> None:
+    """Add the routes of streams that the server keeps."""
+    push_type: Any = served.api.Push
+    body_types += [Begin, push_type]
+
+    def check_alone() -> None:
+        if state.workers > 1:
             raise Problem(409, ONE_PROCESS)
+
+    def begun(stream: Stream) -> Begun:
+        return Begun(stream=state.streams.add(stream), expires_in=state.limits.stream_idle)
 
     @router.post(
         "/streams", status_code=201, summary="Begin a stream", operation_id=f"streams_{served.name}",
         responses=problems(*USUAL, 409), openapi_extra=described(Begin, {}),
     )  # fmt: skip
     async def begin(request: Request, response: Response) -> Begun:
-        alone()
+        check_alone()
         body = await json_body(request, Begin) if await request.body() else Begin(state=None)
-        stream = opened(served)
+        stream = open_stream(served)
         if body.state is not None:
-            await stream.restore(body.state, work.signer)
-        name = work.streams.add(stream)
-        response.headers["Location"] = f"{base}/streams/{name}"
-        return Begun(stream=name, expires_in=work.limits.stream_idle)
+            await stream.restore(body.state, state.signer)
+        answer = begun(stream)
+        response.headers["Location"] = f"{router.prefix}/streams/{answer.stream}"
+        return answer
 
     @router.post(
         "/streams/{stream}", summary="Push to a stream", operation_id=f"push_{served.name}", response_model=None,
-        responses={200: {"model": pushed}, **problems(*USUAL, 404, 409, 410)},
-        openapi_extra=described(given, pushable),
+        responses={200: {"model": served.api.Pushed}, **problems(*USUAL, 404, 409, 410)},
+        openapi_extra=described(push_type, served.api.push_example_of(served.model)),
     )  # fmt: skip
     async def push(stream: str, request: Request) -> Any:
-        alone()
-        body = await json_body(request, given)
-        return answer(await pushing(work.streams.get(served, stream), body, work))
+        check_alone()
+        body = await json_body(request, push_type)
+        return json_response(await counted_push(state.streams.get(served, stream), body, state))
 
     @router.get(
         "/streams/{stream}/state", summary="Save a stream", operation_id=f"state_{served.name}",
         responses=problems(401, 403, 404, 409, 410, 422),
     )  # fmt: skip
-    async def state(stream: str) -> Saved:
-        alone()
-        return Saved(state=await work.streams.get(served, stream).state(work.signer))
+    async def save(stream: str) -> Saved:
+        check_alone()
+        return Saved(state=await state.streams.get(served, stream).state(state.signer))
 
     @router.post(
         "/streams/{stream}/fork", status_code=201, summary="A second stream from here",
         operation_id=f"fork_{served.name}", responses=problems(401, 403, 404, 409, 410, 422, 503),
     )  # fmt: skip
     async def fork(stream: str) -> Begun:
-        alone()
-        name = work.streams.add(await work.streams.get(served, stream).fork())
-        return Begun(stream=name, expires_in=work.limits.stream_idle)
+        check_alone()
+        return begun(await state.streams.get(served, stream).fork())
 
     @router.delete(
         "/streams/{stream}", status_code=204, summary="End a stream", operation_id=f"end_{served.name}",
         responses=problems(401, 403, 404, 409, 410, 422),
     )  # fmt: skip
     async def end(stream: str) -> None:
-        alone()
-        work.streams.get(served, stream)
-        work.streams.end(stream)
+        check_alone()
+        state.streams.get(served, stream)
+        state.streams.end(stream)
+
+
+def _add_step(router: APIRouter, served: ServedModel, state: ServerState, body_types: list[type[BaseModel]]) -> None:
+    """Add the route of a push whose state the client carries."""
+    task = served.model.task.name.capitalize()
+    token = Field(None, description="the token of the last answer; none at the beginning")
+    fields: dict[str, Any] = {"push": (served.api.Push, ...), "state": (str | None, token)}
+    asked: Any = create_model(f"{task}Step", __base__=Message, **fields)
+    fields = {"result": (served.api.Pushed, ...), "state": (str, ...)}
+    answered: Any = create_model(f"{task}Stepped", __base__=Message, **fields)
+    body_types.append(asked)
 
     @router.post(
         "/step", summary="A push whose state the client carries", operation_id=f"step_{served.name}",
         response_model=None, responses={200: {"model": answered}, **problems(*USUAL, 409)},
-        openapi_extra=described(stepped, {"push": pushable}),
+        openapi_extra=described(asked, {"push": served.api.push_example_of(served.model)}),
     )  # fmt: skip
     async def step(request: Request) -> Any:
-        body: Any = await json_body(request, stepped)
-        stream = opened(served)
+        body: Any = await json_body(request, asked)
+        stream = open_stream(served)
         if body.state is not None:
-            await stream.restore(body.state, work.signer)
-        result = await pushing(stream, body.push, work)
-        return answer({"result": result, "state": await stream.state(work.signer)})
-
-    return router
+            await stream.restore(body.state, state.signer)
+        result = await counted_push(stream, body.push, state)
+        return json_response({"result": result, "state": await stream.state(state.signer)})
 
 
-async def pushing(stream: Stream, given: Any, work: Work) -> Any:
+async def counted_push(stream: Stream, given: Any, state: ServerState) -> Any:
     """Push, and count it.
 
     Raises:
@@ -152,4 +156,4 @@ async def pushing(stream: Stream, given: Any, work: Work) -> Any:
         outcome = "500" if isinstance(error, Exception) else "left"
         raise
     finally:
-        work.metrics.push(stream.served.name, outcome, time.perf_counter() - begun)
+        state.metrics.push(stream.served.name, outcome, time.perf_counter() - begun)

@@ -1,1 +1,1 @@
-"""Watching a run in training: its files as events, and a page of its own."""
+"""Watching training runs: their files as events, and a page beside a run."""
