@@ -4,7 +4,7 @@
 
 Every person has a WebSocket of their own and types a text of the file, five characters a second, as the page does: a
 push says what the whole text is now, at most one is under way, and the latest text goes when it is answered. Then more
-and more of them type faster and faster, until the server refuses (429), and what it still answers must not wait long.
+and more of them type faster and faster, until the server refuses (503), and what it still answers must not wait long.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Person:
                     if "result" in answer:
                         self.waits.append(wait)
                         self.shown += answer["result"]["shown"] is not None
-                    elif answer["error"]["status"] == 429:
+                    elif answer["error"]["status"] == 503:
                         self.refused += 1
                     else:
                         self.errors += 1

@@ -16,8 +16,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
+from uvicorn import Server
+
 from unrolled import tasks
-from unrolled.serving.http.server import Server
 from unrolled.serving.http.sockets import listen
 from unrolled.serving.training import page
 
@@ -74,7 +75,7 @@ def test_the_run_is_shown_while_it_goes(text: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(tasks, "train", train)
     result = unrolled("train", "generate", text, "--out", out, "--watch", 0, "--quiet", *SMALL)
     assert result.code == 0, result.err
-    assert "server" in found["threads"]
+    assert "training page" in found["threads"]
     events = found["events"]
     assert [name for name, _ in events] == ["run", "metrics", "samples", "done"]
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
@@ -82,7 +83,7 @@ def test_the_run_is_shown_while_it_goes(text: Path, tmp_path: Path, monkeypatch:
     assert events[2][1]["samples"][-1]["step"] == 3
     assert events[3][1]["result"]["step"] == 3
     # with the training the page has ended
-    assert "server" not in [one.name for one in threading.enumerate()]
+    assert "training page" not in [one.name for one in threading.enumerate()]
 
 
 def test_the_address_is_said_and_the_next_free_port_is_taken(
@@ -122,10 +123,10 @@ def test_no_port_is_free(monkeypatch: pytest.MonkeyPatch, text: Path, tmp_path: 
 def test_a_page_that_breaks_does_not_break_the_training(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(self: Server, sockets: Any = None) -> None:
+    async def broken(self: Server, sockets: Any = None) -> None:
         raise RuntimeError("out of ink")
 
-    monkeypatch.setattr(Server, "run", broken)
+    monkeypatch.setattr(Server, "serve", broken)
     result = unrolled("train", "generate", text, "--out", tmp_path / "m", "--watch", 0, "--quiet", *SMALL)
     assert result.code == 0, result.err
     assert (tmp_path / "m" / "model.safetensors").is_file()

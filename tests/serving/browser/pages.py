@@ -15,7 +15,7 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from unrolled.serving.app import LOOPBACK
+from unrolled.serving.security import LOOPBACK
 
 Found = TypeVar("Found")
 

@@ -16,6 +16,7 @@ from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 from servers import Running, process, running
 
+from unrolled.serving import Limits
 from unrolled.tasks import Model
 
 TABS = ["Write", "Translate", "Entities", "Feeling", "Caption", "Recognize", "Listen", "Frames", "Forecast", "Inside",
@@ -156,6 +157,26 @@ def test_a_stream_comes_back_after_a_restart(page: Page, uses: dict[str, Path], 
         page.says("feeling-label", "^neg$")
         assert page.notices() == []
         page.leave()
+
+
+def test_a_message_that_is_too_large_is_said_and_the_page_goes_on(
+    page: Page, uses: dict[str, Path], library: dict[str, Model]
+) -> None:
+    page.tolerated.append("WebSocket connection to")
+    with visited(page, {"my-mail": uses["my-mail"]}, limits=Limits(max_message=10_000, grace=2)):
+        field = page.seen("write-text")
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+        page.script(script, field, "word " * 3_000)
+        page.says("write-notice", "too large for one message")
+        # half a surrogate pair, as editors cut one, is no reason to stop either
+        page.script("arguments[0].value = '\\ud83d'; arguments[0].dispatchEvent(new Event('input'))", field)
+        field.clear()
+        field.send_keys("Please let me know if")
+        best = library["my-mail"].stream().push("Please let me know if").suggestion()
+        assert best
+        page.until(lambda: page.all("write-text-ghost"))
+        assert page.text("write-text-ghost") == best.text.strip()
+        page.says("write-notice", "^$")
 
 
 @pytest.mark.parametrize("view", ["write", "translate", "entities", "feeling"])

@@ -31,6 +31,7 @@ class Server:
         bound: the socket that it listens on.
         folders: of models that are loaded while it answers already, by name.
         on_ready: called, in the server's thread, when the models are loaded.
+        name: of the thread.
     """
 
     def __init__(
@@ -39,13 +40,14 @@ class Server:
         bound: socket.socket,
         folders: Mapping[str, Path] | None = None,
         on_ready: Callable[[], None] | None = None,
+        name: str = "server",
     ) -> None:
         self.app, self.bound = app, bound
         self._folders, self._on_ready = folders, on_ready
         self._uvicorn = uvicorn.Server(_config(app))
         self._stopping = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to serve."""

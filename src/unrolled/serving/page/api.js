@@ -28,7 +28,7 @@ export class Api {
     return new URL(path, this.base);
   }
 
-  /** A response that is fine. Asks for a token at 401, waits and tries again at 429. */
+  /** A response that is fine. Asks for a token at 401, waits and tries again when the server is busy. */
   async request(path, { method = "GET", body, headers = {}, signal } = {}) {
     const json = body !== undefined && !(body instanceof Blob);
     for (let attempt = 0; ; attempt += 1) {
@@ -54,8 +54,8 @@ export class Api {
       if (response.ok) return response;
       const problem = await problemOf(response);
       if (problem.status === 401 && (await this.renewToken(used))) continue;
-      if (problem.status === 429 && attempt < PATIENCE) {
-        await pause(problem.retryAfter ?? 1, signal);
+      if (problem.status === 503 && problem.retryAfter && attempt < PATIENCE) {
+        await pause(problem.retryAfter, signal);
         continue;
       }
       throw problem;

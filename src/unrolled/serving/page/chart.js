@@ -1,6 +1,7 @@
 /**
  * Charts as SVG: curves, bands and rules over axes with units, read by pointer and by arrow keys. What they show is
- * also said: the reading stands as text below, in a place of its own.
+ * also said: the reading stands as text below, in a place of its own. Not by uPlot, which draws on a canvas: it is not
+ * read by keys, does not follow the theme by itself, and prints as pixels.
  */
 
 import { h, number, svg } from "./dom.js";

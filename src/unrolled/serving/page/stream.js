@@ -9,9 +9,10 @@ import { Problem } from "./problem.js";
 
 const FIRST = 250;
 const LONGEST = 8000;
-/** close codes of the server: nothing came for long, it won't have us, it is about to stop */
+/** close codes of the server: the stream was idle, is refused, a message was too large, the server is stopping */
 const IDLE = 1001,
   REFUSED = 1008,
+  TOO_LARGE = 1009,
   RESTART = 1012;
 
 export class Stream {
@@ -70,7 +71,7 @@ export class Stream {
     const entry = this.waiting.get(answer.id);
     this.waiting.delete(answer.id);
     if (!entry) return;
-    if (answer.error?.status === 429) {
+    if (answer.error?.status === 503) {
       this.again(entry, answer.error);
     } else if (answer.error?.status === 410 && !this.restores && !entry.tries) {
       // cut off half way: what is pushed whole can begin anew
@@ -99,6 +100,7 @@ export class Stream {
   closed({ code }) {
     if (this.over) return;
     if (code === REFUSED) return this.giveUp();
+    if (code === TOO_LARGE) this.drop(new Problem({ status: 413, detail: "This is too large for one message." }));
     // it sleeps until there is something to say
     if (code === IDLE && !this.waiting.size) return;
     this.failures += 1;
@@ -118,9 +120,14 @@ export class Stream {
 
   giveUp() {
     const problem = this.refusal ?? new Problem({ status: 0, detail: "The server does not take this stream." });
+    this.drop(problem);
+    this.refused(problem);
+  }
+
+  /** Give up all messages that are not answered. */
+  drop(problem) {
     for (const { reject } of this.waiting.values()) reject(problem);
     this.waiting.clear();
-    this.refused(problem);
   }
 
   get isOpen() {

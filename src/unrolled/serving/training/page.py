@@ -45,7 +45,7 @@ def training_page(out: Path, port: int | None = None) -> Iterator[str]:
     folder = out.resolve()
     with _listen(port) as bound:
         app = create_app(runs={folder.name: folder}, limits=Limits(grace=GRACE, drain=0.0))
-        server = Server(app, bound)
+        server = Server(app, bound, name="training page")
         server.start()
         try:
             yield f"{address_of(bound)}/"
