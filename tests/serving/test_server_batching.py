@@ -124,6 +124,7 @@ def test_a_push_waits_for_one_slice_of_requests_and_one_piece_at_most(worker: Ba
 def test_costs_are_learned_by_size() -> None:
     costs = Costs()
     assert costs.expected("a", 1_000) == pytest.approx(0.025)
+    assert costs.expected("a", 10**9) == 2 * SLICE
     costs.learn("a", 1_000, 0.5)
     assert costs.expected("a", 1_023) == 0.5
     # at most proportional above what is known, and as much below it
@@ -137,12 +138,16 @@ def test_costs_are_learned_by_size() -> None:
 
 
 def test_work_that_would_wait_too_long_is_refused_at_once(worker: BatchingWorker) -> None:
-    with worker.admit(REQUEST, 2.5, patience=1.0):
+    with worker.admit(REQUEST, 2.5, patience=1.0) as first:
         # what goes first is not held up by what goes after it
         with worker.admit(PUSH, 0.1, patience=0.2), pytest.raises(Busy) as caught, worker.admit(PUSH, 0.15, 0.2):
             pass
         assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
         with pytest.raises(Busy, match="try again in 3 s"), worker.admit(PIECE, 1.0, patience=3.0):
+            pass
+        # it has come further
+        first.seconds = 0.5
+        with worker.admit(PIECE, 1.0, patience=3.0):
             pass
     # nothing waits: it may take longer than its patience
     with worker.admit(PIECE, 100.0, patience=3.0):

@@ -34,8 +34,10 @@ Compute = Callable[[Sequence[P]], Sequence[R | Exception]]
 
 #: seconds that a batch may take by what is expected; a job that takes longer is a batch by itself
 SLICE = 0.05
-#: seconds a byte, before anything was measured
-FIRST_GUESS = 25e-6
+#: seconds a byte, and seconds at most, before anything was measured
+FIRST_GUESS, MAX_GUESS = 25e-6, 2 * SLICE
+#: seconds after which to try again, at most
+MAX_AFTER = 60.0
 #: sizes are told apart by their binary logarithm
 SIZES = 48
 #: share of the newest measurement in a running mean
@@ -64,7 +66,7 @@ class Costs:
         place = min(size.bit_length(), SIZES - 1)
         known = self._seconds.get(kind)
         if known is None:
-            return size * FIRST_GUESS
+            return min(size * FIRST_GUESS, MAX_GUESS)
         for smaller in range(place, -1, -1):
             if (seconds := known[smaller]) is not None:
                 # at most proportional to the size
@@ -78,6 +80,19 @@ class Costs:
         before = known[place]
         known[place] = seconds if before is None else before + NEWEST * (seconds - before)
         self._seconds[kind] = known
+
+
+@dataclass(eq=False)
+class Admission:
+    """Work that was let in.
+
+    Attributes:
+        priority: of the work.
+        seconds: that are left of it, by what is expected.
+    """
+
+    priority: Priority
+    seconds: float
 
 
 @dataclass(eq=False)
@@ -128,8 +143,7 @@ class BatchingWorker:
         self.costs = costs or Costs()
         self._observe: Observer = observe or (lambda *_: None)
         self._waiting: tuple[deque[Job], ...] = tuple(deque() for _ in Priority)
-        # seconds of all jobs that were let in and are not done, by priority
-        self._committed = [0.0 for _ in Priority]
+        self._admitted: set[Admission] = set()
         self._condition = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"worker {name}", daemon=True)
@@ -141,7 +155,7 @@ class BatchingWorker:
         return sum(map(len, self._waiting))
 
     @contextmanager
-    def admit(self, priority: Priority, seconds: float, patience: float) -> Iterator[None]:
+    def admit(self, priority: Priority, seconds: float, patience: float) -> Iterator[Admission]:
         """Let in work for as long as the block takes.
 
         Args:
@@ -152,14 +166,15 @@ class BatchingWorker:
         Raises:
             Busy: it would not be; work is never refused while nothing waits, however long it takes.
         """
-        ahead = sum(self._committed[: priority + 1])
-        if self.depth >= self.queue or (ahead > 1e-6 and ahead + seconds > patience):
-            raise Busy(f"the model {self.name!r}", ahead)
-        self._committed[priority] += seconds
+        ahead = [one.seconds for one in self._admitted if one.priority <= priority]
+        if self.depth >= self.queue or (ahead and sum(ahead) + seconds > patience):
+            raise Busy(f"the model {self.name!r}", min(sum(ahead), MAX_AFTER))
+        admission = Admission(priority, seconds)
+        self._admitted.add(admission)
         try:
-            yield
+            yield admission
         finally:
-            self._committed[priority] -= seconds
+            self._admitted.remove(admission)
 
     async def run(
         self, priority: Priority, kind: Hashable, payload: P, compute: Compute[P, R], deadline: float, size: int = 1

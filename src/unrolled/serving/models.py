@@ -180,11 +180,14 @@ class ServedModel:
         kind = ("predict", repr(sorted(chosen.items())))
         compute = partial(self._answers, model, chosen)
         answers: list[dict[str, Any]] = []
-        with worker.admit(priority, seconds, patience):
-            for following in [*readers[1:], None]:
+        with worker.admit(priority, seconds, patience) as admission:
+            for number, following in enumerate([*readers[1:], None], 1):
                 if following is None or self._is_full(piece):
-                    with Hold(self.budget, size_of(piece)):
-                        answers += await worker.run(priority, kind, piece, compute, deadline, size_of(piece))
+                    size = size_of(piece)
+                    with Hold(self.budget, size):
+                        answers += await worker.run(priority, kind, piece, compute, deadline, size)
+                    pieces_left = (len(readers) - number) / len(piece)
+                    admission.seconds = pieces_left * self.costs.expected("predict", size)
                     piece = []
                 if following is not None:
                     piece.append(await self.decode(following, deadline))
