@@ -251,6 +251,20 @@ def test_a_full_queue_and_deadlines(models: dict[str, Path]) -> None:
         assert server.counted("unrolled_pushes_total", outcome="504") == 1
 
 
+def test_a_push_that_has_waited_is_refused_only_while_others_are_computed(feeling: Model) -> None:
+    served = ServedModel("m", feeling, Limits(max_wait=0.5))
+
+    async def push(waited: float) -> Any:
+        return await served.push(1, lambda payloads: [one + 1 for one in payloads], time.monotonic() - waited)
+
+    assert asyncio.run(push(waited=2.0)) == 2
+    with served.worker.admit(PUSH, 0.1, patience=1.0):
+        assert asyncio.run(push(waited=0.1)) == 2
+        with pytest.raises(Busy):
+            asyncio.run(push(waited=2.0))
+    served.close()
+
+
 def blocking(monkeypatch: pytest.MonkeyPatch, word: str) -> Slow:
     """Hold predictions whose first input begins with a word, until they are let go."""
     slow, answers = Slow(), ServedModel._answers

@@ -273,19 +273,20 @@ class ServedModel:
         """
         await self.decode(lambda: self.api.check(given, self.bounds), deadline)
 
-    async def push(self, payload: P, compute: Compute[P, R], deadline: float) -> R:
+    async def push(self, payload: P, compute: Compute[P, R], came: float) -> R:
         """Push to a stream, together with others.
 
         Args:
             payload: what `compute` gets of this push.
             compute: pushes to several streams.
-            deadline: on the clock of `time.monotonic`.
+            came: when the push arrived, on the clock of `time.monotonic`.
 
         Raises:
             Problem, UnrolledError: as `BatchingWorker`.
         """
-        with self.worker.admit(Priority.PUSH, self.costs.expected("push", 1), self.limits.max_wait):
-            return await self.worker.run(Priority.PUSH, "push", payload, compute, deadline)
+        patience = came + self.limits.max_wait - time.monotonic()
+        with self.worker.admit(Priority.PUSH, self.costs.expected("push", 1), patience):
+            return await self.worker.run(Priority.PUSH, "push", payload, compute, came + self.limits.deadline)
 
     # workers
 

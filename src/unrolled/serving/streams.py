@@ -38,25 +38,25 @@ class Stream:
         self.busy = False
         self._ahead = 0
 
-    async def push(self, given: Any) -> Any:
+    async def push(self, given: Any, came: float) -> Any:
         """Push, and return the answer as JSON.
 
         Args:
             given: of the type `api.Push`, or as `api.samples` returns it.
+            came: when it arrived, on the clock of `time.monotonic`.
 
         Raises:
             Problem: 503 or 504, as `ServedModel.push`; 410, an earlier push was cut off; 413, it keeps too much.
             UnrolledError: the push can't be used.
         """
         served = self.served
-        deadline = served.deadline()
-        await served.check_push(given, deadline)
+        await served.check_push(given, came + served.limits.deadline)
         if self._ahead >= MAX_AHEAD:
             raise Busy("this stream", 1.0)
         self._ahead += 1
         try:
             async with self.lock:
-                answer = await self._push(given, deadline)
+                answer = await self._push(given, came)
         finally:
             self._ahead -= 1
         held = served.api.held(self.session)
@@ -65,11 +65,11 @@ class Stream:
             raise Problem(413, f"the stream holds {held:,} bytes, and at most {served.limits.stream_bytes:,} are kept")
         return answer
 
-    async def _push(self, given: Any, deadline: float) -> Any:
+    async def _push(self, given: Any, came: float) -> Any:
         self._check_whole()
         self.touched = time.monotonic()
         try:
-            return await self.served.push((self, given), _push_together, deadline)
+            return await self.served.push((self, given), _push_together, came)
         except BaseException:
             # where the worker was reading it, nobody knows how far it came
             self.broken, self.busy = self.busy, False

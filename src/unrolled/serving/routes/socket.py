@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -24,6 +25,8 @@ from unrolled.serving.streams import Stream, open_stream
 
 log = logging.getLogger(__name__)
 
+#: messages of a client that may wait, and bytes of one beyond which it waits alone
+MAX_AHEAD, LARGE = 32, 64_000
 #: seconds in which a message that is on its way when the server stops may still arrive
 LAST_CALL = 0.25
 #: close codes (RFC 6455, section 7.4.1, and IANA's list)
@@ -95,26 +98,47 @@ class Conversation:
     def __init__(self, socket: WebSocket, served: ServedModel, state: ServerState, asked: Any, first: Stream) -> None:
         self.socket, self.served, self.state, self.asked = socket, served, state, asked
         self.streams: dict[str | None, Stream] = {None: first}
+        # messages and when they arrived; None comes last
+        self._messages: asyncio.Queue[tuple[str | bytes, float] | None] = asyncio.Queue(MAX_AHEAD)
 
     async def run(self) -> None:
         """Answer messages one by one until the client leaves, is idle, or the server stops.
 
-        The next message is read when the last one is answered, so a client that sends more than the server can do is
-        slowed down by its own connection.
-
         Raises:
             WebSocketDisconnect: the client left.
+        """
+        reading = asyncio.ensure_future(self._read())
+        try:
+            while (message := await self._messages.get()) is not None:
+                await _send(self.socket, await self._answer(*message))
+                self._messages.task_done()
+            await reading
+        finally:
+            reading.cancel()
+        if self.state.closing.is_set():
+            await self._farewell()
+        else:
+            await _close(self.socket, IDLE, "idle")
+
+    async def _read(self) -> None:
+        """Take in messages; a client that sends many ahead is slowed down by its own connection.
+
+        Raises:
+            WebSocketDisconnect: the client left; what it sent is dropped.
         """
         closing = asyncio.ensure_future(self.state.closing.wait())
         try:
             while (message := await self._receive(closing)) is not None:
-                await _send(self.socket, await self._answer(message))
-            if closing.done():
-                await self._farewell()
-            else:
-                await _close(self.socket, IDLE, "idle")
+                if len(message) > LARGE:
+                    await self._messages.join()
+                await self._messages.put((message, time.monotonic()))
+        except WebSocketDisconnect:
+            while not self._messages.empty():
+                self._messages.get_nowait()
+            raise
         finally:
             closing.cancel()
+            await self._messages.put(None)
 
     async def _receive(self, closing: asyncio.Future[Literal[True]]) -> str | bytes | None:
         """Return the next message; None if the client is idle, or has sent all when the server stops.
@@ -139,8 +163,8 @@ class Conversation:
         data: str | bytes = message["text"] if message.get("text") is not None else message["bytes"]
         return data
 
-    async def _answer(self, message: str | bytes) -> dict[str, Any]:
-        """Return the answer to a message, with its id."""
+    async def _answer(self, message: str | bytes, came: float) -> dict[str, Any]:
+        """Return the answer to a message that came at a time of `time.monotonic`, with its id."""
         if self.state.log_inputs:
             request_id = self.socket.scope["state"]["request_id"]
             kind = "" if isinstance(message, bytes) else "text/plain"
@@ -150,21 +174,21 @@ class Conversation:
             with Hold(self.state.budget, len(message)):
                 if isinstance(message, bytes):
                     given = self.served.samples(message, self.socket.query_params)
-                    return {"id": None, "result": await counted_push(self._stream(None), given, self.state)}
+                    return {"id": None, "result": await counted_push(self._stream(None), given, self.state, came)}
                 try:
                     asked = json_message(message, self.asked)
                 except Problem:
                     name = _id_of(message)
                     raise
                 name = asked.id
-                return {"id": name, **await self._do(asked)}
+                return {"id": name, **await self._do(asked, came)}
         except (Problem, UnrolledError) as error:
             return {"id": name, "error": problem_of(error).as_json()}
         except Exception:
             log.exception("a message failed")
             return {"id": name, "error": Problem(500, "a defect of the server; its log says more").as_json()}
 
-    async def _do(self, asked: Any) -> dict[str, Any]:
+    async def _do(self, asked: Any, came: float) -> dict[str, Any]:
         """Do what a message asks for.
 
         Raises:
@@ -177,7 +201,7 @@ class Conversation:
         stream = self._stream(asked.stream)
         match next(iter(wanted)):
             case "push" if asked.push is not None:
-                return {"result": await counted_push(stream, asked.push, self.state)}
+                return {"result": await counted_push(stream, asked.push, self.state, came)}
             case "save" if asked.save:
                 return {"state": await stream.state(signer)}
             case "restore" if asked.restore is not None:

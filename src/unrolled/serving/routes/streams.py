@@ -140,15 +140,20 @@ def _add_step(router: APIRouter, served: ServedModel, state: ServerState, body_t
         return json_response({"result": result, "state": await stream.state(state.signer)})
 
 
-async def counted_push(stream: Stream, given: Any, state: ServerState) -> Any:
+async def counted_push(stream: Stream, given: Any, state: ServerState, came: float | None = None) -> Any:
     """Push, and count it.
+
+    Args:
+        stream, given: see `Stream.push`.
+        state: of the process.
+        came: when the push arrived, on the clock of `time.monotonic`; now, if not given.
 
     Raises:
         Problem, UnrolledError: as `Stream.push`.
     """
-    begun, outcome = time.perf_counter(), "ok"
+    begun, outcome = time.monotonic() if came is None else came, "ok"
     try:
-        return await stream.push(given)
+        return await stream.push(given, begun)
     except (Problem, UnrolledError) as error:
         outcome = str(problem_of(error).status)
         raise
@@ -156,4 +161,4 @@ async def counted_push(stream: Stream, given: Any, state: ServerState) -> Any:
         outcome = "500" if isinstance(error, Exception) else "left"
         raise
     finally:
-        state.metrics.push(stream.served.name, outcome, time.perf_counter() - begun)
+        state.metrics.push(stream.served.name, outcome, time.monotonic() - begun)
