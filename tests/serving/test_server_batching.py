@@ -127,14 +127,11 @@ def test_costs_are_learned_by_size() -> None:
     assert costs.expected("a", 10**9) == 2 * SLICE
     costs.learn("a", 1_000, 0.5)
     assert costs.expected("a", 1_023) == 0.5
-    # at most proportional above what is known, and as much below it
-    assert costs.expected("a", 4_000) == 2.0
-    assert costs.expected("a", 10) == 0.5
-    costs.learn("a", 10, 0.1)
-    assert costs.expected("a", 15) == 0.1
-    costs.learn("a", 1_000, 1.0)
+    costs.learn("a", 513, 1.0)
     assert costs.expected("a", 1_000) == pytest.approx(0.6)
-    assert costs.expected("b", 0) == 0
+    # of other sizes and kinds nothing is known
+    assert costs.expected("a", 1_024) == pytest.approx(0.0256)
+    assert costs.expected("b", 1_000) == pytest.approx(0.025)
 
 
 def test_work_that_would_wait_too_long_is_refused_at_once(worker: BatchingWorker) -> None:

@@ -21,15 +21,14 @@ from websockets.exceptions import InvalidStatus
 
 from unrolled.errors import StorageError
 from unrolled.serving import Limits
-from unrolled.serving.app import Application, AppOptions
+from unrolled.serving.app import Application
 from unrolled.serving.client import Client, ServerError
 from unrolled.serving.http.server import Server
 from unrolled.serving.http.sockets import address_of, listen
 from unrolled.serving.limits import Hold
 from unrolled.serving.middleware import Middleware
 from unrolled.serving.problems import Problem
-from unrolled.serving.security import Access, StateSigner
-from unrolled.serving.state import ServerState
+from unrolled.serving.state import ServerOptions, ServerState
 
 TOKEN = "a-token-of-some-length"
 JSON = {"Content-Type": "application/json"}
@@ -180,8 +179,9 @@ def test_who_waits_to_be_told_to_send_hears_why_not(head: tuple[bytes, bytes], l
     async def nobody(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the body was refused")
 
-    state = ServerState(Limits(max_body=10_000), StateSigner(), ready=True)
-    asyncio.run(Middleware(nobody, state, Access())(scope, receive, send))
+    state = ServerState(ServerOptions(limits=Limits(max_body=10_000), hosts=()))
+    state.ready = True
+    asyncio.run(Middleware(nobody, state)(scope, receive, send))
     state.close()
     assert [message.get("status") for message in sent] == [413, None]
     # a body that is refused for its length has not been asked for
@@ -297,14 +297,14 @@ def test_the_head_of_an_event_stream(models: dict[str, Path], tmp_path: Path) ->
 def test_it_answers_while_models_are_loaded(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     go, load = threading.Event(), Application.load
 
-    def slow(self: Application, folders: Any) -> Any:
+    def slow(self: Application) -> Any:
         assert go.wait(20)
-        return load(self, folders)
+        return load(self)
 
     monkeypatch.setattr(Application, "load", slow)
     ready = threading.Event()
     with listen("127.0.0.1", 0) as bound:
-        server = Server(Application(AppOptions()), bound, {"mail": models["mail"]}, ready.set)
+        server = Server(Application(ServerOptions({"mail": models["mail"]})), bound, ready.set)
         server.start()
         with httpx.Client(base_url=address_of(bound), trust_env=False) as client:
             assert client.get("/healthz").json() == {"status": "alive"}
@@ -327,7 +327,7 @@ def test_it_answers_while_models_are_loaded(models: dict[str, Path], monkeypatch
 
 def test_a_model_that_can_not_be_loaded_stops_the_server(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as bound:
-        server = Server(Application(AppOptions(limits=Limits(drain=0))), bound, {"gone": tmp_path / "gone"})
+        server = Server(Application(ServerOptions({"gone": tmp_path / "gone"}, Limits(drain=0))), bound)
         server.start()
         with pytest.raises(StorageError, match="no such model folder"):
             server.join()

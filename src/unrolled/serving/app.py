@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,56 +31,27 @@ from unrolled.serving.routes.socket import socket_routes
 from unrolled.serving.routes.streams import stream_routes
 from unrolled.serving.routes.training import training_routes
 from unrolled.serving.routes.write import write_routes
-from unrolled.serving.security import LOOPBACK, OPEN, Access, StateSigner
-from unrolled.serving.state import ServerState
+from unrolled.serving.security import LOOPBACK, OPEN
+from unrolled.serving.state import ServerOptions, ServerState
 
 #: seconds between two searches for idle streams, at most
 SWEEP = 15.0
-
-
-@dataclass(frozen=True)
-class AppOptions:
-    """Options of an application.
-
-    Attributes:
-        limits: of everything that grows.
-        hosts: names in `Host` that it answers to; empty for any.
-        token: what requests must carry; None asks for nothing.
-        state_key: what states are signed with; None draws a key.
-        workers: processes that serve at the same address.
-        runs: folders of training runs to be watched, by name.
-        log_inputs: whether inputs are logged.
-        device: where the networks are.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    hosts: Collection[str] = LOOPBACK
-    token: str | None = None
-    state_key: bytes | None = None
-    workers: int = 1
-    runs: Mapping[str, Path] = field(default_factory=dict)
-    log_inputs: bool = False
-    device: str = "cpu"
 
 
 class Application:
     """The ASGI application. It answers before its models are loaded, though with 503 to what needs them.
 
     Args:
-        options: see `AppOptions`.
+        options: of the process.
 
     Raises:
         MissingDependencyError: a library of the extra `serve` is not installed.
     """
 
-    def __init__(self, options: AppOptions) -> None:
-        self.options = options
-        self.access = Access(frozenset(host.lower() for host in options.hosts), options.token)
-        self.state = ServerState(
-            options.limits, StateSigner(options.state_key), options.workers, options.runs, options.log_inputs
-        )
-        self._api = api_of(self.state, self.access)
-        self._middleware = Middleware(self._routed, self.state, self.access)
+    def __init__(self, options: ServerOptions) -> None:
+        self.state = ServerState(options)
+        self._api = api_of(self.state)
+        self._middleware = Middleware(self._routed, self.state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or a WebSocket, or begin and end with the server."""
@@ -90,25 +60,22 @@ class Application:
         else:
             await self._middleware(scope, receive, send)
 
-    def load(self, folders: Mapping[str, Path]) -> dict[str, ServedModel]:
-        """Load models; `add` then serves them.
-
-        Args:
-            folders: by name.
+    def load(self) -> dict[str, ServedModel]:
+        """Load the models of the options; `add` then serves them.
 
         Raises:
             UnrolledError: naming the model that can't be served.
         """
         state = self.state
         return load_models(
-            folders, state.limits, self.options.device,
+            state.options.folders, state.limits, state.options.device,
             budget=state.budget, decoder=state.decoder, observer=state.metrics.observer,
         )  # fmt: skip
 
     def add(self, models: Mapping[str, ServedModel]) -> None:
         """Serve models from now on."""
         self.state.models.update(models)
-        self._api = api_of(self.state, self.access)
+        self._api = api_of(self.state)
         self.state.ready = True
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,19 +113,22 @@ def create_app(
 
     Args:
         models: folders, each as `FOLDER` or `NAME=FOLDER`.
-        limits, hosts, token, state_key, workers, runs, log_inputs, device: as in `AppOptions`.
+        limits, hosts, token, state_key, workers, runs, log_inputs, device: as in `ServerOptions`.
 
     Raises:
         UnrolledError: a model that can't be served, named.
         MissingDependencyError: a library of the extra `serve` is not installed.
     """
-    options = AppOptions(limits or Limits(), hosts, token, state_key, workers, runs or {}, log_inputs, device)
+    options = ServerOptions(
+        named_folders(models, "model"), limits or Limits(), hosts, token, state_key, workers, runs or {}, log_inputs,
+        device=device,
+    )  # fmt: skip
     app = Application(options)
-    app.add(app.load(named_folders(models, "model")))
+    app.add(app.load())
     return app
 
 
-def api_of(state: ServerState, access: Access) -> FastAPI:
+def api_of(state: ServerState) -> FastAPI:
     """Return the routes for the models that are loaded."""
     api = FastAPI(
         title="Unrolled", version=unrolled.__version__, summary="Recurrent networks at work",
@@ -177,7 +147,7 @@ def api_of(state: ServerState, access: Access) -> FastAPI:
     api.include_router(page_routes())
     api.mount("/static", PageFiles(directory=PAGE), name="static")
     _add_errors(api, state.models)
-    _add_schemas(api, body_types, needs_token=access.token is not None)
+    _add_schemas(api, body_types, needs_token=state.options.token is not None)
     return api
 
 

@@ -38,8 +38,6 @@ SLICE = 0.05
 FIRST_GUESS, MAX_GUESS = 25e-6, 2 * SLICE
 #: seconds after which to try again, at most
 MAX_AFTER = 60.0
-#: sizes are told apart by their binary logarithm
-SIZES = 48
 #: share of the newest measurement in a running mean
 NEWEST = 0.2
 
@@ -51,35 +49,26 @@ class Priority(IntEnum):
 
 
 class Costs:
-    """Expected seconds of a job, learned from earlier jobs of its kind and about its size."""
+    """Expected seconds of a job, a running mean over earlier jobs of its kind and about its size."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, list[float | None]] = {}
+        # by kind, and the number of binary digits of the size
+        self._seconds: dict[tuple[str, int], float] = {}
 
     def expected(self, kind: str, size: int) -> float:
-        """Return the seconds that a job should take.
+        """Return the seconds that a job should take; where nothing is known, a guess.
 
         Args:
             kind: of the job.
             size: of its input, in any unit that is the same for the kind, such as bytes.
         """
-        place = min(size.bit_length(), SIZES - 1)
-        known = self._seconds.get(kind)
-        if known is None:
-            return min(size * FIRST_GUESS, MAX_GUESS)
-        for smaller in range(place, -1, -1):
-            if (seconds := known[smaller]) is not None:
-                # at most proportional to the size
-                return seconds * 2.0 ** (place - smaller)
-        return next(seconds for seconds in known[place:] if seconds is not None)
+        return self._seconds.get((kind, size.bit_length()), min(size * FIRST_GUESS, MAX_GUESS))
 
     def learn(self, kind: str, size: int, seconds: float) -> None:
         """Take in how long a job took."""
-        known = self._seconds.get(kind) or [None] * SIZES
-        place = min(size.bit_length(), SIZES - 1)
-        before = known[place]
-        known[place] = seconds if before is None else before + NEWEST * (seconds - before)
-        self._seconds[kind] = known
+        place = kind, size.bit_length()
+        before = self._seconds.get(place, seconds)
+        self._seconds[place] = before + NEWEST * (seconds - before)
 
 
 @dataclass(eq=False)

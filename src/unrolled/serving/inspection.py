@@ -7,7 +7,6 @@ far longer than a prediction. Pictures are drawn in the same thread, since the s
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from unrolled.errors import ArgumentError
 from unrolled.serving.batching import BatchingWorker, Priority
-from unrolled.serving.inspection_schema import MAKERS, PARTS, Part, summary
+from unrolled.serving.inspection_schema import MAKERS, PARTS, InspectionResult, Part, Parts, summary
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Observer
 from unrolled.serving.models import ServedModel
@@ -76,7 +75,7 @@ class Inspector:
             probe = await self._run(lambda: model.probe(given, limit), deadline)
             index = output_step(probe, at)
             made: dict[str, Any] = {}
-            refused: dict[str, str] = {}
+            refused: dict[Part, str] = {}
             for part in [part for part in PARTS if part in parts]:
                 try:
                     made[part] = await self._run(partial(MAKERS[part], probe, index, units), deadline)
@@ -84,9 +83,14 @@ class Inspector:
                     refused[part] = str(error)
             if not made:
                 raise ArgumentError("; ".join(dict.fromkeys(refused.values())))
-            result = {"model": served.name, "task": model.task.name, **summary(probe, index)}
-            result |= {"parts": made, "refused": refused}
-            return await self._run(lambda: json.dumps(result, ensure_ascii=False, allow_nan=False).encode(), deadline)
+            result = InspectionResult(
+                model=served.name,
+                task=model.task.name,
+                parts=Parts(**made),
+                refused=refused,
+                **summary(probe, index),
+            )
+            return await self._run(lambda: result.model_dump_json(exclude_unset=True).encode(), deadline)
 
     async def report(self, served: ServedModel, given: Any, *, at: int, limit: int, deadline: float) -> str:
         """Return the whole report of one input as one HTML file.

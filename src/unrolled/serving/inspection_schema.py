@@ -7,10 +7,10 @@ finite.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from unrolled.inspection import (
     connectivity,
@@ -21,7 +21,6 @@ from unrolled.inspection import (
     saliency,
     unfold_network,
 )
-from unrolled.storage import plain_json
 from unrolled.tasks.core.probe import Probe
 
 Part = Literal["unfolding", "gates", "gradients", "mattered", "connectivity"]
@@ -31,12 +30,41 @@ LAYERS = 8
 #: points of integrated gradients, at most; the result says how exact they are
 POINTS = 243
 
-Values = dict[str, list[list[float | None]]]
-Numbers = list[float | None]
+
+def numbers(values: Any) -> Any:
+    """Return an array as lists, with five significant digits, and null for what is not finite.
+
+    >>> numbers(np.array([[0.123456, 2.0], [np.inf, -1e-7]]))
+    [[0.12346, 2.0], [None, -1e-07]]
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim > 1:
+        return [numbers(row) for row in array]
+    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in array.tolist()]
+
+
+def _first_units(values: Mapping[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Return arrays (…, H) as lists, of the first units that the context of the validation names."""
+    units = (info.context or {}).get("units")
+    return {name: numbers(np.asarray(array)[..., :units]) for name, array in values.items()}
+
+
+Number = Annotated[float | None, BeforeValidator(lambda v: v if v is not None and np.isfinite(v) else None)]
+Numbers = Annotated[list[float | None], BeforeValidator(numbers)]
+Rows = Annotated[list[list[float | None]], BeforeValidator(numbers)]
+#: by quantity: one number a unit, and one a step and unit
+Units = Annotated[dict[str, list[float | None]], BeforeValidator(_first_units)]
+Values = Annotated[dict[str, list[list[float | None]]], BeforeValidator(_first_units)]
 Over = Literal["input", "output", "own"]
 
 
-class UnfoldedLayer(BaseModel):
+class _Read(BaseModel):
+    """A result of `unrolled.inspection`, of which it reads the attributes of the same names."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class UnfoldedLayer(_Read):
     """One recurrent layer in one direction, with all its steps."""
 
     name: str
@@ -53,16 +81,16 @@ class UnfoldedLayer(BaseModel):
     shares: dict[str, Numbers] = Field(
         description="parameter → (T), the norm of what each step adds to its gradient, nats per unit of it"
     )
-    gradients: dict[str, float | None] = Field(description="parameter → the norm of its gradient, all steps together")
+    gradients: dict[str, Number] = Field(description="parameter → the norm of its gradient, all steps together")
     weights: dict[str, list[int]] = Field(description="parameter → its shape; the same weights at every step")
 
 
-class Unfolded(BaseModel):
+class Unfolded(_Read):
     """The network unfolded over the input, forwards and backwards."""
 
     layers: list[UnfoldedLayer] = Field(description=f"from the input upwards, the last {LAYERS} of more")
     layers_left_out: int
-    likeliest: list[list[tuple[str, float | None]]] = Field(
+    likeliest: list[list[tuple[str, Number]]] = Field(
         description="(S) the most probable classes with their probabilities; of a forecast, values (standardised)"
     )
     losses: Numbers = Field(description="(S), −ln p of each step's target, nats; of a forecast, minus its value")
@@ -76,34 +104,39 @@ class Histogram(BaseModel):
     counts: Numbers = Field(description="(40)")
     edges: Numbers = Field(description="(41)")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_pair(cls, given: Any) -> Any:
+        return {"counts": given[0], "edges": given[1]} if isinstance(given, tuple) else given
 
-class Gates(BaseModel):
+
+class Gates(_Read):
     """One layer's gates and states through time."""
 
     layer: str
     over: Over
     steps: list[str] = Field(description="(T)")
     values: Values = Field(description="gate or state → (T, U)")
-    shut: dict[str, Numbers] = Field(description="sigmoid gate → (U), the share of steps at which it is below 0.1")
-    open: dict[str, Numbers] = Field(description="sigmoid gate → (U), the share of steps at which it is above 0.9")
-    saturated: dict[str, float | None] = Field(
+    shut: Units = Field(description="sigmoid gate → (U), the share of steps at which it is below 0.1")
+    open: Units = Field(description="sigmoid gate → (U), the share of steps at which it is above 0.9")
+    saturated: dict[str, Number] = Field(
         description="quantity → the share of its values where the activation's slope is below a tenth of its largest"
     )
     histograms: dict[str, Histogram] = Field(description="quantity → histogram of all its values")
 
 
-class LayerVerdict(BaseModel):
+class LayerVerdict(_Read):
     """The verdict on the gradients of a layer."""
 
     layer: str
     kind: Literal["healthy", "vanishing", "exploding", "unknown"]
     lag: int | None = Field(description="steps back from which on it holds")
-    rate: float | None = Field(description="factor by which the error changes in a step, on average")
+    rate: Number = Field(description="factor by which the error changes in a step, on average")
     evidence: str
     remedies: list[str] = Field(description="what to try, most promising first")
 
 
-class Gradients(BaseModel):
+class Gradients(_Read):
     """The flow of gradients back through time."""
 
     layers: list[str]
@@ -114,27 +147,27 @@ class Gradients(BaseModel):
     verdicts: list[LayerVerdict]
 
 
-class Mattered(BaseModel):
+class Mattered(_Read):
     """The contribution of each input step to one output step, by one method."""
 
     method: Literal["integrated gradients", "occlusion", "saliency"]
     steps: list[str] = Field(description="(T)")
     output: str = Field(description="the step of the output")
     target: str = Field(description="the class whose probability is explained")
-    log_prob: float | None = Field(description="ln p of the target, nats; of a forecast, its value (standardised)")
+    log_prob: Number = Field(description="ln p of the target, nats; of a forecast, its value (standardised)")
     values: Numbers = Field(description="(T), signed except for saliency")
     unit: str
-    error: float | None = Field(
+    error: Number = Field(
         description="of integrated gradients: how far the sum of values is from ln p − ln p of an empty input"
     )
 
 
-class Connected(BaseModel):
+class Connected(_Read):
     """The dependence of each output step on each input step."""
 
     steps: list[str] = Field(description="(T)")
     outputs: list[str] = Field(description="(S)")
-    strength: list[Numbers] = Field(description="(S, T), ‖∂ ln p_s/∂x_t‖, nats per unit of x")
+    strength: Rows = Field(description="(S, T), ‖∂ ln p_s/∂x_t‖, nats per unit of x")
 
 
 class Parts(BaseModel):
@@ -171,115 +204,55 @@ def summary(probe: Probe, at: int) -> dict[str, Any]:
         probe: the input.
         at: the output step, from 0.
     """
-    named = probe.outputs if probe.values else tuple(probe.classes(int(k)) for k in probe.targets)
-    return {
-        "steps": list(probe.steps),
-        "outputs": list(probe.outputs),
-        "targets": list(named),
-        "at": at,
-        "separator": probe.separator,
-        "synced": probe.synced,
-        "values": probe.values,
-        "note": probe.note,
-    }
+    targets = probe.outputs if probe.values else tuple(probe.classes(int(k)) for k in probe.targets)
+    own = {name: getattr(probe, name) for name in ("steps", "outputs", "separator", "synced", "values", "note")}
+    return {**own, "targets": targets, "at": at}
 
 
-def unfolding(probe: Probe, at: int, units: int) -> dict[str, Any]:
-    """Return the fields of `Unfolded`."""
+def unfolding(probe: Probe, at: int, units: int) -> Unfolded:
+    """Return the network unfolded over an input."""
     unfolded = unfold_network(probe)
     layers = [
         {
-            "name": layer.name,
-            "cell": layer.cell,
-            "over": layer.over,
-            "steps": list(layer.steps),
-            "activations": layer.activations,
+            **vars(layer),
             "hidden_size": layer.values["h"].shape[1],
-            "values": _first_units(layer.values, units),
-            "means": {k: numbers(v.mean(1)) for k, v in layer.values.items()},
-            "norms": numbers(np.linalg.norm(layer.values["h"], axis=1)),
-            "errors": _first_units(layer.errors, units),
-            "error_norms": numbers(layer.error_norms),
-            "shares": {k: numbers(v) for k, v in layer.shares.items()},
-            "gradients": plain_json(layer.gradients),
-            "weights": {k: list(v) for k, v in layer.weights.items()},
+            "means": {name: values.mean(1) for name, values in layer.values.items()},
+            "norms": np.linalg.norm(layer.values["h"], axis=1),
         }
         for layer in unfolded.layers[-LAYERS:]
     ]
-    return {
-        "layers": layers,
-        "layers_left_out": max(0, len(unfolded.layers) - LAYERS),
-        "likeliest": plain_json([[[name, p] for name, p in step] for step in unfolded.likeliest]),
-        "losses": numbers(unfolded.losses),
-        "looked_at": list(unfolded.looked_at),
-        "parameters": {k: list(v) for k, v in unfolded.parameters.items()},
-    }
+    left_out = max(0, len(unfolded.layers) - LAYERS)
+    return Unfolded.model_validate(
+        {**vars(unfolded), "layers": layers, "layers_left_out": left_out}, context={"units": units}
+    )
 
 
-def gates(probe: Probe, at: int, units: int) -> list[dict[str, Any]]:
-    """Return the fields of a `Gates` for each layer."""
-    return [
-        {
-            "layer": layer.layer,
-            "over": layer.over,
-            "steps": list(layer.steps),
-            "values": _first_units(layer.values, units),
-            "shut": {k: numbers(v[:units]) for k, v in layer.shut.items()},
-            "open": {k: numbers(v[:units]) for k, v in layer.open.items()},
-            "saturated": plain_json(layer.saturated),
-            "histograms": {
-                k: {"counts": numbers(counts), "edges": numbers(edges)}
-                for k, (counts, edges) in layer.histograms.items()
-            },
-        }
-        for layer in gate_statistics(probe)[-LAYERS:]
-    ]
+def gates(probe: Probe, at: int, units: int) -> list[Gates]:
+    """Return the gates of each layer."""
+    return [Gates.model_validate(one, context={"units": units}) for one in gate_statistics(probe)[-LAYERS:]]
 
 
-def gradients(probe: Probe, at: int, units: int) -> dict[str, Any]:
-    """Return the fields of `Gradients`."""
-    flow = gradient_flow(probe)
-    return {
-        "layers": list(flow.layers),
-        "norms": {name: numbers(norms) for name, norms in flow.norms.items()},
-        "steps": list(flow.steps),
-        "verdicts": plain_json([verdict.as_json() for verdict in flow.verdicts]),
-    }
+def gradients(probe: Probe, at: int, units: int) -> Gradients:
+    """Return the flow of gradients."""
+    return Gradients.model_validate(gradient_flow(probe))
 
 
-def mattered(probe: Probe, at: int, units: int) -> list[dict[str, Any]]:
-    """Return the fields of a `Mattered` for each method."""
+def mattered(probe: Probe, at: int, units: int) -> list[Mattered]:
+    """Return the contributions of input steps to the output step `at`, by each method."""
     shares = [integrated_gradients(probe, at, most=POINTS), occlusion(probe, at), saliency(probe, at)]
-    return [plain_json(share.as_json() | {"values": numbers(share.values)}) for share in shares]
+    return [Mattered.model_validate(share) for share in shares]
 
 
-def connected(probe: Probe, at: int, units: int) -> dict[str, Any]:
-    """Return the fields of `Connected`."""
-    made = connectivity(probe)
-    return {"steps": list(made.steps), "outputs": list(made.outputs), "strength": numbers(made.strength)}
+def connected(probe: Probe, at: int, units: int) -> Connected:
+    """Return the dependence of output steps on input steps."""
+    return Connected.model_validate(connectivity(probe))
 
 
 #: makes each part, of the input, the output step from 0, and the units that are sent
-MAKERS: Mapping[Part, Callable[[Probe, int, int], Any]] = {
+MAKERS: Mapping[Part, Callable[[Probe, int, int], BaseModel | list[Gates] | list[Mattered]]] = {
     "unfolding": unfolding,
     "gates": gates,
     "gradients": gradients,
     "mattered": mattered,
     "connectivity": connected,
 }
-
-
-def numbers(values: Any) -> Any:
-    """Return an array as lists, with five significant digits, and null for what is not finite.
-
-    >>> numbers(np.array([[0.123456, 2.0], [np.inf, -1e-7]]))
-    [[0.12346, 2.0], [None, -1e-07]]
-    """
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim > 1:
-        return [numbers(row) for row in array]
-    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in array.tolist()]
-
-
-def _first_units(values: Mapping[str, Any], units: int) -> dict[str, Any]:
-    return {name: numbers(array[:, :units]) for name, array in values.items()}

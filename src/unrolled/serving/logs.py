@@ -9,6 +9,8 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 Format = Literal["text", "json"]
@@ -61,15 +63,24 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def start_log(form: Format) -> None:
-    """Write the log of this process to standard error."""
+@contextmanager
+def log_to_stderr(form: Format) -> Iterator[None]:
+    """Write the log of this process to standard error for as long as the block takes."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    for name, level in (("unrolled.serving", logging.INFO), ("uvicorn.error", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]
+    loggers = {"unrolled.serving": logging.INFO, "uvicorn.error": logging.WARNING}
+    before = [(logger := logging.getLogger(name), logger.level, logger.propagate) for name in loggers]
+    for logger, _, _ in before:
+        logger.addHandler(handler)
+        logger.setLevel(loggers[logger.name])
         logger.propagate = False
-        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 def _quoted(value: object) -> str:

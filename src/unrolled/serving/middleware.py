@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unrolled.serving.limits import Hold, Limits
 from unrolled.serving.logs import log_event, loggable
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of, stopping
-from unrolled.serving.security import HEADERS, Access
+from unrolled.serving.security import HEADERS
 from unrolled.serving.state import ServerState
 
 log = logging.getLogger(__name__)
@@ -37,11 +37,10 @@ class Middleware:
     Args:
         app: the routes.
         state: of the process.
-        access: who may use the server.
     """
 
-    def __init__(self, app: ASGIApp, state: ServerState, access: Access) -> None:
-        self.app, self.state, self.access = app, state, access
+    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+        self.app, self.state = app, state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or a WebSocket."""
@@ -57,7 +56,7 @@ class Middleware:
         Raises:
             Problem: 400, 401 or 403, as `Access.authorise`; 503, the models are being loaded.
         """
-        self.access.authorise(scope)
+        self.state.access.authorise(scope)
         if not self.state.ready and scope["path"].startswith(("/v1/models", "/openapi.json")):
             raise Problem(503, "the models are being loaded", {"Retry-After": "1"})
 
@@ -86,7 +85,7 @@ class Middleware:
             with Hold(self.state.budget) as hold:
                 self._admit(scope)
                 data = await body.read(hold)
-                if self.state.log_inputs and data:
+                if self.state.options.log_inputs and data:
                     kind = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
                     log_event("input", id=_id(scope), input=loggable(data, kind.decode("latin-1")))
                 await self._answer(scope, receive, response, data)

@@ -1,55 +1,83 @@
-"""The state of one process, which middleware and routes share."""
+"""The options and the state of one process, which middleware and routes share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from unrolled.serving.decoding import Decoder
 from unrolled.serving.inspection import Inspector
 from unrolled.serving.limits import Budget, Limits
+from unrolled.serving.logs import Format
 from unrolled.serving.metrics import Metrics
 from unrolled.serving.models import ServedModel
-from unrolled.serving.security import StateSigner
+from unrolled.serving.security import LOOPBACK, Access, StateSigner
 from unrolled.serving.streams import Streams
 
 
-@dataclass
-class ServerState:
-    """The state of one process.
+@dataclass(frozen=True)
+class ServerOptions:
+    """Options of a process; they are sent to processes that are spawned.
 
     Attributes:
-        limits: of the server.
-        signer: of states.
+        folders: of models, by name.
+        limits: of everything that grows.
+        hosts: names in `Host` that it answers to; empty for any.
+        token: what requests must carry; None asks for nothing.
+        state_key: what states are signed with; None draws a key.
         workers: processes that serve at the same address.
         runs: folders of training runs to be watched, by name.
         log_inputs: whether inputs are logged.
-        models: by name.
-        ready: whether the models are loaded.
-        closing: set when the server begins to stop.
-        conversations: WebSockets that are open.
-        watchers: clients that watch a run.
+        log_format: of the lines on standard error.
+        device: where the networks are.
+        threads: for what a model computes.
     """
 
-    limits: Limits
-    signer: StateSigner
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    hosts: Collection[str] = LOOPBACK
+    token: str | None = None
+    state_key: bytes | None = None
     workers: int = 1
     runs: Mapping[str, Path] = field(default_factory=dict)
     log_inputs: bool = False
-    models: dict[str, ServedModel] = field(default_factory=dict)
-    ready: bool = False
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
-    conversations: int = 0
-    watchers: int = 0
+    log_format: Format = "text"
+    device: str = "cpu"
+    threads: int = 1
 
-    def __post_init__(self) -> None:
+
+class ServerState:
+    """The state of a process.
+
+    Args:
+        options: of the process.
+
+    Attributes:
+        models: by name.
+        ready: whether the models are loaded.
+        closing: set when the server begins to stop.
+        conversations: number of WebSockets that are open.
+        watchers: number of clients that watch a run.
+
+    Raises:
+        MissingDependencyError: a library of the extra `serve` is not installed.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options, self.limits = options, options.limits
+        self.access = Access(frozenset(host.lower() for host in options.hosts), options.token)
+        self.signer = StateSigner(options.state_key)
         self.metrics = Metrics()
         self.budget = Budget(self.limits.pending_bytes)
         self.decoder = Decoder()
         self.streams = Streams(self.limits, self.metrics.streams)
         self.inspector = Inspector(self.limits, self.metrics.observer("inspection"))
+        self.models: dict[str, ServedModel] = {}
+        self.ready = False
+        self.closing = asyncio.Event()
+        self.conversations = self.watchers = 0
 
     def close(self) -> None:
         """End all threads when their work is done."""

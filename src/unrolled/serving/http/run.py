@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,32 +19,15 @@ from unrolled.errors import ArgumentError, MissingDependencyError
 from unrolled.serving.http.naming import named_folders
 from unrolled.serving.http.sockets import address_of, allow_connections, listen
 from unrolled.serving.limits import Limits
-from unrolled.serving.logs import Format, start_log
+from unrolled.serving.logs import Format, log_to_stderr
 
 if TYPE_CHECKING:
-    from unrolled.serving.app import AppOptions
+    from unrolled.serving.state import ServerOptions
 
 #: exit status of a server that was stopped at once, as shells count Ctrl-C
 INTERRUPTED = 130
 #: libraries of the extra `serve` that the server needs
 LIBRARIES = ("fastapi", "uvicorn", "websockets", "prometheus_client", "itsdangerous")
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a process needs to serve; it is sent to processes that are spawned.
-
-    Attributes:
-        folders: of models, by name.
-        app: options of the application.
-        threads: for what a model computes.
-        log_format: of the lines on standard error.
-    """
-
-    folders: Mapping[str, Path]
-    app: AppOptions
-    threads: int = 1
-    log_format: Format = field(default="text")
 
 
 def serve(
@@ -87,9 +69,9 @@ def serve(
         MissingDependencyError: a library of the extra `serve` is not installed.
     """
     require_libraries()
-    from unrolled.serving.app import AppOptions
     from unrolled.serving.http.workers import serve_in_processes
     from unrolled.serving.security import LOOPBACK, read_secret
+    from unrolled.serving.state import ServerOptions
     from unrolled.tasks.run import chosen_device
 
     if workers < 1:
@@ -103,7 +85,9 @@ def serve(
     # an address of all interfaces is no name; then whoever knows the token may use any
     has_name = host not in ("0.0.0.0", "::")
     limits = limits or Limits()
-    options = AppOptions(
+    options = ServerOptions(
+        # processes that are spawned may have another working directory
+        folders={name: path.resolve() for name, path in named_folders(models, "model").items()},
         limits=limits,
         hosts=sorted({host, *LOOPBACK, *allow_hosts}) if has_name or allow_hosts else (),
         token=token,
@@ -111,17 +95,16 @@ def serve(
         workers=workers,
         runs={name: Path(path).resolve() for name, path in (runs or {}).items()},
         log_inputs=log_inputs,
+        log_format=log_format,
         device=str(chosen_device(device)),
+        threads=threads,
     )
-    # processes that are spawned may have another working directory
-    folders = {name: path.resolve() for name, path in named_folders(models, "model").items()}
-    setup = Setup(folders, options, threads, log_format)
     allow_connections(limits.connections)
     with listen(host, port, unread_timeout=limits.body_timeout) as bound:
         if workers == 1:
-            serve_in_process(bound, setup, lambda: announce(bound))
+            serve_in_process(bound, options, lambda: announce(bound))
         else:
-            serve_in_processes(bound, setup)
+            serve_in_processes(bound, options)
 
 
 def require_libraries() -> None:
@@ -142,13 +125,13 @@ def announce(bound: socket.socket, workers: int = 1) -> None:
 
 
 def serve_in_process(
-    bound: socket.socket, setup: Setup, on_ready: Callable[[], None], end: Callable[[], None] | None = None
+    bound: socket.socket, options: ServerOptions, on_ready: Callable[[], None], end: Callable[[], None] | None = None
 ) -> None:
     """Serve in this process until a signal comes.
 
     Args:
         bound: the socket to listen on.
-        setup: what is served.
+        options: of the process.
         on_ready: called when the models are loaded.
         end: called at a second Ctrl-C; by default `end_at_once`.
 
@@ -160,12 +143,11 @@ def serve_in_process(
     from unrolled.serving.app import Application
     from unrolled.serving.http.server import Server
 
-    torch.set_num_threads(setup.threads)
-    start_log(setup.log_format)
+    torch.set_num_threads(options.threads)
     # the event loop does not wait long for a thread that computes in Python
     sys.setswitchinterval(0.001)
-    server = Server(Application(setup.app), bound, setup.folders, on_ready)
-    with signals(server.stop, end or end_at_once):
+    server = Server(Application(options), bound, on_ready)
+    with log_to_stderr(options.log_format), signals(server.stop, end or end_at_once):
         server.start()
         server.join()
 

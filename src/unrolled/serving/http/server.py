@@ -10,8 +10,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import uvicorn
 
@@ -27,9 +26,8 @@ class Server:
     """A server in a thread.
 
     Args:
-        app: the application.
+        app: the application; its models are loaded, if they are not yet, while it answers already.
         bound: the socket that it listens on.
-        folders: of models that are loaded while it answers already, by name.
         on_ready: called, in the server's thread, when the models are loaded.
         name: of the thread.
     """
@@ -38,12 +36,11 @@ class Server:
         self,
         app: Application,
         bound: socket.socket,
-        folders: Mapping[str, Path] | None = None,
         on_ready: Callable[[], None] | None = None,
         name: str = "server",
     ) -> None:
         self.app, self.bound = app, bound
-        self._folders, self._on_ready = folders, on_ready
+        self._on_ready = on_ready
         self._uvicorn = uvicorn.Server(_config(app))
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -89,8 +86,8 @@ class Server:
         serving = asyncio.ensure_future(self._uvicorn.serve(sockets=[self.bound]))
         stopping = asyncio.ensure_future(asyncio.to_thread(self._stopping.wait))
         try:
-            if self._folders is not None:
-                self.app.add(await asyncio.to_thread(self.app.load, self._folders))
+            if not self.app.state.ready:
+                self.app.add(await asyncio.to_thread(self.app.load))
             if self._on_ready is not None and not self.stopping:
                 self._on_ready()
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -18,9 +18,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.http.run import INTERRUPTED, Setup, announce, end_at_once, serve_in_process, signals
-from unrolled.serving.logs import start_log
+from unrolled.serving.http.run import INTERRUPTED, announce, end_at_once, serve_in_process, signals
+from unrolled.serving.logs import log_to_stderr
 from unrolled.serving.metrics import forget_process
+from unrolled.serving.state import ServerOptions
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,14 @@ class Worker:
 
     Args:
         bound: the socket that all processes listen on.
-        setup: what is served.
+        options: of each process.
     """
 
-    def __init__(self, bound: socket.socket, setup: Setup) -> None:
+    def __init__(self, bound: socket.socket, options: ServerOptions) -> None:
         # spawned: a forked child would share locks with threads that it does not have
         context = multiprocessing.get_context("spawn")
         self._connection, child = context.Pipe(duplex=False)
-        self.process: BaseProcess = context.Process(target=_serve, args=(bound, setup, child), daemon=False)
+        self.process: BaseProcess = context.Process(target=_serve, args=(bound, options, child), daemon=False)
         self.process.start()
         child.close()
         #: READY, why it can't serve, or None while it is loading
@@ -69,39 +70,39 @@ class Workers:
 
     Args:
         bound: the socket that they listen on.
-        setup: what is served.
+        options: of each process.
     """
 
-    def __init__(self, bound: socket.socket, setup: Setup) -> None:
-        self.bound, self.setup = bound, setup
+    def __init__(self, bound: socket.socket, options: ServerOptions) -> None:
+        self.bound, self.options = bound, options
         self.stopping = False
         self._folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="unrolled-metrics-")
-        self._workers = [Worker(bound, setup) for _ in range(setup.app.workers)]
+        self._workers = [Worker(bound, options) for _ in range(options.workers)]
 
     def ask_to_stop(self) -> None:
-        """Take no more signals into account; called by a signal, which may come at any place."""
+        """Ask all to stop; called by a signal, so no lock may be needed."""
         self.stopping = True
 
     def watch(self) -> None:
         """Announce the server when all processes are ready, and replace those that die, until it stops.
 
         Raises:
-            UnrolledError: a model that can't be served, named.
+            UnrolledError: a model that can't be served, named; or a process died before it was ready.
         """
-        announced = False
+        ready = False
         while not self.stopping:
             time.sleep(EVERY)
             messages = [worker.look() for worker in self._workers]
-            if not announced:
-                for message in messages:
-                    if message not in (None, READY):
-                        raise UnrolledError(str(message))
-                if all(messages):
-                    announce(self.bound, len(messages))
-                    announced = True
+            if not ready and all(message == READY for message in messages):
+                ready = True
+                announce(self.bound, len(messages))
             for place, worker in enumerate(self._workers):
-                if not worker.process.is_alive() and not self.stopping:
-                    self._workers[place] = self._replaced(worker)
+                if worker.process.is_alive() or self.stopping:
+                    continue
+                if not ready:
+                    raise UnrolledError(worker.message or "a process ended before it was ready; the log may say why")
+                log.error("process %s ended; another takes its place", worker.process.pid)
+                self._workers[place] = self._replaced(worker)
 
     def stop(self) -> None:
         """Stop all processes when what they accepted is answered."""
@@ -122,49 +123,44 @@ class Workers:
         end_at_once()
 
     def _replaced(self, worker: Worker) -> Worker:
-        pid, status = worker.process.pid, worker.process.exitcode
-        reason = "" if worker.message in (None, READY) else f": {worker.message}"
-        log.error("process %s ended with %s%s; another takes its place", pid, status, reason)
         worker.stop()
-        if pid is not None:
-            forget_process(pid)
+        if worker.process.pid is not None:
+            forget_process(worker.process.pid)
         # a process that can't live is not started again at once
         time.sleep(PAUSE)
-        return Worker(self.bound, self.setup)
+        return Worker(self.bound, self.options)
 
     def _clear(self) -> None:
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def serve_in_processes(bound: socket.socket, setup: Setup) -> None:
-    """Serve in `setup.app.workers` processes until a signal comes.
+def serve_in_processes(bound: socket.socket, options: ServerOptions) -> None:
+    """Serve in `options.workers` processes until a signal comes.
 
     Args:
         bound: the socket to listen on; it is closed when the server stops.
-        setup: what is served.
+        options: of each process.
 
     Raises:
         UnrolledError: a model that can't be served, named.
     """
-    start_log(setup.log_format)
-    workers = Workers(bound, setup)
-    try:
+    with log_to_stderr(options.log_format):
+        workers = Workers(bound, options)
         with signals(workers.ask_to_stop, workers.end):
-            workers.watch()
-            workers.stop()
-    except BaseException:
-        workers.stop()
-        raise
+            try:
+                workers.watch()
+            finally:
+                workers.stop()
 
 
-def _serve(bound: socket.socket, setup: Setup, connection: Connection) -> None:
+def _serve(bound: socket.socket, options: ServerOptions, connection: Connection) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     try:
         serve_in_process(
-            bound, setup, lambda: connection.send_bytes(READY.encode()), end=partial(os._exit, INTERRUPTED)
+            bound, options, lambda: connection.send_bytes(READY.encode()), end=partial(os._exit, INTERRUPTED)
         )
     except UnrolledError as error:
         connection.send_bytes(str(error).encode())

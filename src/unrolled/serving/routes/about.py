@@ -86,7 +86,7 @@ def about_routes(state: ServerState) -> APIRouter:
     async def readyz() -> Response:
         if state.closing.is_set() or not state.ready:
             return JSONResponse({"status": "stopping" if state.closing.is_set() else "loading"}, 503)
-        return JSONResponse({"status": "ready", "models": len(state.models), "workers": state.workers})
+        return JSONResponse({"status": "ready", "models": len(state.models), "workers": state.options.workers})
 
     @router.get(
         "/metrics", tags=["server"], summary="Counters, for Prometheus", operation_id="metrics",

@@ -132,13 +132,14 @@ class Conversation:
                 if len(message) > LARGE:
                     await self._messages.join()
                 await self._messages.put((message, time.monotonic()))
-        except WebSocketDisconnect:
+            await self._messages.put(None)
+        except Exception:
             while not self._messages.empty():
                 self._messages.get_nowait()
+            self._messages.put_nowait(None)
             raise
         finally:
             closing.cancel()
-            await self._messages.put(None)
 
     async def _receive(self, closing: asyncio.Future[Literal[True]]) -> str | bytes | None:
         """Return the next message; None if the client is idle, or has sent all when the server stops.
@@ -165,7 +166,7 @@ class Conversation:
 
     async def _answer(self, message: str | bytes, came: float) -> dict[str, Any]:
         """Return the answer to a message that came at a time of `time.monotonic`, with its id."""
-        if self.state.log_inputs:
+        if self.state.options.log_inputs:
             request_id = self.socket.scope["state"]["request_id"]
             kind = "" if isinstance(message, bytes) else "text/plain"
             log_event("input", id=request_id, input=loggable(message, kind))

@@ -60,7 +60,7 @@ def _add_kept(router: APIRouter, served: ServedModel, state: ServerState, body_t
     body_types += [Begin, push_type]
 
     def check_alone() -> None:
-        if state.workers > 1:
+        if state.options.workers > 1:
             raise Problem(409, ONE_PROCESS)
 
     def begun(stream: Stream) -> Begun:

@@ -43,7 +43,7 @@ def training_routes(state: ServerState) -> APIRouter:
 
     @router.get("", summary="The runs that are watched", operation_id="runs", responses=problems(401, 403))
     async def runs() -> Runs:
-        abouts = [await asyncio.to_thread(about_run, name, folder) for name, folder in state.runs.items()]
+        abouts = [await asyncio.to_thread(about_run, name, folder) for name, folder in state.options.runs.items()]
         return Runs.model_validate({"runs": abouts})
 
     @router.get(
@@ -53,13 +53,13 @@ def training_routes(state: ServerState) -> APIRouter:
                    **problems(401, 403, 404, 422, 503)},
     )  # fmt: skip
     async def events(run: str) -> StreamingResponse:
-        if run not in state.runs:
-            raise Problem(404, f"no run of the name {run[:80]!r}; there are {', '.join(state.runs) or 'none'}")
+        if run not in state.options.runs:
+            raise Problem(404, f"no run of the name {run[:80]!r}; there are {', '.join(state.options.runs) or 'none'}")
         if state.closing.is_set():
             raise stopping()
         if state.watchers >= state.limits.watchers:
             raise Busy("the watching of runs", 10.0)
-        return _CountedResponse(state, Watch(run, state.runs[run]))
+        return _CountedResponse(state, Watch(run, state.options.runs[run]))
 
     return router
 
