@@ -337,7 +337,7 @@ def test_decoded_inputs_are_counted(models: dict[str, Path]) -> None:
     limits = Limits(pending_bytes=10_000, max_characters=100_000, grace=2, drain=0.05)
     with running({"feeling": models["feeling"]}, limits=limits) as server:
         served, held = server.state.models["feeling"], []
-        read = served.api.read
+        read = served._api.read
 
         def noting(model: Any, given: Any, bounds: Any) -> Any:
             held.append(server.state.budget.held)
@@ -345,8 +345,8 @@ def test_decoded_inputs_are_counted(models: dict[str, Path]) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             # as if texts were images: decoded one by one, and the one before is dropped
-            patch.setattr(type(served.api), "light", False)
-            patch.setattr(served.api, "read", noting, raising=False)
+            patch.setattr(type(served._api), "light", False)
+            patch.setattr(served._api, "read", noting, raising=False)
             body = {"inputs": ["word " * 300] * 4}
             assert server.ask("POST", PREDICT, json=body).status_code == 200
         size = len(json.dumps(body, separators=(",", ":")))

@@ -20,7 +20,7 @@ from unrolled.errors import UnrolledError
 from unrolled.serving.http.naming import named_folders
 from unrolled.serving.limits import Limits
 from unrolled.serving.middleware import Middleware
-from unrolled.serving.models import ServedModel, load_models
+from unrolled.serving.models import ServedModel
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of
 from unrolled.serving.routes.about import about_routes
 from unrolled.serving.routes.bodies import ProblemBody, json_response
@@ -33,6 +33,7 @@ from unrolled.serving.routes.training import training_routes
 from unrolled.serving.routes.write import write_routes
 from unrolled.serving.security import LOOPBACK, OPEN
 from unrolled.serving.state import ServerOptions, ServerState
+from unrolled.tasks import load
 
 #: seconds between two searches for idle streams, at most
 SWEEP = 15.0
@@ -67,10 +68,18 @@ class Application:
             UnrolledError: naming the model that can't be served.
         """
         state = self.state
-        return load_models(
-            state.options.folders, state.limits, state.options.device,
-            budget=state.budget, decoder=state.decoder, observer=state.metrics.observer,
-        )  # fmt: skip
+        served: dict[str, ServedModel] = {}
+        try:
+            for name, folder in state.options.folders.items():
+                served[name] = ServedModel(
+                    name, load(folder, state.options.device), state.limits,
+                    budget=state.budget, decoder=state.decoder, observe=state.metrics.observer(name),
+                )  # fmt: skip
+        except UnrolledError:
+            state.models.update(served)
+            state.close()
+            raise
+        return served
 
     def add(self, models: Mapping[str, ServedModel]) -> None:
         """Serve models from now on."""
@@ -141,7 +150,7 @@ def api_of(state: ServerState) -> FastAPI:
         api.include_router(inspect_routes(served, state, body_types))
         api.include_router(stream_routes(served, state, body_types))
         api.include_router(socket_routes(served, state))
-        if served.writes:
+        if served.prompt_type is not None:
             api.include_router(write_routes(served, body_types))
     api.include_router(training_routes(state))
     api.include_router(page_routes())

@@ -1,6 +1,6 @@
-"""Models that are served: what a task's API schema says of them, and their predictions.
+"""Models that are served: the API schema of their task, and what they compute.
 
-This is the only module of the server that speaks to a task. Each model has a batching worker for pushes and short
+No other module of the server knows the interface of a task. Each model has a batching worker for pushes and short
 requests, and from its first long request on a second one with a copy of the network: typing and batches share the
 cores, but not a queue.
 """
@@ -12,7 +12,6 @@ import copy
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,10 +23,10 @@ from unrolled.serving.decoding import Decoder
 from unrolled.serving.limits import Budget, Hold, Limits
 from unrolled.serving.metrics import Observer
 from unrolled.settings import Settings
-from unrolled.tasks import Model, load
+from unrolled.tasks import Model
 from unrolled.tasks.core.api import Bounds, Message, Wire, served_options
 
-__all__ = ["Message", "ServedModel", "copied", "load_models"]
+__all__ = ["Message", "ServedModel", "copied", "size_of"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -51,6 +50,14 @@ class ServedModel:
         decoder: decodes inputs.
         observe: called with each batch.
 
+    Attributes:
+        input_type, output_type: of an input and a prediction as JSON.
+        push_type, pushed_type: of a push to a stream and its answer; None for a task without streams.
+        prompt_type: of a prompt and how to continue it; None for a task that does not write.
+        media: content types of an input that is a whole body.
+        example, push_example: a body of predict, and a push.
+        no_streams: why the model has no streams; empty if it has.
+
     Raises:
         ArgumentError: the name can't stand in an address, or the task can't be served.
     """
@@ -68,8 +75,11 @@ class ServedModel:
         if not name or not name.isascii() or not all(c.isalnum() or c in "-_." for c in name) or name[0] == ".":
             raise ArgumentError(f"name: expected letters, digits, -, _ and ., found {name!r}")
         self.name, self.model, self.limits = name, model.freeze(), limits
-        self.api: Wire = model.task.wire()
+        self._api: Wire = model.task.wire()
         self.options: type[Settings] = served_options(model.task)
+        self.input_type, self.output_type = self._api.Input, self._api.Output
+        self.push_type, self.pushed_type, self.prompt_type = self._api.Push, self._api.Pushed, self._api.Prompt
+        self.media, self.example = self._api.media, self._api.example_of(model)
         self.budget = budget or Budget(limits.pending_bytes)
         self.decoder = decoder or Decoder()
         self.costs, self._observe = Costs(), observe
@@ -77,23 +87,19 @@ class ServedModel:
         self._second: tuple[BatchingWorker, Model] | None = None
         self._copying = asyncio.Lock()
         self._fresh: Any = None
-        self.no_streams = "" if self.api.Push is not None else f"the task {model.task.name!r} has no streams"
+        self.no_streams = "" if self.push_type is not None else f"the task {model.task.name!r} has no streams"
         if not self.no_streams:
             try:
-                self._fresh = self.api.open(model)
+                self._fresh = self._api.open(model)
             except ArgumentError as error:
                 self.no_streams = str(error)
+        self.push_example = None if self.no_streams else self._api.push_example_of(model)
 
     @property
     def bounds(self) -> Bounds:
         """The largest input that is read."""
         limits = self.limits
         return Bounds(limits.max_characters, limits.max_pixels, limits.max_seconds, limits.max_frames, limits.max_rows)
-
-    @property
-    def writes(self) -> bool:
-        """Whether the model continues a prompt."""
-        return self.api.Prompt is not None
 
     def describe(self) -> dict[str, Any]:
         """Return what `GET /v1/models` says of the model."""
@@ -103,17 +109,17 @@ class ServedModel:
             "task": task.name,
             "summary": task.summary,
             "shape": task.shape,
-            "view": self.api.view,
+            "view": self._api.view,
             "parameters": self.model.parameters,
             "streams": not self.no_streams,
             "no_streams": self.no_streams or None,
-            "writes": self.writes,
-            "media": list(self.api.media),
-            "columns": self.api.columns(self.model),
-            "labels": self.api.labels(self.model),
+            "writes": self.prompt_type is not None,
+            "media": list(self.media),
+            "columns": self._api.columns(self.model),
+            "labels": self._api.labels(self.model),
             "options": self.options.model_json_schema(),
-            "example": self.api.example_of(self.model),
-            "push_example": self.api.push_example_of(self.model) if not self.no_streams else None,
+            "example": self.example,
+            "push_example": self.push_example,
             "network": config.network,
             "fitted": {k: v for k, v in config.fitted.items() if isinstance(v, (bool, int, float, str)) or v is None},
             "result": config.result,
@@ -127,11 +133,11 @@ class ServedModel:
 
     def reader(self, given: BaseModel) -> Callable[[], Any]:
         """Return a function that decodes an input that came as JSON."""
-        return lambda: self.api.read(self.model, given, self.bounds)
+        return lambda: self._api.read(self.model, given, self.bounds)
 
     def raw_reader(self, data: bytes, content_type: str) -> Callable[[], Any]:
         """Return a function that decodes an input that is a whole body."""
-        return lambda: self.api.raw(self.model, data, content_type, self.bounds)
+        return lambda: self._api.raw(self.model, data, content_type, self.bounds)
 
     async def decode(self, read: Callable[[], R], deadline: float) -> R:
         """Decode an input, in a thread where that takes time.
@@ -140,7 +146,7 @@ class ServedModel:
             Problem: as `Decoder.run`.
             UnrolledError: the input is too large, or can't be used.
         """
-        return read() if self.api.light else await self.decoder.run(read, deadline)
+        return read() if self._api.light else await self.decoder.run(read, deadline)
 
     # predictions
 
@@ -161,22 +167,16 @@ class ServedModel:
             Problem: 503 or 504, as `BatchingWorker`; 413, decoded inputs that take too much memory.
             UnrolledError: an input or option that can't be used.
         """
-        if self.api.light:
+        if self._api.light:
             # all errors come before anything is computed
             readers = [_constant(read()) for read in readers]
         chosen = options.model_dump(exclude_unset=True)
         piece = [await self.decode(readers[0], deadline)]
         seconds = self.costs.expected("predict", size_of(piece)) * len(readers)
-        if len(readers) == 1 and seconds <= SLICE:
-            worker, model, priority, patience = (
-                self.worker,
-                self.model,
-                Priority.REQUEST,
-                PATIENCE * self.limits.max_wait,
-            )
-        else:
-            worker, model = await self._second_worker(deadline)
-            priority, patience = Priority.PIECE, deadline - time.monotonic()
+        short = len(readers) == 1 and seconds <= SLICE
+        worker, model = (self.worker, self.model) if short else await self._second_worker(deadline)
+        priority = Priority.REQUEST if short else Priority.PIECE
+        patience = PATIENCE * self.limits.max_wait if short else deadline - time.monotonic()
         kind = ("predict", repr(sorted(chosen.items())))
         compute = partial(self._answers, model, chosen)
         answers: list[dict[str, Any]] = []
@@ -196,11 +196,11 @@ class ServedModel:
     def _is_full(self, piece: list[Any]) -> bool:
         """Return whether the inputs of a piece are enough to be computed."""
         many = len(piece) == MAX_PIECE or self.costs.expected("predict", size_of(piece)) > SLICE
-        return many or not self.api.together
+        return many or not self._api.together
 
     def _answers(self, model: Model, options: Options, pieces: Sequence[list[Any]]) -> list[Any]:
         """Return for each piece its answers, or the error that it ran into; runs in a worker's thread."""
-        api = self.api
+        api = self._api
         if api.together:
             predictions = iter(list(model.predictions([given for piece in pieces for given in piece], **options)))
             return [[api.answer(model, next(predictions), given) for given in piece] for piece in pieces]
@@ -220,7 +220,7 @@ class ServedModel:
         """Yield a text that continues a prompt, in pieces as they are written.
 
         Args:
-            asked: of the type `api.Prompt`.
+            asked: of the type `prompt_type`.
             deadline: on the clock of `time.monotonic`.
 
         Raises:
@@ -231,7 +231,7 @@ class ServedModel:
         worker, model = (self.worker, self.model) if seconds <= SLICE else await self._second_worker(deadline)
 
         def begin(_: Sequence[None]) -> list[Iterator[str] | Exception]:
-            return [self.api.write(model, asked, self.bounds)]
+            return [self._api.write(model, asked, self.bounds)]
 
         def some(texts: Sequence[Iterator[str]]) -> list[list[str] | Exception]:
             return [[piece for _, piece in zip(range(TOKENS), text, strict=False)] for text in texts]
@@ -248,13 +248,21 @@ class ServedModel:
         """Return a new stream: a fork of one that has read nothing, which costs no step."""
         return self._fresh.fork()
 
+    def save(self, session: Any) -> bytes:
+        """Return the state of a stream."""
+        return self._api.save(session)
+
+    def held(self, session: Any) -> int:
+        """Return about how many bytes a stream keeps."""
+        return self._api.held(session)
+
     def restore(self, state: bytes) -> Any:
-        """Return the stream that `save` gave.
+        """Return the stream whose state `save` returned.
 
         Raises:
             StateError: the state is of another model, or damaged.
         """
-        return self.api.restore(self.model, state)
+        return self._api.restore(self.model, state)
 
     def samples(self, data: bytes, query: Mapping[str, str]) -> Any:
         """Return the push that a binary message of a WebSocket stands for.
@@ -262,7 +270,7 @@ class ServedModel:
         Raises:
             ArgumentError: the task takes no binary messages, or not such ones.
         """
-        return self.api.samples(data, query, self.bounds)
+        return self._api.samples(data, query, self.bounds)
 
     async def check_push(self, given: Any, deadline: float) -> None:
         """Check that a push is within the bounds.
@@ -271,7 +279,18 @@ class ServedModel:
             TooLarge: it is not.
             Problem: as `decode`.
         """
-        await self.decode(lambda: self.api.check(given, self.bounds), deadline)
+        await self.decode(lambda: self._api.check(given, self.bounds), deadline)
+
+    def push_all(self, pushes: Sequence[tuple[Any, Any]]) -> list[Any]:
+        """Push to several streams; runs in the worker's thread.
+
+        Args:
+            pushes: streams, each once, and what is pushed to each.
+
+        Returns:
+            For each the answer as JSON, or the UnrolledError that it ran into; then the stream is as it was.
+        """
+        return self._api.push(self.model, pushes)
 
     async def push(self, payload: P, compute: Compute[P, R], came: float) -> R:
         """Push to a stream, together with others.
@@ -327,8 +346,7 @@ class ServedModel:
 def copied(model: Model, requires_grad: bool = False) -> Model:
     """Return a model with a network of its own; all that was fitted, and the encoders, are shared."""
     network = copy.deepcopy(model.network).eval().requires_grad_(requires_grad)
-    twin = Model(model.task, model.config, model.encoders, network, model.folder, model.cache)
-    return twin if requires_grad else twin.freeze()
+    return Model(model.task, model.config, model.encoders, network, model.folder, model.cache)
 
 
 def size_of(given: object, depth: int = 4) -> int:
@@ -352,38 +370,3 @@ def size_of(given: object, depth: int = 4) -> int:
 
 def _constant(value: R) -> Callable[[], R]:
     return lambda: value
-
-
-def load_models(
-    folders: Mapping[str, Path],
-    limits: Limits,
-    device: str = "cpu",
-    *,
-    budget: Budget | None = None,
-    decoder: Decoder | None = None,
-    observer: Callable[[str], Observer] | None = None,
-) -> dict[str, ServedModel]:
-    """Load models.
-
-    Args:
-        folders: by name.
-        limits: of the server.
-        device: where the networks are.
-        budget, decoder: as for `ServedModel`.
-        observer: returns what is called with a model's batches.
-
-    Raises:
-        UnrolledError: naming the model that can't be served.
-    """
-    served: dict[str, ServedModel] = {}
-    for name, folder in folders.items():
-        try:
-            observe = None if observer is None else observer(name)
-            served[name] = ServedModel(
-                name, load(folder, device), limits, budget=budget, decoder=decoder, observe=observe
-            )
-        except UnrolledError:
-            for one in served.values():
-                one.close()
-            raise
-    return served

@@ -42,7 +42,7 @@ class Stream:
         """Push, and return the answer as JSON.
 
         Args:
-            given: of the type `api.Push`, or as `api.samples` returns it.
+            given: of the model's `push_type`, or as its `samples` returns it.
             came: when it arrived, on the clock of `time.monotonic`.
 
         Raises:
@@ -59,7 +59,7 @@ class Stream:
                 answer = await self._push(given, came)
         finally:
             self._ahead -= 1
-        held = served.api.held(self.session)
+        held = served.held(self.session)
         if held > served.limits.stream_bytes:
             self.broken = True
             raise Problem(413, f"the stream holds {held:,} bytes, and at most {served.limits.stream_bytes:,} are kept")
@@ -89,7 +89,7 @@ class Stream:
         """
         async with self.lock:
             self._check_whole()
-            return signer.token(self.served.api.save(self.session))
+            return signer.token(self.served.save(self.session))
 
     async def restore(self, token: str, signer: StateSigner) -> None:
         """Continue from the state of a token.
@@ -122,10 +122,10 @@ def _push_together(pushes: Sequence[tuple[Stream, Any]]) -> list[Any]:
     for stream, _ in pushes:
         stream.busy = True
     served = pushes[0][0].served
-    answers = served.api.push(served.model, [(stream.session, given) for stream, given in pushes])
+    answers = served.push_all([(stream.session, given) for stream, given in pushes])
     for stream, _ in pushes:
         stream.busy = False
-    return list(answers)
+    return answers
 
 
 def open_stream(served: ServedModel) -> Stream:

@@ -30,7 +30,7 @@ def inspect_routes(served: ServedModel, state: ServerState, body_types: list[typ
     limits, inspector = served.limits, state.inspector
     router = APIRouter(prefix=f"/v1/models/{served.name}", tags=[served.name])
     fields: dict[str, Any] = {
-        "input": (served.api.Input, Field(description="as for predict")),
+        "input": (served.input_type, Field(description="as for predict")),
         "at": (
             Annotated[int, Field(ge=-(2**31), lt=2**31)],
             Field(-1, description="the output step that `mattered` is about; −1 is the last"),
@@ -55,7 +55,7 @@ def inspect_routes(served: ServedModel, state: ServerState, body_types: list[typ
     @router.post(
         "/inspect", summary=f"What happens inside {served.name}", operation_id=f"inspect_{served.name}",
         response_model=None, responses={200: {"model": InspectionResult, "content": html}, **problems(*USUAL, 501)},
-        openapi_extra=described(asked, {"input": served.api.example_of(served.model)["inputs"][0], "limit": 32}),
+        openapi_extra=described(asked, {"input": served.example["inputs"][0], "limit": 32}),
     )  # fmt: skip
     async def inspect(request: Request) -> Response:
         deadline = served.deadline()

@@ -19,13 +19,14 @@ from unrolled.settings import Settings
 def predict_routes(served: ServedModel, body_types: list[type[BaseModel]]) -> APIRouter:
     """Return the route of one model, and add the types of its bodies."""
     router = APIRouter(prefix=f"/v1/models/{served.name}", tags=[served.name])
-    api, options, plain = served.api, served.options, _plain(served.options)
+    input_type, output_type, media = served.input_type, served.output_type, served.media
+    options, plain = served.options, _plain(served.options)
     title = type_name(served)
     request_fields: dict[str, Any] = {
-        "inputs": (Annotated[list[api.Input], Field(min_length=1, max_length=served.limits.max_inputs)], ...),  # type: ignore[name-defined]
+        "inputs": (Annotated[list[input_type], Field(min_length=1, max_length=served.limits.max_inputs)], ...),  # type: ignore[valid-type]
         "options": (plain, Field(default_factory=plain)),
     }
-    response_fields: dict[str, Any] = {"model": (str, ...), "predictions": (list[api.Output], ...)}  # type: ignore[name-defined]
+    response_fields: dict[str, Any] = {"model": (str, ...), "predictions": (list[output_type], ...)}  # type: ignore[valid-type]
     asked: Any = create_model(f"{title}Request", __config__=ConfigDict(extra="forbid"), **request_fields)
     answered: Any = create_model(f"{title}Predictions", **response_fields)
     body_types.append(asked)
@@ -36,12 +37,12 @@ def predict_routes(served: ServedModel, body_types: list[type[BaseModel]]) -> AP
         operation_id=f"predict_{served.name}",
         response_model=None,
         responses={200: {"model": answered}, **problems(*USUAL, 501)},
-        openapi_extra=described(asked, api.example_of(served.model), api.media),
+        openapi_extra=described(asked, served.example, media),
     )
     async def predict(request: Request) -> Response:
         deadline = served.deadline()
         kind = content_type(request)
-        if kind in api.media:
+        if kind in media:
             readers = [served.raw_reader(await request.body(), kind)]
             chosen = _from_query(options, plain, request.query_params)
         elif kind == "application/json":
@@ -49,7 +50,7 @@ def predict_routes(served: ServedModel, body_types: list[type[BaseModel]]) -> AP
             readers = [served.reader(given) for given in body.inputs]
             chosen = options(**body.options.model_dump(exclude_unset=True))
         else:
-            raise Problem(415, f"Content-Type: expected {', '.join(('application/json', *api.media))}")
+            raise Problem(415, f"Content-Type: expected {', '.join(('application/json', *media))}")
         return json_response({"model": served.name, "predictions": await served.predict(readers, chosen, deadline)})
 
     return router

@@ -54,8 +54,8 @@ def socket_routes(served: ServedModel, state: ServerState) -> APIRouter:
     """Return the route of one model."""
     router = APIRouter()
     asked: Any = Asked
-    if served.api.Push is not None:
-        fields: dict[str, Any] = {"push": (served.api.Push | None, None)}
+    if served.push_type is not None:
+        fields: dict[str, Any] = {"push": (served.push_type | None, None)}
         asked = create_model(f"{served.name}Asked", __base__=Asked, **fields)
 
     @router.websocket(f"/v1/models/{served.name}/stream")

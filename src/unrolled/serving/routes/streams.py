@@ -56,7 +56,7 @@ def stream_routes(served: ServedModel, state: ServerState, body_types: list[type
 
 def _add_kept(router: APIRouter, served: ServedModel, state: ServerState, body_types: list[type[BaseModel]]) -> None:
     """Add the routes of streams that the server keeps."""
-    push_type: Any = served.api.Push
+    push_type: Any = served.push_type
     body_types += [Begin, push_type]
 
     def check_alone() -> None:
@@ -82,8 +82,8 @@ def _add_kept(router: APIRouter, served: ServedModel, state: ServerState, body_t
 
     @router.post(
         "/streams/{stream}", summary="Push to a stream", operation_id=f"push_{served.name}", response_model=None,
-        responses={200: {"model": served.api.Pushed}, **problems(*USUAL, 404, 409, 410)},
-        openapi_extra=described(push_type, served.api.push_example_of(served.model)),
+        responses={200: {"model": served.pushed_type}, **problems(*USUAL, 404, 409, 410)},
+        openapi_extra=described(push_type, served.push_example),
     )  # fmt: skip
     async def push(stream: str, request: Request) -> Any:
         check_alone()
@@ -120,16 +120,16 @@ def _add_step(router: APIRouter, served: ServedModel, state: ServerState, body_t
     """Add the route of a push whose state the client carries."""
     task = served.model.task.name.capitalize()
     token = Field(None, description="the token of the last answer; none at the beginning")
-    fields: dict[str, Any] = {"push": (served.api.Push, ...), "state": (str | None, token)}
+    fields: dict[str, Any] = {"push": (served.push_type, ...), "state": (str | None, token)}
     asked: Any = create_model(f"{task}Step", __base__=Message, **fields)
-    fields = {"result": (served.api.Pushed, ...), "state": (str, ...)}
+    fields = {"result": (served.pushed_type, ...), "state": (str, ...)}
     answered: Any = create_model(f"{task}Stepped", __base__=Message, **fields)
     body_types.append(asked)
 
     @router.post(
         "/step", summary="A push whose state the client carries", operation_id=f"step_{served.name}",
         response_model=None, responses={200: {"model": answered}, **problems(*USUAL, 409)},
-        openapi_extra=described(asked, {"push": served.api.push_example_of(served.model)}),
+        openapi_extra=described(asked, {"push": served.push_example}),
     )  # fmt: skip
     async def step(request: Request) -> Any:
         body: Any = await json_body(request, asked)

@@ -27,7 +27,7 @@ class Written(Message):
 
 def write_routes(served: ServedModel, body_types: list[type[BaseModel]]) -> APIRouter:
     """Return the route of one model, and add the type of its body."""
-    prompt: Any = served.api.Prompt
+    prompt: Any = served.prompt_type
     body_types.append(prompt)
     router = APIRouter(prefix=f"/v1/models/{served.name}", tags=[served.name])
 
