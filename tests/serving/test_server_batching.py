@@ -17,9 +17,9 @@ from servers import Running, problem, running
 from unrolled.errors import ArgumentError
 from unrolled.serving import Limits
 from unrolled.serving.batching import SLICE, BatchingWorker, Costs, Priority
-from unrolled.serving.decoding import MAX_PENDING, Decoder
 from unrolled.serving.models import ServedModel
 from unrolled.serving.problems import Busy, Problem
+from unrolled.serving.resources import MAX_PENDING, Decoder
 from unrolled.tasks import Model
 
 PUSH, REQUEST, PIECE = Priority

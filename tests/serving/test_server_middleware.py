@@ -25,9 +25,9 @@ from unrolled.serving.app import Application
 from unrolled.serving.client import Client, ServerError
 from unrolled.serving.http.server import Server
 from unrolled.serving.http.sockets import address_of, listen
-from unrolled.serving.limits import Hold
 from unrolled.serving.middleware import Middleware
 from unrolled.serving.problems import Problem
+from unrolled.serving.resources import Hold
 from unrolled.serving.state import ServerOptions, ServerState
 
 TOKEN = "a-token-of-some-length"

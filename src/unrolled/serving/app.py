@@ -51,7 +51,7 @@ class Application:
 
     def __init__(self, options: ServerOptions) -> None:
         self.state = ServerState(options)
-        self._api = api_of(self.state)
+        self._api = Api(self.state)
         self._middleware = Middleware(self._routed, self.state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +84,7 @@ class Application:
     def add(self, models: Mapping[str, ServedModel]) -> None:
         """Serve models from now on."""
         self.state.models.update(models)
-        self._api = api_of(self.state)
+        self._api = Api(self.state)
         self.state.ready = True
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,27 +137,51 @@ def create_app(
     return app
 
 
-def api_of(state: ServerState) -> FastAPI:
-    """Return the routes for the models that are loaded."""
-    api = FastAPI(
-        title="Unrolled", version=unrolled.__version__, summary="Recurrent networks at work",
-        docs_url=None, redoc_url=None,
-    )  # fmt: skip
-    body_types: list[type[BaseModel]] = [ProblemBody]
-    api.include_router(about_routes(state))
-    for served in state.models.values():
-        api.include_router(predict_routes(served, body_types))
-        api.include_router(inspect_routes(served, state, body_types))
-        api.include_router(stream_routes(served, state, body_types))
-        api.include_router(socket_routes(served, state))
-        if served.prompt_type is not None:
-            api.include_router(write_routes(served, body_types))
-    api.include_router(training_routes(state))
-    api.include_router(page_routes())
-    api.mount("/static", PageFiles(directory=PAGE), name="static")
-    _add_errors(api, state.models)
-    _add_schemas(api, body_types, needs_token=state.options.token is not None)
-    return api
+class Api(FastAPI):
+    """The routes for the models that are loaded.
+
+    Args:
+        state: of the process.
+    """
+
+    def __init__(self, state: ServerState) -> None:
+        super().__init__(
+            title="Unrolled", version=unrolled.__version__, summary="Recurrent networks at work",
+            docs_url=None, redoc_url=None,
+        )  # fmt: skip
+        self._needs_token = state.options.token is not None
+        #: types of the bodies that routes parse themselves
+        self._body_types: list[type[BaseModel]] = [ProblemBody]
+        self.include_router(about_routes(state))
+        for served in state.models.values():
+            self.include_router(predict_routes(served, self._body_types))
+            self.include_router(inspect_routes(served, state, self._body_types))
+            self.include_router(stream_routes(served, state, self._body_types))
+            self.include_router(socket_routes(served, state))
+            if served.prompt_type is not None:
+                self.include_router(write_routes(served, self._body_types))
+        self.include_router(training_routes(state))
+        self.include_router(page_routes())
+        self.mount("/static", PageFiles(directory=PAGE), name="static")
+        _add_errors(self, state.models)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, with the bodies that routes parse themselves, and the token."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            known = document.setdefault("components", {}).setdefault("schemas", {})
+            _, schemas = models_json_schema(
+                [(model, "validation") for model in dict.fromkeys(self._body_types)],
+                ref_template="#/components/schemas/{model}",
+            )
+            for name, schema in schemas.get("$defs", {}).items():
+                known.setdefault(name, schema)
+            if self._needs_token:
+                document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+                document["security"] = [{"token": []}]
+                for path in set(OPEN) & set(document["paths"]):
+                    document["paths"][path]["get"]["security"] = []
+        return super().openapi()
 
 
 def _names(models: Mapping[str, ServedModel]) -> str:
@@ -176,7 +200,7 @@ def _not_found(path: str, models: Mapping[str, ServedModel]) -> str:
     return f"nothing is at this address; see /openapi.json ({_names(models)})"
 
 
-def _add_errors(api: FastAPI, models: Mapping[str, ServedModel]) -> None:
+def _add_errors(api: Api, models: Mapping[str, ServedModel]) -> None:
     """Answer all errors with problems."""
 
     def response(request: Request | WebSocket, problem: Problem) -> Response:
@@ -207,27 +231,3 @@ def _add_errors(api: FastAPI, models: Mapping[str, ServedModel]) -> None:
     async def of_an_address(request: Request, error: RequestValidationError) -> Response:
         places = [{"place": "/".join(map(str, e["loc"]))[:200], "message": e["msg"]} for e in error.errors()[:8]]
         return response(request, Problem(422, "the address does not fit", errors=places))
-
-
-def _add_schemas(api: FastAPI, body_types: list[type[BaseModel]], needs_token: bool) -> None:
-    """Add to the OpenAPI document the bodies that routes parse themselves, and that a token is needed."""
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in dict.fromkeys(body_types)], ref_template="#/components/schemas/{model}"
-    )
-    build = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            document = build()
-            known = document.setdefault("components", {}).setdefault("schemas", {})
-            for name, schema in schemas.get("$defs", {}).items():
-                known.setdefault(name, schema)
-            if needs_token:
-                document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-                document["security"] = [{"token": []}]
-                for path in set(OPEN) & set(document["paths"]):
-                    document["paths"][path]["get"]["security"] = []
-            api.openapi_schema = document
-        return api.openapi_schema
-
-    api.openapi = openapi  # type: ignore[method-assign]

@@ -1,13 +1,11 @@
-"""Bounds on everything that grows: the limits of a server, and the memory that its requests hold."""
+"""Bounds on everything that grows."""
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Annotated
 
 from pydantic import Field
 
-from unrolled.serving.problems import Busy, Problem
 from unrolled.settings import Settings
 
 
@@ -59,65 +57,3 @@ class Limits(Settings):
     grace: Annotated[float, Field(ge=0)] = Field(
         default=30.0, description="seconds for running requests when the server stops"
     )
-
-
-class Budget:
-    """Counts the bytes that requests hold together.
-
-    Args:
-        most: bytes, at most.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most, self.held = most, 0
-
-    def take(self, count: int) -> None:
-        """Count more bytes.
-
-        Raises:
-            Problem: 413, more than all requests together may hold.
-            Busy: others hold too much at the moment.
-        """
-        if count > self.most:
-            raise Problem(413, f"the request takes {count:,} bytes, and all requests together may hold {self.most:,}")
-        if self.held + count > self.most:
-            raise Busy("the server's memory for requests", 1.0)
-        self.held += count
-
-    def give(self, count: int) -> None:
-        """Count fewer bytes."""
-        self.held -= count
-
-
-class Hold:
-    """The bytes that one request holds of a budget; given back at the end of a `with`.
-
-    Args:
-        budget: the budget of all requests.
-        count: bytes held from the start.
-
-    Raises:
-        Problem, Busy: as `Budget.take`.
-    """
-
-    def __init__(self, budget: Budget, count: int = 0) -> None:
-        self._budget, self._count = budget, 0
-        self.take(count)
-
-    def take(self, count: int) -> None:
-        """Hold more bytes.
-
-        Raises:
-            Problem, Busy: as `Budget.take`.
-        """
-        self._budget.take(count)
-        self._count += count
-
-    def __enter__(self) -> Hold:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._budget.give(self._count)
-        self._count = 0

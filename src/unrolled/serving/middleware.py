@@ -16,9 +16,10 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unrolled.serving.limits import Hold, Limits
+from unrolled.serving.limits import Limits
 from unrolled.serving.logs import log_event, loggable
 from unrolled.serving.problems import MEDIA_TYPE, Problem, problem_of, stopping
+from unrolled.serving.resources import Hold
 from unrolled.serving.security import HEADERS
 from unrolled.serving.state import ServerState
 

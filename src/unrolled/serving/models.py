@@ -19,9 +19,9 @@ from pydantic import BaseModel
 
 from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.serving.batching import SLICE, BatchingWorker, Compute, Costs, Priority
-from unrolled.serving.decoding import Decoder
-from unrolled.serving.limits import Budget, Hold, Limits
+from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Observer
+from unrolled.serving.resources import Budget, Decoder, Hold
 from unrolled.settings import Settings
 from unrolled.tasks import Model
 from unrolled.tasks.core.api import Bounds, Message, Wire, served_options

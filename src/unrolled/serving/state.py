@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unrolled.serving.decoding import Decoder
+from unrolled.errors import ArgumentError
 from unrolled.serving.inspection import Inspector
-from unrolled.serving.limits import Budget, Limits
+from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format
 from unrolled.serving.metrics import Metrics
 from unrolled.serving.models import ServedModel
+from unrolled.serving.resources import Budget, Decoder
 from unrolled.serving.security import LOOPBACK, Access, StateSigner
 from unrolled.serving.streams import Streams
 
@@ -33,6 +34,9 @@ class ServerOptions:
         log_format: of the lines on standard error.
         device: where the networks are.
         threads: for what a model computes.
+
+    Raises:
+        ArgumentError: no worker.
     """
 
     folders: Mapping[str, Path] = field(default_factory=dict)
@@ -46,6 +50,10 @@ class ServerOptions:
     log_format: Format = "text"
     device: str = "cpu"
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ArgumentError(f"--workers: expected at least 1, found {self.workers}")
 
 
 class ServerState:

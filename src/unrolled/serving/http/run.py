@@ -69,27 +69,17 @@ def serve(
         MissingDependencyError: a library of the extra `serve` is not installed.
     """
     require_libraries()
-    from unrolled.serving.http.workers import serve_in_processes
-    from unrolled.serving.security import LOOPBACK, read_secret
+    from unrolled.serving.security import read_secret
     from unrolled.serving.state import ServerOptions
     from unrolled.tasks.run import chosen_device
 
-    if workers < 1:
-        raise ArgumentError(f"--workers: expected at least 1, found {workers}")
     token = None if token_file is None else read_secret(token_file, "--token-file")
-    if host not in LOOPBACK and token is None:
-        raise ArgumentError(
-            f"--host {host}: everybody on the network could use it; name a file with a token, --token-file PATH"
-        )
     key = secrets.token_hex(32) if state_key_file is None else read_secret(state_key_file, "--state-key-file")
-    # an address of all interfaces is no name; then whoever knows the token may use any
-    has_name = host not in ("0.0.0.0", "::")
-    limits = limits or Limits()
     options = ServerOptions(
         # processes that are spawned may have another working directory
         folders={name: path.resolve() for name, path in named_folders(models, "model").items()},
-        limits=limits,
-        hosts=sorted({host, *LOOPBACK, *allow_hosts}) if has_name or allow_hosts else (),
+        limits=limits or Limits(),
+        hosts=_names(host, allow_hosts, token is not None),
         token=token,
         state_key=key.encode(),
         workers=workers,
@@ -99,9 +89,32 @@ def serve(
         device=str(chosen_device(device)),
         threads=threads,
     )
-    allow_connections(limits.connections)
-    with listen(host, port, unread_timeout=limits.body_timeout) as bound:
-        if workers == 1:
+    _listen_and_serve(host, port, options)
+
+
+def _names(host: str, allow_hosts: Sequence[str], has_token: bool) -> Sequence[str]:
+    """Return the names of a server that listens on a host; empty for any.
+
+    Raises:
+        ArgumentError: others than this machine could use it without a token.
+    """
+    from unrolled.serving.security import LOOPBACK
+
+    if host not in LOOPBACK and not has_token:
+        raise ArgumentError(
+            f"--host {host}: everybody on the network could use it; name a file with a token, --token-file PATH"
+        )
+    # an address of all interfaces is no name; then whoever knows the token may use any
+    has_name = host not in ("0.0.0.0", "::")
+    return sorted({host, *LOOPBACK, *allow_hosts}) if has_name or allow_hosts else ()
+
+
+def _listen_and_serve(host: str, port: int, options: ServerOptions) -> None:
+    from unrolled.serving.http.workers import serve_in_processes
+
+    allow_connections(options.limits.connections)
+    with listen(host, port, unread_timeout=options.limits.body_timeout) as bound:
+        if options.workers == 1:
             serve_in_process(bound, options, lambda: announce(bound))
         else:
             serve_in_processes(bound, options)

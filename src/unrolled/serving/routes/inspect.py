@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
 from unrolled.serving.inspection_schema import PARTS, InspectionResult, Part
-from unrolled.serving.limits import Hold
 from unrolled.serving.models import Message, ServedModel, size_of
+from unrolled.serving.resources import Hold
 from unrolled.serving.routes.bodies import USUAL, described, json_body, problems
 from unrolled.serving.routes.predict import type_name
 from unrolled.serving.state import ServerState

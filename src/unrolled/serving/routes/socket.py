@@ -14,10 +14,10 @@ from pydantic import Field, StrictInt, StrictStr, TypeAdapter, ValidationError, 
 
 from unrolled.errors import UnrolledError
 from unrolled.serving.client import BEARER
-from unrolled.serving.limits import Hold
 from unrolled.serving.logs import log_event, loggable
 from unrolled.serving.models import Message, ServedModel
 from unrolled.serving.problems import Problem, problem_of, stopping
+from unrolled.serving.resources import Hold
 from unrolled.serving.routes.bodies import json_message
 from unrolled.serving.routes.streams import counted_push
 from unrolled.serving.state import ServerState
