@@ -238,7 +238,8 @@ class BatchingWorker:
             except Exception as error:
                 # whatever it was, its clients are answered and the thread goes on
                 log.exception("worker %s: a batch failed", self.name)
-                self._deliver([(job, error) for job in batch])
+                for job in batch:
+                    self._deliver(job, error)
 
     def _next(self, last: Priority) -> Priority:
         """Return the priority whose turn it is: the first that waits, but after each the later ones have a turn."""
@@ -271,18 +272,14 @@ class BatchingWorker:
         for job in batch:
             self.costs.learn(job.name, job.size, took / len(batch))
         self._observe(batch[0].name, len(batch), begun - batch[0].came, took)
-        self._deliver(list(zip(batch, results, strict=True)))
+        for job, result in zip(batch, results, strict=True):
+            self._deliver(job, result)
 
-    def _deliver(self, results: list[tuple[Job, Any]]) -> None:
-        """Hand results to the event loops that wait for them, with one call for each loop."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Job, Any]]] = {}
-        for job, result in results:
-            by_loop.setdefault(job.loop, []).append((job, result))
-        for loop, pairs in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_resolve, pairs)
-            except RuntimeError:
-                log.warning("worker %s: an event loop has closed, and %d results are lost", self.name, len(pairs))
+    def _deliver(self, job: Job, result: Any) -> None:
+        try:
+            job.loop.call_soon_threadsafe(_resolve, job.future, result)
+        except RuntimeError:
+            log.warning("worker %s: the event loop has closed, and a result is lost", self.name)
 
 
 def _results(batch: list[Job]) -> list[Any]:
@@ -300,11 +297,10 @@ def _results(batch: list[Job]) -> list[Any]:
         return [_results([job])[0] for job in batch]
 
 
-def _resolve(pairs: list[tuple[Job, Any]]) -> None:
-    for job, result in pairs:
-        if job.future.done():
-            continue
-        if isinstance(result, Exception):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)
+def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -251,17 +251,10 @@ def _id(scope: Scope) -> str:
 
 def _route(scope: Scope) -> str:
     """Return the pattern of the route, so that metrics and log neither grow with addresses nor contain them."""
-    if "endpoint" not in scope:
-        return "unknown"
-    if scope["path"].startswith("/static/"):
-        return "/static"
-    parts: list[str] = scope["path"].split("/")
-    for name, value in scope.get("path_params", {}).items():
-        for place in range(len(parts) - 1, 0, -1):
-            if parts[place] == value:
-                parts[place] = f"{{{name}}}"
-                break
-    return "/".join(parts)
+    if "route" in scope:
+        return str(scope["route"].path)
+    # the files of the page have no routes
+    return "/static" if "endpoint" in scope else "unknown"
 
 
 def with_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
