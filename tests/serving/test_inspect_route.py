@@ -6,12 +6,14 @@ import asyncio
 import base64
 import csv
 import io
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -288,3 +290,24 @@ def test_a_part_that_can_not_be_had_does_not_cost_the_others(
 def test_numbers_are_json(made: dict[str, tuple[Model, Any]]) -> None:
     assert numbers(np.array([1 / 3, np.nan, -np.inf])) == [0.33333, None, None]
     assert set(made) == set(task_names()) == {task_named(name).name for name in made}
+
+
+def test_images_are_decoded_one_at_a_time_and_counted(
+    every: Running, made: dict[str, tuple[Model, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many small files as a body holds may be large when they are decoded."""
+    side = 256
+    image = png(np.zeros((side, side), np.uint8))
+    body = json.dumps({"inputs": [image] * 8}).encode()
+
+    def ask(room: int) -> httpx.Response:
+        while every.state.budget.held:
+            time.sleep(0.01)
+        monkeypatch.setattr(every.state.budget, "most", len(body) + room)
+        return every.ask(
+            "POST", "/v1/models/recognize/predict", content=body, headers={"Content-Type": "application/json"}
+        )
+
+    assert side * side > 20 * len(image["image"])
+    assert len(ask(room=2 * side * side).json()["predictions"]) == 8
+    assert problem(ask(room=side * side // 2), 413)["detail"].startswith("the request takes 65,5")

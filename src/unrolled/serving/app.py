@@ -75,7 +75,7 @@ class Application:
                     name, load(folder, state.options.device), state.limits,
                     budget=state.budget, decoder=state.decoder, observe=state.metrics.observer(name),
                 )  # fmt: skip
-        except UnrolledError:
+        except Exception:
             state.models.update(served)
             state.close()
             raise

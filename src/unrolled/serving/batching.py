@@ -43,7 +43,7 @@ NEWEST = 0.2
 
 
 class Priority(IntEnum):
-    """What goes first: people who type or speak, then short requests, then pieces of long ones."""
+    """The order of work: people who type or speak, then short requests, then pieces of long ones."""
 
     PUSH, REQUEST, PIECE = range(3)
 

@@ -181,7 +181,7 @@ class Parts(BaseModel):
 
 
 class InspectionResult(BaseModel):
-    """What happens inside a model for one input."""
+    """The inspection result of one input."""
 
     model: str
     task: str

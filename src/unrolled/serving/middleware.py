@@ -162,7 +162,7 @@ class _Response:
 
     @property
     def started(self) -> bool:
-        """Whether the status was sent."""
+        """True once the status was sent."""
         return self.status != 0
 
     async def __call__(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn in a thread of its own, with a stop that loses nothing.
+"""uvicorn in a thread of its own, with a stop that answers what was accepted.
 
 uvicorn takes over the signals of the main thread only. In another thread it leaves them to the caller, who can then say
 good-bye to streams before uvicorn closes them, and end at once when asked twice.
@@ -50,11 +50,6 @@ class Server:
         """Begin to serve."""
         self._thread.start()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether it was asked to stop."""
-        return self._stopping.is_set()
-
     def stop(self) -> None:
         """Ask it to stop when all that was accepted is answered; `join` waits for that."""
         self._stopping.set()
@@ -88,7 +83,7 @@ class Server:
         try:
             if not self.app.state.ready:
                 self.app.add(await asyncio.to_thread(self.app.load))
-            if self._on_ready is not None and not self.stopping:
+            if self._on_ready is not None and not self._stopping.is_set():
                 self._on_ready()
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:

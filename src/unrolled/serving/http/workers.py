@@ -131,7 +131,7 @@ class Workers:
         return Worker(self.bound, self.options)
 
     def _clear(self) -> None:
-        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
