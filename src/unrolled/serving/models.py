@@ -346,7 +346,7 @@ class ServedModel:
 def copied(model: Model, requires_grad: bool = False) -> Model:
     """Return a model with a network of its own; all that was fitted, and the encoders, are shared."""
     network = copy.deepcopy(model.network).eval().requires_grad_(requires_grad)
-    return Model(model.task, model.config, model.encoders, network, model.folder, model.cache)
+    return Model(model.task, model.config, model.parts, network, model.folder, model.cache)
 
 
 def size_of(given: object, depth: int = 4) -> int:
