@@ -30,7 +30,7 @@ class Running:
     """A server in a thread: its address, its application, and clients of it."""
 
     def __init__(self, models: Mapping[str, Path], **options: Any) -> None:
-        self.limits = options.pop("limits", None) or Limits(grace=5, drain=0.05)
+        self.limits = options.pop("limits", None) or Limits(grace=5, drain=0.05, max_wait=30)
         self.app = create_app([f"{name}={path}" for name, path in models.items()], limits=self.limits, **options)
         self.state = self.app.state
         self.bound = listen("127.0.0.1", 0, unread_timeout=self.limits.body_timeout)
