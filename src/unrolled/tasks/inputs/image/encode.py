@@ -29,10 +29,11 @@ from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.spans import active_spans
 from unrolled.tasks.core.values import Progress, Steps
-from unrolled.tasks.inputs.image.layer import ImageNetwork, image_layer
+from unrolled.tasks.inputs.image.layer import ImageNetwork, convolutions, image_layer
 from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
 from unrolled.tasks.inputs.image.steps import image_steps
 from unrolled.tasks.inputs.image.stream import RowStream
+from unrolled.types import Json
 
 FORMAT = "images.json"
 #: the linear baseline sees images no larger than this
@@ -183,6 +184,14 @@ class ImageInput(Input[Picture]):
     def layer(self, network: Mapping[str, Any]) -> nn.Module:
         """Return convolutions, or rows, columns or pixels as steps."""
         return image_layer(ImageNetwork.picked(network), self.format)
+
+    def plan(self, options: Settings, store: ExampleStore) -> Json:
+        """Return convolutions that fit the size of the images."""
+        chosen = ImageOptions.of(options)
+        if chosen.reading != "image":
+            return {"reading": chosen.reading}
+        widths, stride = convolutions(self.format, chosen.widths)
+        return {"reading": "image", "widths": list(widths), "blocks": chosen.blocks or 1, "stem_stride": stride}
 
     def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, Any]:
         """Return what the network sees."""

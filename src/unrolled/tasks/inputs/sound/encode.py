@@ -205,6 +205,12 @@ class SoundInput(Input[Sound]):
         """Return what standardises, stacks and maps frames."""
         return sound_layer(SoundNetwork.picked(network), self.format.mel.bands, self.format.stride)
 
+    def plan(self, options: Settings, store: ExampleStore) -> Json:
+        """Return what was fitted: each step sees one before it again, and is as wide as there are bands in it."""
+        bands, stride = self.format.mel.bands, self.format.stride
+        fitted = {"bands": bands, "stride": stride, "left": stride, "input_size": min(256, 2 * bands * stride)}
+        return {**super().plan(options, store), **fitted}
+
     def standardise(self, network: nn.Module, store: ExampleStore) -> None:
         """Standardise frames by the mean and the spread of the training data."""
         standardise_frames(stacked_frames(network), store)

@@ -195,6 +195,11 @@ class TextInput(Input[str]):
         """Return the linear model of words, their parts and pairs."""
         return word_votes(TextNetwork.picked(network), classes)
 
+    def plan(self, options: Settings, store: ExampleStore) -> Json:
+        """Return the sizes that were fitted, and how much is dropped where few texts would be known by heart."""
+        usual = {"embedding_size": 64, "input_dropout": 0.2, "word_dropout": 0.1}
+        return {**usual, **super().plan(options, store), **self.sizes}
+
     def standardise(self, network: nn.Module, store: ExampleStore) -> None:
         """Set how telling each word is by how many texts have it."""
         weigh_votes(network, store)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unrolled.data import ExampleStore
-from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.texts import TextInputs, WordVotes
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Rate, Units
@@ -27,7 +26,6 @@ class TextNetwork(Settings):
     vocabulary_size: int
     buckets: int
     pairs: int
-    labels: int
     votes: bool
     embedding_size: Units
     input_dropout: Rate = 0.0
@@ -57,13 +55,7 @@ def text_layer(chosen: TextNetwork, sizes: Mapping[str, int], vectors: NDArray[n
 
 
 def word_votes(chosen: TextNetwork, classes: int) -> WordVotes | None:
-    """Return the linear model of words beside the network; None where there is none.
-
-    Raises:
-        ArgumentError: the settings were made for another number of labels.
-    """
-    if chosen.labels != classes:
-        raise ArgumentError(f"made for labels={chosen.labels}, the encoders have {classes}")
+    """Return the linear model of words beside the network; None where there is none."""
     if not chosen.votes:
         return None
     return WordVotes(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.data import ExampleStore
+from unrolled.errors import ArgumentError
 from unrolled.layers import CrossEntropy, LinearOutput, make_pooling
 from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork
 from unrolled.tasks.core.contract import AnyInput
@@ -23,8 +24,14 @@ from unrolled.tasks.outputs.label.options import LabelNetwork
 def label_network(
     source: AnyInput, network: Mapping[str, Any], classes: int, *, forget_bias: float | None
 ) -> ManyToOneNetwork | OneToOneNetwork:
-    """Return the untrained network: recurrent where the input has steps, else a linear map of its vector."""
+    """Return the untrained network: recurrent where the input has steps, else a linear map of its vector.
+
+    Raises:
+        ArgumentError: the settings make no network, or were made for another number of labels.
+    """
     chosen = LabelNetwork.picked(network)
+    if chosen.labels not in (None, classes):
+        raise ArgumentError(f"made for labels={chosen.labels}, the encoders have {classes}")
     inputs = source.layer(network)
     built: ManyToOneNetwork | OneToOneNetwork
     size = cast(int, inputs.output_size)

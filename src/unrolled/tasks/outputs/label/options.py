@@ -36,6 +36,8 @@ class LabelEvaluation(Settings):
 class LabelNetwork(RecurrentNetwork):
     """Hidden layers, pooling and loss, completely."""
 
+    # classes; None in models that do not say
+    labels: int | None = None
     pooling: str = "last+max"
     smoothing: Rate = 0.0
     #: weight of the difference between two readings of an input, what is dropped drawn anew
