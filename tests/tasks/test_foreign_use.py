@@ -197,7 +197,7 @@ def test_the_command_knows_it(folder: Path) -> None:
     assert [line.split()[0] for line in done.out.splitlines()] == ["S", "O"]
     assert "accuracy" in unrolled("evaluate", str(folder / "m"), str(folder / "train.txt")).out
     wrong = unrolled("predict", str(folder / "m"), "x")
-    assert (wrong.code, wrong.err) == (2, "unrolled: input: expected dots and dashes, found 'x'\n")
+    assert (wrong.code, wrong.err) == (2, "unrolled: error: input: expected dots and dashes, found 'x'\n")
 
 
 def test_it_streams_and_can_be_looked_into(folder: Path) -> None:
