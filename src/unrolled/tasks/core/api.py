@@ -319,7 +319,9 @@ def api_of(use: AnyUse) -> Api:
         if half is None:
             raise ArgumentError(f"the task {use.name!r} can't be served: {part.__module__} has no api.py beside it")
         halves.append(half)
-    return type("Api", (*halves, Api), {})(use)
+    # an input that could be pushed is of no use to an output that answers wholes alone
+    own_fields = {"Push": None} if halves[1].Said is None else {}
+    return type("Api", (*halves, Api), own_fields)(use)
 
 
 def _api_in(package: str) -> Any:

@@ -158,6 +158,10 @@ class Input(ABC, Generic[G]):
         """
         return None
 
+    def names(self, arrays: Arrays) -> tuple[str, ...]:
+        """Return what the steps of an encoded input are called; empty where they have no names."""
+        return ()
+
     def beside(self, network: Mapping[str, Any], classes: int) -> nn.Module | None:
         """Return a linear model of the same input whose logits are added to those of a label, or None."""
         return None
