@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.data import Findings
-from unrolled.data.images.captions import CaptionedImage, Vocabulary, caption_words, read_captions
+from unrolled.data import Findings, load_tokenizer
+from unrolled.data.images.captions import CaptionedImage, read_captions
 from unrolled.data.images.files import png
+from unrolled.data.text.plain_words import WordTokenizer, plain_words
 from unrolled.errors import ArgumentError, DataError, StorageError
 
 LINES = "a.png#0\tA dog runs .\na.png#1\tThe dog is running\nb.png#0\tTwo cats\n"
@@ -38,8 +39,8 @@ EXPECTED = [("a.png", ("A dog runs .", "The dog is running")), ("b.png", ("Two c
 
 
 def test_words() -> None:
-    assert caption_words("Two T-shirts , don’t you think ? é_1") == ["two", "t-shirts", "don't", "you", "think", "é_1"]
-    assert caption_words(" . !") == []
+    assert plain_words("Two T-shirts , don’t you think ? é_1") == ["two", "t-shirts", "don't", "you", "think", "é_1"]
+    assert plain_words(" . !") == []
 
 
 def test_token_files(folder: Path) -> None:
@@ -162,13 +163,18 @@ def test_paths_that_are_not_there(folder: Path) -> None:
         read(folder)
 
 
-def test_a_vocabulary() -> None:
-    words = Vocabulary.fit([["a", "dog"], ["a", "cat"], ["b", "a", "dog"]], least=1)
+def test_words_as_tokens(tmp_path: Path) -> None:
+    words = WordTokenizer.fit(["a dog", "A cat.", "b, a dog"])
     assert words.words == ("a", "dog", "b", "cat")
-    assert len(words) == 6
-    assert words.encode(["dog", "a", "bird"]).tolist() == [3, 2, 1]
-    assert words.decode([3, 1, 0, 2]) == ["dog", "?"]
-    assert Vocabulary.fit([["a", "dog"], ["a", "cat"]], least=2).words == ("a",)
-    assert Vocabulary.fit([["a", "dog"], ["a", "cat"]], most=2).words == ("a", "cat")
-    with pytest.raises(ArgumentError, match="twice"):
-        Vocabulary(["a", "a"])
+    assert words.vocabulary_size == 6
+    assert words.encode("Dog, a bird").tolist() == [3, 2, 1]
+    assert words.words_of([3, 1, 0]) == ["dog", "?"]
+    assert words.decode([2, 3, 0]) == "A dog."
+    assert (words.token_text(4), words.token_bytes(0)) == ("b", b"")
+    assert WordTokenizer.fit(["a dog", "a cat"], least=2).words == ("a",)
+    assert WordTokenizer.fit(["a dog", "a cat"], most=2).words == ("a", "cat")
+    words.save(tmp_path / "t.json")
+    assert load_tokenizer(tmp_path / "t.json").fingerprint == words.fingerprint
+    for wrong in (["a", "a"], ["a", 1]):
+        with pytest.raises(ArgumentError, match="twice"):
+            WordTokenizer(wrong)  # type: ignore[arg-type]

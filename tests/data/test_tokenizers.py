@@ -166,7 +166,7 @@ def test_the_fingerprint_is_stable() -> None:
         ({"format": "other"}, "not a tokenizer of this library"),
         ({"version": 2}, "format version 2 is later than what this release reads, 1; upgrade"),
         ({"version": "1"}, "no valid format version"),
-        ({"kind": "words"}, "unknown kind 'words'"),
+        ({"kind": "syllables"}, "unknown kind 'syllables'"),
         ({"characters": 3}, '"characters" is missing or of the wrong type'),
         ({"characters": "aa"}, "one occurs twice"),
         ({"characters": "a\ud800"}, "half a surrogate"),

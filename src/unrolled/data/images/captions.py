@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,24 +24,12 @@ from unrolled.data.core.findings import Findings
 from unrolled.data.core.tables import PARQUET, TABS, read_table
 from unrolled.data.images.files import Picture, find_pictures
 from unrolled.data.images.labelled import read_npz
-from unrolled.errors import ArgumentError, DataError, StorageError
+from unrolled.data.text.plain_words import plain_words
+from unrolled.errors import DataError, StorageError
 
 _TABLES = (".csv", *TABS, ".jsonl", ".ndjson", *PARQUET)
 _SENTENCES = (".txt", ".token", ".json", *_TABLES)
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _NUMBER = re.compile(r"#\d+$")
-
-#: ids that are no words: what begins and ends a caption, and a word that is not known
-END, UNKNOWN = 0, 1
-
-
-def caption_words(text: str) -> list[str]:
-    """The words of a caption, in lower case and without punctuation, as captions are compared.
-
-    >>> caption_words("A black-and-white dog doesn't jump .")
-    ['a', 'black-and-white', 'dog', "doesn't", 'jump']
-    """
-    return _WORD.findall(text.lower().replace("’", "'"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +49,16 @@ class CaptionedImage(Example):
     digest: str
     picture: Picture | None = None
     features: NDArray[Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def given(self) -> Picture | NDArray[Any] | None:
+        """The image, or features of it."""
+        return self.picture if self.features is None else self.features
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """The captions."""
+        return self.captions
 
     @property
     def key(self) -> str:
@@ -110,7 +107,7 @@ def read_captions(
         library = libraries.get(where) or libraries.setdefault(where, _Images(where))
         about: dict[str, list[_Line]] = {}
         for line in _lines(file, findings, image_column, caption_column):
-            if not caption_words(line.caption):
+            if not plain_words(line.caption):
                 findings.error("empty", "a caption without any word", line.path, line.line)
             elif line.name not in library:
                 findings.error("missing image", f"no image {line.name!r} in {where}", line.path, line.line)
@@ -235,46 +232,3 @@ def _coco(source: Source) -> Iterator[_Line]:
         ) from error
     for image, caption in pairs:
         yield _Line(image, caption, source.name, None)
-
-
-class Vocabulary:
-    """Words and their numbers: 0 begins and ends a caption, 1 is any word that is not known.
-
-    Args:
-        words: the known ones, from 2 on, all different.
-    """
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = tuple(words)
-        self._numbers = {word: n for n, word in enumerate(self.words, 2)}
-        if len(self._numbers) != len(self.words):
-            raise ArgumentError("words: a word occurs twice")
-
-    @classmethod
-    def fit(cls, captions: Iterable[Sequence[str]], *, least: int = 1, most: int | None = None) -> Vocabulary:
-        """The words that occur at least `least` times, the most frequent first (equals in order of the alphabet).
-
-        Args:
-            captions: as words.
-            least: occurrences.
-            most: how many words at most.
-        """
-        counts = Counter(word for caption in captions for word in caption)
-        kept = sorted((word for word, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
-        return cls(kept[:most])
-
-    def __len__(self) -> int:
-        return len(self.words) + 2
-
-    def encode(self, words: Iterable[str]) -> NDArray[np.int32]:
-        """Numbers of words."""
-        return np.array([self._numbers.get(word, UNKNOWN) for word in words], dtype=np.int32)
-
-    def decode(self, numbers: Iterable[int]) -> list[str]:
-        """Words of numbers, up to the end."""
-        words: list[str] = []
-        for n in numbers:
-            if n == END:
-                break
-            words.append("?" if n == UNKNOWN else self.words[n - 2])
-        return words

@@ -40,6 +40,11 @@ class Pair(Example):
     target: str
 
     @property
+    def given(self) -> str:
+        """The source."""
+        return self.source
+
+    @property
     def key(self) -> str:
         """The source: whatever its translation, it is the same input."""
         return self.source

@@ -1,7 +1,8 @@
 """Tokenisers: text to integer ids and back, over characters, bytes, or pairs of bytes merged (BPE).
 
 Id 0 ends a document in every kind. All kinds are lossless on text whose characters they know; a character that a
-`CharTokenizer` has never seen becomes `unknown_id` and reads back as U+FFFD, bytes and BPE know every character.
+`CharTokenizer` has never seen becomes `unknown_id` and reads back as U+FFFD, bytes and BPE know every character. Only
+the words of `unrolled.data.text.plain_words` lose case and punctuation.
 """
 
 from __future__ import annotations
@@ -312,6 +313,10 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
             from unrolled.data.text.bpe import BPETokenizer
 
             return BPETokenizer(**_fields(payload, vocabulary=list, merges=list))
+        if kind == "words":
+            from unrolled.data.text.plain_words import WordTokenizer
+
+            return WordTokenizer(**_fields(payload, words=list))
     except ArgumentError as error:
         raise ModelError(f"{path}: corrupt, {error}") from error
     raise ModelError(f"{path}: corrupt, unknown kind {kind!r} of tokenizer")
