@@ -81,3 +81,19 @@ def test_one_reference_for_each(score: object) -> None:
         score(["a", "b"], ["a"])  # type: ignore[operator]
     with pytest.raises(ArgumentError, match="of 0 hypotheses"):
         score([], [])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_several_references_are_sacrebleus_too(seed: int) -> None:
+    metrics = pytest.importorskip("sacrebleu.metrics")
+    draw = random.Random(seed)
+    hypotheses, first = corpus(seed, 12)
+    second = [text if draw.random() < 0.3 else None for text in corpus(seed + 9, 12)[1]]
+    references = [[one] if other is None else [one, other] for one, other in zip(first, second, strict=True)]
+    expected = metrics.BLEU().corpus_score(hypotheses, [first, second]).score
+    assert corpus_bleu(hypotheses, references) == pytest.approx(expected, abs=1e-9)
+    scores = translation_scores(hypotheses, references)
+    assert scores["bleu"] == expected
+    assert scores["chrf"] == metrics.CHRF().corpus_score(hypotheses, [first, second]).score
+    with pytest.raises(ArgumentError, match="references: expected one for each of 12 hypotheses, 11 found"):
+        corpus_bleu(hypotheses, [*references[:-1], []])

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from unrolled.errors import ShapeError
+from unrolled.metrics.ngrams import LONGEST, Words, count_matches, ngrams
 
-Words = Sequence[Hashable]
-#: n-grams up to this length are compared
-LONGEST = 4
 #: width of CIDEr-D's penalty for another length, in words
 _SIGMA = 6.0
 
@@ -37,17 +35,7 @@ def corpus_bleu(captions: Sequence[Words], references: Sequence[Sequence[Words]]
     Source: Papineni et al. 2002, doi:10.3115/1073083.1073135; the nearest length as in NIST's mteval and COCO's scorer.
     """
     _check(captions, references)
-    hits, totals, length, wanted = [0] * LONGEST, [0] * LONGEST, 0, 0
-    for caption, others in zip(captions, references, strict=True):
-        length += len(caption)
-        wanted += min((abs(len(other) - len(caption)), len(other)) for other in others)[1]
-        for n in range(1, LONGEST + 1):
-            most: Counter[Any] = Counter()
-            for other in others:
-                most |= ngrams(other, n)
-            mine = ngrams(caption, n)
-            hits[n - 1] += sum((mine & most).values())
-            totals[n - 1] += sum(mine.values())
+    hits, totals, length, wanted = count_matches(captions, references)
     brevity = 1.0 if length >= wanted else (math.exp(1 - wanted / length) if length else 0.0)
     scores, logs = [], 0.0
     for n, (hit, total) in enumerate(zip(hits, totals, strict=True), 1):
@@ -103,11 +91,6 @@ def caption_metrics(captions: Sequence[Words], references: Sequence[Sequence[Wor
         "words": sum(map(len, captions)) / len(captions),
         "different": len({tuple(caption) for caption in captions}),
     }
-
-
-def ngrams(words: Words, n: int) -> Counter[tuple[Any, ...]]:
-    """How often each n-gram occurs."""
-    return Counter(tuple(words[at : at + n]) for at in range(len(words) - n + 1))
 
 
 def _check(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> None:

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from unrolled.errors import ArgumentError, MissingDependencyError
+from unrolled.metrics.ngrams import LONGEST, count_matches
+
+#: the reference of each text, or several of it
+References = Sequence[str] | Sequence[Sequence[str]]
 
 # NIST's mteval-v13a: symbols apart, points and commas apart unless between digits, a dash apart after a digit
 _SYMBOLS = re.compile(r"([{-~\[-` -&(-+:-@/])")
@@ -23,8 +27,6 @@ _BEFORE_POINT = re.compile(r"([^0-9])([.,])")
 _AFTER_POINT = re.compile(r"([.,])([^0-9])")
 _DASH = re.compile(r"([0-9])(-)")
 _ESCAPED = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
-
-ORDER = 4
 
 
 def tokens_13a(text: str) -> list[str]:
@@ -43,24 +45,20 @@ def tokens_13a(text: str) -> list[str]:
     return _DASH.sub(r"\1 \2 ", text).split()
 
 
-def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False) -> float:
-    """BLEU of a corpus, 0 to 100, one reference each.
+def corpus_bleu(hypotheses: Sequence[str], references: References, *, lowercase: bool = False) -> float:
+    """BLEU of a corpus, 0 to 100.
 
     Raises:
         ArgumentError: not as many references as hypotheses, or none.
     """
-    _check(hypotheses, references)
-    matches, totals, length, wanted = [0] * ORDER, [0] * ORDER, 0, 0
-    for hypothesis, reference in zip(hypotheses, references, strict=True):
-        if lowercase:
-            hypothesis, reference = hypothesis.lower(), reference.lower()
-        own, other = tokens_13a(hypothesis), tokens_13a(reference)
-        length, wanted = length + len(own), wanted + len(other)
-        for n in range(1, ORDER + 1):
-            grams = Counter(tuple(own[k : k + n]) for k in range(len(own) - n + 1))
-            matches[n - 1] += (grams & Counter(tuple(other[k : k + n]) for k in range(len(other) - n + 1))).total()
-            totals[n - 1] += max(0, len(own) - n + 1)
-    if not matches[0] or not totals[ORDER - 1]:
+    several = _several(hypotheses, references)
+
+    def cut(text: str) -> list[str]:
+        return tokens_13a(text.lower() if lowercase else text)
+
+    counts = count_matches(list(map(cut, hypotheses)), [list(map(cut, others)) for others in several])
+    matches, totals, length, wanted = counts
+    if not matches[0] or not totals[LONGEST - 1]:
         return 0.0
     logs, halved = 0.0, 1.0
     for matched, total in zip(matches, totals, strict=True):
@@ -69,10 +67,10 @@ def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str], *, lowerca
             halved *= 2
         logs += math.log(matched / total if matched else 1 / (halved * total))
     brevity = min(0.0, 1 - wanted / length)
-    return 100 * math.exp(brevity + logs / ORDER)
+    return 100 * math.exp(brevity + logs / LONGEST)
 
 
-def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+def translation_scores(hypotheses: Sequence[str], references: References) -> dict[str, Any]:
     """BLEU, BLEU without regard to case, and chrF of a corpus, each 0 to 100, by sacrebleu.
 
     Args:
@@ -85,15 +83,17 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
         ArgumentError: not as many references as hypotheses, or none.
         MissingDependencyError: without sacrebleu.
     """
-    _check(hypotheses, references)
+    several = _several(hypotheses, references)
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError as error:
         raise MissingDependencyError("sacrebleu", "metrics", "scoring translations") from error
     found: dict[str, Any] = {}
     signatures = {}
+    # the first reference of each, then the second; None where one has no more
+    streams = [list(stream) for stream in zip_longest(*several)]
     for name, metric in (("bleu", BLEU()), ("bleu_lowercase", BLEU(lowercase=True)), ("chrf", CHRF())):
-        score: Any = metric.corpus_score(list(hypotheses), [list(references)])
+        score: Any = metric.corpus_score(list(hypotheses), streams)
         found[name] = float(score.score)
         signatures[name] = str(metric.get_signature())
         if name == "bleu":
@@ -101,8 +101,11 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str]) -> 
     return {**found, "signatures": signatures}
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    if len(hypotheses) != len(references) or not hypotheses:
+def _several(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
+    """Return the references of each hypothesis as a list."""
+    several = [[other] if isinstance(other, str) else other for other in references]
+    if len(hypotheses) != len(several) or not hypotheses or not all(several):
         raise ArgumentError(
-            f"references: expected one for each of {len(hypotheses)} hypotheses, {len(references)} found"
+            f"references: expected one for each of {len(hypotheses)} hypotheses, {sum(map(bool, several))} found"
         )
+    return several
