@@ -26,8 +26,8 @@ from unrolled.inspection import gradient_flow, occlusion, saliency, unfold_netwo
 from unrolled.inspection.recorded import record
 from unrolled.layers import Recurrent
 from unrolled.tasks import Model, task_names
-from unrolled.tasks.uses import caption as caption_module
-from unrolled.tasks.uses import translate
+from unrolled.tasks.outputs.text.attention import probe as attention
+from unrolled.tasks.uses.translate import Translate
 
 #: task → a tiny model of it, hardly trained, and an input
 Made = tuple[Model, Any]
@@ -136,7 +136,7 @@ def test_no_task_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translate, "FIT_PAIRS", 2)
+    monkeypatch.setattr(Translate.output, "fitted_on", 2)
     model, given = VARIANTS[name](tmp_path)
     probe = model.probe(given)
     recorded = record(probe)
@@ -186,7 +186,7 @@ def test_what_is_seen_is_exact(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_limit_is_kept_and_what_is_left_out_is_said(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translate, "FIT_PAIRS", 2)
+    monkeypatch.setattr(Translate.output, "fitted_on", 2)
     model, given = VARIANTS[name](tmp_path)
     whole = model.probe(given)
     limit = min(2, len(whole.steps) - 1)
@@ -212,12 +212,12 @@ def test_inputs_are_where_the_network_is(tmp_path: Path, monkeypatch: pytest.Mon
     captioner.network.to("meta")
     searched: list[torch.Tensor] = []
 
-    def search(network: Any, seen: torch.Tensor, how: Any) -> list[Any]:
+    def search(network: Any, seen: torch.Tensor, *_: Any) -> list[Any]:
         searched.append(seen)
         return [[SimpleNamespace(tokens=(3, 4))]]
 
-    monkeypatch.setattr(caption_module, "search_captions", search)
-    monkeypatch.setattr(caption_module, "probe_caption", lambda model, seen, *_: seen)
+    monkeypatch.setattr(attention, "search_batch", search)
+    monkeypatch.setattr(attention, "_probe_whole", lambda network, seen, *_: seen)
     seen = captioner.task.probe(captioner, image, 9)
     assert {searched[0].device.type, seen.device.type} == {"meta"}  # type: ignore[attr-defined]
 

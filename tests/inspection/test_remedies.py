@@ -14,7 +14,7 @@ from unrolled.errors import ArgumentError, ModelError
 from unrolled.inspection import remedies
 from unrolled.inspection.remedies import Tries, remedies_for
 from unrolled.tasks import Model, load, train
-from unrolled.tasks.uses import translate
+from unrolled.tasks.uses.translate import Translate
 from unrolled.training.gradients.verdict import judge
 
 VANISHING = [0.5**k for k in range(20)]
@@ -76,7 +76,7 @@ def test_a_try_is_the_first_steps_of_the_models_own_run(writer: Model, monkeypat
 def test_only_what_the_task_has_is_tried(writer: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [remedy.name for remedy in remedies_for(writer)]
     assert {"--cell lstm", "--cell gru", "--layer-norm", "identity initialisation"} <= set(names)
-    monkeypatch.setattr(translate, "FIT_PAIRS", 2)
+    monkeypatch.setattr(Translate.output, "fitted_on", 2)
     for name, seed in (("train", 1), ("dev", 2)):
         test_translate.write(tmp_path, name, test_translate.sentences(20, seed))
     model = test_translate.learn(tmp_path, tmp_path / "m", options={"attention": "general"})

@@ -17,7 +17,7 @@ from tests.inspection.test_every_task import caption, generate, translated
 from unrolled.inspection import attention_maps, unfold_network
 from unrolled.inspection.report import UNITS, Report, inspect
 from unrolled.tasks import Model, train
-from unrolled.tasks.uses import translate
+from unrolled.tasks.uses.translate import Translate
 
 pytest.importorskip("matplotlib")
 
@@ -66,7 +66,7 @@ def test_gradients_that_are_no_numbers_do_not_break_the_page(wide: Model) -> Non
 
 
 def test_translations_show_where_the_network_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translate, "FIT_PAIRS", 2)
+    monkeypatch.setattr(Translate.output, "fitted_on", 2)
     model, given = translated(tmp_path)
     report = inspect(model, given)
     [prediction] = model.predict([given])

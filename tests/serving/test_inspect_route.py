@@ -29,7 +29,7 @@ from unrolled.serving.inspection_schema import PARTS, InspectionResult, numbers
 from unrolled.serving.models import ServedModel, copied
 from unrolled.serving.problems import Busy
 from unrolled.tasks import Model, task_named, task_names
-from unrolled.tasks.uses import translate
+from unrolled.tasks.uses.translate import Translate
 
 #: units that are sent of each layer, fewer than the models have
 UNITS = 6
@@ -65,7 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Model, Any
     """Every task's tiny model, and an input as the wire has it."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translate, "FIT_PAIRS", 2)
+        patch.setattr(Translate.output, "fitted_on", 2)
         for name, maker in MAKERS.items():
             model, given = maker(tmp_path_factory.mktemp(name))
             found[name] = (model, SPOKEN.get(name, lambda text: text)(given))

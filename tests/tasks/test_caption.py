@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from unrolled.data import Findings
-from unrolled.data.images.captions import caption_words
 from unrolled.data.images.files import png
+from unrolled.data.text.plain_words import WordTokenizer, plain_words, sentence
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError
 from unrolled.metrics.captions import caption_metrics
 from unrolled.tasks import Model, Sources, load, task_named, train
 from unrolled.tasks.core.values import silent
+from unrolled.tasks.outputs.text.attention.decode import Search, search_all
 from unrolled.tasks.uses.caption import Caption
-from unrolled.tasks.uses.caption.decode import Search, search_captions, sentence
-from unrolled.tasks.uses.caption.encode import CaptionEncoders, frequent_words
+from unrolled.tasks.uses.caption.attributes import frequent_words
+from unrolled.tasks.uses.caption.layer import FeatureFormat
 from unrolled.tasks.uses.caption.results import CaptionedPrediction, shade
 
 TINY: dict[str, Any] = {
@@ -111,7 +112,7 @@ def test_what_is_measured_is_what_is_written(captioner: Trained, scenes: Path) -
     model = captioner("images")
     names = list(dict.fromkeys(line.split("#")[0] for line in (scenes / "dev.txt").read_text().splitlines()))
     lines = [line.split("\t") for line in (scenes / "dev.txt").read_text().splitlines()]
-    references = [[caption_words(text) for name, text in lines if name.startswith(f"{wanted}#")] for wanted in names]
+    references = [[plain_words(text) for name, text in lines if name.startswith(f"{wanted}#")] for wanted in names]
     written = model.predict([scenes / "images" / name for name in names])
     expected = caption_metrics([p.captions[0].words for p in written], references)
     found = model.evaluate(scenes / "dev.txt").metrics
@@ -144,7 +145,7 @@ def test_scores_are_those_of_the_network(captioner: Trained, scenes: Path) -> No
     scores = [c.score for c in found.captions]
     assert scores == sorted(scores, reverse=True)
     for caption in found.captions:
-        numbers = model.encoders.vocabulary.encode(caption.words).astype(np.int64)
+        numbers = model.output.words.encode(" ".join(caption.words)).astype(np.int64)
         tokens = torch.from_numpy(np.concatenate([[0], numbers]))
         with torch.no_grad():
             logits, _ = model.network(image, tokens.unsqueeze(1))
@@ -188,7 +189,7 @@ def test_search_keeps_its_rules(captioner: Trained, scenes: Path) -> None:
     short = model.predict(image, max_words=2)
     assert len(short.captions[0].words) == 2
     with torch.no_grad():
-        model.network.output.bias[2:] += torch.tensor([9.0] + [0.0] * (len(model.encoders.vocabulary) - 3))
+        model.network.output.bias[2:] += torch.tensor([9.0] + [0.0] * (len(model.output.words.words) - 1))
         model.network.output.bias[1] += 100
     repeated = model.predict(image, max_words=6)
     assert "?" not in repeated.captions[0].words
@@ -205,8 +206,9 @@ def test_a_wide_beam_is_exhaustive_search(captioner: Trained, scenes: Path) -> N
     model = captioner("features")
     features = np.load(scenes / "features.npz", allow_pickle=False)["features"]
     image = torch.from_numpy(features[24:25])
-    (found,) = search_captions(model.network, image, Search(beam_size=400, length_penalty=0.0, max_words=2, n=5))
-    words = range(2, len(model.encoders.vocabulary))
+    search = Search(400, 0.0, n_best=5, max_tokens=3, may_be_empty=False, exact=True)
+    (found,) = search_all(model, [{"image": features[24]}], search)
+    words = range(2, model.output.words.vocabulary_size)
     every = [[w] for w in words] + [[w, v] for w in words for v in words]
     scored = []
     for caption in every:
@@ -248,33 +250,31 @@ def test_saved_elsewhere_it_is_whole(captioner: Trained, scenes: Path, tmp_path:
 
 def test_a_batch_holds_what_examples_say(captioner: Trained, scenes: Path) -> None:
     model = captioner("images")
-    task, vocabulary = Caption(), model.encoders.vocabulary
-    words = [["a", "red", "box"], ["the", "box"]]
+    task, vocabulary = Caption(), model.output.words
+    words = ["a red box", "the box"]
     example = {
         "image": np.zeros((12, 12, 3), np.uint8),
         "words": np.concatenate([vocabulary.encode(w) for w in words]),
         "lengths": np.array([3, 2], np.int32),
     }
     data = task.collate(model, [example, example], None)
-    assert data["tokens"].shape == (4, 4)
-    assert vocabulary.decode(data["tokens"][1:, 0].tolist()) == words[0]
+    assert data["previous"].shape == (4, 4)
+    assert vocabulary.decode(data["previous"][1:, 0].tolist()) == "A red box."
     assert data["targets"][:, 1].tolist() == [*vocabulary.encode(words[1]).tolist(), 0, -100]
-    assert data["lengths"].tolist() == [4, 3, 4, 3]
-    assert data["rows"].tolist() == [0, 0, 1, 1]
+    assert data["target_lengths"].tolist() == [4, 3, 4, 3]
+    assert data["target_rows"].tolist() == [0, 0, 1, 1]
     present = {
-        vocabulary.words[n - 2]: float(p) for n, p in zip(model.encoders.attributes, data["present"][0], strict=True)
+        vocabulary.words[n - 2]: float(p) for n, p in zip(model.output.attributes, data["present"][0], strict=True)
     }
     assert present["red"] == 0.5
     assert present.get("green") == 0.0
     drawn = task.collate(model, [example, example], np.random.default_rng(0))
-    assert len(drawn["rows"]) == 4
+    assert len(drawn["target_rows"]) == 4
 
 
 def test_attributes_are_words_of_some_images() -> None:
-    from unrolled.data.images.captions import Vocabulary
-
-    captions = [[["a", "dog"], ["a", "red", "dog"]]] * 6 + [[["a", "cat"]]] * 12
-    vocabulary = Vocabulary(["a", "cat", "dog", "red"])
+    captions = [["a dog", "A red dog."]] * 6 + [["a cat"]] * 12
+    vocabulary = WordTokenizer(["a", "cat", "dog", "red"])
     # "a" is everywhere and "cat" in two thirds of the images
     assert [vocabulary.words[n - 2] for n in frequent_words(captions, vocabulary, 9)] == ["dog", "red"]
     assert len(frequent_words(captions, vocabulary, 1)) == 1
@@ -384,12 +384,12 @@ def test_fitted_values_of_a_stranger_are_checked(captioner: Trained, tmp_path: P
 
 
 def test_features_survive_their_file(captioner: Trained, tmp_path: Path) -> None:
-    task, encoders = Caption(), captioner("features").encoders
-    assert isinstance(encoders, CaptionEncoders)
-    task.save_encoders(encoders, tmp_path)
-    again = task.load_encoders(tmp_path)
-    assert (again.mean, again.std, again.positions) == (encoders.mean, encoders.std, 4)
-    assert again.vocabulary.words == encoders.vocabulary.words
+    task, parts = Caption(), captioner("features").parts
+    task.save_parts(parts, tmp_path)
+    again = task.load_parts(tmp_path)
+    assert isinstance(again.input.format, FeatureFormat)
+    assert (again.input.format, again.input.format.positions) == (parts.input.format, 4)
+    assert again.output.words.words == parts.output.words.words
 
 
 def test_a_few_images_of_flickr8k(real_data: Path, tmp_path: Path) -> None:

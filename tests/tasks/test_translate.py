@@ -15,15 +15,14 @@ from safetensors.torch import load_file
 from tests.cli.running import unrolled
 
 from unrolled.data import Findings
+from unrolled.data.text.sentences import decode_sentence, encode_sentence
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.translation import translation_scores
 from unrolled.tasks import Model, load, train
 from unrolled.tasks.core.values import Sources, silent
-from unrolled.tasks.outputs.text.decode import Search, decode_ids, encode_text, translate_texts
-from unrolled.tasks.uses import translate
+from unrolled.tasks.outputs.text.attention.decode import Search, search_all
 from unrolled.tasks.uses.translate import Translate
-from unrolled.tasks.uses.translate.options import TranslateOptions
-from unrolled.tasks.uses.translate.plan import scale_for
+from unrolled.tasks.uses.translate.plan import TranslateOptions, scale_for
 
 WORDS = {"ein": "a", "der": "the", "rote": "red", "große": "big", "Hund": "dog", "Mann": "man", "Haus": "house"}
 VERBS = {"rennt": "runs", "schläft": "sleeps"}
@@ -81,7 +80,7 @@ def losses(folder: Path) -> list[float]:
 def _few_pairs() -> Iterator[None]:
     """Length penalties from fewer translations than in earnest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translate, "FIT_PAIRS", 12)
+        patch.setattr(Translate.output, "fitted_on", 12)
         yield
 
 
@@ -141,8 +140,8 @@ def test_predictions_print_well_and_are_json(model: Model) -> None:
 
 def test_scores_are_nats(model: Model) -> None:
     found = model.predict("ein Mann rennt.", length_penalty=1.0)
-    source = torch.from_numpy(encode_text("ein Mann rennt.", model.encoders.source)).long().unsqueeze(1)
-    ids = encode_text(found.text, model.encoders.target).tolist()
+    source = torch.from_numpy(encode_sentence("ein Mann rennt.", model.input.tokenizer)).long().unsqueeze(1)
+    ids = encode_sentence(found.text, model.output.tokenizer).tolist()
     target = torch.tensor([0, *ids[:-1]]).unsqueeze(1)
     with torch.no_grad():
         log_probs = model.network(source, None, target).log_softmax(-1)[:, 0]
@@ -184,10 +183,9 @@ def test_a_stream_of_inputs_is_answered_as_it_comes(model: Model) -> None:
 
 
 def test_the_network_sees_the_search(model: Model) -> None:
-    network: Any = model.network
-    texts = ["der große rote Hund rennt."]
-    (one,) = translate_texts(network, texts, model.encoders, Search(beam_size=1))
-    (wide,) = translate_texts(network, texts, model.encoders, Search(beam_size=8, length_penalty=0.0))
+    sources = [model.input.encode("der große rote Hund rennt.")]
+    [[one]] = search_all(model, sources, Search(beam_size=1))
+    [[wide]] = search_all(model, sources, Search(beam_size=8, length_penalty=0.0))
     assert wide.log_prob >= one.log_prob - 1e-6
 
 
@@ -196,12 +194,12 @@ def test_tokens_are_reversible(tokens: str, tmp_path: Path) -> None:
     texts = ["Ein «Hund» läuft - 3.5 km!", "a  b", "x"]
     options = TranslateOptions(tokens=tokens, vocabulary_size=None if tokens == "byte" else 270)
     examples = [Translate().read((write(tmp_path, "t", [(text, text) for text in texts])), options, Findings())][0]
-    encoders = Translate().fit(examples, options, silent)
+    tokenizer = Translate().fit(examples, options, silent).output.tokenizer
     for text in texts:
-        ids = encode_text(text, encoders.target)
+        ids = encode_sentence(text, tokenizer)
         assert ids[-1] == 0
-        assert decode_ids(ids, encoders.target) == text
-        assert decode_ids(ids[:-1].tolist(), encoders.target) == text
+        assert decode_sentence(ids, tokenizer) == text
+        assert decode_sentence(ids[:-1].tolist(), tokenizer) == text
 
 
 def test_characters_that_training_never_saw_are_never_written(corpus: Path, tmp_path: Path) -> None:
@@ -311,6 +309,9 @@ def test_strangers_settings_are_validated(model: Model, tmp_path: Path) -> None:
         load(tmp_path / "m")
     path.write_text(json.dumps({**config, "network": {**config["network"], "target_size": 77}}))
     with pytest.raises(ModelError, match="its vocabularies have 295, 77 tokens"):
+        load(tmp_path / "m")
+    path.write_text(json.dumps({**config, "network": {**config["network"], "joint": True}}))
+    with pytest.raises(ModelError, match="its vocabularies have 295, "):
         load(tmp_path / "m")
     path.write_text(json.dumps({**config, "fitted": {"length_penalty": "much"}}))
     with pytest.raises(ModelError, match="length_penalty: expected a number from 0 to 10, found 'much'"):

@@ -15,7 +15,7 @@ import pytest
 from unrolled.data.images.files import png
 from unrolled.tasks import Model, train
 from unrolled.tasks.core.api import Bounds, Wire, api_of
-from unrolled.tasks.uses import translate
+from unrolled.tasks.uses.translate import Translate
 
 from . import (
     forecast_data,
@@ -50,7 +50,7 @@ def translated(folder: Path) -> Model:
     for name, seed in (("train", 1), ("dev", 2)):
         test_translate.write(folder, name, test_translate.sentences(20, seed))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translate, "FIT_PAIRS", 2)
+        patch.setattr(Translate.output, "fitted_on", 2)
         return test_translate.learn(folder, folder / "m")
 
 

@@ -214,7 +214,7 @@ class ManyToManyNetwork(nn.Module):
     """Encoder, attention and decoder.
 
     Args:
-        source: embedding of what is read.
+        source: the input layer of what is read, with an `output_size`.
         encoder: recurrent stack, time first, one direction or two.
         decoder: writes; its attention's `memory_size` is the encoder's width.
         output: from h̃ to logits.
@@ -229,7 +229,7 @@ class ManyToManyNetwork(nn.Module):
 
     def __init__(
         self,
-        source: Embedding,
+        source: nn.Module,
         encoder: Recurrent,
         decoder: AttentionDecoder,
         output: nn.Module,
@@ -250,6 +250,11 @@ class ManyToManyNetwork(nn.Module):
         self.source, self.encoder, self.decoder, self.output, self.dropout = source, encoder, decoder, output, dropout
         self.bridge = nn.Linear(encoder.output_size, decoder.state_width)
         self.cross_entropy = CrossEntropy(smoothing=smoothing)
+
+    @property
+    def inputs(self) -> nn.Module:
+        """The input layer, `source`."""
+        return self.source
 
     @property
     def vocabulary_size(self) -> int:
@@ -308,16 +313,30 @@ class ManyToManyNetwork(nn.Module):
         Returns:
             The mean to differentiate, the plain sum (detached), and how many tokens counted.
         """
-        found, _ = self.features(source, source_lengths, target, target_lengths)
-        # the output layer, most of the cost, only where something counts
-        counted = valid_steps(target_lengths, *target.shape)
-        result: tuple[Tensor, Tensor, int] = self.cross_entropy(self.output(found[counted]), expected[counted])
-        return result
+        return written_loss(self, self.encode(source, source_lengths), target, target_lengths, expected)
 
     def decoding(self, source: Tensor, lengths: Tensor | None = None) -> Decoding:
         """What a decoder of `unrolled.decoding` steps through: one row a source."""
         with torch.no_grad():
             return Decoding(self, self.encode(source, lengths))
+
+
+def written_loss(
+    network: nn.Module, state: DecoderState, target: Tensor, lengths: Tensor, expected: Tensor
+) -> tuple[Tensor, Tensor, int]:
+    """Return what it costs that `expected` comes after each token of the target; as `ManyToManyNetwork.loss`.
+
+    Args:
+        network: with a `decoder`, an `output` layer and `cross_entropy`.
+        state: of the decoder, before the first token.
+        target, lengths, expected: (T, B), (B,) and (T, B).
+    """
+    found, _ = network.get_submodule("decoder")(target, state, lengths)
+    # the output layer, most of the cost, only where something counts
+    counted = valid_steps(lengths, *target.shape)
+    logits = network.get_submodule("output")(found[counted])
+    result: tuple[Tensor, Tensor, int] = network.get_submodule("cross_entropy")(logits, expected[counted])
+    return result
 
 
 class Decoding:

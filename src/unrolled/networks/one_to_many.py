@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError
+from unrolled.layers import CrossEntropy
 from unrolled.networks.many_to_many import AttentionDecoder, DecoderState, Decoding
 
 
@@ -33,6 +34,7 @@ class OneToManyNetwork(nn.Module):
         output: from the decoder's readout to logits.
         attributes: A; 0 for none.
         dropout: on the grid's vectors.
+        smoothing: of the labels in `cross_entropy`, the loss layer.
 
     Raises:
         ArgumentError: if the layers do not fit each other.
@@ -49,6 +51,7 @@ class OneToManyNetwork(nn.Module):
         *,
         attributes: int = 0,
         dropout: float = 0.0,
+        smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         width = int(getattr(inputs, "grid_size", getattr(inputs, "output_size", 0)))
@@ -61,6 +64,7 @@ class OneToManyNetwork(nn.Module):
         self.inputs, self.decoder, self.output, self.dropout = inputs, decoder, output, dropout
         self.attributes = nn.Linear(width, attributes) if attributes else None
         self.bridge = nn.Linear(width + attributes, decoder.state_width)
+        self.cross_entropy = CrossEntropy(smoothing=smoothing)
 
     @property
     def vocabulary_size(self) -> int:

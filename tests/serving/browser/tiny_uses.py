@@ -27,7 +27,7 @@ from tests.tasks.conftest import make_text
 
 from unrolled.tasks import train
 from unrolled.tasks.outputs.next import completion
-from unrolled.tasks.uses import translate
+from unrolled.tasks.uses.translate import Translate
 
 GENERATE = {"hidden_size": 48, "num_layers": 1, "embedding_size": 16, "batch_size": 8, "window": 24, "dropout": 0.0}
 DIGITS = ("0", "1", "7")
@@ -147,7 +147,7 @@ def train_all(root: Path) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         # thresholds and length penalties from less than in earnest
         patch.setattr(completion, "FIT_PLACES", 60)
-        patch.setattr(translate, "FIT_PAIRS", 4)
+        patch.setattr(Translate.output, "fitted_on", 4)
         for name, make in USES.items():
             (root / "data" / name).mkdir(parents=True)
             make(root / "data" / name, root / name)

@@ -138,14 +138,8 @@ class TextInput(Input[str]):
         return [*found[: self.longest - half], *found[len(found) - half :]]
 
     def given(self, value: object) -> str:
-        """Return the text.
-
-        Raises:
-            ArgumentError: it is none.
-        """
-        if not isinstance(value, str):
-            raise ArgumentError(f"input: expected text, found {type(value).__name__}")
-        return value
+        """Return the text."""
+        return checked_text(value)
 
     def encode(self, given: str, options: Settings | None = None) -> Arrays:
         """Return the words of a text as numbers, as `encode_words`."""
@@ -288,6 +282,17 @@ class TextInput(Input[str]):
             longest=content["longest"],
             vectors=vectors,
         )
+
+
+def checked_text(value: object) -> str:
+    """Return the text that a caller hands over.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(value, str):
+        raise ArgumentError(f"input: expected text, found {type(value).__name__}")
+    return value
 
 
 def _power_of_two(distinct: int, most: int) -> int:

@@ -32,6 +32,14 @@ class TextNetwork(Settings):
     word_dropout: Rate = 0.0
 
 
+class TokenNetwork(Settings):
+    """The input layer of texts that are read token by token, completely."""
+
+    embedding_size: Units = 64
+    input_dropout: Rate = 0.0
+    word_dropout: Rate = 0.0
+
+
 def text_layer(chosen: TextNetwork, sizes: Mapping[str, int], vectors: NDArray[np.float32] | None) -> TextInputs:
     """Return the untrained input layer.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,3 +27,13 @@ class TextOptions(Settings):
     unknown: Annotated[float, Field(ge=0)] | None = Field(
         None, description="u: a word seen n times is read as unknown with probability u/(u+n)"
     )
+
+
+class TokenOptions(Settings):
+    """How texts are read token by token; None lets the data decide."""
+
+    tokens: Literal["bpe", "char", "byte"] = "bpe"
+    vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
+    embedding_size: Units | None = None
+    input_dropout: Rate | None = None
+    word_dropout: Rate | None = Field(None, description="probability of a token being hidden wherever it stands")

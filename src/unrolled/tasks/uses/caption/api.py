@@ -1,4 +1,4 @@
-"""`caption` on the wire: sentences about an image, and where the network looked as it wrote each word."""
+"""How `caption` is spoken to: an image, or features of one; and the shape of the grid that was looked at."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field, model_validator
 
 from unrolled.errors import ArgumentError
+from unrolled.tasks.core import api
 from unrolled.tasks.core.api import Bounds, Message
-from unrolled.tasks.core.model import Model
-from unrolled.tasks.core.payloads import Base64, Matrix, decoded_base64, matrix, require_finite
-from unrolled.tasks.inputs.image.api import PIXEL, ImageWire, read_image
-from unrolled.tasks.inputs.text.api import Probability
+from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.core.payloads import Base64, Matrix, matrix, require_finite
+from unrolled.tasks.core.results import result_type
+from unrolled.tasks.inputs.image.api import PIXEL
+from unrolled.tasks.inputs.image.api import Api as ImageApi
+from unrolled.tasks.outputs.text.attention.api import Api as AttentionApi
+from unrolled.tasks.uses.caption.results import CaptionedPrediction
+from unrolled.types import Json
 
 
 class CaptionInput(Message):
@@ -27,52 +32,42 @@ class CaptionInput(Message):
         return self
 
 
-class ImageCaption(BaseModel):
-    """One sentence about an image."""
-
-    text: str
-    words: list[str]
-    log_prob: float = Field(description="of the sentence given the image, its end included, nats")
-    score: float = Field(description="log_prob divided by the length penalty")
-    attention: list[list[list[Probability]]] = Field(
-        description="for each word a weight on each position of the grid, rows of columns; they sum to 1"
-    )
-
-
-class CaptionedImage(BaseModel):
+class CaptionedImage(CaptionedPrediction):
     """Sentences about an image."""
 
-    image: str = Field(description="what it is called")
-    captions: list[ImageCaption] = Field(description="the best first")
     grid: tuple[int, int] = Field(description="rows and columns of the positions that the network looks at")
 
 
-class CaptionWire(ImageWire):
+class Api(ImageApi, AttentionApi, api.Api):
     """Images in, sentences out."""
 
-    view = "caption"
-    Input = CaptionInput
-    Output = CaptionedImage
-    example: ClassVar = {"inputs": [{"image": PIXEL}], "options": {"n": 2}}
+    view: ClassVar[str] = "caption"
+    Input: ClassVar[type[BaseModel]] = CaptionInput
+    Push: ClassVar[type[api.Push] | None] = None
+    example: ClassVar[Json] = {"inputs": [{"image": PIXEL}], "options": {"n": 2}}
 
-    def read(self, model: Model, given: Any, bounds: Bounds) -> Any:
-        """Pixels, or features."""
-        of_features = model.encoders.format is None
-        if of_features != (given.image is None):
-            wanted, found = ("features", "an image") if of_features else ("an image", "features")
-            raise ArgumentError(f"input: the model reads {wanted}, found {found}")
+    @property
+    def Output(self) -> type[BaseModel]:
+        """A prediction, and the grid."""
+        return result_type(self.use.input.Shown, CaptionedImage)
+
+    def read(self, model: AnyModel, given: Any, bounds: Bounds) -> Any:
+        """Return pixels, or features."""
+        wanted, sent = ("an image" if is_image else "features" for is_image in (model.input.is_image, given.image))
+        if wanted != sent:
+            raise ArgumentError(f"input: the model reads {wanted}, found {sent}")
         if given.image is None:
             return matrix(given.features, "features", bounds).astype("float32")
-        return read_image(decoded_base64(given.image, "image"), bounds)
+        return super().read(model, given, bounds)
 
-    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> Any:
-        """A body that is an image file."""
-        if model.encoders.format is None:
+    def raw(self, model: AnyModel, data: bytes, content_type: str, bounds: Bounds) -> Any:
+        """Return the pixels of a body that is an image file."""
+        if not model.input.is_image:
             raise ArgumentError("input: the model reads features, found an image; send them as JSON")
         return super().raw(model, data, content_type, bounds)
 
-    def answer(self, model: Model, prediction: Any, given: Any) -> dict[str, Any]:
-        """With the shape of the grid."""
-        found = super().answer(model, prediction, given)
+    def answer(self, model: AnyModel, prediction: Any, given: Any) -> Json:
+        """Return the prediction with the shape of the grid."""
         require_finite((caption.log_prob for caption in prediction.captions), "features")
-        return {**found, "grid": list(prediction.captions[0].attention.shape[1:])}
+        grid = prediction.captions[0].attention.shape[1:]
+        return {**super().answer(model, prediction, given), "grid": list(grid)}

@@ -1,130 +1,230 @@
-"""What `caption` fits on its training data: words, those that can be seen in images, and how a network reads images."""
+"""The captions of an image, written and compared by their words. B images, A attributes."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from unrolled.data.images.captions import UNKNOWN, Vocabulary, caption_words
-from unrolled.data.images.format import ImageFormat
+from unrolled.data import Arrays, Example, ExampleStore, Findings
+from unrolled.data.text.plain_words import WordTokenizer, plain_words, sentence
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.example_task import read_json, write_json
+from unrolled.metrics.captions import caption_metrics
+from unrolled.settings import Settings
+from unrolled.tasks.core import results
+from unrolled.tasks.core.contract import AnyInput
+from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.values import Progress, Scored
+from unrolled.tasks.outputs.text.attention.baseline import most_frequent, read_always
+from unrolled.tasks.outputs.text.attention.decode import (
+    Search,
+    attention_weights,
+    fed,
+    grid_of,
+    search_all,
+    without_end,
+)
+from unrolled.tasks.outputs.text.attention.encode import AttentionOutput
+from unrolled.tasks.outputs.text.attention.network import forced, over_grid
+from unrolled.tasks.outputs.text.attention.scoring import judge
+from unrolled.tasks.uses.caption.attributes import AttributeLoss, frequent_words
+from unrolled.tasks.uses.caption.plan import CaptionNetwork, CaptionOptions, CaptionPrediction
+from unrolled.tasks.uses.caption.results import CaptionedPrediction, WrittenCaption
+from unrolled.types import Json
 
-if TYPE_CHECKING:
-    from unrolled.tasks.uses.caption.options import CaptionOptions
-
-FORMAT, WORDS = "images.json", "words.json"
-#: words that are in more than this share of the images say little about any of them
-TOO_FREQUENT = 0.5
+WORDS = "words.json"
 
 
-@dataclass(frozen=True)
-class CaptionEncoders:
-    """What turns images into arrays, and words into numbers and back.
+class CaptionOutput(AttentionOutput):
+    """The captions of an image.
 
-    Attributes:
-        vocabulary: the words.
+    Args:
+        words: one step writes a word.
         attributes: the numbers of those that the network learns to see.
-        format: of the stored images; None for features.
-        mean, std: of each feature, (F,); empty for images.
-        positions: vectors of each image's features; 0 for images.
     """
 
-    vocabulary: Vocabulary
-    attributes: tuple[int, ...]
-    format: ImageFormat | None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    positions: int = 0
+    Network: ClassVar[type[Settings]] = CaptionNetwork
+    Result: ClassVar[type[results.Result]] = CaptionedPrediction
+    usual: ClassVar[Search] = Search(beam_size=3, length_penalty=0.7, max_tokens=31, may_be_empty=False, exact=True)
+    quick: ClassVar[Search] = usual
+    penalties: ClassVar[tuple[float, ...]] = (0.0, 0.5, 0.8, 1.1, 1.4)
+    beams: ClassVar[tuple[int, ...]] = (5,)
+    fitted_on: ClassVar[int | None] = None
+    judged_by: ClassVar[str] = "bleu4"
 
-    def save(self, folder: Path) -> None:
-        """Write images.json and words.json."""
-        if self.format is not None:
-            write_json(folder / FORMAT, {"images": self.format.as_json()})
-        else:
-            features = {"mean": self.mean, "std": self.std, "positions": self.positions}
-            write_json(folder / FORMAT, {"features": features})
-        write_json(folder / WORDS, {"words": self.vocabulary.words, "attributes": self.attributes})
+    def __init__(self, words: WordTokenizer, attributes: Sequence[int]) -> None:
+        super().__init__(words)
+        self.words, self.attributes = words, tuple(attributes)
 
     @classmethod
-    def load(cls, folder: Path) -> CaptionEncoders:
-        """Read what `save` wrote.
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> CaptionOutput:
+        """Number the words, and choose those that can be seen or not.
 
         Raises:
-            ModelError: naming the file.
+            DataError: no word is frequent enough.
         """
+        chosen, captions = CaptionOptions.of(options), [example.target for example in examples]
+        texts = [caption for several in captions for caption in several]
+        total = sum(len(plain_words(text)) for text in texts)
+        # a word that is seen a few times only is written wrongly more often than rightly
+        least = chosen.min_count or (1 if total < 20_000 else 3 if total < 100_000 else 5)
+        most = None if chosen.vocabulary_size is None else chosen.vocabulary_size - 2
+        words = WordTokenizer.fit(texts, least=least, most=most)
+        if not words.words:
+            message = f"no word occurs {least} times; give --min-count 1"
+            raise DataError(message, examples[0].path, examples[0].line)
+        return cls(words, frequent_words(captions, words, chosen.attributes))
+
+    @classmethod
+    def load(cls, folder: Path) -> CaptionOutput:
+        """Read words.json."""
+        raw = read_json(folder / WORDS)
         try:
-            raw = read_json(folder / WORDS)
-            words, attributes = raw["words"], raw["attributes"]
-            if not all(isinstance(word, str) for word in words) or not all(isinstance(n, int) for n in attributes):
-                raise ArgumentError("expected words and numbers")
-            vocabulary = Vocabulary(words)
+            words, attributes = WordTokenizer(raw["words"]), raw["attributes"]
+            if not all(isinstance(number, int) for number in attributes):
+                raise ArgumentError("attributes: expected numbers")
+            return cls(words, attributes)
         except (KeyError, TypeError, ArgumentError) as error:
             raise ModelError(f"{folder / WORDS}: corrupt ({error}); restore it from a copy of the model") from error
-        try:
-            seen = read_json(folder / FORMAT)
-            if "images" in seen:
-                return cls(vocabulary, tuple(attributes), ImageFormat.from_json(seen["images"]))
-            features = seen["features"]
-            mean, std = (tuple(float(x) for x in features[name]) for name in ("mean", "std"))
-            if len(mean) != len(std) or not mean:
-                raise ArgumentError("mean and std differ in length")
-            return cls(vocabulary, tuple(attributes), None, mean, std, int(features["positions"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{folder / FORMAT}: corrupt ({error}); restore it from a copy of the model") from error
 
+    def save(self, folder: Path) -> None:
+        """Write words.json."""
+        write_json(folder / WORDS, {"words": self.words.words, "attributes": self.attributes})
 
-def fit_encoders(train: Sequence[Any], options: CaptionOptions) -> CaptionEncoders:
-    """Words, attributes, and size and statistics of the images.
+    @classmethod
+    def check(cls, train: Sequence[Any], dev: Sequence[Any], options: Settings, findings: Findings) -> None:
+        """Look for images with the same caption twice, which counts double."""
+        for example in (*train, *dev):
+            if len({tuple(plain_words(caption)) for caption in example.target}) < len(example.target):
+                message = f"{example.name} has the same caption twice"
+                findings.warning("duplicate caption", message, example.path, example.line)
 
-    Args:
-        train: images with captions.
-        options: the task's.
+    def encode(self, target: str | Sequence[str]) -> Arrays:
+        """Return `words` of all captions (Σ T,), without ends, and the `lengths` of each, int32."""
+        captions = [self.words.encode(caption) for caption in target]
+        return {"words": np.concatenate(captions), "lengths": np.array(list(map(len, captions)), dtype=np.int32)}
 
-    Raises:
-        DataError: no word is frequent enough, or images are given in several ways.
-    """
-    captions = [[caption_words(caption) for caption in example.captions] for example in train]
-    total = sum(len(words) for several in captions for words in several)
-    # a word that is seen a few times only is written wrongly more often than rightly
-    least = options.min_count or (1 if total < 20_000 else 3 if total < 100_000 else 5)
-    most = None if options.vocabulary_size is None else options.vocabulary_size - 2
-    vocabulary = Vocabulary.fit((words for several in captions for words in several), least=least, most=most)
-    if not vocabulary.words:
-        raise DataError(f"no word occurs {least} times; give --min-count 1", train[0].path, train[0].line)
-    attributes = frequent_words(captions, vocabulary, options.attributes)
-    kinds = {example.features is None for example in train}
-    if len(kinds) > 1:
-        raise DataError("some images are given as features and some as images; give all the same way", train[0].path)
-    if train[0].features is None:
-        channels = {"auto": None, "grey": 1, "colour": 3}[options.colour]
-        pictures = [example.picture for example in train]
-        found = ImageFormat.fitted(pictures, size=options.image_size, channels=channels, fit=options.fit)
-        return CaptionEncoders(vocabulary, attributes, found)
-    shapes = {example.features.shape for example in train}
-    if len(shapes) > 1:
-        raise DataError(f"features of different shapes: {sorted(shapes)[:3]}", train[0].path)
-    rows = np.concatenate([example.features for example in train]).astype(np.float64)
-    positions = train[0].features.shape[0]
-    mean, std = tuple(rows.mean(0).tolist()), tuple(rows.std(0).tolist())
-    return CaptionEncoders(vocabulary, attributes, None, mean, std, positions)
+    def references(self, arrays: Arrays) -> list[NDArray[np.int32]]:
+        """Return the words of each caption, the end last."""
+        captions = np.split(arrays["words"], np.cumsum(arrays["lengths"])[:-1])
+        return [np.append(words, np.int32(self.words.end_id)) for words in captions]
 
+    def collate(self, examples: Sequence[Arrays]) -> dict[str, Tensor]:
+        """Return, besides, `present` (B, A): the share of each image's captions that have an attribute."""
+        shares = [[np.isin(self.attributes, words) for words in self.references(example)] for example in examples]
+        present = np.stack([np.mean(share, axis=0, dtype=np.float32) for share in shares])
+        return {**super().collate(examples), "present": torch.from_numpy(present)}
 
-def frequent_words(captions: Sequence[Sequence[Sequence[str]]], vocabulary: Vocabulary, most: int) -> tuple[int, ...]:
-    """The words that occur with most images, those with too many of them left out: what can be seen or not.
+    def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
+        """Return attention over the image's grid, a decoder, and a linear map to the attributes.
 
-    Args:
-        captions: words of each caption of each image.
-        vocabulary: numbers them.
-        most: how many at most.
-    """
-    counts: Counter[int] = Counter()
-    for several in captions:
-        counts.update({int(n) for words in several for n in vocabulary.encode(words)} - {UNKNOWN})
-    ranked = sorted(counts, key=lambda n: (-counts[n], n))
-    return tuple(n for n in ranked if 5 <= counts[n] <= TOO_FREQUENT * len(captions))[:most]
+        Raises:
+            ArgumentError: an attribute is no word.
+        """
+        chosen, size = CaptionNetwork.picked(network), self.words.vocabulary_size
+        if any(number >= size for number in chosen.attributes):
+            raise ArgumentError(f"attributes: expected words below {size}")
+        inputs, count = source.layer(network), len(chosen.attributes)
+        built = over_grid(inputs, chosen, size, attributes=count, dropout=chosen.image_dropout)
+        built.attribute_loss = AttributeLoss(chosen.attribute_weight)
+        return built
+
+    def initialise(self, network: nn.Module, store: ExampleStore) -> None:
+        """Start from how often words are written, and how often attributes are there."""
+        super().initialise(network, store)
+        if self.attributes:
+            present = np.ones(self.words.vocabulary_size)
+            for n in range(len(store)):
+                present[np.unique(store[n]["words"])] += 1
+            share = present[list(self.attributes)] / (len(store) + 2)
+            with torch.no_grad():
+                bias = torch.from_numpy(np.log(share / (1 - share))).float()
+                network.get_parameter("attributes.bias").copy_(bias)
+
+    def score(self, network: nn.Module, x: object, lengths: Tensor | None, data: Mapping[str, Tensor]) -> Scored:
+        """Return the cross entropy of the words, nats a word; while training that of the attributes is added."""
+        scored, attributes = forced(network, x, lengths, data)
+        if attributes is None or not network.training:
+            return scored
+        return scored._replace(mean=scored.mean + network.get_submodule("attribute_loss")(attributes, data["present"]))
+
+    def facts(self, train: Sequence[Example], dev: Sequence[Example]) -> Json:
+        """Count captions and words."""
+        captions = [sum(len(example.target) for example in part) for part in (train, dev)]
+        words = {"words": len(self.words.words), "attributes": len(self.attributes)}
+        return {"train_captions": captions[0], "dev_captions": captions[1], **words}
+
+    def always(self, train: Sequence[Example]) -> Json:
+        """Return the most frequent caption as words, and how often it occurs."""
+        words, count = most_frequent(tuple(plain_words(caption)) for example in train for caption in example.target)
+        return {"caption": words, "count": count}
+
+    def search(self, model: AnyFitted, options: Settings) -> Search:
+        """Return how captions are searched for: a beam that nobody names has room for all that are asked for.
+
+        Raises:
+            ArgumentError: more captions than the beam holds.
+        """
+        search = super().search(model, options)
+        if not isinstance(options, CaptionPrediction):
+            return search
+        beam = max(search.beam_size, options.n) if options.beam_size is None else options.beam_size
+        if options.n > beam:
+            raise ArgumentError(f"n: expected at most the beam's {beam} hypotheses, found {options.n}")
+        return replace(search, beam_size=beam, n_best=options.n, max_tokens=options.max_words + 1)
+
+    def compared(
+        self, written: Sequence[Sequence[int]], references: Sequence[Sequence[Sequence[int]]]
+    ) -> dict[str, float]:
+        """Return BLEU-4, CIDEr and the mean length; unknown words are never written, so none of them counts."""
+        metrics = caption_metrics(written, references)
+        return {name: metrics[name] for name in ("bleu4", "cider", "words")}
+
+    def evaluate(
+        self, model: AnyFitted, examples: Iterator[tuple[Example, Arrays]], progress: Progress, options: Settings
+    ) -> tuple[Json, Json]:
+        """Return BLEU-1 to BLEU-4 and CIDEr-D against all captions of each image, beside the most frequent one's."""
+        search = self.search(model, options)
+        judged = judge(model, examples, search)
+        references = [[plain_words(caption) for caption in example.target] for example in judged.examples]
+        written = list(map(self.words.words_of, judged.written))
+        metrics: Json = {"loss": judged.loss, **caption_metrics(written, references), "images": len(written)}
+        metrics |= {"beam_size": search.beam_size, "length_penalty": search.length_penalty}
+        if model.folder is None:
+            return metrics, {}
+        always = read_always(model.folder, "caption", list)
+        scores = caption_metrics([always] * len(written), references)
+        return metrics, {"model": f"always {sentence(always)!r}", **scores}
+
+    def predict(
+        self, model: AnyFitted, inputs: Sequence[Arrays], shown: Sequence[results.Shown], options: Settings
+    ) -> Iterator[results.Result]:
+        """Yield the captions of each image, with where the network looked."""
+        kind: Any = results.result_type(model.input.Shown, self.Result)
+        x, _ = fed(model, inputs)
+        grid = grid_of(model.network, x)
+        found = search_all(model, inputs, self.search(model, options))
+        texts = [(n, without_end(h.tokens)) for n, hypotheses in enumerate(found) for h in hypotheses]
+        looked = iter(attention_weights(model, [inputs[n] for n, _ in texts], [words for _, words in texts]))
+        for given, window, hypotheses in zip(shown, x, found, strict=True):
+            fields = dict(given)
+            if fields["seen"] is not None:
+                fields["seen"] = window.cpu().numpy()
+            captions = [
+                WrittenCaption(
+                    text=self.decode(h.tokens),
+                    words=tuple(self.words.words_of(h.tokens)),
+                    log_prob=h.log_prob,
+                    score=h.score,
+                    attention=next(looked).reshape(-1, *grid),
+                )
+                for h in hypotheses
+            ]
+            yield kind(**fields, captions=tuple(captions))

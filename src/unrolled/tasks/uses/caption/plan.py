@@ -1,51 +1,105 @@
-"""Which network writes about how many images, and how it is trained."""
+"""Options of `caption`, and which network writes about how many images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
 
-from unrolled.errors import ArgumentError, ModelError
-from unrolled.layers import STACKS, Embedding, Frames, ImageEncoder, LinearOutput, make_attention
-from unrolled.networks import AttentionDecoder, OneToManyNetwork
-from unrolled.settings import Settings
-from unrolled.tasks.core.example_task import Material, plan_epochs
+from unrolled.data.images.files import Fit
+from unrolled.data.images.format import ImageFormat
+from unrolled.tasks.core.examples import ExampleOptions, Material
+from unrolled.tasks.core.plan import plan_epochs
+from unrolled.tasks.core.recurrent import Cell, Rate, Units
 from unrolled.tasks.core.values import Plan
-from unrolled.tasks.uses.caption.options import CaptionOptions, Share, Size
-
-if TYPE_CHECKING:
-    from unrolled.tasks.uses.caption.encode import CaptionEncoders
+from unrolled.tasks.outputs.text.attention.options import (
+    Attention,
+    AttentionEvaluation,
+    AttentionNetwork,
+    DecoderOptions,
+    Penalty,
+    SearchOptions,
+)
 
 #: times that images are shown in all, about
 SHOWN = 210_000
+#: words that a network learns to see
+ATTRIBUTES = 256
+
+_HIGHER = "higher: longer captions"
 
 
-class CaptionNetwork(Settings):
-    """What `build_captioner` reads; see `CaptionOptions` for the words."""
+class CaptionOptions(DecoderOptions, ExampleOptions):
+    """Options of training; None lets the data decide."""
 
-    image_size: tuple[Size, Size] | None = None
-    widths: tuple[Size, ...] = (32, 48, 96, 192)
-    blocks: Size = 1
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    hidden_size: Size = 256
-    num_layers: Annotated[int, Field(ge=1, le=16)] = 1
-    embedding_size: Size = 192
-    attention: Literal["general", "additive", "dot"] = "general"
-    dropout: Share = 0.4
-    image_dropout: Share = 0.3
+    images: str | None = Field(
+        None, description="folder, .zip, or NPZ of features with the images [the folder that the captions lie in]"
+    )
+    image_column: str = Field("image", description="of tables: the image's name")
+    caption_column: str = Field("caption", description="of tables: the caption")
+    image_size: Annotated[int, Field(ge=8, le=1024)] = Field(96, description="shorter side of the stored images")
+    margin: Annotated[float, Field(ge=1, le=2)] = Field(
+        1.2, description="the network sees windows that are smaller than the image by this factor"
+    )
+    fit: Fit = Field("stretch", description="how images of another aspect ratio are brought to one size")
+    colour: Literal["auto", "grey", "colour"] = Field("auto", description="what the network sees")
+    mirror: bool = Field(True, description="mirror half of the images while training")
+    min_count: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="words that occur less often are unknown [by the amount of data]"
+    )
+    vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] | None = Field(None, description="words, at most")
+    attributes: Annotated[int, Field(ge=0, le=4096)] = Field(
+        ATTRIBUTES, description="frequent words that the network learns to see in an image, beside writing"
+    )
+    attribute_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of that in the loss")
+    captions_a_step: Annotated[int, Field(ge=1)] = Field(
+        2, description="captions of each image that a step learns from"
+    )
+    widths: tuple[Units, ...] | None = Field(
+        None, description="channels of the first convolution and of each stage that halves the image"
+    )
+    blocks: Annotated[int, Field(ge=1, le=16)] | None = Field(None, description="residual blocks of a stage")
+    cell: Cell = "lstm"
+    attention: Attention = Field("general", description="how the decoder looks at the image")
+    dropout: Rate | None = Field(None, description="probability, of the decoder")
+    image_dropout: Rate | None = Field(None, description="probability, of what the image yields")
+    smoothing: Rate = Field(0.1, description="label smoothing")
+
+
+class CaptionSearch(SearchOptions):
+    """How captions are searched for; None as fitted on the development data."""
+
+    length_penalty: Penalty | None = Field(None, description=_HIGHER)
+
+
+class CaptionEvaluation(CaptionSearch, AttentionEvaluation):
+    """How to evaluate; None as in training, or as fitted on the development data."""
+
+    images: str | None = Field(None, description="folder, .zip, or NPZ of features with the images")
+
+
+class CaptionPrediction(CaptionSearch):
+    """How to write; None as fitted on the development data."""
+
+    n: Annotated[int, Field(ge=1)] = Field(1, description="captions of each image")
+    max_words: Annotated[int, Field(ge=1)] = Field(30, description="words in a caption, at most")
+    no_repeat_ngram: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="never write the same n words twice in a caption"
+    )
+
+
+class CaptionNetwork(AttentionNetwork):
+    """All beyond the input layer, completely."""
+
+    image_dropout: Rate = 0.3
     attributes: tuple[Annotated[int, Field(ge=2)], ...] = ()
     attribute_weight: Annotated[float, Field(ge=0)] = 1.0
-    smoothing: Share = 0.1
 
 
-def plan_captioner(material: Material, options: CaptionOptions, training: Mapping[str, Any]) -> Plan:
+def plan_captioner(material: Material[Any, Any], options: CaptionOptions, training: Mapping[str, Any]) -> Plan:
     """A network by the number of images, a schedule by how often each should be seen."""
-    images = len(material.train)
-    encoders: CaptionEncoders = material.encoders
+    images, parts = len(material.train), material.parts
     few = images < 2000
     network: dict[str, Any] = {
         "cell": options.cell,
@@ -55,13 +109,13 @@ def plan_captioner(material: Material, options: CaptionOptions, training: Mappin
         "attention": options.attention,
         "dropout": 0.4 if options.dropout is None else options.dropout,
         "image_dropout": 0.3 if options.image_dropout is None else options.image_dropout,
-        "attributes": list(encoders.attributes),
+        "attributes": list(parts.output.attributes),
         "attribute_weight": options.attribute_weight,
         "smoothing": options.smoothing,
     }
     reasons = []
-    if encoders.format is not None:
-        height, width = encoders.format.height, encoders.format.width
+    if isinstance(parts.input.format, ImageFormat):
+        height, width = parts.input.format.height, parts.input.format.width
         margin = 1 - 1 / options.margin
         network["image_size"] = [max(1, round(height * (1 - margin))), max(1, round(width * (1 - margin)))]
         network["widths"] = list(options.widths or ((16, 32, 64) if min(height, width) < 64 else (32, 48, 96, 192)))
@@ -91,58 +145,7 @@ def plan_captioner(material: Material, options: CaptionOptions, training: Mappin
     )
     reasons.append(
         f"{images:,} images, {batch_size} a step with {options.captions_a_step} captions each, "
-        f"{settings.epochs or epochs:g} passes at most; {len(encoders.vocabulary) - 2:,} words"
+        f"{settings.epochs or epochs:g} passes at most; {len(parts.output.words.words):,} words"
     )
     batching = {"batch_size": batch_size, "captions": options.captions_a_step}
     return Plan(network, settings, batching, reasons)
-
-
-def build_captioner(network: Mapping[str, Any], encoders: CaptionEncoders) -> OneToManyNetwork:
-    """The network that `plan_captioner` chose, or that a model's folder names.
-
-    Raises:
-        ModelError: for settings that make no network.
-    """
-    try:
-        chosen = CaptionNetwork(**network)
-        words = len(encoders.vocabulary)
-        if any(number >= words for number in chosen.attributes):
-            raise ArgumentError(f"attributes: expected words below {words}")
-        return _built(chosen, encoders, words)
-    except ArgumentError as error:
-        raise ModelError(f"network: {error}") from error
-
-
-def _built(chosen: CaptionNetwork, encoders: CaptionEncoders, words: int) -> OneToManyNetwork:
-    inputs: nn.Module
-    if encoders.format is not None:
-        inputs = ImageEncoder(
-            encoders.format.channels,
-            chosen.widths,
-            blocks=chosen.blocks,
-            stem_size=5,
-            stem_stride=2 if min(chosen.image_size or (64,)) >= 64 else 1,
-            mean=torch.tensor(encoders.format.mean),
-            std=torch.tensor(encoders.format.std),
-        )
-        width = inputs.grid_size
-    else:
-        mean, std = torch.tensor(encoders.mean), torch.tensor(encoders.std)
-        width = min(len(encoders.mean), 512)
-        inputs = Frames(len(encoders.mean), width, mean=mean, std=std)
-    options = {"forget_bias": 1.0} if chosen.cell == "lstm" else {}
-    hidden = STACKS[chosen.cell](
-        chosen.embedding_size,
-        chosen.hidden_size,
-        chosen.num_layers,
-        dropout=chosen.dropout if chosen.num_layers > 1 else 0.0,
-        **options,
-    )
-    embedding = Embedding(words, chosen.embedding_size, dropout=chosen.dropout / 2)
-    attention = make_attention(chosen.attention, hidden.output_size, width)
-    decoder = AttentionDecoder(embedding, hidden, attention, dropout=chosen.dropout)
-    output = LinearOutput(decoder.output_size, words, tied=embedding.weight)
-    network = OneToManyNetwork(inputs, decoder, output, attributes=len(chosen.attributes), dropout=chosen.image_dropout)
-    # what the loss needs to know travels with the network
-    network.smoothing, network.attribute_weight = chosen.smoothing, chosen.attribute_weight  # type: ignore[assignment]
-    return network

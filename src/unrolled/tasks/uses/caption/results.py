@@ -1,50 +1,47 @@
-"""What `predict` returns for an image: sentences about it, with their scores and where the network looked."""
+"""Sentences about an image, and where the network looked as it wrote each word."""
 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from unrolled.data.images.files import Pixels
+from unrolled.tasks.core.results import Result
 from unrolled.tasks.inputs.image.encode import picture_html
+from unrolled.tasks.outputs.text.attention.results import Candidate, Weight
 
 
-@dataclass(frozen=True)
-class WrittenCaption:
-    """One sentence about an image.
+def _rounded(weights: NDArray[np.float32]) -> Any:
+    return np.round(weights.astype(np.float64), 4).tolist()
 
-    Attributes:
-        text: the sentence.
-        words: its words.
-        log_prob: ln p of the sentence given the image, its end included, nats.
-        score: what sentences are ranked by, log_prob divided by the length penalty.
-        attention: (T, rows, columns), where the network looked as it wrote each word; each sums to 1.
-    """
 
-    text: str
+#: (T, rows, columns)
+Looks = Annotated[
+    NDArray[np.float32],
+    BeforeValidator(np.asarray),
+    PlainSerializer(_rounded, return_type=list[list[list[Weight]]], when_used="json"),
+]
+
+
+class WrittenCaption(Candidate):
+    """One sentence about an image."""
+
+    log_prob: float = Field(description="of the sentence given the image, its end included, nats")
+    score: float = Field(description="log_prob divided by the length penalty")
     words: tuple[str, ...]
-    log_prob: float
-    score: float
-    attention: NDArray[np.float32]
+    attention: Looks = Field(
+        description="for each word a weight on each position of the grid, rows of columns; they sum to 1"
+    )
 
 
-@dataclass(frozen=True)
-class CaptionedPrediction:
-    """Sentences about an image, the best first.
+class CaptionedPrediction(Result):
+    """Sentences about an image."""
 
-    Attributes:
-        image: what it is called.
-        captions: at least one.
-        seen: the image as the network saw it, (H, W, C) uint8; None for features.
-    """
-
-    image: str
-    captions: tuple[WrittenCaption, ...]
-    seen: Pixels | None
+    captions: tuple[WrittenCaption, ...] = Field(description="the best first")
 
     @property
     def text(self) -> str:
@@ -52,39 +49,25 @@ class CaptionedPrediction:
         return self.captions[0].text
 
     def __str__(self) -> str:
-        return f"{self.image}: {self.text}"
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object; log-probabilities in nats, attention as rows of weights for each word."""
-        return {
-            "image": self.image,
-            "captions": [
-                {
-                    "text": caption.text,
-                    "words": list(caption.words),
-                    "log_prob": caption.log_prob,
-                    "score": caption.score,
-                    "attention": np.round(caption.attention.astype(np.float64), 4).tolist(),
-                }
-                for caption in self.captions
-            ],
-        }
+        return f"{self.heading()}{self.text}"
 
     def _repr_html_(self) -> str:
+        """Show the image, the sentences, and the image once more for each word, dark where it did not look."""
         listed = "".join(f"<li>{html.escape(c.text)} <small>{c.log_prob:.1f} nats</small></li>" for c in self.captions)
-        if self.seen is None:
+        seen: Pixels | None = getattr(self, "seen", None)
+        if seen is None:
             return f"<ol>{listed}</ol>"
         best = self.captions[0]
         looks = "".join(
-            f"<figure style='display:inline-block;margin:2px'>{picture_html(shade(self.seen, weights), '6em')}"
+            f"<figure style='display:inline-block;margin:2px'>{picture_html(shade(seen, weights), '6em')}"
             f"<figcaption>{html.escape(word)}</figcaption></figure>"
             for word, weights in zip(best.words, best.attention, strict=False)
         )
-        return f"{picture_html(self.seen)}<ol>{listed}</ol><div>{looks}</div>"
+        return f"{self.picture()}<ol>{listed}</ol><div>{looks}</div>"
 
 
 def shade(image: Pixels, weights: NDArray[np.float32]) -> Pixels:
-    """An image (H, W, C) that is the darker the less a grid of weights (rows, columns) looks there."""
+    """Return an image (H, W, C) that is the darker the less a grid of weights (rows, columns) looks there."""
     height, width = image.shape[:2]
     rows = np.arange(height) * weights.shape[0] // height
     columns = np.arange(width) * weights.shape[1] // width

@@ -1,58 +1,34 @@
-"""`translate` on the wire: a sentence and its translation, with what each token of it looked at."""
+"""How `translate` is spoken to: a sentence has a bound of its own, and there are no streams."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field
-
+from unrolled.tasks.core import api
 from unrolled.tasks.core.api import Bounds
-from unrolled.tasks.core.model import Model
-from unrolled.tasks.inputs.text.api import Probability, TextWire, check_text
+from unrolled.tasks.core.model import AnyModel
+from unrolled.tasks.inputs.text.api import Api as TextApi
+from unrolled.tasks.outputs.text.attention.api import Api as AttentionApi
+from unrolled.types import Json
 
 #: characters of a sentence: its attention is a number for each token of both sides, and memory grows with their product
 LONGEST = 1_000
 
 
-class TranslationCandidate(BaseModel):
-    """One translation among several."""
+class Api(TextApi, AttentionApi, api.Api):
+    """Sentences in, translations out."""
 
-    text: str
-    log_prob: float = Field(description="of its tokens, the end included, nats")
-    score: float = Field(description="log_prob divided by the length penalty, plus the coverage penalty")
+    view: ClassVar[str] = "translate"
+    Push: ClassVar[type[api.Push] | None] = None
+    example: ClassVar[Json] = {"inputs": ["Ein Hund rennt durch den Park."], "options": {"n_best": 3}}
 
+    def read(self, model: AnyModel, given: Any, bounds: Bounds) -> str:
+        """Return the sentence."""
+        return super().read(model, given, _shorter(bounds))
 
-class TranslatedText(BaseModel):
-    """A sentence and its translation."""
-
-    source: str
-    text: str = Field(description="the translation; empty for a blank sentence")
-    log_prob: float = Field(description="of its tokens, the end included, nats")
-    score: float = Field(description="what it was chosen by, nats")
-    candidates: list[TranslationCandidate] = Field(description="n_best, the best first; fewer where texts were equal")
-    source_tokens: list[str] = Field(description="what the sentence was cut into, </s> last")
-    target_tokens: list[str] = Field(description="what the translation was written in, </s> last")
-    attention: list[list[Probability]] = Field(
-        description="for each token of the translation its weights on those of the sentence, which sum to 1"
-    )
-
-
-class TranslateWire(TextWire):
-    """Sentences in, translations out. A translator reads all of a sentence before it writes, so it has no streams."""
-
-    view = "translate"
-    Output = TranslatedText
-    # as for `classify`
-    together = False
-    example: ClassVar = {"inputs": ["Ein Hund rennt durch den Park."], "options": {"n_best": 3}}
-
-    def read(self, model: Model, given: Any, bounds: Bounds) -> str:
-        """The sentence."""
-        return check_text(given.root, _shorter(bounds))
-
-    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> str:
-        """A body of UTF-8."""
+    def raw(self, model: AnyModel, data: bytes, content_type: str, bounds: Bounds) -> str:
+        """Return a body of UTF-8."""
         return super().raw(model, data, content_type, _shorter(bounds))
 
 

@@ -1,259 +1,185 @@
-"""Translations: the search for them, and what `predict` returns."""
+"""The search for texts, and what each of their tokens looked at.
+
+B inputs, S steps (or positions of a grid) of one, T tokens of a text, V tokens in all.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from unrolled.data import Tokenizer, lengths_of, padded, sorted_batches
+from unrolled.data import Arrays, ExampleStore, Tokenizer, lengths_of, padded, sorted_batches
 from unrolled.decoding import Hypothesis, LengthPenalty, beam_search, coverage_penalty
-from unrolled.decoding.filters import NEVER
-from unrolled.networks import ManyToManyNetwork
+from unrolled.decoding.beam import Constraint
+from unrolled.decoding.filters import no_repeat_ngram
 from unrolled.networks.many_to_many import DecoderState, Decoding
-
-if TYPE_CHECKING:
-    from unrolled.tasks.uses.translate.plan import TokenizerPair
-
-Ids = NDArray[np.integer[Any]]
+from unrolled.tasks.core.examples import on_device
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.outputs.text.attention.network import Writer, read, writer_of
 
 #: hypotheses side by side in a search: more is no faster
 ROWS = 160
-#: what the last token, which ends a sentence, is shown as
-END = "</s>"
+#: the token that begins and ends every text
+END = Tokenizer.end_id
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """One translation among several.
-
-    Attributes:
-        text: as one writes it.
-        log_prob: of its tokens, the end included, nats.
-        score: `log_prob` divided by the length penalty, plus the coverage penalty.
-    """
-
-    text: str
-    log_prob: float
-    score: float
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return dict(vars(self))
-
-
-@dataclass(frozen=True)
-class Translation:
-    """What a model makes of a sentence.
-
-    Attributes:
-        source: the sentence.
-        text: its translation.
-        log_prob, score: as those of `Candidate`.
-        candidates: the n best, this one among them, best first; fewer where several were of one text.
-        source_tokens, target_tokens: what both were cut into, the end included.
-        attention: for each token of the target the weights on those of the source, which sum to 1.
-    """
-
-    source: str
-    text: str
-    log_prob: float
-    score: float
-    candidates: tuple[Candidate, ...]
-    source_tokens: tuple[str, ...]
-    target_tokens: tuple[str, ...]
-    attention: tuple[tuple[float, ...], ...]
-
-    def __str__(self) -> str:
-        return self.text
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object; log-probabilities and scores in nats, attention a row for each token of the target."""
-        return {
-            "source": self.source,
-            "text": self.text,
-            "log_prob": self.log_prob,
-            "score": self.score,
-            "candidates": [c.as_json() for c in self.candidates],
-            "source_tokens": list(self.source_tokens),
-            "target_tokens": list(self.target_tokens),
-            "attention": [[round(w, 4) for w in row] for row in self.attention],
-        }
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{_shown(token)}</th>" for token in self.source_tokens)
-        rows = "".join(
-            f"<tr><th>{_shown(token)}</th>"
-            + "".join(f'<td style="background:rgba(31,119,180,{w:.2f})" title="{w:.3f}"></td>' for w in weights)
-            + "</tr>"
-            for token, weights in zip(self.target_tokens, self.attention, strict=True)
-        )
-        others = "".join(
-            f"<li>{html.escape(c.text)} <small>{c.score:.3f} ({c.log_prob:.2f} nats)</small></li>"
-            for c in self.candidates
-        )
-        return (
-            f"<p>{html.escape(self.source)}</p><ol>{others}</ol>"
-            f"<table><tr><th></th>{head}</tr>{rows}</table>"
-        )  # fmt: skip
-
-
-def _shown(token: str) -> str:
-    return html.escape(token).replace(" ", "&nbsp;") or "&nbsp;"
+AnyIds = Sequence[int] | NDArray[np.integer[Any]]
+Some = Sequence[Arrays] | ExampleStore
 
 
 @dataclass(frozen=True)
 class Search:
-    """How translations are searched for; see `SearchOptions`."""
+    """How texts are searched for.
+
+    Attributes:
+        beam_size: hypotheses that are kept.
+        length_penalty: power of the length by which log-probabilities are divided.
+        coverage_penalty: weight of what is lost by leaving parts of the input unread.
+        n_best: texts for each input, at most.
+        max_tokens: of a text, its end among them; None allows twice the input's steps and ten.
+        no_repeat_ngram: no n-gram of this length twice in a text; None allows all.
+        may_be_empty: whether a text may be nothing but its end.
+        exact: whether an input is over only when nothing alive could still enter its n best.
+    """
 
     beam_size: int = 5
     length_penalty: float = 1.0
     coverage_penalty: float = 0.0
     n_best: int = 1
+    max_tokens: int | None = None
+    no_repeat_ngram: int | None = None
+    may_be_empty: bool = True
+    exact: bool = False
 
 
-def encode_text(text: str, tokenizer: Tokenizer) -> NDArray[np.int32]:
-    """A sentence's ids with the end after them.
-
-    Byte pairs are those of words with the space before them, so that a word is the same token wherever it stands;
-    hence the space before the first, which `decode_ids` takes away.
-    """
-    ids = tokenizer.encode(f" {text}" if tokenizer.kind == "bpe" else text)
-    return np.append(ids, np.int32(tokenizer.end_id)).astype(np.int32)
+def batches(model: AnyFitted, inputs: Some, size: int) -> Iterator[tuple[list[int], list[Arrays]]]:
+    """Yield inputs of similar length side by side, the longest first, with their places among all."""
+    lengths = [model.input.count_steps(inputs[n]) for n in range(len(inputs))]
+    for rows in sorted_batches(lengths, max(1, size)):
+        yield rows.tolist(), [inputs[int(row)] for row in rows]
 
 
-def decode_ids(ids: Sequence[int] | Ids, tokenizer: Tokenizer) -> str:
-    """The sentence of ids, whether or not the end is among them."""
-    text = tokenizer.decode(ids)
-    return text.removeprefix(" ") if tokenizer.kind == "bpe" else text
+def fed(model: AnyFitted, inputs: Sequence[Arrays]) -> tuple[Any, Tensor | None]:
+    """Return what the input layer reads of a batch, and the valid steps of each, (B,), or None."""
+    feed: tuple[Any, Tensor | None] = model.input.feed(on_device(model.network, model.input.collate(model, inputs)))
+    return feed
 
 
-def search_all(
-    network: ManyToManyNetwork,
-    sources: Sequence[Ids],
-    tokenizers: TokenizerPair,
-    search: Search,
-    told: Callable[[int], None] | None = None,
-) -> list[list[Hypothesis]]:
-    """The best translations of encoded sources, of similar length side by side.
+def search_all(model: AnyFitted, inputs: Some, search: Search) -> list[list[Hypothesis]]:
+    """Return the hypotheses of each encoded input, best first.
 
     Args:
-        network: in evaluation mode.
-        sources: ids with their ends.
-        tokenizers: of both languages.
+        model: its network in evaluation mode.
+        inputs: as the input's `encode` made them.
         search: how.
-        told: how many are done.
-
-    Returns:
-        For each source its hypotheses, best first.
     """
-    found: list[list[Hypothesis]] = [[] for _ in sources]
-    done = 0
-    for rows in sorted_batches([len(s) for s in sources], max(1, ROWS // search.beam_size)):
-        for row, hypotheses in zip(rows, _search([sources[r] for r in rows], network, tokenizers, search), strict=True):
-            found[row] = hypotheses
-        done += len(rows)
-        if told is not None:
-            told(done)
-    return found
+    result: list[list[Hypothesis]] = [[] for _ in range(len(inputs))]
+    for rows, some in batches(model, inputs, ROWS // search.beam_size):
+        hypotheses = search_batch(writer_of(model), *fed(model, some), model.output.tokenizer, search)
+        for row, best in zip(rows, hypotheses, strict=True):
+            result[row] = best
+    return result
+
+
+def best_of(model: AnyFitted, inputs: Some, search: Search) -> list[tuple[int, ...]]:
+    """Return the tokens of the best text about each encoded input, without its end."""
+    return [without_end(hypotheses[0].tokens) for hypotheses in search_all(model, inputs, search)]
+
+
+def without_end(tokens: Sequence[int]) -> tuple[int, ...]:
+    """Return tokens without the end, if they have come to it."""
+    return tuple(tokens[:-1] if tokens and tokens[-1] == END else tokens)
 
 
 @torch.no_grad()
-def _search(
-    sources: list[Ids], network: ManyToManyNetwork, tokenizers: TokenizerPair, search: Search
+def search_batch(
+    network: Writer, x: Any, lengths: Tensor | None, tokenizer: Tokenizer, search: Search
 ) -> list[list[Hypothesis]]:
-    device = next(network.parameters()).device
-    decoding = network.decoding(padded(sources).long().to(device), lengths_of(sources).to(device))
-    end = tokenizers.target.end_id
-    start = torch.full((len(sources),), end, dtype=torch.int64, device=device)
-    logits, state = decoding.step(start, decoding.start(len(sources)))
+    """Return the hypotheses of each input of a batch, as `search_all`."""
+    begun = read(network, x, lengths)[0]
+    count, steps = begun.memory.values.shape[:2]
+    # a text twice as long as its input is rare, one that never ends is not
+    each = [steps] * count if lengths is None else lengths.tolist()
+    limits = search.max_tokens or [2 * n + 10 for n in each]
+    # one asks for a decoder and an output layer, which both kinds of network have
+    stepper = Decoding(network, begun)  # type: ignore[arg-type]
+    start = torch.full((count,), END, dtype=torch.int64, device=begun.attended.device)
+    logits, state = stepper.step(start, stepper.start(count))
     beta = search.coverage_penalty
 
     def coverage(state: DecoderState) -> Tensor:
         return coverage_penalty(state.attended, beta, state.memory.valid)
 
     return beam_search(
-        _Known(decoding, tokenizers.target.unknown_id),
+        stepper,
         state,
         logits,
         beam_size=search.beam_size,
-        # a translation twice as long as its source is rare, one that never ends is not
-        max_tokens=[2 * len(s) + 10 for s in sources],
-        end_ids=(end,),
+        max_tokens=limits,
+        end_ids=(END,),
         length_penalty=LengthPenalty(search.length_penalty),
         n_best=search.n_best,
+        constraint=_rules(search, tokenizer),
         coverage=coverage if beta else None,
-        exact=False,
+        exact=search.exact,
     )
 
 
-class _Known:
-    """A stepper that never writes the unknown token, which has no text of its own."""
+def _rules(search: Search, tokenizer: Tokenizer) -> Constraint | None:
+    """Return what a hypothesis may go on with: nothing unknown, no end at its beginning and no n-gram twice."""
+    size, unknown, n = tokenizer.vocabulary_size, tokenizer.unknown_id, search.no_repeat_ngram
+    if unknown is None and n is None and search.may_be_empty:
+        return None
 
-    def __init__(self, decoding: Decoding, unknown: int | None) -> None:
-        self._decoding, self._unknown = decoding, unknown
-        self.start, self.select = decoding.start, decoding.select
-        self.vocabulary_size = decoding.vocabulary_size
+    def allowed(written: Tensor) -> Tensor:
+        rows, live, length = written.shape
+        free = torch.ones(rows * live, size, dtype=torch.bool, device=written.device)
+        if n is not None and length:
+            plain = torch.zeros(rows * live, size, device=written.device)
+            free = no_repeat_ngram(plain, written.reshape(rows * live, length), n).isfinite()
+        if unknown is not None:
+            free[:, unknown] = False
+        if not length and not search.may_be_empty:
+            free[:, END] = False
+        return free.view(rows, live, size)
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """As the network's."""
-        logits, state = self._decoding.step(tokens, state)
-        if self._unknown is not None:
-            logits = logits.index_fill(1, torch.tensor([self._unknown], device=logits.device), NEVER)
-        return logits, state
+    return allowed
+
+
+def previous(tokens: AnyIds) -> NDArray[np.int64]:
+    """Return what the decoder reads as it writes tokens (T,): the end, then all but the last."""
+    return np.concatenate([[END], np.asarray(tokens, dtype=np.int64)[:-1]])
 
 
 @torch.no_grad()
-def attention_weights(
-    network: ManyToManyNetwork, sources: Sequence[Ids], targets: Sequence[Ids], end: int
-) -> list[NDArray[Any]]:
-    """What each token of a target looked at, a matrix (T, S) for each pair."""
-    device = next(network.parameters()).device
-    read = [np.concatenate([[end], t[:-1]]) for t in targets]
-    data = [padded(sources).long(), lengths_of(sources), padded(read).long(), lengths_of(read)]
-    _, weights = network.features(*(tensor.to(device) for tensor in data))
-    return [weights[: len(t), b, : len(s)].cpu().numpy() for b, (s, t) in enumerate(zip(sources, targets, strict=True))]
+def attention_weights(model: AnyFitted, inputs: Some, texts: Sequence[AnyIds]) -> list[NDArray[np.float32]]:
+    """Return the weights (T, S) of each token of a text on the steps of its input.
 
-
-def translate_texts(
-    network: ManyToManyNetwork, texts: Sequence[str], tokenizers: TokenizerPair, search: Search
-) -> list[Translation]:
-    """Translations of some sentences, in their order; of a blank one a blank one, for nothing is read into it."""
-    full = [n for n, text in enumerate(texts) if text.strip()]
-    sources = [encode_text(texts[n].strip(), tokenizers.source) for n in full]
-    found = search_all(network, sources, tokenizers, search)
-    result = [Translation(text, "", 0.0, 0.0, (), (), (), ()) for text in texts]
-    targets = [np.array(hypotheses[0].tokens, dtype=np.int64) for hypotheses in found]
-    weights: list[NDArray[Any]] = [np.empty(0)] * len(full)
-    for rows in sorted_batches([len(s) for s in sources], ROWS):
-        chosen = [sources[r] for r in rows], [targets[r] for r in rows]
-        for row, matrix in zip(rows, attention_weights(network, *chosen, tokenizers.target.end_id), strict=True):
-            weights[row] = matrix
-    for place, n in enumerate(full):
-        candidates: dict[str, Candidate] = {}
-        for h in found[place]:
-            # one text may be cut into tokens in several ways: the best of them stands for it
-            text = decode_ids(h.tokens, tokenizers.target)
-            candidates.setdefault(text, Candidate(text, h.log_prob, h.score))
-        best = next(iter(candidates.values()))
-        result[n] = Translation(
-            texts[n],
-            best.text,
-            best.log_prob,
-            best.score,
-            tuple(candidates.values()),
-            _tokens(sources[place], tokenizers.source),
-            _tokens(targets[place], tokenizers.target),
-            tuple(tuple(float(w) for w in row) for row in weights[place]),
-        )
+    Args:
+        model: its network in evaluation mode.
+        inputs: encoded.
+        texts: the tokens of one about each, at least one.
+    """
+    network = writer_of(model)
+    result: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)] * len(inputs)
+    for rows, some in batches(model, inputs, ROWS):
+        x, lengths = fed(model, some)
+        state, _ = read(network, x, lengths)
+        reads = [previous(texts[row]) for row in rows]
+        device = state.attended.device
+        _, weights = network.decoder(padded(reads).to(device), state, lengths_of(reads).to(device))
+        steps = [weights.shape[2]] * len(rows) if lengths is None else lengths.tolist()
+        for place, row in enumerate(rows):
+            result[row] = weights[: len(texts[row]), place, : steps[place]].float().cpu().numpy()
     return result
 
 
-def _tokens(ids: Ids, tokenizer: Tokenizer) -> tuple[str, ...]:
-    return tuple(END if token == tokenizer.end_id else tokenizer.token_text(int(token)) for token in ids)
+def grid_of(network: nn.Module, x: Tensor) -> tuple[int, int]:
+    """Return rows and columns of the grid that the network looks at; a grid without rows is one row."""
+    shape: Any = getattr(network.get_submodule("inputs"), "grid_shape", None)
+    return (1, x.shape[1]) if shape is None else cast(tuple[int, int], shape(*x.shape[1:3]))
