@@ -17,7 +17,6 @@ from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecas
 from unrolled.tasks.core.probe import Probe, last_steps
 
 if TYPE_CHECKING:
-    from unrolled.data.text.tokenizers import Ids
     from unrolled.layers.inputs.texts import TextBatch, TextInputs
     from unrolled.tasks.core.fitted import Fitted
 
@@ -98,82 +97,6 @@ def probe_image(model: Fitted, image: Tensor, limit: int) -> Probe:
         outputs=("the class",),
         classes=lambda k: str(model.encoders.labels[k]),
         note=note,
-    )
-
-
-def probe_translation(model: Fitted, source: Ids, target: Sequence[int], note: str) -> Probe:
-    """A sentence and its translation: many-to-many. Asked about each token of the translation, all those before given.
-
-    Args:
-        source: (S,) tokens of the sentence, the end among them.
-        target: (T,) tokens of the translation.
-        note: what was left out.
-    """
-    network, read, written = model.network, model.encoders.source, model.encoders.target
-    device = next(network.parameters()).device
-    sources, lengths = _column(source, device), torch.tensor([len(source)])
-    reads = _column([written.end_id, *target[:-1]], device)
-
-    def name(token: int) -> str:
-        return "(end)" if token == written.end_id else str(written.token_text(token))
-
-    return Probe(
-        network=network,
-        input_layer=network.get_submodule("source"),
-        steps=tuple("(end)" if n == read.end_id else str(read.token_text(int(n))) for n in source),
-        run=lambda: network(sources, lengths, reads)[:, 0],
-        outputs=tuple(map(name, target)),
-        classes=name,
-        targets=torch.tensor(list(target)),
-        note=note,
-        decoder="decoder",
-        separator="",
-    )
-
-
-def probe_caption(
-    model: Fitted,
-    image: Tensor,
-    words: Sequence[int],
-    name: Callable[[int], str],
-    end: int,
-    limit: int,
-    grid: tuple[int, int],
-) -> Probe:
-    """A caption about an image: one-to-many. Asked about each word, all those before it given.
-
-    Args:
-        image: (1, …), as the network reads it.
-        words: (T,) numbers of the words, the end among them if it was said.
-        name: of a number.
-        end: the number that begins and ends a caption.
-        limit: words that are looked at, the last ones; those before them are read.
-        grid: rows and columns of what the network looks at.
-    """
-    network: Any = model.network
-    reads = _column([end, *words[:-1]], image.device)
-    first = max(0, len(words) - limit)
-    with torch.no_grad():
-        state = network.encode(image)[0]
-        for token in reads[:first]:
-            _, state, _ = network.decoder.step(token, state)
-
-    def run() -> Tensor:
-        logits: Tensor = network.output(network.decoder(reads[first:], state)[0])
-        return logits[:, 0]
-
-    return Probe(
-        network=network,
-        input_layer=network.decoder.embedding,
-        steps=("(begin)", *map(name, words[:-1]))[first:],
-        run=run,
-        outputs=tuple(map(name, words[first:])),
-        classes=name,
-        targets=torch.tensor(list(words[first:])),
-        note=f"the first {first:,} words were read and are not shown" if first else "",
-        synced=True,
-        separator=" ",
-        grid=grid,
     )
 
 
@@ -266,8 +189,3 @@ def _asked_itself(
         synced=synced,
         separator=separator,
     )
-
-
-def _column(numbers: Any, device: torch.device) -> Tensor:
-    """(N,) numbers as one sequence, (N, 1) int64."""
-    return torch.as_tensor([int(n) for n in numbers], dtype=torch.int64, device=device).unsqueeze(1)

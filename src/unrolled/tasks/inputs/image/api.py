@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from unrolled.data.images.files import Pixels, decode_image, read_image_header
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.api import Bounds, InputApi, Message, Push, TooLarge, Wire
-from unrolled.tasks.core.model import AnyModel, Model
+from unrolled.tasks.core.api import Bounds, InputApi, Message, Push, TooLarge
+from unrolled.tasks.core.model import AnyModel
 from unrolled.tasks.core.payloads import Base64, decoded_base64, within_limits
 from unrolled.types import Json
 
@@ -74,23 +74,6 @@ class Api(InputApi):
         if len({len(row) for row in push.rows}) > 1:
             raise ArgumentError("rows: expected rows of one length")
         return np.array(push.rows, dtype=np.uint8)
-
-
-class ImageWire(Wire):
-    """What the uses on images share."""
-
-    Input: ClassVar[type[BaseModel]] = ImageInput
-    media = tuple(FORMATS.values())
-    # convolutions and products of another batch size add in another order: the last bits depend on the neighbours
-    together = False
-
-    def read(self, model: Model, given: Any, bounds: Bounds) -> Any:
-        """Its pixels."""
-        return read_image(decoded_base64(given.image, "image"), bounds)
-
-    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> Any:
-        """A body that is an image file."""
-        return read_image(data, bounds)
 
 
 def checked_size(data: bytes, bounds: Bounds, name: str = "image") -> int:
