@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unrolled import GRU, LRU, LSTM, RNN, SLSTM, SRU
 from unrolled.layers.recurrent.unfolding import recording
-from unrolled.training import flow as module
+from unrolled.training.gradients import flow as module
 from unrolled.training.gradients.flow import FlowMonitor, norms_by_lag
 from unrolled.training.gradients.verdict import judge
 
