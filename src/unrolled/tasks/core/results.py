@@ -21,7 +21,7 @@ class Part(BaseModel):
 
     def as_json(self) -> Json:
         """Return one JSON object."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
     def heading(self) -> str:
         """Return what stands before the answer on a line of its own; empty where the input need not be repeated."""

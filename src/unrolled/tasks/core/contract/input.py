@@ -117,13 +117,16 @@ class Input(ABC, Generic[G]):
     def feed(self, data: Mapping[str, Tensor]) -> tuple[object, Tensor | None]:
         """Return what the input layer reads of a batch, and the valid steps of each sequence, (B,), or None."""
 
-    @abstractmethod
     def layer(self, network: Mapping[str, Any]) -> nn.Module:
         """Return the input layer: from what `feed` yields to (T, B, I), or to (B, I) where nothing is a sequence.
 
         Args:
             network: the plan's; a layer reads its own fields of it.
+
+        Raises:
+            ArgumentError: it has none, and is for networks that read `feed` as it is.
         """
+        raise ArgumentError(f"the input {self.name!r} has no layer of its own")
 
     def plan(self, options: Settings, store: ExampleStore) -> Json:
         """Return the fields of `Network` that fit the data and the options, for a use without a plan of its own."""
