@@ -18,12 +18,12 @@ from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.metrics.forecasts import mae, mse, smape
 from unrolled.tasks import Model, load
 from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.results import result_type
 from unrolled.tasks.core.values import Sources, silent
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive
 from unrolled.tasks.outputs.numbers.results import Forecast
-from unrolled.tasks.outputs.numbers.scoring import window_ahead
 from unrolled.tasks.uses.forecast import Forecasting
-from unrolled.tasks.uses.forecast.given import given_series
+from unrolled.tasks.uses.forecast.encode import ShownSeries
 
 from .forecast_data import FAST, METHODS, TINY, Trained, hours, learn, losses, wave, wide
 
@@ -62,8 +62,8 @@ def test_what_a_step_by_step_forecaster_expects_is_what_it_would_be_least_surpri
     expected = probe.logits().detach()[:, 0]
     task, network = model.task, model.network
     assert isinstance(task, Forecasting)
-    series = next(given_series(model, str(table), None))
-    data, _ = window_ahead(model, series, network.horizon)
+    given = next(model.input.each(model, str(table), task.predict_options()))
+    data = model.input.collate(model, [model.input.encode(given, task.predict_options())])
     past, future = data["values"][: network.reach], torch.full((network.horizon - 1, 1), torch.nan)
 
     def surprise(value: torch.Tensor) -> float:
@@ -121,9 +121,9 @@ def test_scaled_errors_are_in_units_of_the_training_part(trained: Trained, table
     values = np.array([[float(x) for x in line.split(",")[1:]] for line in table.read_text().splitlines()[1:]])
     # a tenth of 96 steps is held out: 86 are learned from
     assert model.config.data["train_steps"] == 2 * 86
-    assert model.encoders.mean == pytest.approx(values[:86].mean(0).tolist())
-    assert model.encoders.std == pytest.approx(values[:86].std(0).tolist())
-    assert model.encoders.phases == []
+    assert model.input.mean == pytest.approx(values[:86].mean(0).tolist())
+    assert model.input.std == pytest.approx(values[:86].std(0).tolist())
+    assert model.input.phases == []
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -158,7 +158,10 @@ def test_a_forecast_prints_is_json_and_draws_itself(trained: Trained, table: Pat
 
 
 def test_a_name_is_no_markup() -> None:
-    forecast = Forecast("<b>&", ("1", "2"), (1.0, 2.0), (), ((), ()), (float("nan"), 1.0, float("nan"), 3.0, 4.0))
+    result: Any = result_type(ShownSeries, Forecast)
+    history = (float("nan"), 1.0, float("nan"), 3.0, 4.0)
+    forecast = result(series="<b>&", times=("1", "2"), point=(1.0, 2.0), quantiles={}, history=history)
+    assert forecast.quantiles == ((), ())
     assert "<b>" not in forecast._repr_html_()
     assert forecast._repr_html_().count("<polyline") == 3
     assert len(str(forecast).splitlines()) == 4
@@ -287,7 +290,7 @@ def test_what_can_not_be_learned(tmp_path: Path, text: str, options: dict[str, A
 def test_short_series_are_left_out_when_asked(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,v\n" + "x,1\nx,2\n" * 30 + "y,1\ny,2\n" * 6)
     model = learn(tmp_path / "s.csv", tmp_path / "m", options={"skip_bad": True})
-    assert model.encoders.names == ["x"]
+    assert model.input.names == ["x"]
     findings = Findings(strict=False)
     task = task_named("forecast")
     task.check(Sources((tmp_path / "s.csv",)), task.options(**TINY), findings, silent)
@@ -372,7 +375,7 @@ def test_real_temperatures(real_data: Path, tmp_path: Path) -> None:
         pytest.skip("small_series is not here")
     options = {"horizon": 7, "context": 28, "season": 7, "gaps": "interpolate", "test_from": "1990-01-01"}
     model = learn(path, tmp_path / "m", options={**options, "calendar": True}, steps=40)
-    assert (model.config.data["frequency"], model.encoders.phases) == ("days", ["week", "year"])
+    assert (model.config.data["frequency"], model.input.phases) == ("days", ["week", "year"])
     found = model.evaluate(path, stride=7)
     assert found.metrics["windows"] == 52
     assert found.metrics["mae"] < found.baseline["mae"]

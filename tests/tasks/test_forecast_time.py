@@ -86,8 +86,8 @@ def test_static_covariates_tell_series_apart(tmp_path: Path) -> None:
             for n in "xy" for k, t in enumerate(hours(60))]  # fmt: skip
     (tmp_path / "s.csv").write_text("id,time,v,kind,size\n" + "\n".join(rows))
     model = learn(tmp_path / "s.csv", tmp_path / "m", options={"static": ["kind", "size"], "embed_series": False})
-    assert model.encoders.static_width == 3
-    assert [d.kind for d in load(tmp_path / "m").encoders.static] == ["category", "number"]
+    assert model.input.static_width == 3
+    assert [d.kind for d in load(tmp_path / "m").input.static] == ["category", "number"]
     with pytest.raises(DataError, match="the model reads the static covariate 'kind'; give it as a column"):
         model.predict({"values": wave(20)})
     assert len(model.predict({"values": wave(20), "static": {"kind": "up", "size": 120}})) == 6
@@ -97,7 +97,7 @@ def test_the_calendar_is_read_where_it_was_seen(tmp_path: Path) -> None:
     lines = wide(400).splitlines(keepends=True)
     (tmp_path / "s.csv").write_text("".join(lines))
     model = learn(tmp_path / "s.csv", tmp_path / "m", options={"calendar": True})
-    assert model.encoders.phases == ["day", "week"]
+    assert model.input.phases == ["day", "week"]
     with pytest.raises(ArgumentError, match=r"start: the model reads the calendar \(day, week\)"):
         model.predict(wave(20))
     midnight = model.predict(wave(20), start="2020-01-01 00:00")
@@ -114,13 +114,13 @@ def test_gaps_as_masks(tmp_path: Path, method: str) -> None:
     with pytest.raises(DataError, match=r"s.csv:41: series 'a': 3 of its hours missing before this row"):
         learn(tmp_path / "s.csv", tmp_path / "m", options={"method": method})
     model = learn(tmp_path / "s.csv", tmp_path / "m", options={"method": method, "gaps": "mask"}, steps=10)
-    assert model.encoders.masked
+    assert model.input.masked
     values = wave(30)
     values[25] = np.nan
     assert np.isfinite(model.predict(values).point).all()
     assert np.isfinite(model.evaluate(tmp_path / "s.csv", start="60").metrics["mse"])
     filled = learn(tmp_path / "s.csv", tmp_path / "n", options={"method": method, "gaps": "interpolate"})
-    assert not filled.encoders.masked
+    assert not filled.input.masked
     with pytest.raises(DataError, match="step 25 is missing, and the model was trained without --gaps mask"):
         filled.predict(values)
 

@@ -81,6 +81,16 @@ class Series(Example):
     first: int = 0
 
     @property
+    def given(self) -> Series:
+        """The series: what is read of it ends where its forecast begins."""
+        return self
+
+    @property
+    def target(self) -> Series:
+        """The series: targets are its values from `first` on."""
+        return self
+
+    @property
     def key(self) -> str:
         """A hash of the values: the same series under two names is one."""
         return hashlib.blake2b(self.values.tobytes(), digest_size=16).hexdigest()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unrolled.errors import ArgumentError
 
 Times = NDArray[np.int64]
+Phase = Literal["day", "week", "year"]
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
@@ -260,7 +261,7 @@ _PHASES = {"day": (DAY, 2), "week": (7 * DAY, 3), "year": (None, 2)}
 _MONDAY = 3 * DAY
 
 
-def phases_for(frequency: Frequency, span: int) -> tuple[str, ...]:
+def phases_for(frequency: Frequency, span: int) -> tuple[Phase, ...]:
     """The phases that a series of this step can follow, and that some microseconds of it show at least twice.
 
     >>> phases_for(Frequency.parse("1h"), 365 * DAY), phases_for(Frequency.parse("1mo"), 3000 * DAY)
@@ -269,7 +270,7 @@ def phases_for(frequency: Frequency, span: int) -> tuple[str, ...]:
     if not frequency.calendar:
         return ()
     step = frequency.count if frequency.unit == "us" else 28 * DAY * frequency.count
-    lengths = {"day": DAY, "week": 7 * DAY, "year": 365 * DAY}
+    lengths: dict[Phase, int] = {"day": DAY, "week": 7 * DAY, "year": 365 * DAY}
     return tuple(name for name, length in lengths.items() if 2 * step <= length and span >= 2 * length)
 
 

@@ -1,84 +1,83 @@
-"""What `predict` returns for series: forecasts that print as a table, turn into JSON and draw themselves as a fan."""
+"""A forecast, which prints as a table and draws itself as a fan."""
 
 from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+
+from pydantic import Field
+
+from unrolled.tasks.core.results import Part, Result
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 220, 8
 _TICKS = "▁▂▃▄▅▆▇█"
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What comes after a series, in its own units.
+class StepsAhead(Part):
+    """Numbers for each step ahead, in the units of the series. The input names the times."""
 
-    Attributes:
-        series: its name.
-        times: of each step ahead, as text.
-        point: the forecast of each step: the median where there are quantiles.
-        levels: of the quantiles, increasing; () of a model that forecasts points.
-        quantiles: for each step one value a level.
-        history: the last values before it, NaN where there was none.
-    """
+    times: tuple[str, ...] = Field(description="of each step ahead")
+    point: tuple[float, ...] = Field(description="the forecast of each step: the median where there are quantiles")
+    by_level: dict[str, tuple[float, ...]] = Field(
+        alias="quantiles", description="level → a value for each step; none of a model of points"
+    )
 
-    series: str
-    times: tuple[str, ...]
-    point: tuple[float, ...]
-    levels: tuple[float, ...]
-    quantiles: tuple[tuple[float, ...], ...]
-    history: tuple[float, ...] = ()
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Of the quantiles, increasing; () of a model that forecasts points."""
+        return tuple(map(float, self.by_level))
+
+    @property
+    def quantiles(self) -> tuple[tuple[float, ...], ...]:
+        """For each step one value a level."""
+        return tuple(zip(*self.by_level.values(), strict=True)) or ((),) * len(self)
 
     def quantile(self, level: float) -> tuple[float, ...]:
-        """One quantile of every step.
+        """Return one quantile of every step.
 
         Raises:
             KeyError: a level that the model does not forecast.
         """
         if level not in self.levels:
-            raise KeyError(f"level {level}: there are {', '.join(map(str, self.levels)) or 'none'}")
-        at = self.levels.index(level)
-        return tuple(step[at] for step in self.quantiles)
+            raise KeyError(f"level {level}: there are {', '.join(self.by_level) or 'none'}")
+        return self.by_level[f"{level:g}"]
 
     def __len__(self) -> int:
         return len(self.point)
 
+
+class Forecast(StepsAhead, Result):
+    """What comes after a series."""
+
+    #: the last values before it, NaN where there was none
+    history: tuple[float, ...] = Field((), exclude=True, repr=False)
+
     def __str__(self) -> str:
-        outer = (0, -1) if len(self.levels) > 1 else None
+        outer = len(self.levels) > 1
         digits = _digits((*self.point, *self.history))
         header = ["time", "forecast"]
         if outer:
             header.append(f"{self.levels[0]:g} to {self.levels[-1]:g}")
         rows = [header]
-        for n, (time, value) in enumerate(zip(self.times, self.point, strict=True)):
+        for time, value, quantiles in zip(self.times, self.point, self.quantiles, strict=True):
             row = [time, f"{value:.{digits}f}"]
             if outer:
-                row.append(f"{self.quantiles[n][0]:.{digits}f} to {self.quantiles[n][-1]:.{digits}f}")
+                row.append(f"{quantiles[0]:.{digits}f} to {quantiles[-1]:.{digits}f}")
             rows.append(row)
         widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([f"{self.series}  {sparkline((*self.history[-len(self) :], *self.point))}", *lines])
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object, values in the units of the series."""
-        return {
-            "series": self.series,
-            "times": list(self.times),
-            "point": list(self.point),
-            "quantiles": {f"{level:g}": list(self.quantile(level)) for level in self.levels},
-        }
+        return "\n".join([f"{self.heading()}  {sparkline((*self.history[-len(self) :], *self.point))}", *lines])
 
     def _repr_html_(self) -> str:
-        """A picture of the last values and of what comes: a fan of the quantiles, as SVG without scripts."""
-        name = html.escape(self.series)
+        """Show the last values and what comes: a fan of the quantiles, as SVG without scripts."""
+        name = html.escape(self.heading())
         begin, end = html.escape(self.times[0]), html.escape(self.times[-1])
         return f"<figure>{self.svg()}<figcaption>{name}: {begin} to {end}</figcaption></figure>"
 
     def svg(self) -> str:
-        """The fan alone."""
-        values = [v for v in (*self.history, *self.point, *(v for s in self.quantiles for v in s)) if math.isfinite(v)]
+        """Return the fan alone."""
+        values = [v for v in (*self.history, *self.point, *chain(*self.quantiles)) if math.isfinite(v)]
         low, high = min(values), max(values)
         past, steps = len(self.history), max(1, len(self.history) + len(self.point) - 1)
 
@@ -100,13 +99,13 @@ class Forecast:
             parts.append(f'<polyline points="{points}" fill="none" stroke="#555" stroke-width="1.5"/>')
         points = " ".join(place(past + n, value) for n, value in enumerate(self.point))
         parts.append(f'<polyline points="{points}" fill="none" stroke="#3b6fb6" stroke-width="2"/>')
-        label = html.escape(f"forecast of {self.series}, from {low:.6g} to {high:.6g}", quote=True)
+        label = html.escape(f"forecast of {self.heading()}, from {low:.6g} to {high:.6g}", quote=True)
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img"'
         return f'{head} aria-label="{label}">{"".join(parts)}</svg>'
 
 
 def sparkline(values: tuple[float, ...], width: int = 60) -> str:
-    """Values as bars of text; gaps are blank.
+    """Return values as bars of text; gaps are blank.
 
     >>> sparkline((0.0, 1.0, float("nan"), 7.0))
     '▁▂ █'
@@ -120,13 +119,13 @@ def sparkline(values: tuple[float, ...], width: int = 60) -> str:
 
 
 def _digits(values: tuple[float, ...]) -> int:
-    """Decimals that show about four digits of the largest value."""
+    """Return the decimals that show about four digits of the largest value."""
     largest = max((abs(v) for v in values if math.isfinite(v)), default=1.0)
     return min(8, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 2
 
 
 def _runs(values: tuple[float, ...]) -> list[list[int]]:
-    """Neighbouring steps whose values are known."""
+    """Return runs of neighbouring steps whose values are known."""
     runs: list[list[int]] = [[]]
     for n, value in enumerate(values):
         if math.isfinite(value):

@@ -1,4 +1,7 @@
-"""What turns series into numbers that a network reads, and its forecasts back: fitted on the training part alone."""
+"""series.json: scales, covariates and calendar of series, fitted on the training part alone.
+
+T steps of a series, F steps after it of which something is known, K known covariates, S numbers that describe a series.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from typing_extensions import Self
 
-from unrolled.data import Arrays
 from unrolled.data.series.read import Series
-from unrolled.data.series.timeline import Frequency, calendar_features, phases_for
+from unrolled.data.series.timeline import Frequency, Phase, calendar_features, parse_time
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.example_task import read_json, write_json
+from unrolled.tasks.core.files import read_json, write_json
 
 FILE = "series.json"
 
@@ -30,13 +33,47 @@ class Described(BaseModel):
     std: float = 1.0
     values: list[str] = []
 
+    @classmethod
+    def fit(cls, column: str, cells: Sequence[str]) -> Described:
+        """Fit to the cells of a column: numbers where all of them are finite ones."""
+        try:
+            numbers = np.array([float(cell) for cell in cells])
+        except ValueError:
+            numbers = np.array([np.nan])
+        if not np.isfinite(numbers).all():
+            return cls(column=column, kind="category", values=sorted(set(cells)))
+        return cls(column=column, kind="number", mean=float(numbers.mean()), std=float(numbers.std()) or 1.0)
+
     @property
     def width(self) -> int:
         """Inputs."""
         return 1 if self.kind == "number" else len(self.values)
 
+    @property
+    def example(self) -> str:
+        """A cell of the column, for the documentation."""
+        return self.values[0] if self.kind == "category" else f"{self.mean:.4g}"
 
-class SeriesEncoders(BaseModel):
+    def encode(self, series: Series) -> list[float]:
+        """Return the inputs of a series.
+
+        Raises:
+            DataError: it has no such column, or no number in it where one is expected.
+        """
+        if self.column not in series.static:
+            message = f"series {series.name!r}: the model reads the static covariate {self.column!r}"
+            raise DataError(f"{message}; give it as a column", series.path or None, series.line)
+        cell = series.static[self.column]
+        if self.kind == "category":
+            return [float(cell == value) for value in self.values]
+        try:
+            return [(float(cell) - self.mean) / self.std]
+        except ValueError:
+            message = f"series {series.name!r}: column {self.column!r}: expected a number, found {cell!r}"
+            raise DataError(message, series.path or None, series.line) from None
+
+
+class FittedSeries(BaseModel):
     """series.json.
 
     Attributes:
@@ -65,18 +102,18 @@ class SeriesEncoders(BaseModel):
     known: list[str] = []
     known_mean: list[float] = []
     known_std: list[float] = []
-    phases: list[Literal["day", "week", "year"]] = []
+    phases: list[Phase] = []
     static: list[Described] = []
     standardised: bool = True
     masked: bool = False
     _numbers: dict[str, int] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any) -> None:
-        """Series by name."""
+        """Number the series by name."""
         self._numbers = {name: n for n, name in enumerate(self.names)}
 
     @model_validator(mode="after")
-    def _lengths_agree(self) -> SeriesEncoders:
+    def _lengths_agree(self) -> Self:
         if not len(self.names) == len(self.mean) == len(self.std) == len(self.seen):
             raise ValueError("names, mean, std and seen are of different lengths")
         if not len(self.known) == len(self.known_mean) == len(self.known_std):
@@ -84,6 +121,28 @@ class SeriesEncoders(BaseModel):
         if min((self.season, *self.std, *self.known_std), default=1) <= 0:
             raise ValueError("season and standard deviations are above 0")
         return self
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read series.json.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        try:
+            fitted = cls(**read_json(folder / FILE))
+            _ = fitted.frequency
+        except (ValidationError, TypeError, ArgumentError) as error:
+            raise ModelError(f"{folder / FILE}: corrupt ({str(error).splitlines()[-1].strip()})") from error
+        return fitted
+
+    def save(self, folder: Path) -> None:
+        """Write series.json.
+
+        Raises:
+            StorageError: it can't be written.
+        """
+        write_json(folder / FILE, self.model_dump())
 
     @property
     def frequency(self) -> Frequency:
@@ -97,24 +156,38 @@ class SeriesEncoders(BaseModel):
 
     @property
     def static_width(self) -> int:
-        """Inputs that describe a series."""
-        return sum(one.width for one in self.static)
+        """S."""
+        return sum(column.width for column in self.static)
+
+    @property
+    def only_name(self) -> str:
+        """What values without a name are called: as training's only series, if there was one."""
+        return self.names[0] if len(self.names) == 1 else "series"
 
     def channel(self, name: str) -> int:
-        """Which of the training series it is, −1 for none."""
+        """Return which of the training series it is, −1 for none."""
         return self._numbers.get(name, -1)
 
     def scale(self, series: Series) -> tuple[float, float]:
-        """Mean and standard deviation that a series is standardised by; NaN for one that training never saw, of which
-        each window is standardised by what was read of it.
+        """Return mean and standard deviation that a series is standardised by; NaN for one that training never saw, of
+        which each window is standardised by what was read of it.
         """
         number = self.channel(series.name)
         if number >= 0:
             return self.mean[number], self.std[number]
         return (np.nan, np.nan) if self.standardised else (0.0, 1.0)
 
+    def first_unseen(self, series: Series) -> int:
+        """Return the first step of a series that training did not see; 0 of a series that it never saw."""
+        number = self.channel(series.name)
+        if number < 0:
+            return 0
+        if series.frequency.unit == "step":
+            return min(self.seen[number], len(series))
+        return int(np.searchsorted(series.times[: len(series)], self.seen[number], side="right"))
+
     def known_of(self, series: Series, steps: int) -> NDArray[np.float32]:
-        """Covariates of its first T + F steps and of those to come, (steps, K).
+        """Return covariates of its first T + F steps and of those to come, (steps, K).
 
         Raises:
             DataError: they are not known for so many steps.
@@ -132,40 +205,15 @@ class SeriesEncoders(BaseModel):
         return np.concatenate([scaled.astype(np.float32), calendar_features(times, self.phases)], 1)
 
     def static_of(self, series: Series) -> NDArray[np.float32]:
-        """What describes it, (S,).
+        """Return what describes it, (S,).
 
         Raises:
-            DataError: a number is expected and there is none.
+            DataError: a column is missing, or has no number where one is expected.
         """
-        parts: list[float] = []
-        for one in self.static:
-            if one.column not in series.static:
-                message = f"series {series.name!r}: the model reads the static covariate {one.column!r}"
-                raise DataError(f"{message}; give it as a column", series.path or None, series.line)
-            text = series.static[one.column]
-            if one.kind == "category":
-                parts += [float(text == value) for value in one.values]
-                continue
-            try:
-                parts.append((float(text) - one.mean) / one.std)
-            except ValueError:
-                message = f"series {series.name!r}: column {one.column!r}: expected a number, found {text!r}"
-                raise DataError(message, series.path or None, series.line) from None
-        return np.array(parts, np.float32)
+        return np.array([number for column in self.static for number in column.encode(series)], np.float32)
 
-    def encode(self, series: Series) -> Arrays:
-        """A series as arrays: values as they are, covariates as the network reads them."""
-        return {
-            "values": series.values,
-            "known": self.known_of(series, len(series)),
-            "static": self.static_of(series),
-            "first": np.array([series.first], np.int64),
-            "channel": np.array([self.channel(series.name)], np.int64),
-            "scale": np.array(self.scale(series), np.float64),
-        }
-
-    def check(self, series: Series) -> None:
-        """See that a series is one that the model can read.
+    def require(self, series: Series) -> None:
+        """Check that a series is one that the model can read.
 
         Raises:
             DataError: another step, missing values that training had none of.
@@ -178,90 +226,21 @@ class SeriesEncoders(BaseModel):
             message = f"step {int(np.argmax(missing))} is missing, and the model was trained without --gaps mask"
             raise DataError(f"series {series.name!r}: {message}", series.path or None, series.line)
 
-    def save(self, folder: Path) -> None:
-        """Write series.json.
+    def start_time(self, start: str | None) -> int:
+        """Return the time of a first step.
 
         Raises:
-            StorageError: it can't be written.
+            ArgumentError: it is no time, or is not given where the model reads the calendar.
         """
-        write_json(folder / FILE, self.model_dump())
-
-    @classmethod
-    def load(cls, folder: Path) -> SeriesEncoders:
-        """Read series.json.
-
-        Raises:
-            ModelError: it is missing or damaged.
-        """
+        if start is None:
+            if self.phases:
+                kinds = ", ".join(self.phases)
+                raise ArgumentError(f"start: the model reads the calendar ({kinds}); give the time of the first value")
+            return 0
         try:
-            found = cls(**read_json(folder / FILE))
-            _ = found.frequency
-        except (ValidationError, TypeError, ArgumentError) as error:
-            raise ModelError(f"{folder / FILE}: corrupt ({str(error).splitlines()[-1].strip()})") from error
-        return found
-
-
-def statistics(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean and standard deviation of what is known; a constant series is divided by its size, or by 1."""
-    found = values[~np.isnan(values)]
-    if not len(found):
-        return 0.0, 1.0
-    mean, std = float(found.mean()), float(found.std())
-    # of a constant, rounding leaves a spread that is none
-    return mean, std if std > 1e-9 * abs(mean) and std > 0 else (abs(mean) or 1.0)
-
-
-def fit_encoders(
-    train: Sequence[Series],
-    *,
-    season: int,
-    known: Sequence[str],
-    static: Sequence[str],
-    calendar: bool | None,
-    standardised: bool,
-    masked: bool,
-) -> SeriesEncoders:
-    """Fit on the training part.
-
-    Args:
-        train: series whose times go on to where development data ends.
-        season: steps.
-        known, static: columns.
-        calendar: whether the calendar is read; None reads the phases that the data shows at least twice.
-        standardised: False leaves values as they are, for counts.
-        masked: whether values may be missing.
-    """
-    frequency = train[0].frequency
-    timed = frequency.unit != "step"
-    span = max(int(s.times[len(s) - 1] - s.times[0]) for s in train) if timed else 0
-    scales = [statistics(s.values) if standardised else (0.0, 1.0) for s in train]
-    covariates = np.concatenate([s.known[: len(s)] for s in train]) if known else np.zeros((1, 0))
-    spread = covariates.std(0)
-    return SeriesEncoders(
-        unit=frequency.unit,
-        count=frequency.count,
-        calendar=frequency.calendar,
-        season=season,
-        names=[s.name for s in train],
-        mean=[mean for mean, _ in scales],
-        std=[std for _, std in scales],
-        seen=[int(s.times[-1]) if timed else len(s.times) for s in train],
-        known=list(known),
-        known_mean=covariates.mean(0).tolist(),
-        known_std=np.where(spread > 0, spread, 1.0).tolist(),
-        phases=list(phases_for(frequency, span)) if calendar is not False else [],  # type: ignore[arg-type]
-        static=[_described(column, [s.static[column] for s in train]) for column in static],
-        standardised=standardised,
-        masked=masked,
-    )
-
-
-def _described(column: str, cells: Sequence[str]) -> Described:
-    try:
-        numbers = np.array([float(cell) for cell in cells])
-    except ValueError:
-        return Described(column=column, kind="category", values=sorted(set(cells)))
-    if not np.isfinite(numbers).all():
-        return Described(column=column, kind="category", values=sorted(set(cells)))
-    std = float(numbers.std())
-    return Described(column=column, kind="number", mean=float(numbers.mean()), std=std if std > 0 else 1.0)
+            at, is_date = parse_time(start)
+        except ValueError as error:
+            raise ArgumentError(f"start: {error}") from error
+        if self.unit != "step" and is_date != self.calendar:
+            raise ArgumentError(f"start: {start!r} is no time of the kind that the model was trained on")
+        return at

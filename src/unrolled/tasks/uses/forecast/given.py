@@ -1,117 +1,128 @@
-"""What `predict` takes as a series: paths of tables, arrays, mappings."""
+"""What `predict` takes as series: paths of tables, arrays, mappings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.data import Findings
 from unrolled.data.core.files import Source
 from unrolled.data.series.read import Series, SeriesOptions, as_series, read_series
 from unrolled.errors import ArgumentError, DataError
-from unrolled.tasks.uses.forecast.fitted import SeriesEncoders
-from unrolled.tasks.uses.forecast.session import start_time
-
-if TYPE_CHECKING:
-    from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.uses.forecast.fitted import FittedSeries
 
 _KEYS = ("values", "name", "start", "known", "static")
 
 
-def given_series(model: Fitted, given: Any, start: str | None) -> Iterator[Series]:
-    """The series of one input.
+def each_series(fitted: FittedSeries, options: SeriesOptions, value: object, start: str | None) -> Iterator[Series]:
+    """Yield the series of one input.
 
     Args:
-        given: a path, a `Series` or several, an array (T,) or (T, series), or a mapping with `values`.
+        fitted: on the training series.
+        options: by which training read its tables.
+        value: a path, a `Series` or several, an array (T,) or (T, series), or a mapping with `values`.
         start: the time of an array's first value.
 
     Raises:
         ArgumentError: it is none of these.
         DataError, StorageError: a table can't be read.
     """
-    encoders: SeriesEncoders = model.encoders
-    if isinstance(given, Series):
-        yield given
-    elif isinstance(given, (str, Path)):
+    if isinstance(value, Series):
+        yield value
+    elif isinstance(value, (str, Path)):
         findings = Findings()
-        yield from table_series(model, Path(given), findings)
+        yield from table_series(fitted, options, Path(value), findings)
         findings.log("unrolled data check forecast DATA shows all")
-    elif isinstance(given, Sequence) and given and all(isinstance(one, Series) for one in given):
-        yield from given
-    elif isinstance(given, Mapping):
-        yield _of_mapping(encoders, given, start)
+    elif isinstance(value, Sequence) and value and all(isinstance(series, Series) for series in value):
+        yield from value
+    elif isinstance(value, Mapping):
+        yield as_example(fitted, {"start": start, **value})
     else:
-        array = _numbers(given)
-        if array.ndim == 1:
-            yield _of_mapping(encoders, {"values": array}, start)
-            return
-        if array.ndim != 2:
+        array = _numbers(value)
+        if array.ndim > 2:
             raise ArgumentError(f"input: expected (T,) or (T, series), found shape {array.shape}")
-        several = encoders.names if array.shape[1] == len(encoders.names) else map(str, range(1, array.shape[1] + 1))
-        for name, column in zip(several, array.T, strict=True):
-            yield _of_mapping(encoders, {"values": column, "name": name}, start)
+        if array.ndim == 1:
+            yield as_example(fitted, {"values": array, "start": start})
+            return
+        numbers = map(str, range(1, array.shape[1] + 1))
+        names = fitted.names if array.shape[1] == len(fitted.names) else numbers
+        for name, column in zip(names, array.T, strict=True):
+            yield as_example(fitted, {"values": column, "name": name, "start": start})
 
 
 def table_series(
-    model: Fitted, table: Path | Source, findings: Findings, *, encoding: str | None = None, longest: int | None = None
+    fitted: FittedSeries,
+    options: SeriesOptions,
+    table: Path | Source,
+    findings: Findings,
+    *,
+    encoding: str | None = None,
+    longest: int | None = None,
 ) -> list[Series]:
-    """The series of a table, read as those that the model was trained on.
+    """Return the series of a table, read as those that the model was trained on.
 
     Args:
+        fitted, options: as for `each_series`.
+        table: the table.
         encoding: instead of the one in training.
         findings, longest: as of `read_series`.
 
     Raises:
         DataError, StorageError, LimitError: as `read_series`.
     """
-    fields = SeriesOptions.model_fields
-    chosen = {k: v for k, v in model.config.options.items() if k in fields}
-    options = SeriesOptions(**{**chosen, **({} if encoding is None else {"encoding": encoding})})
-    return read_series((table,), options, findings, frequency=_frequency(model.encoders), longest=longest)
+    if encoding is not None:
+        options = options.model_copy(update={"encoding": encoding})
+    # few rows could tell another frequency than the model's; a table without times has none
+    frequency = None if fitted.unit == "step" else fitted.frequency
+    return read_series((table,), options, findings, frequency=frequency, longest=longest)
 
 
-def _frequency(encoders: SeriesEncoders) -> Any:
-    """That of the model, for tables whose few rows could tell another; a table without times has none."""
-    return None if encoders.unit == "step" else encoders.frequency
+def as_example(fitted: FittedSeries, value: object) -> Series:
+    """Return the series of a mapping with `values` and, as the model needs them, `name`, `start`, `known` and `static`;
+    or of an array (T,).
 
-
-def _of_mapping(encoders: SeriesEncoders, given: Mapping[str, Any], start: str | None) -> Series:
-    unknown = [key for key in given if key not in _KEYS]
-    if unknown or "values" not in given:
-        raise ArgumentError(f"input: expected a mapping of {', '.join(_KEYS)}, found {', '.join(map(str, given))}")
-    values = _numbers(given["values"])
-    name = str(given.get("name", encoders.names[0] if len(encoders.names) == 1 else "series"))
+    Raises:
+        ArgumentError, DataError: it is none, or the model asks for more.
+    """
+    given: Mapping[str, Any] = value if isinstance(value, Mapping) else {"values": value}
+    if "values" not in given or any(key not in _KEYS for key in given):
+        keys = ", ".join(str(key) for key in given if key != "start" or given[key] is not None)
+        raise ArgumentError(f"input: expected a mapping of {', '.join(_KEYS)}, found {keys}")
+    values, width = _numbers(given["values"]), len(fitted.known)
     known = np.asarray(given.get("known", np.zeros((len(values), 0))), np.float64)
-    if known.ndim != 2 or known.shape[1] != len(encoders.known) or len(known) < len(values):
-        names = ", ".join(encoders.known) or "no covariates"
+    if known.ndim != 2 or known.shape[1] != width or len(known) < len(values):
+        names = ", ".join(fitted.known) or "no covariates"
         raise ArgumentError(
-            f"known: the model reads {names}; expected shape (T={len(values)} + H, {len(encoders.known)}), "
-            f"found {known.shape}"
+            f"known: the model reads {names}; expected shape (T={len(values)} + H, {width}), found {known.shape}"
         )
-    begin = start_time(encoders, given.get("start", start))
-    steps = len(known)
-    times = np.concatenate([[begin], encoders.frequency.after(begin, steps - 1)]) if steps else np.zeros(0)
-    static = {str(k): str(v) for k, v in dict(given.get("static", {})).items()}
+    begin, steps = fitted.start_time(given.get("start")), len(known)
+    times = np.concatenate([[begin], fitted.frequency.after(begin, steps - 1)]) if steps else np.zeros(0)
     return as_series(
-        values, name, times=times.astype(np.int64), frequency=encoders.frequency, known=known, static=static
+        values,
+        str(given.get("name", fitted.only_name)),
+        times=times.astype(np.int64),
+        frequency=fitted.frequency,
+        known=known,
+        static={str(key): str(cell) for key, cell in dict(given.get("static", {})).items()},
     )
 
 
-def _numbers(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """An array of numbers.
+def _numbers(value: object) -> NDArray[np.float64]:
+    """Return an array of numbers.
 
     Raises:
         ArgumentError: it is none.
     """
     try:
-        array = np.asarray(given, np.float64)
+        array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"input: the task 'forecast' reads paths and arrays of numbers: {error}") from error
     if array.ndim == 0:
-        raise ArgumentError(f"input: the task 'forecast' reads paths and arrays of numbers, found {given!r}")
+        raise ArgumentError(f"input: the task 'forecast' reads paths and arrays of numbers, found {value!r}")
     if not array.size:
         raise DataError("input: a series without values")
     return array

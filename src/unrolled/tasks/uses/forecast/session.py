@@ -1,24 +1,30 @@
-"""A series in progress: observations as they come in, and at any moment the forecast of what comes next."""
+"""A series in progress: observations as they come in, and at any moment the forecast of what comes next.
+
+C context, T observations of a push, H horizon, K known covariates.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from unrolled.data.series.read import Series
-from unrolled.data.series.timeline import parse_time, written
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Session, StreamState
 from unrolled.networks.forecaster import AutoregressiveForecaster
+from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.outputs.numbers.decode import check_horizon, forecast_of, sampled
+from unrolled.tasks.outputs.numbers.encode import NumbersOutput
+from unrolled.tasks.outputs.numbers.network import SeriesBatch, forecaster_of
+from unrolled.tasks.outputs.numbers.options import SAMPLES
 from unrolled.tasks.outputs.numbers.results import Forecast
-from unrolled.tasks.outputs.numbers.scoring import SAMPLES, Drawn, ahead, levels_of, require_context, summarised
-from unrolled.tasks.uses.forecast.fitted import SeriesEncoders, statistics
-
-if TYPE_CHECKING:
-    from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.outputs.numbers.windows import statistics
+from unrolled.tasks.uses.forecast.encode import HistoryInput, ahead
+from unrolled.tasks.uses.forecast.options import ForecastPrediction
+from unrolled.types import Json
 
 Array = NDArray[np.float64]
 
@@ -27,9 +33,8 @@ class ForecastSession(Session):
     """A stream of observations of one series, of fixed size however long it becomes.
 
     An autoregressive forecaster carries its state: an observation costs one step, whatever came before. Its scale is
-    that of the first C observations (C being the context) and stays, so it is the same however they are pushed. A
-    direct forecaster has no state beyond its window: the session keeps the last C observations, and a forecast reads
-    them anew.
+    that of the first C observations and stays, so it is the same however they are pushed. A direct forecaster has no
+    state beyond its window: the session keeps the last C observations, and a forecast reads them anew.
 
     Args:
         model: a `forecast` model.
@@ -39,9 +44,10 @@ class ForecastSession(Session):
     9.66
     """
 
-    def __init__(self, model: Fitted) -> None:
-        self._model = model
-        self._encoders: SeriesEncoders = model.encoders
+    def __init__(self, model: Fitted[HistoryInput, NumbersOutput]) -> None:
+        self._model, self._input = model, model.input
+        self._network = forecaster_of(model)
+        self._device = next(self._network.parameters()).device
         self.reset()
 
     def reset(
@@ -59,13 +65,10 @@ class ForecastSession(Session):
         """
         self._name, self._static = series, dict(static or {})
         # a session that was just opened has no start yet, and needs none before the first value
-        self._timed = start is not None or not self._encoders.phases
-        self._next = start_time(self._encoders, start) if self._timed else 0
-        self._anchor = self._next
-        network: Any = self._model.network
-        self._keep = network.reach
+        self._timed = start is not None or not self._input.phases
+        self._next = self._anchor = self._input.start_time(start) if self._timed else 0
         self._values, self._times = np.zeros(0), np.zeros(0, np.int64)
-        self._known = np.zeros((0, len(self._encoders.known)))
+        self._known = np.zeros((0, len(self._input.known)))
         self._position = 0
         self._state: Any = None
         self._scale: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -90,30 +93,29 @@ class ForecastSession(Session):
             DataError: a value is missing and may not be.
         """
         if not self._timed:
-            start_time(self._encoders, None)
+            self._input.start_time(None)
         new = np.atleast_1d(np.asarray(values, np.float64))
         if new.ndim != 1:
             raise ShapeError("values", "(T,)", new.shape)
-        series = self._part(new, self._ahead(len(new)), self._covariates(known, len(new)))
+        series = self._series(new, self._ahead(len(new)), self._covariates(known, len(new)))
         if not len(new):
             return self
-        self._encoders.check(series)
-        self._next = int(self._encoders.frequency.after(int(series.times[-1]), 1, anchor=self._anchor)[0])
+        self._input.require(series)
+        self._next = int(self._input.frequency.after(int(series.times[-1]), 1, anchor=self._anchor)[0])
         self._position += len(new)
-        before = self._values
-        self._values = np.concatenate([before, new])
+        self._values = np.concatenate([self._values, new])
         self._times = np.concatenate([self._times, series.times])
         self._known = np.concatenate([self._known, series.known])
-        if isinstance(self._model.network, AutoregressiveForecaster):
-            self._read(self._model.network, len(new))
-        self._values, self._times = self._values[-self._keep :], self._times[-self._keep :]
-        self._known = self._known[-self._keep :]
+        if isinstance(self._network, AutoregressiveForecaster):
+            self._read(self._network, len(new))
+        keep = self._network.reach
+        self._values, self._times, self._known = self._values[-keep:], self._times[-keep:], self._known[-keep:]
         return self
 
     def forecast(
         self, horizon: int | None = None, *, known: ArrayLike | None = None, samples: int = SAMPLES, seed: int = 0
     ) -> Forecast:
-        """What comes next, as things stand; the session stays where it is.
+        """Return what comes next, as things stand; the session stays where it is.
 
         Args:
             horizon: steps; by default as trained, and no more than that for a direct forecaster.
@@ -124,29 +126,30 @@ class ForecastSession(Session):
             ArgumentError: the horizon is out of range.
             DataError: too little was observed so far.
         """
-        network: Any = self._model.network
-        steps = check_horizon(self._model, horizon)
-        times = self._ahead(steps)
-        future = self._covariates(known, steps)
-        series = self._part(self._values, np.concatenate([self._times, times]), np.concatenate([self._known, future]))
-        require_context(series, network.context)
+        model, steps = self._model, check_horizon(self._model, horizon)
+        times = np.concatenate([self._times, self._ahead(steps)])
+        covariates = np.concatenate([self._known, self._covariates(known, steps)])
+        series = ahead(model, self._series(self._values, times, covariates), steps)
+        chosen = ForecastPrediction.picked({"samples": samples, "seed": seed})
+        encoded = self._input.encode(series, chosen)
+        shown = self._input.shown(series, encoded)
         if self._scale is None:
-            drawn = ahead(self._model, series, steps, samples=samples, seed=seed)
-        else:
-            drawn = self._sampled(network, series, steps, samples, seed)
-        return forecast_of(self._model, series, drawn, times)
+            return next(model.output.predict(model, [encoded], [shown], chosen))
+        batch = self._batch(len(series), encoded["known"][len(series) :])
+        scale = np.array([self._standard])
+        return forecast_of(model, shown, sampled(model, batch, self._scale, self._state, scale, samples, seed))
 
     @property
     def state(self) -> StreamState:
         """The stream so far, to be saved; bound to this model."""
         arrays = [torch.from_numpy(a) for a in (self._values, self._times, self._known)]
-        extra: dict[str, Any] = {
+        extra: Json = {
             "series": self._name,
             "static": self._static,
             "next": self._next,
             "anchor": self._anchor,
+            "standard": list(self._standard),
         }
-        extra |= {"standard": list(self._standard)}
         tensors = (arrays, self._state, self._scale)
         return StreamState(tensors, self._position, self._model.fingerprint, extra)
 
@@ -156,7 +159,7 @@ class ForecastSession(Session):
         return self._model.fingerprint
 
     def resume(self, saved: StreamState) -> ForecastSession:
-        """Go on from a state of this model.
+        """Take up a state of this model.
 
         Raises:
             StateError: it is not of such a stream.
@@ -171,28 +174,28 @@ class ForecastSession(Session):
         self._standard = (float(extra["standard"][0]), float(extra["standard"][1]))
         return self
 
-    def _part(self, values: Array, times: NDArray[np.int64], known: Array) -> Series:
-        frequency = self._encoders.frequency
+    def _series(self, values: Array, times: NDArray[np.int64], known: Array) -> Series:
+        frequency = self._input.frequency
         return Series(
             name=self._name, values=values, times=times, frequency=frequency, known=known, static=self._static
         )
 
     def _ahead(self, steps: int) -> NDArray[np.int64]:
-        """The times of the next steps."""
+        """Return the times of the next steps."""
         if not steps:
             return np.zeros(0, np.int64)
-        after = self._encoders.frequency.after(self._next, steps - 1, anchor=self._anchor)
+        after = self._input.frequency.after(self._next, steps - 1, anchor=self._anchor)
         return np.concatenate([[self._next], after]).astype(np.int64)
 
     def _covariates(self, known: ArrayLike | None, steps: int) -> Array:
-        width = len(self._encoders.known)
+        width = len(self._input.known)
         if known is None and width:
-            names = ", ".join(map(repr, self._encoders.known))
+            names = ", ".join(map(repr, self._input.known))
             raise ArgumentError(f"known: the model reads {names}; give ({steps}, {width}) of them")
-        found = np.zeros((steps, 0)) if known is None else np.asarray(known, np.float64).reshape(-1, width or 1)
-        if found.shape != (steps, width):
-            raise ShapeError("known", f"(T={steps}, K={width})", found.shape)
-        return found
+        covariates = np.zeros((steps, 0)) if known is None else np.asarray(known, np.float64).reshape(-1, width or 1)
+        if covariates.shape != (steps, width):
+            raise ShapeError("known", f"(T={steps}, K={width})", covariates.shape)
+        return covariates
 
     @torch.no_grad()
     def _read(self, network: AutoregressiveForecaster, new: int) -> None:
@@ -201,104 +204,32 @@ class ForecastSession(Session):
             if self._position < network.context:
                 return
             first = self._values[: network.context]
-            standard = self._encoders.scale(self._part(first, self._times[:0], self._known[:0]))
+            standard = self._input.scale(self._series(first, self._times[:0], self._known[:0]))
             self._standard = statistics(first) if np.isnan(standard[0]) else standard
-            self._scale = network.scale(self._tensor(first))
+            self._scale = network.scale(self._standardised(first))
             new = len(self._values)
-        reach = network.reach - network.context
         start = len(self._values) - new
-        past = np.concatenate([np.full(max(0, reach - start), np.nan), self._values[max(0, start - reach) :]])
-        part = self._part(self._values[start:], self._times[start:], self._known[start:])
-        known = torch.from_numpy(self._encoders.known_of(part, new)).unsqueeze(1).to(self._device)
-        self._state = network.read(self._tensor(past), known, self._whose(network, part), self._scale, self._state)
+        part = self._series(self._values[start:], self._times[start:], self._known[start:])
+        batch = self._batch(start, self._input.known_of(part, new))
+        whose = network.who(batch.channel, batch.static)
+        self._state = network.read(batch.values, batch.known, whose, self._scale, self._state)
 
-    def _sampled(
-        self, network: AutoregressiveForecaster, series: Series, horizon: int, samples: int, seed: int
-    ) -> Drawn:
-        known = self._encoders.known_of(series, len(series) + horizon)[len(series) :]
-        reach = network.reach - network.context
-        past = np.concatenate([np.full(max(0, reach - len(series)), np.nan), series.values[-reach:]])
-        if self._scale is None:
-            raise ArgumentError("forecast: nothing was observed yet")
-        with torch.no_grad():
-            paths = network.sample(
-                self._tensor(past),
-                torch.from_numpy(known).unsqueeze(1).to(self._device),
-                self._whose(network, series),
-                self._scale,
-                self._state,
-                samples,
-                [np.random.default_rng(seed)],
-            )
-            found = np.stack([step.double().cpu().numpy() for step in paths], 1)
-        return summarised(found, np.array([self._standard]), levels_of(self._model))
+    def _batch(self, start: int, known: NDArray[np.float32]) -> SeriesBatch:
+        """Return the observations that are kept from a step on, and before them those that lags reach back to.
 
-    def _tensor(self, values: Array) -> torch.Tensor:
-        """Observations as the network reads them, (T, 1)."""
+        Args:
+            start: the step.
+            known: covariates of what is read, or of what is to come.
+        """
+        back = self._network.reach - self._network.context
+        values = np.concatenate([np.full(max(0, back - start), np.nan), self._values[max(0, start - back) :]])
+        series = self._series(self._values, self._times, self._known)
+        channel = torch.tensor([self._input.channel(self._name)], device=self._device)
+        static = torch.from_numpy(self._input.static_of(series)).unsqueeze(0).to(self._device)
+        covariates = torch.from_numpy(known).unsqueeze(1).to(self._device)
+        return SeriesBatch(self._standardised(values), covariates, channel, static)
+
+    def _standardised(self, values: Array) -> torch.Tensor:
+        """Return observations as the network reads them, (T, 1)."""
         mean, std = self._standard
         return torch.from_numpy(((values - mean) / std).astype(np.float32)).unsqueeze(1).to(self._device)
-
-    def _whose(self, network: AutoregressiveForecaster, series: Series) -> torch.Tensor:
-        channel = torch.tensor([self._encoders.channel(series.name)], device=self._device)
-        static = torch.from_numpy(self._encoders.static_of(series)).unsqueeze(0).to(self._device)
-        found: torch.Tensor = network.who(channel, static)
-        return found
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self._model.network.parameters()).device
-
-
-def start_time(encoders: SeriesEncoders, start: str | None) -> int:
-    """The time of a first step.
-
-    Raises:
-        ArgumentError: it is no time, or is not given where the model reads the calendar.
-    """
-    frequency = encoders.frequency
-    if start is None:
-        if encoders.phases:
-            kinds = ", ".join(encoders.phases)
-            raise ArgumentError(f"start: the model reads the calendar ({kinds}); give the time of the first value")
-        return 0
-    try:
-        at, is_date = parse_time(start)
-    except ValueError as error:
-        raise ArgumentError(f"start: {error}") from error
-    if frequency.unit != "step" and is_date != frequency.calendar:
-        raise ArgumentError(f"start: {start!r} is no time of the kind that the model was trained on")
-    return at
-
-
-def check_horizon(model: Fitted, horizon: int | None) -> int:
-    """The steps to forecast.
-
-    Raises:
-        ArgumentError: below 1, or more than a direct forecaster was trained for.
-    """
-    network: Any = model.network
-    trained = int(network.horizon)
-    if horizon is None:
-        return trained
-    if horizon < 1 or (horizon > trained and not isinstance(network, AutoregressiveForecaster)):
-        most = "" if isinstance(network, AutoregressiveForecaster) else f" to {trained}, for which it was trained"
-        raise ArgumentError(f"--horizon: expected 1{most or ' or more'}, found {horizon}")
-    return horizon
-
-
-def forecast_of(model: Fitted, series: Series, drawn: Drawn, times: NDArray[np.int64]) -> Forecast:
-    """A forecast as it is shown.
-
-    Args:
-        drawn: of one window.
-        times: (H,).
-    """
-    shown = series.values[-3 * len(times) :]
-    return Forecast(
-        series=series.name,
-        times=tuple(written(times, series.frequency)),
-        point=tuple(map(float, drawn.point[0])),
-        levels=levels_of(model),
-        quantiles=tuple(tuple(map(float, step)) for step in drawn.quantiles[0]),
-        history=tuple(map(float, shown)),
-    )

@@ -1,4 +1,4 @@
-"""Where series are cut: what is learned from, what is chosen by, and what is left alone, in the order of time."""
+"""Where series are cut: what is learned from, what is chosen by, and what is not read, in the order of time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from unrolled.data import Findings
 from unrolled.data.series.read import Series
-from unrolled.tasks.uses.forecast.plan import ForecastOptions, horizon_of, least_context
+from unrolled.tasks.uses.forecast.options import ForecastOptions
 
 
 def split_by_time(
     train: Sequence[Series], dev: Sequence[Series], options: ForecastOptions, findings: Findings
 ) -> tuple[list[Series], list[Series]]:
-    """Each series cut where development data begins, and once more where nothing is to be read any more.
+    """Cut each series where development data begins, and once more where nothing is to be read any more.
 
     Args:
-        findings: told of series that are too short, which are left out.
+        train, dev: as read; a series of `dev` that follows one of `train` continues it.
+        options: of training.
+        findings: collects series that are too short, which are left out.
 
     Returns:
         Series to learn from, whose times go on to where development data ends; and to choose by, with `first` where it
@@ -23,10 +25,10 @@ def split_by_time(
     """
     learned: list[Series] = []
     held: list[Series] = []
-    more = {one.name: one for one in dev}
+    more = {series.name: series for series in dev}
     for series in train:
-        horizon = horizon_of(options, series.frequency)
-        least = horizon + least_context(options)
+        horizon = options.horizon_of(series.frequency)
+        least = horizon + options.least_context
         end = len(series) if options.test_from is None else series.index(options.test_from)
         other = more.pop(series.name, None)
         begin = end
