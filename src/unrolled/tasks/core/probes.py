@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
-from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.tasks.core.probe import Probe, last_steps
 
 if TYPE_CHECKING:
@@ -97,69 +96,6 @@ def probe_image(model: Fitted, image: Tensor, limit: int) -> Probe:
         outputs=("the class",),
         classes=lambda k: str(model.encoders.labels[k]),
         note=note,
-    )
-
-
-def probe_series(model: Fitted, data: dict[str, Tensor], limit: int) -> Probe:
-    """A series and its forecast, asked about the middle of each step's forecast: many-to-many. Of a network that goes
-    on step by step, the values of its past, each asked about the next: synced.
-
-    Args:
-        data: one window, as `forecast_scoring.as_tensors` makes it.
-        limit: segments or values that are looked at, the last ones; those before them are read.
-    """
-    network: Any = model.network
-    if not isinstance(network, DirectForecaster):
-        return _probe_values(network, data, limit)
-    context, segment, horizon = network.context, network.segment, network.horizon
-    levels = list(model.config.network["levels"])
-    middle = levels.index(0.5) if 0.5 in levels else 0
-    segments = -(-context // segment)
-    first = max(0, segments - limit)
-    steps = [f"{(n - segments) * segment} … {(n - segments + 1) * segment - 1}" for n in range(first, segments)]
-    past = data["values"][:context]
-    with torch.no_grad():
-        state = network.read(past, data["known"], stop=first) if first else None
-    return Probe(
-        network=network,
-        input_layer=network.inputs,
-        steps=tuple(steps),
-        run=lambda: network(past, data["known"], data["channel"], data["static"], (first, state))[:, 0],
-        outputs=tuple(f"+{n + 1}" for n in range(horizon)),
-        classes=lambda k: f"quantile {levels[k]:g}" if levels else "forecast",
-        targets=torch.full((horizon,), middle),
-        note=f"the first {first:,} segments were read and are not shown" if first else "",
-        values=True,
-    )
-
-
-def _probe_values(network: AutoregressiveForecaster, data: dict[str, Tensor], limit: int) -> Probe:
-    """A series by its values, asked at each what it expects the next to be."""
-    context, reach = network.context, network.reach
-    past, known = data["values"][:reach], data["known"][reach - context + 1 : reach + 1]
-    first = max(0, context - limit)
-    inputs = nn.Identity()
-    with torch.no_grad():
-        scale = network.scale(past)
-        x = network.reading(past, known, network.who(data["channel"], data["static"]), scale)
-        state = network.hidden(x[:first])[1] if first else None
-
-    def run() -> Tensor:
-        h, _ = network.hidden(inputs(x[first:]), state)
-        return network.likelihood.middle(network.output(h), *scale)
-
-    numbers = range(first - context + 1, 1)
-    return Probe(
-        network=network,
-        input_layer=inputs,
-        steps=tuple(str(n) for n in numbers),
-        run=run,
-        outputs=tuple(f"{n + 1:+d}" if n == 0 else str(n + 1) for n in numbers),
-        classes=lambda k: "forecast",
-        targets=torch.zeros(len(numbers), dtype=torch.int64),
-        note=f"the first {first:,} values were read and are not shown" if first else "",
-        values=True,
-        synced=True,
     )
 
 
