@@ -50,34 +50,36 @@ class Output(ABC, Generic[T, R]):
     baseline_files: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    @abstractmethod
     def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> Self:
-        """Fit on the training part.
+        """Fit on the training part; an output that remembers nothing is made without arguments.
 
         Raises:
             DataError: nothing can be learned from these targets; naming the file.
         """
+        return cls()
 
     @classmethod
-    @abstractmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote into a model's folder.
 
         Raises:
             ModelError, StorageError: naming the file.
         """
+        return cls()
 
-    @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write into a model's folder."""
+        """Write into a model's folder what was fitted, if anything was."""
+        return
 
-    @abstractmethod
     def encode(self, target: T) -> Arrays:
-        """Return one target as arrays: always the same parts, dtypes and numbers of dimensions."""
+        """Return one target as arrays: always the same parts, dtypes and numbers of dimensions. None where the targets
+        are later steps of what is read.
+        """
+        return {}
 
-    @abstractmethod
     def collate(self, examples: Sequence[Arrays]) -> dict[str, Tensor]:
-        """Return the targets of several encoded examples as tensors."""
+        """Return the targets of several encoded examples as tensors, those of `encode`."""
+        return {}
 
     @abstractmethod
     def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
