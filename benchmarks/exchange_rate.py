@@ -19,6 +19,7 @@ from unrolled.data.series.read import SeriesOptions, read_series
 from unrolled.metrics.forecasts import corr, rse
 from unrolled.tasks import Evaluation, load, train
 from unrolled.tasks.outputs.numbers.baseline import seasonal_naive
+from unrolled.tasks.outputs.numbers.decode import backtest
 
 HORIZONS, LONGEST = (3, 6, 12, 24), 24
 PUBLISHED = {
@@ -44,13 +45,14 @@ def main() -> None:
         train("forecast", path, folder, resume=args.resume, options=options, seed=args.seed, **settings)
     model = load(folder)
     begin, end = (dev, test) if args.split == "dev" else (test, length)
-    task: Any = model.task
     actual, own, naive = (np.full((LONGEST, end - begin, len(series)), np.nan) for _ in range(3))
     for n, one in enumerate(series):
         # what lies behind the part is unknown, and no reason to leave out the last days of the part
-        values = np.concatenate([one.values[:end], np.full(LONGEST - 1, np.nan)])
+        values = np.concatenate([one.values[:end], np.zeros(LONGEST - 1)])
         longer = replace(one, values=values, times=np.arange(len(values)), known=np.zeros((len(values), 0)))
-        for window in task.backtest(model, replace(longer, first=begin - LONGEST + 1)):
+        encoded = model.input.encode(replace(longer, first=begin - LONGEST + 1))
+        encoded["values"][end:] = np.nan
+        for window in backtest(model, encoded):
             last = seasonal_naive(window.past, LONGEST, 1)
             for step in range(LONGEST):
                 days = window.origins + step - begin

@@ -12,23 +12,26 @@ from unrolled.errors import ArgumentError
 NAN = float("nan")
 
 
-def example(values: list[float], first: int = 0) -> Arrays:
+def example(values: list[float], first: int = 0, channel: int = 0) -> Arrays:
     series = np.array(values)
     return {
         "values": series,
         "known": np.stack([series * 10, series * 0 + 1], 1).astype(np.float32),
         "static": np.array([series[0]], np.float32),
         "first": np.array([first]),
+        "channel": np.array([channel]),
+        "scale": np.array([channel, 0.5]),
     }
 
 
 def test_every_window_once_and_none_across_series() -> None:
-    windows = SeriesWindows([example([1, 2, 3, 4, 5]), example([6, 7]), example([11, 12, 13, 14])], 2, 2, 1)
+    windows = SeriesWindows([example([1, 2, 3, 4, 5]), example([6, 7]), example([11, 12, 13, 14], channel=7)], 2, 2, 1)
     assert len(windows) == 5
     arrays = windows.gather(np.arange(5))
     assert arrays.values.T.tolist() == [[1, 2, 3], [2, 3, 4], [3, 4, 5], [11, 12, 13], [12, 13, 14]]
     assert arrays.known[:, 3, 0].tolist() == [110, 120, 130]
-    assert arrays.series.tolist() == [0, 0, 0, 2, 2]
+    assert windows.series.tolist() == [0, 0, 0, 2, 2]
+    assert arrays.channel.tolist() == arrays.scale[:, 0].tolist() == [0, 0, 0, 7, 7]
     assert arrays.static[:, 0].tolist() == [1, 1, 1, 11, 11]
     assert windows.origins.tolist() == [2, 3, 4, 2, 3]
     assert [int(windows[n]["window"][0]) for n in range(5)] == list(range(5))

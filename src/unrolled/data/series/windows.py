@@ -22,13 +22,15 @@ class WindowArrays(NamedTuple):
         values: (R + H, N) float64, NaN where nothing is known.
         known: (R + H, N, K) float32.
         static: (N, S) float32.
-        series: (N,) which series of the store each is of.
+        channel: (N,) which of the training series each is of, −1 for none.
+        scale: (N, 2) float64, mean and standard deviation of its series, NaN where they are not known.
     """
 
     values: NDArray[np.float64]
     known: NDArray[np.float32]
     static: NDArray[np.float32]
-    series: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    scale: NDArray[np.float64]
 
 
 class SeriesWindows(Sequence[Arrays]):
@@ -37,7 +39,8 @@ class SeriesWindows(Sequence[Arrays]):
     The n-th entry only says which window it is; `gather` fetches many at once. Values and covariates are in memory.
 
     Args:
-        store: examples with the parts `values` (T,), `known` (at least T, K), `static` (S,) and `first` (1,).
+        store: examples with the parts `values` (T,), `known` (at least T, K), `static` (S,), `channel` (1,), `scale`
+            (2,) and `first` (1,), the first step that may be a target.
         context: steps of the past that must be there.
         reach: R, at least `context`; what lies before the series' beginning is NaN, and its covariates are 0.
         horizon: H.
@@ -64,6 +67,8 @@ class SeriesWindows(Sequence[Arrays]):
         self._static = (
             np.stack([e["static"] for e in examples]).astype(np.float32) if examples else np.zeros((0, 0), np.float32)
         )
+        self._channel = np.array([int(e["channel"][0]) for e in examples], np.int64)
+        self._scale = np.array([e["scale"] for e in examples], np.float64).reshape(-1, 2)
         series, origins = [], []
         for n, example in enumerate(examples):
             begin, length = int(starts[n]) + reach, int(lengths[n])
@@ -100,7 +105,8 @@ class SeriesWindows(Sequence[Arrays]):
         # R steps of nothing before each series, and R steps back from the origin: they cancel
         begin = self._starts[series] + self.origins[windows]
         rows = begin + np.arange(self.reach + self.horizon, dtype=np.int64)[:, None]
-        return WindowArrays(self._values[rows], self._known[rows], self._static[series], series)
+        static, channel, scale = self._static[series], self._channel[series], self._scale[series]
+        return WindowArrays(self._values[rows], self._known[rows], static, channel, scale)
 
 
 def _some(values: NDArray[np.float64], origins: NDArray[np.int64], begin: int, end: int) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.outputs.numbers.network import SeriesBatch, direct_forecast, forecaster_of, levels_of, middle_of
 from unrolled.tasks.outputs.numbers.options import SAMPLES
 from unrolled.tasks.outputs.numbers.results import Forecast
-from unrolled.tasks.outputs.numbers.windows import ModelWindows
+from unrolled.tasks.outputs.numbers.windows import as_batch, windows_of
 
 Array = NDArray[np.float64]
 #: windows of a backtest side by side
@@ -125,10 +125,11 @@ def backtest(
         samples, seed: of an autoregressive forecaster.
     """
     network = forecaster_of(model)
-    windows = ModelWindows(network, [series], stride)
+    windows = windows_of(network, [series], stride)
     for at in range(0, len(windows), WINDOWS):
         chosen = np.arange(at, min(at + WINDOWS, len(windows)))
-        batch, arrays, scale = windows.read(chosen)
+        arrays = windows.gather(chosen)
+        batch, scale = as_batch(network, arrays)
         drawn = draw(model, batch, scale, network.horizon, samples=samples, seed=seed)
         past = arrays.values[network.reach - network.context : network.reach].T
         yield Window(windows.origins[chosen], past, arrays.values[network.reach :].T, drawn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings
 from unrolled.data.series.read import Series
-from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import AnyInput, Output
 from unrolled.tasks.core.fitted import AnyFitted
@@ -29,14 +27,14 @@ from unrolled.tasks.outputs.numbers.options import (
 )
 from unrolled.tasks.outputs.numbers.probe import probe_forecast
 from unrolled.tasks.outputs.numbers.results import Forecast
-from unrolled.tasks.outputs.numbers.windows import SeriesSource
 from unrolled.types import Json
 
 
 class NumbersOutput(Output[Series, Forecast]):
-    """What comes after a series. Nothing is fitted: its scale is that of the series, which the input knows.
+    """What comes after a series, in its scale, which the input knows.
 
-    Its input is a `SeriesSource`.
+    The input encodes series as `SeriesWindows` reads them, and collates those that end where the forecast begins, with
+    their `scale`; it has `names` for their channels, and a `season`.
     """
 
     name: ClassVar[str] = "numbers"
@@ -46,37 +44,9 @@ class NumbersOutput(Output[Series, Forecast]):
     Network: ClassVar[type[Settings]] = ForecasterNetwork
     Result: ClassVar[type[Forecast]] = Forecast
 
-    @classmethod
-    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> NumbersOutput:
-        """Fit nothing."""
-        return cls()
-
-    @classmethod
-    def load(cls, folder: Path) -> NumbersOutput:
-        """Read nothing."""
-        return cls()
-
-    def save(self, folder: Path) -> None:
-        """Write nothing."""
-        return
-
-    def encode(self, target: Series) -> Arrays:
-        """Return nothing: the targets are later values of the series that is read."""
-        return {}
-
-    def collate(self, examples: Sequence[Arrays]) -> dict[str, Tensor]:
-        """Return nothing, likewise."""
-        return {}
-
     def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
         """Return a direct or an autoregressive forecaster."""
-        chosen = ForecasterNetwork(**network)
-        series: SeriesSource = source  # type: ignore[assignment]
-        expected = (series.known_width, series.static_width, series.masked)
-        if (chosen.known, chosen.static, chosen.masked) != expected or chosen.channels not in (0, len(series.names)):
-            found = f"{chosen.known}, {chosen.static}, {chosen.masked}"
-            raise ArgumentError(f"made for other inputs than series.json: {found}")
-        return forecaster(chosen)
+        return forecaster(ForecasterNetwork(**network))
 
     def score(self, network: nn.Module, x: object, lengths: Tensor | None, data: Mapping[str, Tensor]) -> Scored:
         """Return pinball, absolute or squared error of a direct forecaster, nats of an autoregressive one, a value."""

@@ -17,7 +17,7 @@ from unrolled.tasks.outputs.numbers.decode import WINDOWS, backtest
 from unrolled.tasks.outputs.numbers.network import direct_forecast, forecaster_of, levels_of, loss_of, middle_of
 from unrolled.tasks.outputs.numbers.options import NumbersEvaluation
 from unrolled.tasks.outputs.numbers.results import sparkline
-from unrolled.tasks.outputs.numbers.windows import ModelWindows, SeriesSource, statistics
+from unrolled.tasks.outputs.numbers.windows import as_batch, statistics, windows_of
 from unrolled.types import Json
 
 #: development windows that are scored while training, evenly spread if there are more
@@ -27,7 +27,7 @@ DEV_WINDOWS = 20_000
 def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
     """Return the loss, and of a direct forecaster the errors of its point forecast, in standard deviations."""
     network = forecaster_of(model)
-    windows = ModelWindows(network, dev)
+    windows = windows_of(network, dev)
     if not len(windows):
         return {}
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), DEV_WINDOWS)).astype(np.int64))
@@ -35,7 +35,7 @@ def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
     counted = targets = 0
     with torch.no_grad():
         for at in range(0, len(chosen), WINDOWS):
-            batch = windows.read(chosen[at : at + WINDOWS])[0]
+            batch, _ = as_batch(network, windows.gather(chosen[at : at + WINDOWS]))
             scored = loss_of(network, batch)
             loss, counted = loss + float(scored.total), counted + scored.count
             if isinstance(network, DirectForecaster):
@@ -49,17 +49,17 @@ def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
 
 def sample(model: AnyFitted, dev: ExampleStore) -> str | None:
     """Return the last development window of the first series: what was read, what came, and what was forecast."""
-    network, source = forecaster_of(model), as_source(model)
-    windows = ModelWindows(network, dev)
+    network = forecaster_of(model)
+    windows = windows_of(network, dev)
     if not len(windows) or not isinstance(network, DirectForecaster):
         return None
-    batch = windows.read(np.flatnonzero(windows.series == windows.series[0])[-1:])[0]
+    batch, _ = as_batch(network, windows.gather(np.flatnonzero(windows.series == windows.series[0])[-1:]))
     with torch.no_grad():
         middle = direct_forecast(network, batch)[:, 0, middle_of(model)]
     values, channel = batch.values[:, 0], int(batch.channel[0])
     past, future = values[-3 * network.horizon : -network.horizon], values[network.context :]
     came, forecast = (sparkline(tuple(torch.cat([past, part]).tolist())) for part in (future, middle))
-    return f"{source.names[channel] if channel >= 0 else 'a series'}\n  came      {came}\n  forecast  {forecast}"
+    return f"{model.input.names[channel] if channel >= 0 else 'a series'}\n  came      {came}\n  forecast  {forecast}"
 
 
 def evaluate(
@@ -70,7 +70,7 @@ def evaluate(
     Raises:
         DataError: no series leaves anything to forecast.
     """
-    network, levels, season = forecaster_of(model), levels_of(model), as_source(model).season
+    network, levels, season = forecaster_of(model), levels_of(model), model.input.season
     stride = chosen.stride or (1 if isinstance(network, DirectForecaster) else network.horizon)
     own, beside = ForecastScores(levels), ForecastScores(levels)
     count, path = 0, ""
@@ -94,9 +94,3 @@ def evaluate(
         )
     metrics = {**own.result(), "series": count}
     return metrics, {"model": f"seasonal naive, season {season}", **beside.result()}
-
-
-def as_source(model: AnyFitted) -> SeriesSource:
-    """Return a model's input as what it is to a forecaster."""
-    source: SeriesSource = model.input
-    return source

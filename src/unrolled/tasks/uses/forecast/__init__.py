@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleBatches, Findings
 from unrolled.data.series.read import read_series
 from unrolled.errors import DataError
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
-from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.numbers.encode import NumbersOutput
 from unrolled.tasks.outputs.numbers.network import forecaster_of
-from unrolled.tasks.outputs.numbers.windows import ModelWindows
+from unrolled.tasks.outputs.numbers.windows import as_batch, windows_of
 from unrolled.tasks.uses.forecast.encode import HistoryInput
 from unrolled.tasks.uses.forecast.options import ForecastEvaluation, ForecastOptions, ForecastPrediction
 from unrolled.tasks.uses.forecast.plan import plan_forecaster
@@ -65,6 +65,11 @@ class Forecasting(ExampleUse[HistoryInput, NumbersOutput]):
         """Choose by how many windows there are."""
         return plan_forecaster(material, options, training)
 
+    def build(self, network: Mapping[str, Any], parts: Parts[HistoryInput, NumbersOutput]) -> nn.Module:
+        """Return the network, if it is for such series."""
+        parts.input.require_network(network)
+        return super().build(network, parts)
+
     def batches(
         self,
         model: Fitted[HistoryInput, NumbersOutput],
@@ -73,13 +78,14 @@ class Forecasting(ExampleUse[HistoryInput, NumbersOutput]):
     ) -> Batches:
         """Return windows of all series, in another order each epoch."""
         network = forecaster_of(model)
-        windows = ModelWindows(network, material.train)
+        windows = windows_of(network, material.train)
         if not len(windows):
             need = f"a context of {network.context} and a horizon of {network.horizon}"
             raise DataError(f"no series is long enough for {need}; give a shorter --context or --horizon")
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:
-            return windows.read(np.concatenate([e["window"] for e in examples]))[0]._asdict()
+            chosen = np.concatenate([example["window"] for example in examples])
+            return as_batch(network, windows.gather(chosen))[0]._asdict()
 
         return ExampleBatches(windows, None, int(str(model.config.batching["batch_size"])), collate, seed=training.seed)
 

@@ -5,7 +5,7 @@ T steps of a series, F steps after it of which something is known, K known covar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -225,6 +225,17 @@ class FittedSeries(BaseModel):
         if missing.any() and not self.masked:
             message = f"step {int(np.argmax(missing))} is missing, and the model was trained without --gaps mask"
             raise DataError(f"series {series.name!r}: {message}", series.path or None, series.line)
+
+    def require_network(self, network: Mapping[str, Any]) -> None:
+        """Check that a network is for these covariates and this many series.
+
+        Raises:
+            ModelError: it is not.
+        """
+        widths = tuple(network.get(name) for name in ("known", "static", "masked"))
+        expected = (self.known_width, self.static_width, self.masked)
+        if widths != expected or network.get("channels") not in (0, len(self.names)):
+            raise ModelError(f"network: made for other inputs than series.json: {widths}, expected {expected}")
 
     def start_time(self, start: str | None) -> int:
         """Return the time of a first step.
