@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, ExampleStore, Findings, split_by_key
 from unrolled.data.core.pieces import Pieces, drawn_window
-from unrolled.errors import ArgumentError, DataError, ModelError
+from unrolled.errors import DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import write_whole
 from unrolled.tasks.core.checks import check_common, located
-from unrolled.tasks.core.contract import I, O, Use
+from unrolled.tasks.core.contract import AnyOutput, I, Use
 from unrolled.tasks.core.fitted import Parts
 from unrolled.tasks.core.plan import plan_recurrent
 from unrolled.tasks.core.probe import Probe
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.core.results import Result
 
 T = TypeVar("T")
+O = TypeVar("O", bound=AnyOutput)  # noqa: E741
 
 _FACTS = "facts.json"
 #: inputs that are predicted side by side
@@ -243,16 +244,6 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         """Return both parts as fitted."""
         return material.parts
 
-    def build(self, network: Mapping[str, Any], parts: Parts[I, O]) -> nn.Module:
-        """Return the output's network around the input's layer."""
-        known = {*parts.input.Network.model_fields, *parts.output.Network.model_fields}
-        if unknown := sorted(network.keys() - known):
-            raise ModelError(f"network: no such setting: {', '.join(unknown)}")
-        try:
-            return parts.output.network(parts.input, network)
-        except (ArgumentError, TypeError) as error:
-            raise ModelError(f"network: {error}") from error
-
     def initialise(self, network: nn.Module, material: Material[I, O]) -> None:
         """Standardise the input, and start from what the targets suggest."""
         material.parts.input.standardise(network, material.train)
@@ -279,18 +270,6 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
     def finish(self, model: Fitted[I, O], material: Material[I, O], progress: Progress) -> None:
         """Fit what comes after training."""
         model.output.finish(model, material.dev, progress)
-
-    def check_fitted(self, fitted: Mapping[str, Any]) -> None:
-        """Check what the output fitted."""
-        self.output.check_fitted(fitted)
-
-    def save_extras(self, model: Fitted[I, O], folder: Path) -> None:
-        """Copy the baseline's files, when the model is saved elsewhere."""
-        if model.folder is None or model.folder == folder:
-            return
-        for name in self.output.baseline_files:
-            if (model.folder / name).is_file():
-                write_whole(folder / name, (model.folder / name).read_bytes())
 
     def evaluate(
         self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object

@@ -37,6 +37,10 @@ class Task(Use[Any, Any, Any]):
         """Return the untrained network."""
         return self.build_network(network, parts.input)
 
+    def check_fitted(self, fitted: Any) -> None:
+        """Check what was fitted."""
+        return
+
     @abstractmethod
     def build_network(self, network: Any, encoders: Any) -> nn.Module:
         """Return the untrained network."""

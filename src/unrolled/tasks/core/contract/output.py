@@ -29,8 +29,8 @@ R = TypeVar("R", bound=results.Result)
 Predictor = Callable[[Sequence[Arrays], Sequence[results.Shown]], Iterator[R]]
 
 
-class Output(ABC, Generic[T, R]):
-    """What a use answers, fitted on the training part. `T` is a target, `R` the type of a prediction."""
+class Answer(ABC, Generic[R]):
+    """What a use answers, however its data is made up. `R` is the type of a prediction."""
 
     #: of its folder in `outputs/`, and of the page's view
     name: ClassVar[str]
@@ -44,19 +44,8 @@ class Output(ABC, Generic[T, R]):
     Network: ClassVar[type[Settings]] = NoOptions
     #: what is answered; a prediction names its input besides
     Result: ClassVar[type[results.Result]]
-    #: whether a target may need more steps than the network has for it; `check_pair` says so of each
-    needs_steps: ClassVar[bool] = False
-    #: files of the baseline that `fit_baseline` leaves in the model's folder
+    #: files of the baseline, in the model's folder
     baseline_files: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> Self:
-        """Fit on the training part; an output that remembers nothing is made without arguments.
-
-        Raises:
-            DataError: nothing can be learned from these targets; naming the file.
-        """
-        return cls()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -71,6 +60,39 @@ class Output(ABC, Generic[T, R]):
         """Write into a model's folder what was fitted, if anything was."""
         return
 
+    @abstractmethod
+    def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
+        """Return a network around an input's layer: hidden layers, output layer, and what the loss needs to know.
+
+        Raises:
+            ArgumentError: settings that make no network.
+        """
+
+    @classmethod
+    def check_fitted(cls, fitted: Mapping[str, Any]) -> None:
+        """Check that what `finish` put into config.json is what this output can work with.
+
+        Raises:
+            ArgumentError: naming the value.
+        """
+        return
+
+
+class Output(Answer[R], Generic[T, R]):
+    """What a use over examples answers, fitted on the training part. `T` is a target."""
+
+    #: whether a target may need more steps than the network has for it; `check_pair` says so of each
+    needs_steps: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> Self:
+        """Fit on the training part; an output that remembers nothing is made without arguments.
+
+        Raises:
+            DataError: nothing can be learned from these targets; naming the file.
+        """
+        return cls()
+
     def encode(self, target: T) -> Arrays:
         """Return one target as arrays: always the same parts, dtypes and numbers of dimensions. None where the targets
         are later steps of what is read.
@@ -80,14 +102,6 @@ class Output(ABC, Generic[T, R]):
     def collate(self, examples: Sequence[Arrays]) -> dict[str, Tensor]:
         """Return the targets of several encoded examples as tensors, those of `encode`."""
         return {}
-
-    @abstractmethod
-    def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
-        """Return a network around an input's layer: hidden layers, output layer, and what the loss needs to know.
-
-        Raises:
-            ArgumentError: settings that make no network.
-        """
 
     def plan(self, options: Settings, store: ExampleStore) -> Json:
         """Return the fields of `Network` that fit the data and the options, for a use without a plan of its own."""
@@ -191,15 +205,6 @@ class Output(ABC, Generic[T, R]):
         """Fit what comes after training on the development data, e.g. thresholds, into `model.fitted`."""
         return
 
-    @classmethod
-    def check_fitted(cls, fitted: Mapping[str, Any]) -> None:
-        """Check that what `finish` put into config.json is what this output can work with.
-
-        Raises:
-            ArgumentError: naming the value.
-        """
-        return
-
     def sample(self, model: AnyFitted, dev: ExampleStore) -> str | None:
         """Return text that shows what the model produces now, for the terminal and samples.md."""
         return None
@@ -214,4 +219,5 @@ class Output(ABC, Generic[T, R]):
 
 
 #: any output whatever, for what walks over all of them
+AnyAnswer = Answer[Any]
 AnyOutput = Output[Any, Any]

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from torch import nn
 
 from unrolled.data import Findings
-from unrolled.errors import ArgumentError
+from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Session
 from unrolled.settings import Settings
+from unrolled.storage import write_whole
 from unrolled.tasks.core.contract.input import AnyInput
-from unrolled.tasks.core.contract.output import AnyOutput
+from unrolled.tasks.core.contract.output import AnyAnswer
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.values import Evaluation, NoOptions, Plan, Progress, Sources
@@ -23,7 +24,7 @@ from unrolled.types import Json
 
 #: what is read, what is answered, and what `Use.prepare` makes of the data
 I = TypeVar("I", bound=AnyInput)  # noqa: E741
-O = TypeVar("O", bound=AnyOutput)  # noqa: E741
+O = TypeVar("O", bound=AnyAnswer)  # noqa: E741
 M = TypeVar("M")
 
 
@@ -123,8 +124,12 @@ class Use(ABC, Generic[I, O, M]):
         return Parts(self.input.load(folder), self.output.load(folder))
 
     def save_extras(self, model: Fitted[I, O], folder: Path) -> None:
-        """Write what belongs to a model beside its parts and weights: baselines, `model.cache`."""
-        return
+        """Write what belongs to a model beside its parts and weights: its baseline, if it is saved elsewhere."""
+        if model.folder is None or model.folder == folder:
+            return
+        for name in self.output.baseline_files:
+            if (model.folder / name).is_file():
+                write_whole(folder / name, (model.folder / name).read_bytes())
 
     def load_cache(self, folder: Path, parts: Parts[I, O]) -> Any:
         """Return the `cache` of a model that was adapted to somebody, or None.
@@ -150,15 +155,21 @@ class Use(ABC, Generic[I, O, M]):
         Raises:
             ArgumentError: naming the value.
         """
-        return
+        self.output.check_fitted(fitted)
 
-    @abstractmethod
     def build(self, network: Mapping[str, Any], parts: Parts[I, O]) -> nn.Module:
-        """Return the untrained network.
+        """Return the untrained network: the output's around the input's layer.
 
         Raises:
             ModelError: settings that make no network.
         """
+        known = {*parts.input.Network.model_fields, *parts.output.Network.model_fields}
+        if unknown := sorted(network.keys() - known):
+            raise ModelError(f"network: no such setting: {', '.join(unknown)}")
+        try:
+            return parts.output.network(parts.input, network)
+        except (ArgumentError, TypeError) as error:
+            raise ModelError(f"network: {error}") from error
 
     def initialise(self, network: nn.Module, material: M) -> None:
         """Set what the data suggests before the first step, e.g. an output bias at the classes' frequencies."""

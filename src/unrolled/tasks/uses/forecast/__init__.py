@@ -90,7 +90,7 @@ class Forecasting(ExampleUse[HistoryInput, NumbersOutput]):
         return ExampleBatches(windows, None, int(str(model.config.batching["batch_size"])), collate, seed=training.seed)
 
     def to_evaluate(
-        self, model: Fitted[HistoryInput, NumbersOutput], examples: list[Any], options: Any
+        self, model: Fitted[HistoryInput, NumbersOutput], examples: list[Any], options: Any, findings: Findings
     ) -> list[Example]:
         """Return series that are forecast from some step on: by default the first that training did not see."""
         chosen = ForecastEvaluation.of(options)
