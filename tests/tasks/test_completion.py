@@ -159,7 +159,7 @@ def test_stretches_of_bytes_begin_and_end_with_whole_characters() -> None:
 @pytest.mark.parametrize("length", [0, 1, 2, 5])
 def test_little_text_fits_no_threshold_and_says_why(trained: Callable[[str], Model], length: int) -> None:
     model = trained("char")
-    found = fit_threshold(model, model.encoders.encode("Thank"[:length]), 0.3, silent)
+    found = fit_threshold(model, model.input.tokenizer.encode("Thank"[:length]), 0.3, silent)
     assert found["threshold"] is None
     assert found["places"] == length < FEWEST_PLACES
     assert f"{length} places" in found["threshold_reason"]
@@ -179,8 +179,8 @@ def test_fitted_threshold_has_its_coverage_and_saves_keystrokes(trained: Callabl
 
 def test_study_puts_the_ngram_at_the_same_places_and_coverage(trained: Callable[[str], Model]) -> None:
     model = trained("char")
-    ids = model.encoders.encode("Thank you for your help. I will see you tomorrow in the morning.\n" * 3)
-    baseline = NGram.fit(ids, 4, model.encoders.vocabulary_size)
+    ids = model.input.tokenizer.encode("Thank you for your help. I will see you tomorrow in the morning.\n" * 3)
+    baseline = NGram.fit(ids, 4, model.input.tokenizer.vocabulary_size)
     told: list[tuple[str, int, int | None]] = []
     own, other = study_completion(model, baseline, ids, 60, lambda *news: told.append(news))
     json.dumps([own, other])

@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_network_itself(trained: Trained, kind: str, tmp
     model = trained(kind)
     text = make_text(8, 5)
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
-    ids = torch.from_numpy(model.encoders.encode(text).astype(np.int64))
+    ids = torch.from_numpy(model.input.tokenizer.encode(text).astype(np.int64))
     with torch.no_grad():
         logits, _ = model.network(ids[:-1].unsqueeze(1))
     nats = float(F.cross_entropy(logits.squeeze(1).double(), ids[1:], reduction="sum"))
@@ -79,7 +79,7 @@ def test_scores_are_those_of_the_network_itself(trained: Trained, kind: str, tmp
 
 def test_the_baseline_is_the_ngram_of_the_training_text(trained: Trained, corpus: Path) -> None:
     model = trained("char")
-    encode, size = model.encoders.encode, model.encoders.vocabulary_size
+    encode, size = model.input.tokenizer.encode, model.input.tokenizer.vocabulary_size
     ngram = NGram.fit(encode((corpus / "train.txt").read_text("utf-8")), 6, size)
     ids = encode((corpus / "dev.txt").read_text("utf-8"))
     expected = -ngram.log_probabilities(ids)[1:].mean()
@@ -91,7 +91,7 @@ def test_the_baseline_is_the_ngram_of_the_training_text(trained: Trained, corpus
 def test_the_baseline_says_the_same_in_pieces(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = trained("char").folder
     assert folder is not None
-    ngram, ids = text_scoring.load_baseline(folder), trained("char").encoders.encode(make_text(10, 5))
+    ngram, ids = text_scoring.load_baseline(folder), trained("char").input.tokenizer.encode(make_text(10, 5))
     whole = -ngram.log_probabilities(ids)[1:].sum()
     for chunk in (1, 3, 64, len(ids)):
         monkeypatch.setattr(text_scoring, "CHUNK", chunk)
@@ -101,7 +101,7 @@ def test_the_baseline_says_the_same_in_pieces(trained: Trained, monkeypatch: pyt
 @pytest.mark.parametrize("lanes", [1, 3, 32])
 def test_log_probabilities_are_in_the_order_of_the_text(trained: Trained, lanes: int) -> None:
     model = trained("char")
-    ids = model.encoders.encode(make_text(20, 9))
+    ids = model.input.tokenizer.encode(make_text(20, 9))
     found = token_log_probabilities(model.network, ids, lanes=lanes, window=16)
     assert found.shape == (len(ids) - 1,)
     assert -found.sum() == pytest.approx(score(model.network, ids, lanes=lanes, window=16)[0], rel=1e-5)

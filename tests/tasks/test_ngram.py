@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from unrolled.decoding import PhraseRule, beam_search, complete, read
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.tasks.outputs.next.cache import CachedStepper, CacheWeights, fit_weights, mix
+from unrolled.tasks.outputs.next.mixture import MixingStepper, MixtureWeights, fit_weights, mix
 from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
 
 BEGIN = "begin"
@@ -202,8 +202,8 @@ def test_completion_runs_over_it() -> None:
 def test_mixing_is_linear_in_probability() -> None:
     rng = np.random.default_rng(3)
     network, personal = NGram.fit(rng.integers(0, 5, 300), 2, 5), NGram.fit(rng.integers(0, 3, 200), 3, 5)
-    weights = CacheWeights(rng.random((3, 6)))
-    cached = CachedStepper(NGramStepper(network), personal, weights)
+    weights = MixtureWeights(rng.random((3, 6)))
+    cached = MixingStepper(NGramStepper(network), personal, weights)
     text = rng.integers(0, 5, 12)
     logits, state = read(cached, torch.from_numpy(text[None, :-1]))
     lengths, totals = personal.context_statistics(text)
@@ -220,11 +220,11 @@ def test_mixing_is_linear_in_probability() -> None:
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_at_the_ends_one_part_is_alone(weight: float) -> None:
     network, personal = NGram.fit([0, 1, 2, 0], 2, 3), NGram.fit([2, 2, 1], 2, 3)
-    logits, _ = read(CachedStepper(NGramStepper(network), personal, weight), torch.tensor([[1]]))
+    logits, _ = read(MixingStepper(NGramStepper(network), personal, weight), torch.tensor([[1]]))
     expected = (personal if weight else network).distribution([1])
     assert logits.exp()[0].numpy() == pytest.approx(expected)
     alone = (personal if weight else network).log_probabilities([0, 1])
-    part = mix(network.log_probabilities([0, 1]), personal, [0, 1], CacheWeights.constant(weight, 2))
+    part = mix(network.log_probabilities([0, 1]), personal, [0, 1], MixtureWeights.constant(weight, 2))
     assert part == pytest.approx(alone)
 
 
@@ -248,7 +248,7 @@ def test_fitted_weights_are_no_worse_than_any_constant() -> None:
     fitted = fit_weights(network.log_probabilities(dev), personal, dev)
     loss = -mix(network.log_probabilities(dev), personal, dev, fitted).mean()
     for constant in np.linspace(0, 1, 11):
-        same = CacheWeights.constant(constant, 3)
+        same = MixtureWeights.constant(constant, 3)
         assert loss <= -mix(network.log_probabilities(dev), personal, dev, same).mean() + 1e-9
 
 
@@ -256,21 +256,21 @@ def test_cache_bad_input() -> None:
     ngram = NGram.fit([0, 1], 2, 2)
     stepper = NGramStepper(NGram.fit([0, 1, 2], 2, 3))
     with pytest.raises(ArgumentError, match="its vocabulary has 2 tokens, the model's 3"):
-        CachedStepper(stepper, ngram, 0.5)
+        MixingStepper(stepper, ngram, 0.5)
     with pytest.raises(ArgumentError, match="every λ in"):
-        CachedStepper(NGramStepper(ngram), ngram, 1.5)
+        MixingStepper(NGramStepper(ngram), ngram, 1.5)
     with pytest.raises(ArgumentError, match="fitted for order 3, the n-gram has order 2"):
-        CachedStepper(NGramStepper(ngram), ngram, CacheWeights.constant(0.5, 3))
+        MixingStepper(NGramStepper(ngram), ngram, MixtureWeights.constant(0.5, 3))
     with pytest.raises(ShapeError, match="model_log_probs"):
         fit_weights([-1.0], ngram, [0, 1])
     with pytest.raises(ArgumentError, match="no development text"):
         fit_weights([], ngram, [])
     with pytest.raises(ModelError, match="lack 'weights'"):
-        CacheWeights.from_arrays({})
+        MixtureWeights.from_arrays({})
     with pytest.raises(ModelError, match="damaged"):
-        CacheWeights.from_arrays({"weights": np.full((2, 6), 7.0)})
-    weights = CacheWeights.constant(0.25, 2)
-    assert CacheWeights.from_arrays(weights.to_arrays()).table.tolist() == weights.table.tolist()
+        MixtureWeights.from_arrays({"weights": np.full((2, 6), 7.0)})
+    weights = MixtureWeights.constant(0.25, 2)
+    assert MixtureWeights.from_arrays(weights.to_arrays()).table.tolist() == weights.table.tolist()
 
 
 def test_tinyshakespeare_by_order() -> None:

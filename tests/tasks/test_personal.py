@@ -71,7 +71,7 @@ def test_what_the_writer_always_says_is_suggested(trained: Trained, own: tuple[P
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_of_a_text_are_those_of_its_stream(trained: Trained, own: tuple[Path, Path], kind: str) -> None:
     adapted = trained(kind).personalise(own[0], method="cache")
-    ids = adapted.encoders.encode("The boat is at the harbour, my friend.").astype(np.int64)
+    ids = adapted.input.tokenizer.encode("The boat is at the harbour, my friend.").astype(np.int64)
     scores = adapted.cache.log_probabilities(adapted.network, ids)
     stepper = adapted.cache.stepper(adapted.network)
     state, stepped = stepper.start(1), []

@@ -131,7 +131,7 @@ def test_characters_never_seen_are_the_unknown_one(trained: Trained) -> None:
     assert shown(some.suggest()) == shown(others.suggest())
     text = "".join(some.generate(300, options=SamplingOptions(temperature=2.0)))
     assert len(text) == 300
-    assert set(text) <= set(model.encoders.characters)
+    assert set(text) <= set(model.input.tokenizer.characters)
 
 
 def test_a_prompt_of_a_megabyte(trained: Trained) -> None:
@@ -193,8 +193,8 @@ def test_temperature_zero_is_greedy_whatever_the_seed(trained: Trained) -> None:
     greedy = model.stream().push("The meet")
     for character in text:
         likeliest = greedy.logits.clone()
-        likeliest[:, model.encoders.unknown_id] = -torch.inf
-        assert model.encoders.token_text(int(likeliest.argmax())) == character
+        likeliest[:, model.input.tokenizer.unknown_id] = -torch.inf
+        assert model.input.tokenizer.token_text(int(likeliest.argmax())) == character
         greedy.push(character)
 
 

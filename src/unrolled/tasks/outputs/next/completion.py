@@ -13,20 +13,21 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unrolled.decoding import PhraseRule, Stepper, Suggestion, choose
+from unrolled.data import TokenFile, Tokenizer
+from unrolled.decoding import PhraseRule, Suggestion, choose
+from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import Progress
-from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
+from unrolled.tasks.outputs.next.ngram import NGram
+from unrolled.tasks.outputs.next.options import NextOptions
+from unrolled.tasks.outputs.next.predictor import NGramPredictor, Predictor
 from unrolled.tasks.outputs.next.session import TextSession, phrase_tools
-
-if TYPE_CHECKING:
-    from unrolled.data import Tokenizer
-    from unrolled.tasks.core.fitted import Fitted
+from unrolled.types import Json
 
 #: characters read before a stretch, typed in it, and known after it; more is cut only where a document ends
 CONTEXT, TYPED, AHEAD = 200, 30, 200
@@ -71,14 +72,22 @@ class Place(NamedTuple):
         return max((s.score for s in self.suggestions), default=-math.inf)
 
 
-def fit_threshold(model: Fitted, dev_token_ids: NDArray[Any], coverage: float, progress: Progress) -> dict[str, Any]:
-    """The threshold at which a share of places shows a suggestion.
+def fit_suggestions(model: AnyFitted, options: NextOptions, dev: TokenFile, progress: Progress) -> None:
+    """Fit what is suggested, and from which score on, into `model.fitted`."""
+    # what a resumed run had been adapted to, its new weights are not
+    model.fitted.clear()
+    model.fitted["max_words"] = options.max_words
+    model.fitted.update(fit_threshold(model, dev.tokens, options.coverage, progress))
+
+
+def fit_threshold(model: AnyFitted, dev_token_ids: NDArray[Any], coverage: float, progress: Progress) -> Json:
+    """Return the threshold at which a share of places shows a suggestion.
 
     Args:
         model: whose suggestions.
         dev_token_ids: (N,) text that the network was not trained on.
         coverage: the share, in (0, 1].
-        progress: told how far it has come.
+        progress: is called as it goes.
 
     Returns:
         As JSON: `threshold` (nats per token), what came of it on these places (`coverage`, `accuracy`,
@@ -86,7 +95,7 @@ def fit_threshold(model: Fitted, dev_token_ids: NDArray[Any], coverage: float, p
         suggested, the threshold is None and `threshold_reason` says so: then nothing is shown unless a threshold is
         named.
     """
-    stretches = sample_stretches(dev_token_ids, model.encoders, FIT_PLACES)
+    stretches = sample_stretches(dev_token_ids, model.input.tokenizer, FIT_PLACES)
     count = sum(stretch.places for stretch in stretches)
     nothing = {"threshold": None, "coverage": 0.0, "accuracy": None, "keystrokes_saved": 0.0, "places": count}
     if count < FEWEST_PLACES:
@@ -101,16 +110,16 @@ def fit_threshold(model: Fitted, dev_token_ids: NDArray[Any], coverage: float, p
 
 
 def study_completion(
-    model: Fitted, baseline: NGram | None, token_ids: NDArray[Any], positions: int, progress: Progress
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Completion by the model, and by the n-gram at the same places and the same coverage.
+    model: AnyFitted, baseline: NGram | None, token_ids: NDArray[Any], positions: int, progress: Progress
+) -> tuple[Json, Json]:
+    """Measure completion by the model, and by the n-gram at the same places and the same coverage.
 
     Args:
         model: with its fitted threshold.
         baseline: over the same tokens, or None.
         token_ids: (N,) the text.
         positions: how many places, about.
-        progress: told how far it has come.
+        progress: is called as it goes.
 
     Returns:
         For the model and the baseline, as JSON: `places`; `exact_match` by number of words, of the places where a word
@@ -119,14 +128,14 @@ def study_completion(
         `p90_seconds` of one suggestion on one thread. The baseline's are {} without a baseline. Its threshold is the
         one that reaches the model's coverage on this very text.
     """
-    stretches = sample_stretches(token_ids, model.encoders, positions)
+    stretches = sample_stretches(token_ids, model.input.tokenizer, positions)
     rule = _rule(model)
     typed = type_stretches(model, stretches, progress, "completing the text")
     threshold = model.fitted.get("threshold")
     own = summarise(typed, threshold, rule)
     if baseline is None:
         return own, {}
-    typed = type_stretches(model, stretches, progress, "completing the text by n-gram", NGramStepper(baseline))
+    typed = type_stretches(model, stretches, progress, "completing the text by n-gram", NGramPredictor(baseline))
     limit = None
     if threshold is not None and own["coverage"]:
         limit = threshold_for([place for places in typed for place in places], own["coverage"])
@@ -134,7 +143,7 @@ def study_completion(
 
 
 def sample_stretches(token_ids: NDArray[Any], tokenizer: Tokenizer, positions: int, *, seed: int = 0) -> list[Stretch]:
-    """Stretches of a text, drawn at random, without one going across the end of a document.
+    """Draw stretches of a text at random, none across the end of a document.
 
     Args:
         token_ids: (N,), may be a mapped file: only what is drawn is read.
@@ -161,7 +170,7 @@ def sample_stretches(token_ids: NDArray[Any], tokenizer: Tokenizer, positions: i
 
 
 def _stretch(token_ids: NDArray[Any], tokenizer: Tokenizer, at: int, most: int) -> Stretch:
-    """The stretch that begins with token `at`, or after it if a document ends there."""
+    """Return the stretch that begins with token `at`, or after it if a document ends there."""
     start = max(0, at - CONTEXT)
     ids = np.asarray(token_ids[start : at + TYPED + AHEAD], dtype=np.int64)
     ends = np.flatnonzero(ids == tokenizer.end_id)
@@ -182,11 +191,15 @@ def _stretch(token_ids: NDArray[Any], tokenizer: Tokenizer, at: int, most: int) 
 
 
 def type_stretches(
-    model: Fitted, stretches: Sequence[Stretch], progress: Progress, sentence: str, stepper: Stepper[Any] | None = None
+    model: AnyFitted,
+    stretches: Sequence[Stretch],
+    progress: Progress,
+    sentence: str,
+    predictor: Predictor | None = None,
 ) -> list[list[Place]]:
     """Type stretches character by character on one thread, and note what is suggested at each place."""
     rule = _rule(model)
-    session = TextSession(model, stepper)
+    session = TextSession(model, predictor)
     total = sum(stretch.places for stretch in stretches)
     typed: list[list[Place]] = []
     done = 0
@@ -215,14 +228,14 @@ def _type(session: TextSession, stretch: Stretch, rule: PhraseRule) -> Iterator[
 
 
 def is_right(suggestion: Suggestion, rest: str, rule: PhraseRule) -> bool:
-    """Whether the text goes on with exactly the words suggested."""
+    """Return whether the text continues with exactly the words suggested."""
     after = rest[len(suggestion.text) : len(suggestion.text) + 1]
     is_over = not after or not rule.in_word(after) or not rule.ends_in_word(suggestion.text)
     return rest.startswith(suggestion.text) and is_over
 
 
 def threshold_for(places: Sequence[Place], coverage: float) -> float | None:
-    """The highest threshold at which at least this share of places shows a suggestion, or as many as can.
+    """Return the highest threshold at which at least this share of places shows a suggestion, or as many as can.
 
     None if no place has a suggestion.
     """
@@ -233,8 +246,8 @@ def threshold_for(places: Sequence[Place], coverage: float) -> float | None:
     return possible[min(wanted, len(possible)) - 1] if possible else None
 
 
-def at_threshold(typed: Sequence[Sequence[Place]], threshold: float, rule: PhraseRule) -> dict[str, Any]:
-    """Coverage, accuracy (None if nothing is shown) and the share of keystrokes saved."""
+def at_threshold(typed: Sequence[Sequence[Place]], threshold: float, rule: PhraseRule) -> Json:
+    """Return coverage, accuracy (None if nothing is shown) and the share of keystrokes saved."""
     shown = right = total = keystrokes = characters = 0
     for places in typed:
         jumps = []
@@ -254,8 +267,8 @@ def at_threshold(typed: Sequence[Sequence[Place]], threshold: float, rule: Phras
     }
 
 
-def summarise(typed: Sequence[Sequence[Place]], threshold: float | None, rule: PhraseRule) -> dict[str, Any]:
-    """What `study_completion` says of one model."""
+def summarise(typed: Sequence[Sequence[Place]], threshold: float | None, rule: PhraseRule) -> Json:
+    """Return what `study_completion` says of one model."""
     places = [place for stretch in typed for place in stretch]
     fixed = {"coverage": None, "accuracy": None, "keystrokes_saved": None}
     if threshold is not None:
@@ -276,7 +289,7 @@ def summarise(typed: Sequence[Sequence[Place]], threshold: float | None, rule: P
 
 
 def exact_match(places: Iterable[Place], rule: PhraseRule) -> dict[str, float | None]:
-    """By number of words, as text: how often the best suggestion of so many words is right.
+    """Return by number of words, as text, how often the best suggestion of so many words is right.
 
     Of the places where a word begins and at least so many words follow before the sentence or the line is over; where
     nothing is suggested, it is not right. None where there is no such place.
@@ -295,7 +308,7 @@ def exact_match(places: Iterable[Place], rule: PhraseRule) -> dict[str, float | 
 
 
 def _curve(typed: Sequence[Sequence[Place]], places: Sequence[Place], rule: PhraseRule) -> dict[str, list[Any]]:
-    """Thresholds for evenly spaced coverages, the coverages reached, and the accuracies there."""
+    """Return thresholds for evenly spaced coverages, the coverages reached, and the accuracies there."""
     curve: dict[str, list[Any]] = {"threshold": [], "coverage": [], "accuracy": [], "keystrokes_saved": []}
     for point in range(1, CURVE_POINTS + 1):
         threshold = threshold_for(places, point / CURVE_POINTS)
@@ -308,7 +321,7 @@ def _curve(typed: Sequence[Sequence[Place]], places: Sequence[Place], rule: Phra
 
 
 def _area(curve: dict[str, list[Any]]) -> float | None:
-    """Accuracy integrated over coverage, by trapezia; up to the first point it counts as at that point."""
+    """Return accuracy integrated over coverage, by trapezia; up to the first point it counts as at that point."""
     if not curve["coverage"]:
         return None
     points = [(0.0, curve["accuracy"][0]), *zip(curve["coverage"], curve["accuracy"], strict=True)]
@@ -317,7 +330,7 @@ def _area(curve: dict[str, list[Any]]) -> float | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread, as a suggestion is to be had anywhere; afterwards on as many as before."""
+    """Run torch on one thread, as a suggestion must be possible anywhere; afterwards on as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -326,5 +339,5 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _rule(model: Fitted) -> PhraseRule:
+def _rule(model: AnyFitted) -> PhraseRule:
     return phrase_tools(model, model.fitted.get("max_words", 5))[0]

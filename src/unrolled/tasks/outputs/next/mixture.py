@@ -1,4 +1,4 @@
-"""An n-gram of one writer's text, mixed into a network's predictions: personalisation without training the network.
+"""An n-gram mixed into a network's predictions, such as that of one writer's text: adapted without training.
 
     p(w | all before) = (1 − λ) p_network(w) + λ p_ngram(w)
 
@@ -10,17 +10,24 @@ Source: Kuhn & De Mori 1990, doi:10.1109/34.56193 (the cache); Jelinek & Mercer 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
 from unrolled.decoding.contract import MergingStepper, S
 from unrolled.errors import ArgumentError, ModelError, ShapeError
+from unrolled.storage import storage_error, write_whole
 from unrolled.tasks.outputs.next.ngram import Floats, Integers, NGram, NGramStepper
 
 _COUNT_BUCKETS = 6
@@ -31,7 +38,7 @@ _PRIOR = 10.0
 
 
 @dataclass(frozen=True)
-class CacheWeights:
+class MixtureWeights:
     """λ for every bucket of contexts.
 
     Args:
@@ -50,7 +57,7 @@ class CacheWeights:
             raise ArgumentError("weight: expected every λ in [0, 1]")
 
     @classmethod
-    def constant(cls, weight: float, order: int) -> CacheWeights:
+    def constant(cls, weight: float, order: int) -> MixtureWeights:
         """The same λ everywhere."""
         return cls(np.full((order, _COUNT_BUCKETS), float(weight)))
 
@@ -63,7 +70,7 @@ class CacheWeights:
         return {"weights": self.table}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> CacheWeights:
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> MixtureWeights:
         """What ``to_arrays`` wrote.
 
         Raises:
@@ -79,7 +86,7 @@ class CacheWeights:
 
 def fit_weights(
     model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, *, iterations: int = 50
-) -> CacheWeights:
+) -> MixtureWeights:
     """The λ under which development text is most probable (but for a little smoothing between buckets).
 
     Args:
@@ -110,10 +117,10 @@ def fit_weights(
         chosen = weights[buckets]
         posteriors = chosen / (chosen + (1 - chosen) * odds)
         weights = (np.bincount(buckets, posteriors, size) + _PRIOR * overall) / (sizes + _PRIOR)
-    return CacheWeights(weights.reshape(ngram.order, _COUNT_BUCKETS))
+    return MixtureWeights(weights.reshape(ngram.order, _COUNT_BUCKETS))
 
 
-def mix(model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, weights: CacheWeights) -> Floats:
+def mix(model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, weights: MixtureWeights) -> Floats:
     """ln of the mixture for every token of a text, (N,) nats; arguments as ``fit_weights``."""
     chosen = weights.at(*ngram.context_statistics(tokens))
     with np.errstate(divide="ignore"):  # λ = 0 or 1 leaves one part out: ln 0 = −∞ is meant
@@ -121,57 +128,118 @@ def mix(model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, wei
     return np.logaddexp(network + np.asarray(model_log_probs), counted + ngram.log_probabilities(tokens))
 
 
-class CachedStepper(Generic[S]):
+class MixingStepper(Generic[S]):
     """A model and an n-gram, mixed; itself a model that reads one token a step.
 
     The state is the pair of the model's state and the n-gram's.
 
     Args:
         stepper: the model.
-        ngram: over the same vocabulary.
-        weight: λ by bucket, or one number in [0, 1] for all.
+        counted: the n-gram's, over the same vocabulary.
+        weights: λ by bucket.
     Raises:
-        ArgumentError: vocabularies or orders that differ, or a weight out of range.
+        ArgumentError: vocabularies or orders that differ.
     """
 
-    def __init__(self, stepper: MergingStepper[S], ngram: NGram, weight: CacheWeights | float) -> None:
+    def __init__(self, stepper: MergingStepper[S], counted: NGramStepper, weights: MixtureWeights) -> None:
+        ngram = counted.ngram
         if stepper.vocabulary_size != ngram.vocabulary_size:
             raise ArgumentError(
                 f"ngram: its vocabulary has {ngram.vocabulary_size} tokens, the model's {stepper.vocabulary_size}; "
                 "fit it on tokens of the model's own tokeniser"
             )
-        weights = weight if isinstance(weight, CacheWeights) else CacheWeights.constant(weight, ngram.order)
         if len(weights.table) != ngram.order:
-            raise ArgumentError(f"weight: fitted for order {len(weights.table)}, the n-gram has order {ngram.order}")
-        self.stepper, self.weights = stepper, weights
-        self.cache = NGramStepper(ngram)
+            raise ArgumentError(f"weights: fitted for order {len(weights.table)}, the n-gram has order {ngram.order}")
+        self.stepper, self.counted, self.weights = stepper, counted, weights
         self.vocabulary_size = ngram.vocabulary_size
 
     def start(self, batch_size: int) -> tuple[S, Tensor]:
         """The state before the first token."""
-        return self.stepper.start(batch_size), self.cache.start(batch_size)
+        return self.stepper.start(batch_size), self.counted.start(batch_size)
 
     def step(self, tokens: Tensor, state: tuple[S, Tensor]) -> tuple[Tensor, tuple[S, Tensor]]:
         """tokens (B,) → ln of the mixture (B, V), dtype and device of the model's logits; and the new state."""
         logits, inner = self.stepper.step(tokens, state[0])
-        _, history = self.cache.step(tokens, state[1])
+        _, history = self.counted.step(tokens, state[1])
         return self.mixed(logits, history), (inner, history)
 
     def select(self, state: tuple[S, Tensor], rows: Tensor) -> tuple[S, Tensor]:
         """The state whose row n is row ``rows[n]``."""
-        return self.stepper.select(state[0], rows), self.cache.select(state[1], rows)
+        return self.stepper.select(state[0], rows), self.counted.select(state[1], rows)
 
     def merge(self, states: Sequence[tuple[S, Tensor]]) -> tuple[S, Tensor]:
         """One state of all the rows of several."""
-        return self.stepper.merge([state for state, _ in states]), self.cache.merge([h for _, h in states])
+        return self.stepper.merge([state for state, _ in states]), self.counted.merge([h for _, h in states])
 
     def mixed(self, logits: Tensor, history: Tensor) -> Tensor:
         """ln of the mixture (B, V) of a model's logits (B, V) and the n-gram after ``history``, its state."""
-        counted, lengths, totals = self.cache.predict(history)
+        counted, lengths, totals = self.counted.predict(history)
         chosen = torch.from_numpy(self.weights.at(lengths.numpy(), totals.numpy())).unsqueeze(1)
         network = logits.double().softmax(-1)
         mixture = torch.lerp(network, counted.to(network.device), chosen.to(network.device))
         return mixture.log().to(logits.dtype)
+
+
+@dataclass(frozen=True)
+class NGramMixture:
+    """An n-gram, and how much weight it gets where: what is mixed into a network's predictions.
+
+    Attributes:
+        ngram: over the model's tokens.
+        weights: λ by how well the n-gram knows the context.
+    """
+
+    ngram: NGram
+    weights: MixtureWeights
+
+    @cached_property
+    def stepper(self) -> NGramStepper:
+        """The n-gram's, shared by all streams of a model, which remember what it said."""
+        return NGramStepper(self.ngram)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all of it, as a network has one."""
+        return hashlib.sha256(save_arrays(self._arrays())).hexdigest()
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        weights = {f"cache.{name}": array for name, array in self.weights.to_arrays().items()}
+        return {**{f"ngram.{name}": array for name, array in self.ngram.to_arrays().items()}, **weights}
+
+    def save(self, path: Path) -> None:
+        """Write one file of a model's folder.
+
+        Raises:
+            StorageError: that can't be done.
+        """
+        write_whole(path, save_arrays(self._arrays()))
+
+    @classmethod
+    def load(cls, path: Path, vocabulary_size: int) -> NGramMixture | None:
+        """Return what `save` wrote, or None if there is no such file.
+
+        Raises:
+            StorageError, ModelError: it can't be read, is damaged, or is over another vocabulary.
+        """
+        if not path.exists():
+            return None
+        try:
+            arrays = load_arrays(path.read_bytes())
+        except OSError as error:
+            raise storage_error(error, path, "reading it") from error
+        except SafetensorError as error:
+            raise ModelError(f"{path}: corrupt or cut short ({error}); adapt the model to the writer again") from error
+        parts: dict[str, dict[str, npt.NDArray[Any]]] = {"ngram": {}, "cache": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = array
+        try:
+            ngram, weights = NGram.from_arrays(parts["ngram"]), MixtureWeights.from_arrays(parts["cache"])
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        if ngram.vocabulary_size != vocabulary_size or len(weights.table) != ngram.order:
+            raise ModelError(f"{path}: does not fit the model beside it; adapt the model to the writer again")
+        return cls(ngram, weights)
 
 
 def _bucket(totals: Integers) -> Integers:

@@ -1,59 +1,64 @@
-"""What `predict` returns for text: objects that print well and turn into JSON."""
+"""What a language model answers: what completes a text, or a text written on from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated
 
-from unrolled.decoding import Suggestion
+from pydantic import Field, PlainSerializer
+
+from unrolled.decoding import Suggestion, choose
+from unrolled.tasks.core.results import Part, Result
 
 
-@dataclass(frozen=True)
-class GeneratedText:
-    """A text that a model wrote.
+class Suggested(Part):
+    """A suggestion: a `decoding.Suggestion`, whose JSON leaves out the tokens that spell it."""
 
-    Attributes:
-        prompt: what it was given.
-        text: what it wrote after it.
-        seed: of this text.
-    """
-
-    prompt: str
     text: str
-    seed: int
+    log_prob: float = Field(description="nats")
+    score: float = Field(description="nats a token")
+    words: int
+    tokens: tuple[int, ...] = Field((), exclude=True, repr=False)
 
-    def __str__(self) -> str:
-        return self.prompt + self.text
-
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return {"prompt": self.prompt, "text": self.text, "seed": self.seed}
+    @classmethod
+    def of(cls, suggestion: Suggestion) -> Suggested:
+        """Return a suggestion as a part of a result."""
+        return cls(**vars(suggestion))
 
 
-@dataclass(frozen=True)
-class Completion:
-    """What a model suggests after a text.
+#: a suggestion whose JSON is its text
+Shown = Annotated[Suggested | None, PlainSerializer(lambda shown: shown and shown.text, return_type=str | None)]
 
-    Attributes:
-        typed: the text.
-        shown: the suggestion above the threshold, or None.
-        threshold: nats per token.
-        suggestions: all that was found, best score first.
-    """
 
-    typed: str
-    shown: Suggestion | None
-    threshold: float | None
-    suggestions: tuple[Suggestion, ...]
+class Completion(Result):
+    """What a model suggests after a text."""
+
+    typed: str = Field(description="the text")
+    shown: Shown = Field(description="the suggestion above the threshold")
+    threshold: float | None = Field(description="nats a token")
+    suggestions: tuple[Suggested, ...] = Field(description="all that was found, best score first")
+
+    @classmethod
+    def of(cls, typed: str, suggestions: Sequence[Suggestion], threshold: float | None) -> Completion:
+        """Return the suggestions after a text, and of them what is shown: none without a threshold."""
+        shown = None if threshold is None else choose(suggestions, threshold)
+        return cls(
+            typed=typed,
+            shown=None if shown is None else Suggested.of(shown),
+            threshold=threshold,
+            suggestions=tuple(map(Suggested.of, suggestions)),
+        )
 
     def __str__(self) -> str:
         return self.typed if self.shown is None else self.typed + self.shown.text
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object; log-probabilities in nats, scores in nats per token."""
-        return {
-            "typed": self.typed,
-            "shown": None if self.shown is None else self.shown.text,
-            "threshold": self.threshold,
-            "suggestions": [s.as_json() for s in self.suggestions],
-        }
+
+class GeneratedText(Result):
+    """A text that a model wrote."""
+
+    prompt: str = Field(description="what it was given")
+    text: str = Field(description="what it wrote after it")
+    seed: int = Field(description="of this text")
+
+    def __str__(self) -> str:
+        return self.prompt + self.text

@@ -1,4 +1,4 @@
-"""Scores of a text, the n-gram beside them, and the temporary encoding that evaluation needs."""
+"""How well a text is predicted and completed, the n-gram beside it, and the temporary encoding that this needs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from unrolled.data import Piece, TokenFile, Tokenizer, encode_corpus
-from unrolled.errors import ModelError
+from unrolled.errors import DataError, ModelError
 from unrolled.storage import storage_error
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.values import Progress
+from unrolled.tasks.outputs.next.completion import study_completion
 from unrolled.tasks.outputs.next.ngram import NGram
+from unrolled.tasks.outputs.next.options import NextEvaluation
+from unrolled.tasks.outputs.next.predictor import NGramPredictor, predictor_of
+from unrolled.types import Json
 
 BASELINE = "baseline.safetensors"
-#: tokens that an n-gram scores at a time: memory does not grow with the text
-CHUNK = 1 << 20
 
 
 @contextmanager
 def temporary_corpus(pieces: Iterable[Piece], tokenizer: Tokenizer) -> Iterator[TokenFile]:
-    """A text encoded into a file that is gone afterwards, so that its size doesn't matter."""
+    """Yield a text encoded into a file that is gone afterwards, so that its size doesn't matter."""
     with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
         yield encode_corpus(pieces, tokenizer, Path(folder) / "text.tokens")
 
 
-def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What a summed negative log-likelihood says of a text.
+def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer) -> Json:
+    """Return what a summed negative log-likelihood says of a text.
 
     The first token is given, not predicted; its characters are left out of the count where tokens are characters, and
     are a vanishing part of it where they are not.
@@ -42,7 +44,7 @@ def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer)
         count: how many those are.
     """
     characters = max(1, text.characters - 1) if tokenizer.kind == "char" and text.documents == 1 else text.characters
-    metrics: dict[str, Any] = {
+    metrics: Json = {
         "loss": nats / count,
         "nats_per_character": nats / characters,
         "bits_per_character": nats / characters / math.log(2),
@@ -55,18 +57,45 @@ def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer)
     return metrics
 
 
-def ngram_nats(ngram: NGram, tokens: NDArray[Any]) -> float:
-    """−Σ ln p of each token of a text but the first, nats, for tokens (N,) that may be a mapped file."""
-    nats = 0.0
-    for at in range(0, len(tokens), CHUNK):
-        context, part = tokens[max(0, at - ngram.order) : at], tokens[at : at + CHUNK]
-        log_probs = ngram.log_probabilities(np.asarray(part, dtype=np.int64), context)
-        nats -= float((log_probs if at else log_probs[1:]).sum())
-    return nats
+def evaluate_text(
+    model: AnyFitted, pieces: Iterable[Piece], where: str, options: NextEvaluation, progress: Progress
+) -> tuple[Json, Json]:
+    """Return the metrics of a model on a text, and those of the n-gram of its training text.
+
+    Args:
+        model: the model.
+        pieces: of the text.
+        where: what errors call it.
+        options: whether and how completion is tried.
+        progress: is called as it goes.
+
+    Raises:
+        DataError: the text is too short.
+    """
+    with temporary_corpus(pieces, model.input.tokenizer) as text:
+        if len(text) < 2:
+            raise DataError(f"the text has {len(text)} token; at least 2 are needed to predict any", where)
+        return _evaluate(model, text, options, progress)
+
+
+def _evaluate(model: AnyFitted, text: TokenFile, options: NextEvaluation, progress: Progress) -> tuple[Json, Json]:
+    progress("scoring the text", 0, None)
+    tokenizer: Tokenizer = model.input.tokenizer
+    metrics = text_metrics(*predictor_of(model).score(text), text, tokenizer)
+    ngram = None if model.folder is None else load_baseline(model.folder)
+    beside: Json = {}
+    if ngram is not None:
+        beside = {"model": f"{ngram.order}-gram, modified Kneser-Ney"}
+        beside |= text_metrics(*NGramPredictor(ngram).score(text), text, tokenizer)
+    if options.completion:
+        metrics["completion"], other = study_completion(model, ngram, text.tokens, options.positions, progress)
+        if ngram is not None:
+            beside["completion"] = other
+    return metrics, beside
 
 
 def load_baseline(folder: Path) -> NGram:
-    """The n-gram that was counted on the model's training text.
+    """Return the n-gram that was counted on the model's training text.
 
     Raises:
         ModelError, StorageError: if it is missing or damaged.

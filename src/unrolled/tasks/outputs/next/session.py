@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from unrolled.data import Tokenizer
 from unrolled.decoding import (
     FINISHED,
     BytePrefix,
+    MergingStepper,
     PhraseRule,
     SamplingOptions,
-    Stepper,
     Suggestion,
     choose,
     complete,
@@ -23,18 +23,9 @@ from unrolled.decoding import (
 )
 from unrolled.errors import ArgumentError
 from unrolled.layers import Session, StreamState
-from unrolled.networks import SyncedNetwork
-from unrolled.networks.parts import apply_rows
-from unrolled.tasks.outputs.next.cache import CachedStepper
-from unrolled.tasks.outputs.next.ngram import NGramStepper
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.outputs.next.predictor import Predictor, predictor_of
 
-if TYPE_CHECKING:
-    from unrolled.tasks.core.fitted import Fitted
-
-#: tokens read in one go, so that a long prompt takes bounded memory
-CHUNK = 1024
-#: up to so many are read by single steps
-FEW = 4
 BEAM = 4
 #: tokens that a session remembers for the penalties on repetition
 RECENT = 256
@@ -55,25 +46,23 @@ class TextSession(Session):
     whose tokens what follows may still change.
 
     Args:
-        model: a `generate` model.
-        stepper: another model to ask than the model's own network, e.g. an n-gram over the same tokens.
+        model: a language model.
+        predictor: what is asked for the next token instead of the model, e.g. an n-gram over the same tokens.
 
     >>> session = model.stream()                        # doctest: +SKIP
     >>> session.push("Thank you for yo").suggestion().text       # doctest: +SKIP
     'ur help'
     """
 
-    def __init__(self, model: Fitted, stepper: Stepper[Any] | None = None) -> None:
+    def __init__(self, model: AnyFitted, predictor: Predictor | None = None) -> None:
         self._model = model
-        self._tokenizer: Tokenizer = model.encoders
-        own = model.network if model.cache is None else model.cache.stepper(model.network)
-        self._stepper: Any = own if stepper is None else stepper
-        self._device = next(model.network.parameters()).device
+        self._tokenizer: Tokenizer = model.input.tokenizer
+        self._predictor = predictor_of(model) if predictor is None else predictor
         self.reset()
 
     def reset(self) -> TextSession:
         """Begin again, with nothing typed."""
-        self._state = self._stepper.start(1)
+        self._state: Any = self.stepper.start(1)
         self._logits: Tensor | None = None
         self._pending, self._position, self._recent = "", 0, list[int]()
         self.read([self._start_token()])
@@ -86,7 +75,7 @@ class TextSession(Session):
         return self
 
     def tokens_of(self, text: str) -> list[int]:
-        """The tokens that are certain now that `text` has come; they are to be read next. The rest is pending."""
+        """Return the tokens that are certain now that `text` has come, to be read next. The rest is pending."""
         if self._tokenizer.kind == "bpe":
             # half a surrogate pair is no character, and reads as it does for `encode`
             text = text.encode("utf-8", "replace").decode("utf-8")
@@ -103,7 +92,7 @@ class TextSession(Session):
         max_tokens: int | None = None,
         min_log_prob: float | None = None,
     ) -> list[Suggestion]:
-        """The most probable continuations up to a phrase, n of each number of words, best score first.
+        """Return the most probable continuations up to a phrase, n of each number of words, best score first.
 
         Args:
             n: how many of each length.
@@ -124,7 +113,7 @@ class TextSession(Session):
                 n, max_words=max_words, beam_size=beam_size, max_tokens=max_tokens, min_log_prob=min_log_prob
             )
         return complete(
-            self._stepper,
+            self.stepper,
             self._state,
             self.logits,
             rule=rule,
@@ -137,7 +126,7 @@ class TextSession(Session):
         )
 
     def suggestion(self, threshold: float | None = None, **options: Any) -> Suggestion | None:
-        """The one suggestion worth showing: the longest whose score reaches the threshold, or None.
+        """Return the suggestion worth showing: the longest whose score reaches the threshold, or None.
 
         Args:
             threshold: nats per token; by default the one fitted on development data for the chosen coverage.
@@ -178,7 +167,7 @@ class TextSession(Session):
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> list[Iterator[str]]:
-        """n texts, each an iterator of pieces; text k is the one that `generate` writes with `seed + k`."""
+        """Return n texts, each an iterator of pieces; text k is the one that `generate` writes with `seed + k`."""
         if max_tokens < 0:
             raise ArgumentError(f"max_tokens: expected 0 or more, found {max_tokens}")
         if n < 1:
@@ -203,7 +192,7 @@ class TextSession(Session):
         return self._model.fingerprint
 
     def resume(self, saved: StreamState) -> TextSession:
-        """Go on from a state of this model.
+        """Take up a state of this model.
 
         Raises:
             StateError: it is not of such a stream.
@@ -214,7 +203,7 @@ class TextSession(Session):
         return self
 
     def settled(self) -> TextSession:
-        """A fork that has read everything, pending characters included, as its tokeniser would at the end of a text."""
+        """Return a fork that has read everything, pending characters too, as the tokeniser does where a text ends."""
         twin = self.fork()
         twin.read(self._tokenizer.encode(self._pending).tolist())
         twin._pending = ""
@@ -231,8 +220,8 @@ class TextSession(Session):
             return tokens == tokenizer.end_id
 
         drawn = sample(
-            self._stepper, self._state, self.logits, max_tokens=max_tokens, options=shaped,
-            history=torch.tensor([self._recent], dtype=torch.int64, device=self._device),
+            self.stepper, self._state, self.logits, max_tokens=max_tokens, options=shaped,
+            history=torch.tensor([self._recent], dtype=torch.int64, device=self.logits.device),
             stop=is_over, generator=[generator],
         )  # fmt: skip
         longest = max(map(len, stop), default=1)
@@ -261,23 +250,23 @@ class TextSession(Session):
         # for the penalties on repetition, which look back this far; a new list, since forks share the old one
         self._recent = [*self._recent, *ids[-RECENT:]][-RECENT:]
         if ids:
-            self._logits, self._state = _read_on(self._stepper, ids, self._state, self._device)
+            self._logits, self._state = self._predictor.read(ids, self._state)
 
     def take(self, token: int, logits: Tensor, state: Any) -> None:
-        """Go on from where one token led to, which was read together with those of other sessions."""
+        """Take up where one token led to, which was read together with those of other sessions."""
         self._position += 1
         self._recent = [*self._recent, token][-RECENT:]
         self._logits, self._state = logits, state
 
     @property
-    def model(self) -> Fitted:
+    def model(self) -> AnyFitted:
         """Whose stream this is."""
         return self._model
 
     @property
-    def stepper(self) -> Any:
+    def stepper(self) -> MergingStepper[Any]:
         """What reads the tokens."""
-        return self._stepper
+        return self._predictor.stepper
 
     @property
     def pending(self) -> str:
@@ -302,7 +291,7 @@ class TextSession(Session):
         return self._logits
 
     def _start_token(self) -> int:
-        """What a text begins after: the end of another, if the model has seen such ends, else a new line."""
+        """Return what a text begins after: the end of another, if the model has seen such ends, else a new line."""
         if self._model.config.data.get("documents", 1) > 1:
             return self._tokenizer.end_id
         newline = self._tokenizer.encode("\n").tolist()
@@ -310,33 +299,9 @@ class TextSession(Session):
         return newline[0] if known else self._tokenizer.end_id
 
 
-def _read_on(stepper: Any, ids: list[int], state: Any, device: torch.device) -> tuple[Tensor, Any]:
-    """The logits (1, V) after some more tokens, at least one, and the state there; long runs without single steps."""
-    if len(ids) > FEW and isinstance(stepper, SyncedNetwork):
-        with torch.no_grad():
-            for start in range(0, len(ids), CHUNK):
-                inputs = torch.tensor(ids[start : start + CHUNK], device=device).unsqueeze(1)
-                h, state = stepper.features(inputs, state)
-            return apply_rows(stepper.output, h[-1]), state
-    if len(ids) > FEW and isinstance(stepper, CachedStepper):
-        logits, inner = _read_on(stepper.stepper, ids, state[0], device)
-        history = _remembered(state[1], ids)
-        return stepper.mixed(logits, history), (inner, history)
-    if len(ids) > FEW and isinstance(stepper, NGramStepper):
-        state, ids = _remembered(state, ids[:-1]), ids[-1:]
-    for token in ids:
-        logits, state = stepper.step(torch.tensor([token], device=device), state)
-    return logits, state
-
-
-def _remembered(history: Tensor, ids: list[int]) -> Tensor:
-    """An n-gram's state, the last tokens (1, n − 1), after some more."""
-    return torch.cat((history, torch.tensor([ids], device=history.device)), dim=1)[:, -history.shape[1] :]
-
-
-def phrase_tools(model: Fitted, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:
-    """The tables that completion needs for a model's vocabulary, made once and kept on the tokeniser's side."""
-    tokenizer: Tokenizer = model.encoders
+def phrase_tools(model: AnyFitted, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:
+    """Return the tables that completion needs for a model's vocabulary, made once and kept for its tokeniser."""
+    tokenizer: Tokenizer = model.input.tokenizer
     cache = _TOOLS.setdefault(tokenizer.fingerprint, {})
     if max_words not in cache:
         pieces = [tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary_size)]

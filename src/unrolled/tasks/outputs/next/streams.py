@@ -18,9 +18,10 @@ from unrolled.decoding.remembering import Node, Places, RememberingStepper
 from unrolled.errors import ArgumentError
 from unrolled.layers.recurrent.state import tensors_of
 from unrolled.networks import SyncedNetwork
+from unrolled.tasks.outputs.next.network import device_of
+from unrolled.tasks.outputs.next.predictor import FEW
 from unrolled.tasks.outputs.next.session import (
     BEAM,
-    FEW,
     LEAST_LOG_PROB,
     LONGEST_WORD,
     MAX_TOKENS,
@@ -81,8 +82,9 @@ def suggest_together(
         s.settled() if rule.before_end(s.pending) is not None or len(s.pending) > LONGEST_WORD else s for s in sessions
     ]
     prefixes = [s.pending.encode("utf-8", "replace") for s in ready]
-    tokens = MAX_TOKENS[model.encoders.kind]
-    stepper, state = ready[0].stepper, None
+    tokens = MAX_TOKENS[model.input.tokenizer.kind]
+    stepper: Any = ready[0].stepper
+    state = None
     if last is not None and last.suits(stepper, len(ready) * (beam_size * (tokens + 1) + 1)):
         stepper, state = last.begin(ready)
     return complete_batch(
@@ -115,7 +117,7 @@ class Searched:
 
     def suits(self, stepper: Any, rows: int) -> bool:
         """Whether a search of so many rows can be kept: by this network, on the CPU, and half of it at least."""
-        return stepper is self._network and 2 * rows <= self._size and network_device(stepper).type == "cpu"
+        return stepper is self._network and 2 * rows <= self._size and device_of(self._network).type == "cpu"
 
     def begin(self, sessions: Sequence[TextSession]) -> tuple[RememberingStepper, Places]:
         """The stepper and the state for a search after these texts."""
@@ -129,11 +131,6 @@ class Searched:
             nodes.append(self._memory.place(session.carried, session.logits, known))
             self._places[session] = nodes[-1]
         return self._memory, Places(nodes)
-
-
-def network_device(network: SyncedNetwork) -> torch.device:
-    """Where its parameters are."""
-    return next(network.parameters()).device
 
 
 def _check(sessions: Sequence[TextSession]) -> None:

@@ -1,76 +1,87 @@
-"""What a user may choose of `generate`: in training, in evaluation, and when it completes or writes."""
+"""Options of `generate`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from unrolled.data import Piece, read_documents
 from unrolled.settings import Settings
+from unrolled.tasks.core.recurrent import Cell, Layers, Rate, Units
+from unrolled.tasks.outputs.next.options import NextEvaluation, NextOptions
+
+Errors = Literal["strict", "replace"]
+Format = Literal["auto", "text", "jsonl", "mbox", "eml"]
 
 
-class GenerateOptions(Settings):
-    """What a user may choose; None lets the data decide."""
+class ReadingOptions(Settings):
+    """How files of text are read."""
+
+    encoding: str = "utf-8"
+    errors: Errors = "strict"
+    format: Format = "auto"
+    text_key: str = "text"
+
+    def read(self, paths: tuple[Path, ...]) -> Iterator[Piece]:
+        """Yield the text of some files in pieces.
+
+        Raises:
+            DataError, StorageError: naming file and line.
+        """
+        fields = {name: getattr(self, name) for name in ReadingOptions.model_fields}
+        return read_documents(paths, **fields)
+
+
+class ReadAgain(Settings):
+    """How other files are read than those of training; None is as in training."""
+
+    encoding: str | None = None
+    errors: Errors | None = None
+    format: Format | None = None
+    text_key: str | None = None
+
+    def over(self, trained: ReadingOptions) -> ReadingOptions:
+        """Return the options of training, those that are given here instead."""
+        given = {name: getattr(self, name) for name in ReadingOptions.model_fields}
+        return trained.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+class GenerateOptions(NextOptions, ReadingOptions):
+    """Options of training; None lets the data decide."""
 
     tokens: Literal["auto", "char", "byte", "bpe"] = "auto"
     vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    hidden_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    num_layers: Annotated[int, Field(ge=1, le=64)] | None = None
-    embedding_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    input_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    recurrent_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    weight_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    cell: Cell = "lstm"
+    hidden_size: Units | None = None
+    num_layers: Layers | None = None
+    embedding_size: Units | None = None
+    dropout: Rate | None = None
+    input_dropout: Rate | None = None
+    recurrent_dropout: Rate | None = None
+    weight_dropout: Rate | None = None
     tied: bool | None = None
     layer_norm: bool = False
     # T and B of a training window
     window: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    encoding: str = "utf-8"
-    errors: Literal["strict", "replace"] = "strict"
-    format: Literal["auto", "text", "jsonl", "mbox", "eml"] = "auto"
-    text_key: str = "text"
     # share of the text that is held out where no development data is named
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    # share of keystrokes at which a suggestion is to be shown
-    coverage: Annotated[float, Field(gt=0, le=1)] = 0.3
-    max_words: Annotated[int, Field(ge=1, le=20)] = 5
     prompt: str = "\n"
 
 
-class EvaluateOptions(Settings):
+class GenerateEvaluation(NextEvaluation, ReadAgain):
     """How to evaluate; None reads the text as in training."""
 
-    encoding: str | None = None
-    errors: Literal["strict", "replace"] | None = None
-    format: Literal["auto", "text", "jsonl", "mbox", "eml"] | None = None
-    text_key: str | None = None
-    completion: bool = Field(True, description="try completion too, which takes longest")
-    positions: Annotated[int, Field(ge=1)] = Field(1500, description="at how many places completion is tried")
 
+class PersonalOptions(ReadAgain):
+    """How to adapt to a writer. The cache brings most for its time (docs/personal.md)."""
 
-class Suggesting(Settings):
-    """Options of completing an input. Ranges are checked where they are used."""
-
-    threshold: float | None = Field(None, description="nats a token below which nothing is shown [as fitted]")
-    max_words: int | None = Field(None, description="words in a suggestion, at most")
-    beam_size: int | None = Field(None, description="hypotheses kept by the search")
-    n: int | None = Field(None, description="suggestions of each length, for --json")
-
-
-class Writing(Settings):
-    """Options of writing on from a prompt. Ranges are checked where they are used."""
-
-    max_tokens: int | None = Field(None, description="length, at most [400]")
-    samples: int | None = Field(None, description="how many texts [1]")
-    seed: int | None = Field(None, description="the same seed writes the same text [0]")
-    temperature: float | None = Field(None, description="below 1 more careful, above 1 wilder; 0 the likeliest [1]")
-    top_k: int | None = Field(None, description="draw from the k likeliest tokens")
-    top_p: float | None = Field(None, description="draw from the likeliest that make up this probability")
-    min_p: float | None = Field(None, description="leave out what is less likely than this share of the likeliest")
-    repetition_penalty: float | None = Field(None, description="above 1: repeat less")
-    frequency_penalty: float | None = Field(None, description="nats off for each time a token was used")
-    presence_penalty: float | None = Field(None, description="nats off if a token was used")
-    no_repeat_ngram: int | None = Field(None, description="do not write the same n tokens twice within 256")
-    stop: list[str] | None = Field(None, description="end before this text; may be repeated")
+    method: Literal["cache", "finetune", "both"] = "cache"
+    # of training the network on, at most
+    minutes: Annotated[float, Field(gt=0)] = 3.0
+    epochs: Annotated[float, Field(gt=0)] = 20.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    format: Format = "auto"

@@ -8,15 +8,13 @@ the width; how often the text will be seen decides the dropout.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from unrolled.data import Tokenizer
 from unrolled.tasks.core.values import Plan
-from unrolled.tasks.outputs.next.network import LanguageModelSettings
+from unrolled.tasks.outputs.next.options import LanguageModelNetwork
+from unrolled.tasks.uses.generate.options import GenerateOptions
 from unrolled.training import TrainingSettings
-
-if TYPE_CHECKING:
-    from unrolled.tasks.uses.generate import GenerateOptions
 
 #: tokens a second that a layer of 512 LSTM units trains on two cores; only orders of magnitude matter here
 NOMINAL_SPEED = 18_000
@@ -41,13 +39,13 @@ SMALL = ((50_000, Size(0, 128, 1)), (300_000, Size(0, 256, 1)))
 def plan_language_model(
     tokenizer: Tokenizer, tokens: int, options: GenerateOptions, training: Mapping[str, Any]
 ) -> Plan:
-    """Fill in what the user left open.
+    """Choose what was left open.
 
     Args:
         tokenizer: of the corpus.
         tokens: how many the training text has.
-        options: the user's; None where the choice is ours.
-        training: the training settings that the user gave.
+        options: of the use; None in a field leaves the choice to the plan.
+        training: the training settings that were given.
     """
     reasons = []
     has_end = any(training.get(k) is not None for k in ("steps", "epochs", "minutes"))
@@ -66,7 +64,7 @@ def plan_language_model(
     window = options.window or (SHORT if is_bpe or epochs <= 6 else LONG)
     dropout = _dropout(epochs) if options.dropout is None else options.dropout
     reasons.append(f"dropout {dropout:g}, as each token will be seen about {epochs:.0f} times")
-    network = LanguageModelSettings(
+    network = LanguageModelNetwork(
         cell=options.cell,
         vocabulary_size=tokenizer.vocabulary_size,
         embedding_size=embedding,
@@ -105,7 +103,7 @@ def plan_language_model(
 def _epochs(
     training: Mapping[str, Any], tokens: int, hidden: int, layers: int, tokens_a_step: int, has_end: bool
 ) -> float:
-    """How often each token will be seen, as far as can be told beforehand."""
+    """Return how often each token will be seen, as far as can be told beforehand."""
     found = []
     if training.get("epochs"):
         found.append(float(training["epochs"]))
@@ -127,7 +125,7 @@ def _dropout(epochs: float) -> float:
 
 
 def _lanes(tokens: int) -> int:
-    """Parallel lanes: fewer for small corpora, which need many steps more than they need fast ones."""
+    """Return the number of parallel lanes: fewer for small corpora, which need many steps rather than fast ones."""
     return 16 if tokens < 300_000 else 32 if tokens < 20_000_000 else 64
 
 

@@ -1,0 +1,155 @@
+"""What is asked for the next token: a network, an n-gram, or a network with an n-gram mixed in.
+
+Evaluation, completion, generation, streams and personal models all ask a `Predictor`, and `predictor_of` says which one
+a model has: what is mixed in there is mixed in everywhere. N tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unrolled.data import TokenFile
+from unrolled.decoding import MergingStepper
+from unrolled.networks import SyncedNetwork
+from unrolled.networks.parts import apply_rows
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.outputs.next.mixture import MixingStepper, NGramMixture, mix
+from unrolled.tasks.outputs.next.network import device_of, score, token_log_probabilities
+from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
+
+#: a text as tokens (N,), which may lie in a file
+Tokens = TokenFile | NDArray[Any]
+#: tokens read in one go, so that a long prompt takes bounded memory
+CHUNK = 1024
+#: up to so many are read by single steps
+FEW = 4
+#: tokens that an n-gram scores at a time: memory does not grow with the text
+SCORED = 1 << 20
+
+
+class Predictor(ABC):
+    """Something that says how probable each token is after those before it.
+
+    Attributes:
+        stepper: reads one token a step, for searches, samples and streams. Its logits are those of a network, or ln p.
+        device: where it reads tokens.
+    """
+
+    stepper: MergingStepper[Any]
+    device: torch.device
+
+    @abstractmethod
+    def read_many(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
+        """Read more tokens than `FEW`, not one by one: as `read`."""
+
+    @abstractmethod
+    def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
+        """Return ln p of each token of a text but the first, given all before it, (N − 1,) nats."""
+
+    def score(self, text: Tokens) -> tuple[float, int]:
+        """Return −Σ ln p over a text, nats, and how many tokens that is: each but the first."""
+        log_probs = self.log_probabilities(text)
+        return -float(log_probs.sum()), len(log_probs)
+
+    def read(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
+        """Read some tokens, at least one; returns the logits (1, V) after them, and the stepper's state there."""
+        if len(ids) > FEW:
+            return self.read_many(ids, state)
+        for token in ids:
+            logits, state = self.stepper.step(torch.tensor([token], device=self.device), state)
+        return logits, state
+
+
+class NetworkPredictor(Predictor):
+    """A network alone."""
+
+    def __init__(self, network: SyncedNetwork) -> None:
+        self.network, self.device = network, device_of(network)
+        self.stepper: MergingStepper[Any] = network
+
+    def read_many(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
+        """Read chunks of many steps."""
+        with torch.no_grad():
+            for start in range(0, len(ids), CHUNK):
+                inputs = torch.tensor(ids[start : start + CHUNK], device=self.device).unsqueeze(1)
+                h, state = self.network.features(inputs, state)
+            return apply_rows(self.network.output, h[-1]), state
+
+    def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
+        """Return ln p of each token but the first."""
+        return token_log_probabilities(self.network, text)
+
+    def score(self, text: Tokens) -> tuple[float, int]:
+        """Return −Σ ln p; memory does not grow with the text."""
+        return score(self.network, text)
+
+
+class NGramPredictor(Predictor):
+    """An n-gram alone."""
+
+    def __init__(self, ngram: NGram) -> None:
+        self.ngram, self.device = ngram, torch.device("cpu")
+        self.stepper: MergingStepper[Any] = NGramStepper(ngram)
+
+    def read_many(self, ids: list[int], state: Tensor) -> tuple[Tensor, Tensor]:
+        """Read the last token, as those before it are only remembered."""
+        logits, state = self.stepper.step(torch.tensor(ids[-1:], device=self.device), remembered(state, ids[:-1]))
+        return logits, state
+
+    def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
+        """Return ln p of each token but the first."""
+        return self.ngram.log_probabilities(np.asarray(ids_of(text), dtype=np.int64))[1:]
+
+    def score(self, text: Tokens) -> tuple[float, int]:
+        """Return −Σ ln p; memory does not grow with the text."""
+        ids, nats = ids_of(text), 0.0
+        for at in range(0, len(ids), SCORED):
+            context, part = ids[max(0, at - self.ngram.order) : at], ids[at : at + SCORED]
+            log_probs = self.ngram.log_probabilities(np.asarray(part, dtype=np.int64), context)
+            nats -= float((log_probs if at else log_probs[1:]).sum())
+        return nats, len(ids) - 1
+
+
+class MixedPredictor(Predictor):
+    """A predictor with an n-gram mixed in."""
+
+    def __init__(self, inner: Predictor, mixture: NGramMixture) -> None:
+        self.inner, self.mixture, self.device = inner, mixture, inner.device
+        self.mixing = MixingStepper(inner.stepper, mixture.stepper, mixture.weights)
+        self.stepper: MergingStepper[Any] = self.mixing
+
+    def read_many(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
+        """Read with the one, remember for the other, and mix once."""
+        logits, inner = self.inner.read_many(ids, state[0])
+        history = remembered(state[1], ids)
+        return self.mixing.mixed(logits, history), (inner, history)
+
+    def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
+        """Return ln of the mixture for each token but the first."""
+        ids = np.asarray(ids_of(text), dtype=np.int64)
+        # the first token is context of the second, and itself not predicted
+        inner = np.concatenate((np.zeros(1), self.inner.log_probabilities(text)))
+        return mix(inner, self.mixture.ngram, ids, self.mixture.weights)[1:]
+
+
+def predictor_of(model: AnyFitted) -> Predictor:
+    """Return what a language model says comes next: its network, and what is mixed into it."""
+    network: Any = model.network
+    own = NetworkPredictor(network)
+    return own if model.cache is None else MixedPredictor(own, model.cache)
+
+
+def ids_of(text: Tokens) -> NDArray[Any]:
+    """Return the tokens of a text, which may be a mapped file."""
+    return text.tokens if isinstance(text, TokenFile) else text
+
+
+def remembered(history: Tensor, ids: list[int]) -> Tensor:
+    """Return an n-gram's state, the last tokens (1, n − 1), after some more."""
+    return torch.cat((history, torch.tensor([ids], device=history.device)), dim=1)[:, -history.shape[1] :]
