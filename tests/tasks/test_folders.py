@@ -15,7 +15,7 @@ from unrolled.data import load_tokenizer
 from unrolled.errors import ArgumentError, DataError, ModelError, OutputExistsError, StorageError
 from unrolled.tasks import Model, load, train
 from unrolled.tasks.core.train import claimed
-from unrolled.tasks.uses import generate
+from unrolled.tasks.uses.generate import encode
 from unrolled.tasks.uses.generate.personal import PERSONAL
 
 from .conftest import FAST, TINY, learn
@@ -25,7 +25,7 @@ Trained = Callable[[str], Model]
 
 def test_merges_are_learned_from_characters_not_from_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # few enough characters that counting pieces of a mebibyte would have taken no document at all
-    monkeypatch.setattr(generate, "MERGES_FROM", 3000)
+    monkeypatch.setattr(encode, "MERGES_FROM", 3000)
     lines = ['{"text": "a short letter"}'] * 90 + ['{"text": "zyzzyva zyzzyva zyzzyva"}'] * 90
     (tmp_path / "mail.jsonl").write_text("\n".join(lines))
     options = {**TINY, "tokens": "bpe", "vocabulary_size": 400}
@@ -35,7 +35,7 @@ def test_merges_are_learned_from_characters_not_from_documents(tmp_path: Path, m
 
 
 def test_first_characters() -> None:
-    assert list(generate.first_characters(["abc", "", "de", "fgh", "ij"], 6)) == ["abc", "", "de", "f"]
+    assert list(encode.first_characters(["abc", "", "de", "fgh", "ij"], 6)) == ["abc", "", "de", "f"]
 
 
 def test_a_model_that_was_adapted_and_is_trained_on_is_adapted_no_more(corpus: Path, tmp_path: Path) -> None:

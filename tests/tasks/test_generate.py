@@ -24,10 +24,11 @@ from unrolled.errors import (
     StorageError,
 )
 from unrolled.tasks import Model, load
-from unrolled.tasks.outputs.next import scoring as text_scoring
+from unrolled.tasks.outputs.next import predictor
 from unrolled.tasks.outputs.next.network import score, token_log_probabilities
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.results import Completion, GeneratedText
+from unrolled.tasks.outputs.next.scoring import load_baseline
 
 from .conftest import learn, make_text
 
@@ -91,11 +92,11 @@ def test_the_baseline_is_the_ngram_of_the_training_text(trained: Trained, corpus
 def test_the_baseline_says_the_same_in_pieces(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = trained("char").folder
     assert folder is not None
-    ngram, ids = text_scoring.load_baseline(folder), trained("char").input.tokenizer.encode(make_text(10, 5))
+    ngram, ids = load_baseline(folder), trained("char").input.tokenizer.encode(make_text(10, 5))
     whole = -ngram.log_probabilities(ids)[1:].sum()
     for chunk in (1, 3, 64, len(ids)):
-        monkeypatch.setattr(text_scoring, "CHUNK", chunk)
-        assert text_scoring.ngram_nats(ngram, ids) == pytest.approx(whole, rel=1e-12)
+        monkeypatch.setattr(predictor, "SCORED", chunk)
+        assert predictor.NGramPredictor(ngram).score(ids) == (pytest.approx(whole, rel=1e-12), len(ids) - 1)
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 32])

@@ -203,7 +203,7 @@ def test_mixing_is_linear_in_probability() -> None:
     rng = np.random.default_rng(3)
     network, personal = NGram.fit(rng.integers(0, 5, 300), 2, 5), NGram.fit(rng.integers(0, 3, 200), 3, 5)
     weights = MixtureWeights(rng.random((3, 6)))
-    cached = MixingStepper(NGramStepper(network), personal, weights)
+    cached = MixingStepper(NGramStepper(network), NGramStepper(personal), weights)
     text = rng.integers(0, 5, 12)
     logits, state = read(cached, torch.from_numpy(text[None, :-1]))
     lengths, totals = personal.context_statistics(text)
@@ -220,7 +220,10 @@ def test_mixing_is_linear_in_probability() -> None:
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_at_the_ends_one_part_is_alone(weight: float) -> None:
     network, personal = NGram.fit([0, 1, 2, 0], 2, 3), NGram.fit([2, 2, 1], 2, 3)
-    logits, _ = read(MixingStepper(NGramStepper(network), personal, weight), torch.tensor([[1]]))
+    logits, _ = read(
+        MixingStepper(NGramStepper(network), NGramStepper(personal), MixtureWeights.constant(weight, 2)),
+        torch.tensor([[1]]),
+    )
     expected = (personal if weight else network).distribution([1])
     assert logits.exp()[0].numpy() == pytest.approx(expected)
     alone = (personal if weight else network).log_probabilities([0, 1])
@@ -256,11 +259,11 @@ def test_cache_bad_input() -> None:
     ngram = NGram.fit([0, 1], 2, 2)
     stepper = NGramStepper(NGram.fit([0, 1, 2], 2, 3))
     with pytest.raises(ArgumentError, match="its vocabulary has 2 tokens, the model's 3"):
-        MixingStepper(stepper, ngram, 0.5)
+        MixingStepper(stepper, NGramStepper(ngram), MixtureWeights.constant(0.5, 2))
     with pytest.raises(ArgumentError, match="every λ in"):
-        MixingStepper(NGramStepper(ngram), ngram, 1.5)
+        MixtureWeights.constant(1.5, 2)
     with pytest.raises(ArgumentError, match="fitted for order 3, the n-gram has order 2"):
-        MixingStepper(NGramStepper(ngram), ngram, MixtureWeights.constant(0.5, 3))
+        MixingStepper(NGramStepper(ngram), NGramStepper(ngram), MixtureWeights.constant(0.5, 3))
     with pytest.raises(ShapeError, match="model_log_probs"):
         fit_weights([-1.0], ngram, [0, 1])
     with pytest.raises(ArgumentError, match="no development text"):

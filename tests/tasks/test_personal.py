@@ -14,7 +14,8 @@ import torch
 
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError, StorageError
 from unrolled.tasks import Model, load
-from unrolled.tasks.uses.generate.personal import PERSONAL, Cache
+from unrolled.tasks.outputs.next.predictor import predictor_of
+from unrolled.tasks.uses.generate.personal import PERSONAL, load_personal
 
 Trained = Callable[[str], Model]
 KINDS = ["char", "bpe"]
@@ -72,8 +73,8 @@ def test_what_the_writer_always_says_is_suggested(trained: Trained, own: tuple[P
 def test_scores_of_a_text_are_those_of_its_stream(trained: Trained, own: tuple[Path, Path], kind: str) -> None:
     adapted = trained(kind).personalise(own[0], method="cache")
     ids = adapted.input.tokenizer.encode("The boat is at the harbour, my friend.").astype(np.int64)
-    scores = adapted.cache.log_probabilities(adapted.network, ids)
-    stepper = adapted.cache.stepper(adapted.network)
+    predictor = predictor_of(adapted)
+    scores, stepper = predictor.log_probabilities(ids), predictor.stepper
     state, stepped = stepper.start(1), []
     for token, following in pairwise(ids):
         logits, state = stepper.step(torch.tensor([token]), state)
@@ -127,7 +128,7 @@ def test_a_damaged_cache_is_named(trained: Trained, own: tuple[Path, Path], tmp_
     path = tmp_path / "mine" / PERSONAL
     whole = path.read_bytes()
     with pytest.raises(ModelError, match="does not fit the model"):
-        Cache.load(tmp_path / "mine", 7)
+        load_personal(tmp_path / "mine", 7)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"personal\.safetensors: corrupt or cut short"):
         load(tmp_path / "mine")
