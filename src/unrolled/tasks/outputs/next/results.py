@@ -12,12 +12,13 @@ from unrolled.tasks.core.results import Part, Result
 
 
 class Suggested(Part):
-    """A suggestion: a `decoding.Suggestion`, whose JSON leaves out the tokens that spell it."""
+    """A suggestion."""
 
     text: str
     log_prob: float = Field(description="nats")
     score: float = Field(description="nats a token")
     words: int
+    #: that spell it; left out of the JSON
     tokens: tuple[int, ...] = Field((), exclude=True, repr=False)
 
     @classmethod

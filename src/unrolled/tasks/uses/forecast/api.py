@@ -53,7 +53,7 @@ class Labelled(Message):
         return {name: getattr(self, name) for name in Labelled.model_fields if getattr(self, name) is not None}
 
 
-class SeriesMessage(Labelled):
+class SeriesInput(Labelled):
     """A table of series, or the values of one."""
 
     table: Typed | None = Field(None, description="CSV with the columns of the training tables")
@@ -63,7 +63,7 @@ class SeriesMessage(Labelled):
     )
 
     @model_validator(mode="after")
-    def _one(self) -> SeriesMessage:
+    def _one(self) -> SeriesInput:
         if (self.table is None) == (self.values is None):
             raise ValueError("expected either table or values")
         if self.table is not None and (labels := self.labels()):
@@ -123,7 +123,7 @@ class Asked(tuple[Series, ...]):
 class Api(NumbersApi, api.Api):
     """Series in, what comes next out; a table of several has a prediction for each."""
 
-    Input: ClassVar[type[BaseModel]] = SeriesMessage
+    Input: ClassVar[type[BaseModel]] = SeriesInput
     Output = ContinuedSeries
     media = ("text/csv",)
     Push: ClassVar[type[Push] | None] = ValuesPush
