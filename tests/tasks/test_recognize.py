@@ -340,7 +340,7 @@ def test_inputs_of_another_kind(recognizer: Trained, tmp_path: Path) -> None:
     [
         ("labels.json", '["one"]', "expected a list of at least two labels"),
         ("images.json", '{"height": 3}', "images.json: corrupt, image format"),
-        ("baseline.safetensors", "x", "missing or corrupt"),
+        ("baseline.safetensors", "x", "corrupt or cut short"),
     ],
 )
 def test_a_damaged_model_is_named(

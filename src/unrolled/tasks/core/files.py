@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from unrolled.errors import ModelError, StorageError
-from unrolled.storage import write_whole
+from unrolled.storage import storage_error, write_whole
 
 
 def read_json(path: Path) -> Any:
@@ -42,19 +41,27 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+def read_arrays(path: Path, way: str = "restore it from a copy of the model") -> dict[str, NDArray[Any]]:
     """Return named arrays.
 
+    Args:
+        path: the file.
+        way: what is to be done about one that is missing or damaged.
+
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError, StorageError: the file is missing, damaged or can't be read.
     """
     try:
         return dict(load_arrays(path.read_bytes()))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ModelError(f"{path}: missing or corrupt ({error}); restore it from a copy of the model") from error
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: missing; {way}") from error
+    except OSError as error:
+        raise storage_error(error, path, "reading it") from error
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{path}: corrupt or cut short ({error}); {way}") from error
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays.
 
     Raises:

@@ -20,18 +20,19 @@ from typing import Any, Generic
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
 from unrolled.decoding.contract import MergingStepper, S
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.storage import storage_error, write_whole
+from unrolled.tasks.core.files import read_arrays, write_arrays
 from unrolled.tasks.outputs.next.ngram import Floats, Integers, NGram, NGramStepper
 
 _COUNT_BUCKETS = 6
 """Totals 1–3, 4–15, 16–63, 64–255, 256–1023, and more."""
+
+ANEW = "adapt the model to the writer again"
+"""What is to be done about a file that is damaged."""
 
 _PRIOR = 10.0
 """How many tokens' worth of the overall λ each bucket starts from, so that a bucket hardly seen stays near it."""
@@ -212,7 +213,7 @@ class NGramMixture:
         Raises:
             StorageError: that can't be done.
         """
-        write_whole(path, save_arrays(self._arrays()))
+        write_arrays(path, self._arrays())
 
     @classmethod
     def load(cls, path: Path, vocabulary_size: int) -> NGramMixture | None:
@@ -223,14 +224,8 @@ class NGramMixture:
         """
         if not path.exists():
             return None
-        try:
-            arrays = load_arrays(path.read_bytes())
-        except OSError as error:
-            raise storage_error(error, path, "reading it") from error
-        except SafetensorError as error:
-            raise ModelError(f"{path}: corrupt or cut short ({error}); adapt the model to the writer again") from error
         parts: dict[str, dict[str, npt.NDArray[Any]]] = {"ngram": {}, "cache": {}}
-        for name, array in arrays.items():
+        for name, array in read_arrays(path, ANEW).items():
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = array
         try:
@@ -238,7 +233,7 @@ class NGramMixture:
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         if ngram.vocabulary_size != vocabulary_size or len(weights.table) != ngram.order:
-            raise ModelError(f"{path}: does not fit the model beside it; adapt the model to the writer again")
+            raise ModelError(f"{path}: does not fit the model beside it; {ANEW}")
         return cls(ngram, weights)
 
 

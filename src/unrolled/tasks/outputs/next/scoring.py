@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
 
 from unrolled.data import Piece, TokenFile, Tokenizer, encode_corpus
-from unrolled.errors import DataError, ModelError
-from unrolled.storage import storage_error
+from unrolled.errors import DataError
+from unrolled.tasks.core.files import read_arrays
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.next.completion import study_completion
@@ -100,12 +98,4 @@ def load_baseline(folder: Path) -> NGram:
     Raises:
         ModelError, StorageError: if it is missing or damaged.
     """
-    path = folder / BASELINE
-    try:
-        return NGram.from_arrays(load_arrays(path.read_bytes()))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: missing; restore it from a copy of the model") from error
-    except OSError as error:
-        raise storage_error(error, path, "reading it") from error
-    except SafetensorError as error:
-        raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
+    return NGram.from_arrays(read_arrays(folder / BASELINE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,10 @@ from unrolled.decoding import (
     MergingStepper,
     PhraseRule,
     SamplingOptions,
+    Stepper,
     Suggestion,
     choose,
-    complete,
+    complete_batch,
     row_generators,
     sample,
 )
@@ -104,26 +105,9 @@ class TextSession(Session):
         Raises:
             ArgumentError: an option out of range.
         """
-        fitted = self._model.fitted.get("max_words", 5)
-        rule, healing = phrase_tools(self._model, fitted if max_words is None else max_words)
-        # Inside a pending word the prefix binds the search; a pending space or mark alone binds it as well. But a
-        # phrase can't begin with what ends one, and a run of letters of any length is no word to be completed.
-        if rule.before_end(self._pending) is not None or len(self._pending) > LONGEST_WORD:
-            return self.settled().suggest(
-                n, max_words=max_words, beam_size=beam_size, max_tokens=max_tokens, min_log_prob=min_log_prob
-            )
-        return complete(
-            self.stepper,
-            self._state,
-            self.logits,
-            rule=rule,
-            max_tokens=MAX_TOKENS[self._tokenizer.kind] if max_tokens is None else max_tokens,
-            beam_size=beam_size,
-            n_best=n,
-            min_log_prob=LEAST_LOG_PROB if min_log_prob is None else min_log_prob,
-            healing=healing if self._pending else None,
-            prefix=self._pending.encode("utf-8", "replace"),
-        )
+        return search(
+            [self], n, max_words=max_words, beam_size=beam_size, max_tokens=max_tokens, min_log_prob=min_log_prob
+        )[0]
 
     def suggestion(self, threshold: float | None = None, **options: Any) -> Suggestion | None:
         """Return the suggestion worth showing: the longest whose score reaches the threshold, or None.
@@ -297,6 +281,57 @@ class TextSession(Session):
         newline = self._tokenizer.encode("\n").tolist()
         known = len(newline) == 1 and newline[0] != self._tokenizer.unknown_id
         return newline[0] if known else self._tokenizer.end_id
+
+
+#: finds the stepper and the state from which so many rows are searched after some texts
+Start = Callable[[Sequence[TextSession], int], tuple[Stepper[Any], Any]]
+
+
+def search(
+    sessions: Sequence[TextSession],
+    n: int,
+    *,
+    max_words: int | None = None,
+    beam_size: int = BEAM,
+    max_tokens: int | None = None,
+    min_log_prob: float | None = None,
+    start: Start | None = None,
+) -> list[list[Suggestion]]:
+    """Return what `TextSession.suggest` says of each of some sessions of one model, by one search.
+
+    Args:
+        sessions: at least one.
+        n, max_words, beam_size, max_tokens, min_log_prob: as for `TextSession.suggest`.
+        start: finds what the search begins with; by default the sessions' states, side by side.
+    """
+    model = sessions[0].model
+    rule, healing = phrase_tools(model, model.fitted.get("max_words", 5) if max_words is None else max_words)
+    # Inside a pending word the prefix binds the search; a pending space or mark alone binds it as well. But a phrase
+    # can't begin with what ends one, and a run of letters of any length is no word to be completed.
+    ready = [
+        s.settled() if rule.before_end(s.pending) is not None or len(s.pending) > LONGEST_WORD else s for s in sessions
+    ]
+    prefixes = [s.pending.encode("utf-8", "replace") for s in ready]
+    tokens = MAX_TOKENS[model.input.tokenizer.kind] if max_tokens is None else max_tokens
+    stepper, state = (start or side_by_side)(ready, len(ready) * (beam_size * (tokens + 1) + 1))
+    return complete_batch(
+        stepper,
+        state,
+        torch.cat([s.logits for s in ready]) if len(ready) > 1 else ready[0].logits,
+        rule=rule,
+        max_tokens=tokens,
+        beam_size=beam_size,
+        n_best=n,
+        min_log_prob=LEAST_LOG_PROB if min_log_prob is None else min_log_prob,
+        healing=healing if any(prefixes) else None,
+        prefixes=prefixes,
+    )
+
+
+def side_by_side(sessions: Sequence[TextSession], rows: int) -> tuple[Stepper[Any], Any]:
+    """Return the stepper of some sessions, and their states as one."""
+    stepper = sessions[0].stepper
+    return stepper, sessions[0].carried if len(sessions) == 1 else stepper.merge([s.carried for s in sessions])
 
 
 def phrase_tools(model: AnyFitted, max_words: int) -> tuple[PhraseRule, BytePrefix | None]:

@@ -13,21 +13,14 @@ from typing import Any
 
 import torch
 
-from unrolled.decoding import Suggestion, complete_batch
+from unrolled.decoding import Stepper, Suggestion
 from unrolled.decoding.remembering import Node, Places, RememberingStepper
 from unrolled.errors import ArgumentError
 from unrolled.layers.recurrent.state import tensors_of
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.next.network import device_of
 from unrolled.tasks.outputs.next.predictor import FEW
-from unrolled.tasks.outputs.next.session import (
-    BEAM,
-    LEAST_LOG_PROB,
-    LONGEST_WORD,
-    MAX_TOKENS,
-    TextSession,
-    phrase_tools,
-)
+from unrolled.tasks.outputs.next.session import BEAM, TextSession, search, side_by_side
 
 
 def push_together(sessions: Sequence[TextSession], texts: Sequence[str]) -> None:
@@ -75,30 +68,8 @@ def suggest_together(
     if not sessions:
         return []
     _check(sessions)
-    model = sessions[0].model
-    fitted = model.fitted.get("max_words", 5)
-    rule, healing = phrase_tools(model, fitted if max_words is None else max_words)
-    ready = [
-        s.settled() if rule.before_end(s.pending) is not None or len(s.pending) > LONGEST_WORD else s for s in sessions
-    ]
-    prefixes = [s.pending.encode("utf-8", "replace") for s in ready]
-    tokens = MAX_TOKENS[model.input.tokenizer.kind]
-    stepper: Any = ready[0].stepper
-    state = None
-    if last is not None and last.suits(stepper, len(ready) * (beam_size * (tokens + 1) + 1)):
-        stepper, state = last.begin(ready)
-    return complete_batch(
-        stepper,
-        stepper.merge([s.carried for s in ready]) if state is None else state,
-        torch.cat([s.logits for s in ready]),
-        rule=rule,
-        max_tokens=tokens,
-        beam_size=beam_size,
-        n_best=n,
-        min_log_prob=LEAST_LOG_PROB,
-        healing=healing if any(prefixes) else None,
-        prefixes=prefixes,
-    )
+    start = None if last is None else last.start
+    return search(sessions, n, max_words=max_words, beam_size=beam_size, start=start)
 
 
 class Searched:
@@ -115,12 +86,14 @@ class Searched:
         self._memory: RememberingStepper | None = None
         self._places: weakref.WeakKeyDictionary[TextSession, Node] = weakref.WeakKeyDictionary()
 
-    def suits(self, stepper: Any, rows: int) -> bool:
-        """Whether a search of so many rows can be kept: by this network, on the CPU, and half of it at least."""
-        return stepper is self._network and 2 * rows <= self._size and device_of(self._network).type == "cpu"
+    def start(self, sessions: Sequence[TextSession], rows: int) -> tuple[Stepper[Any], Any]:
+        """Return the stepper and the state for a search after these texts; the sessions' where it can't be kept.
 
-    def begin(self, sessions: Sequence[TextSession]) -> tuple[RememberingStepper, Places]:
-        """The stepper and the state for a search after these texts."""
+        It can where this network alone is asked, on the CPU, and where half of what fits is enough for so many rows.
+        """
+        keeps = sessions[0].stepper is self._network and 2 * rows <= self._size
+        if not keeps or device_of(self._network).type != "cpu":
+            return side_by_side(sessions, rows)
         if self._memory is None:
             self._memory = RememberingStepper(self._network, self._size)
         nodes = []

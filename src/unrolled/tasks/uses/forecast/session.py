@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from unrolled.data.series.read import Series
+from unrolled.data.series.windows import WindowArrays
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Session, StreamState
 from unrolled.networks.forecaster import AutoregressiveForecaster
@@ -21,7 +22,7 @@ from unrolled.tasks.outputs.numbers.encode import NumbersOutput
 from unrolled.tasks.outputs.numbers.network import SeriesBatch, forecaster_of
 from unrolled.tasks.outputs.numbers.options import SAMPLES
 from unrolled.tasks.outputs.numbers.results import Forecast
-from unrolled.tasks.outputs.numbers.windows import statistics
+from unrolled.tasks.outputs.numbers.windows import as_batch, statistics
 from unrolled.tasks.uses.forecast.encode import HistoryInput, ahead
 from unrolled.tasks.uses.forecast.options import ForecastPrediction
 from unrolled.types import Json
@@ -47,7 +48,6 @@ class ForecastSession(Session):
     def __init__(self, model: Fitted[HistoryInput, NumbersOutput]) -> None:
         self._model, self._input = model, model.input
         self._network = forecaster_of(model)
-        self._device = next(self._network.parameters()).device
         self.reset()
 
     def reset(
@@ -206,7 +206,9 @@ class ForecastSession(Session):
             first = self._values[: network.context]
             standard = self._input.scale(self._series(first, self._times[:0], self._known[:0]))
             self._standard = statistics(first) if np.isnan(standard[0]) else standard
-            self._scale = network.scale(self._standardised(first))
+            back = network.reach - network.context
+            values = self._batch(0, np.zeros((0, self._input.known_width), np.float32)).values
+            self._scale = network.scale(values[back : back + network.context])
             new = len(self._values)
         start = len(self._values) - new
         part = self._series(self._values[start:], self._times[start:], self._known[start:])
@@ -224,12 +226,6 @@ class ForecastSession(Session):
         back = self._network.reach - self._network.context
         values = np.concatenate([np.full(max(0, back - start), np.nan), self._values[max(0, start - back) :]])
         series = self._series(self._values, self._times, self._known)
-        channel = torch.tensor([self._input.channel(self._name)], device=self._device)
-        static = torch.from_numpy(self._input.static_of(series)).unsqueeze(0).to(self._device)
-        covariates = torch.from_numpy(known).unsqueeze(1).to(self._device)
-        return SeriesBatch(self._standardised(values), covariates, channel, static)
-
-    def _standardised(self, values: Array) -> torch.Tensor:
-        """Return observations as the network reads them, (T, 1)."""
-        mean, std = self._standard
-        return torch.from_numpy(((values - mean) / std).astype(np.float32)).unsqueeze(1).to(self._device)
+        channel, static = np.array([self._input.channel(self._name)]), self._input.static_of(series)
+        arrays = WindowArrays(values[:, None], known[:, None], static[None], channel, np.array([self._standard]))
+        return as_batch(self._network, arrays)[0]

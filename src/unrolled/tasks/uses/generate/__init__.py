@@ -9,19 +9,16 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from unrolled.data import Findings, Windows
+from unrolled.data import Findings
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Use
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.probe import Probe
-from unrolled.tasks.core.results import Result
 from unrolled.tasks.core.values import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.completion import fit_suggestions
 from unrolled.tasks.outputs.next.decode import predictions
 from unrolled.tasks.outputs.next.encode import NextToken, probe_text
-from unrolled.tasks.outputs.next.mixture import NGramMixture
-from unrolled.tasks.outputs.next.network import start_from_frequencies
 from unrolled.tasks.outputs.next.options import Suggesting, Writing
 from unrolled.tasks.outputs.next.scoring import evaluate_text
 from unrolled.tasks.outputs.next.session import TextSession
@@ -78,7 +75,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         super().save_extras(model, folder)
         save_personal(model.cache, folder)
 
-    def load_cache(self, folder: Path, parts: Parts[TokenInput, NextToken]) -> NGramMixture | None:
+    def load_cache(self, folder: Path, parts: Parts[TokenInput, NextToken]) -> Any:
         """Read a writer's n-gram."""
         return load_personal(folder, parts.input.tokenizer.vocabulary_size)
 
@@ -88,7 +85,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
 
     def initialise(self, network: nn.Module, material: Corpus) -> None:
         """Start from the tokens' frequencies."""
-        start_from_frequencies(network, material.beginning(), material.tokenizer.vocabulary_size)
+        material.initialise(network)
 
     def learner(self, model: Model, material: Corpus, training: TrainingSettings) -> Learner:
         """Return truncated BPTT over windows of text."""
@@ -96,27 +93,21 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
 
     def batches(self, model: Model, material: Corpus, training: TrainingSettings) -> Batches:
         """Return lanes of the corpus, window after window."""
-        plan = model.config.batching
-        return Windows(material.train, plan["batch_size"], plan["window"], seed=training.seed)
+        return material.batches(model.config.batching, training.seed)
 
     def finish(self, model: Model, material: Corpus, progress: Progress) -> None:
         """Fit the threshold above which suggestions are shown, for the coverage asked for, on development text."""
         fit_suggestions(model, GenerateOptions.of(model.options), material.dev, progress)
 
     def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
-        """Return nats and bits per character, perplexity, and how good completion is, beside the n-gram's.
-
-        Raises:
-            ArgumentError: an option is unknown or out of range.
-            DataError, StorageError: the text can't be read, or is too short.
-        """
+        """Return nats and bits per character, perplexity, and how good completion is, beside the n-gram's."""
         started = time.perf_counter()
         chosen = GenerateEvaluation(**options)
-        pieces = chosen.over(GenerateOptions.of(model.options)).read(paths)
-        metrics, beside = evaluate_text(model, pieces, str(paths[0]), chosen, progress)
+        reading = chosen.over(GenerateOptions.of(model.options))
+        metrics, beside = evaluate_text(model, reading.read(paths), str(paths[0]), chosen, progress)
         return Evaluation(self.name, [str(p) for p in paths], metrics, beside, time.perf_counter() - started)
 
-    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Result]:
+    def predict(self, model: Model, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """Yield for each text what completes it, or with `generate=True` texts written on from it."""
         return predictions(model, inputs, **options)
 

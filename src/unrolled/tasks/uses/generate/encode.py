@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save as save_arrays
+from torch import nn
 
-from unrolled.data import Piece, TokenFile, Tokenizer, encode_corpus, fit_tokenizer, split_pieces
+from unrolled.data import Piece, TokenFile, Tokenizer, Windows, encode_corpus, fit_tokenizer, split_pieces
 from unrolled.decoding import SamplingOptions
 from unrolled.errors import DataError
-from unrolled.storage import write_whole
+from unrolled.tasks.core.files import write_arrays
 from unrolled.tasks.core.fitted import AnyFitted, Parts
 from unrolled.tasks.core.values import DATA, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.encode import NextToken
-from unrolled.tasks.outputs.next.network import LanguageModelLearner
+from unrolled.tasks.outputs.next.network import LanguageModelLearner, start_from_frequencies
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.scoring import BASELINE
 from unrolled.tasks.outputs.next.session import TextSession
@@ -76,7 +76,7 @@ class Corpus:
         progress("counting n-grams", 0, None)
         counted = corpus.beginning()
         ngram = NGram.fit(counted, BASELINE_ORDER[source.tokenizer.kind], source.tokenizer.vocabulary_size)
-        write_whole(folder / BASELINE, save_arrays(ngram.to_arrays()))
+        write_arrays(folder / BASELINE, ngram.to_arrays())
         return corpus
 
     @classmethod
@@ -100,6 +100,14 @@ class Corpus:
     def beginning(self) -> NDArray[np.int64]:
         """Return the tokens that are counted, (N,)."""
         return np.asarray(self.train.tokens[:BASELINE_FROM], dtype=np.int64)
+
+    def initialise(self, network: nn.Module) -> None:
+        """Start from the tokens' frequencies."""
+        start_from_frequencies(network, self.beginning(), self.tokenizer.vocabulary_size)
+
+    def batches(self, batching: Json, seed: int) -> Windows:
+        """Return lanes of the text, window after window."""
+        return Windows(self.train, batching["batch_size"], batching["window"], seed=seed)
 
     def learner(self, model: AnyFitted, options: GenerateOptions, seed: int) -> LanguageModelLearner:
         """Return truncated BPTT over windows of the text, with samples that a seed decides."""
