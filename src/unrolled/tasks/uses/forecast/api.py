@@ -123,6 +123,7 @@ class Asked(tuple[Series, ...]):
 class Api(NumbersApi, api.Api):
     """Series in, what comes next out; a table of several has a prediction for each."""
 
+    view: ClassVar[str] = "forecast"
     Input: ClassVar[type[BaseModel]] = SeriesInput
     Output = ContinuedSeries
     media = ("text/csv",)
