@@ -16,7 +16,6 @@ from unrolled.types import Json
 
 __all__ = [
     "Probability",
-    "Suggested",
     "Text",
     "TextPush",
     "TextWire",
@@ -149,12 +148,3 @@ def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Suggested(BaseModel):
-    """A suggestion."""
-
-    text: str
-    log_prob: float = Field(description="nats")
-    score: float = Field(description="nats a token")
-    words: int
