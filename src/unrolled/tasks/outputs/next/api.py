@@ -92,12 +92,12 @@ class Api(OutputApi):
         for (max_words, n), places in alike.items():
             sessions = [pairs[place][0] for place in places]
             try:
-                found = suggest_together(sessions, n, max_words=max_words, last=last)
+                results = suggest_together(sessions, n, max_words=max_words, last=last)
             except UnrolledError as error:
                 for place in places:
                     answers[place] = error
                 continue
-            for place, suggestions in zip(places, found, strict=True):
+            for place, suggestions in zip(places, results, strict=True):
                 session, wanted = pairs[place]
                 answers[place] = self.suggested(session, suggestions, wanted)
         return answers

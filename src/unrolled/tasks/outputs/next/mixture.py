@@ -59,20 +59,20 @@ class MixtureWeights:
 
     @classmethod
     def constant(cls, weight: float, order: int) -> MixtureWeights:
-        """The same λ everywhere."""
+        """Return the same λ for every context."""
         return cls(np.full((order, _COUNT_BUCKETS), float(weight)))
 
     def at(self, lengths: Integers, totals: Integers) -> Floats:
-        """λ (N,) for contexts as ``NGram.context_statistics`` describes them."""
+        """Return λ (N,) for contexts as ``NGram.context_statistics`` describes them."""
         return self.table[lengths, _bucket(totals)]
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """As plain arrays, to be saved with safetensors."""
+        """Return plain arrays, to be saved with safetensors."""
         return {"weights": self.table}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> MixtureWeights:
-        """What ``to_arrays`` wrote.
+        """Return what ``to_arrays`` wrote.
 
         Raises:
             ModelError: it is missing or damaged.
@@ -88,7 +88,7 @@ class MixtureWeights:
 def fit_weights(
     model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, *, iterations: int = 50
 ) -> MixtureWeights:
-    """The λ under which development text is most probable (but for a little smoothing between buckets).
+    """Return the λ under which development text is most probable (but for a little smoothing between buckets).
 
     Args:
         model_log_probs: (N,) nats, the network's for every token of the text.
@@ -122,7 +122,7 @@ def fit_weights(
 
 
 def mix(model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, weights: MixtureWeights) -> Floats:
-    """ln of the mixture for every token of a text, (N,) nats; arguments as ``fit_weights``."""
+    """Return ln of the mixture for every token of a text, (N,) nats; arguments as ``fit_weights``."""
     chosen = weights.at(*ngram.context_statistics(tokens))
     with np.errstate(divide="ignore"):  # λ = 0 or 1 leaves one part out: ln 0 = −∞ is meant
         network, counted = np.log1p(-chosen), np.log(chosen)
@@ -155,25 +155,25 @@ class MixingStepper(Generic[S]):
         self.vocabulary_size = ngram.vocabulary_size
 
     def start(self, batch_size: int) -> tuple[S, Tensor]:
-        """The state before the first token."""
+        """Return the state before the first token."""
         return self.stepper.start(batch_size), self.counted.start(batch_size)
 
     def step(self, tokens: Tensor, state: tuple[S, Tensor]) -> tuple[Tensor, tuple[S, Tensor]]:
-        """tokens (B,) → ln of the mixture (B, V), dtype and device of the model's logits; and the new state."""
+        """Read tokens (B,); return ln of the mixture (B, V), dtype and device as the model's logits, and the state."""
         logits, inner = self.stepper.step(tokens, state[0])
         _, history = self.counted.step(tokens, state[1])
         return self.mixed(logits, history), (inner, history)
 
     def select(self, state: tuple[S, Tensor], rows: Tensor) -> tuple[S, Tensor]:
-        """The state whose row n is row ``rows[n]``."""
+        """Return the state whose row n is row ``rows[n]``."""
         return self.stepper.select(state[0], rows), self.counted.select(state[1], rows)
 
     def merge(self, states: Sequence[tuple[S, Tensor]]) -> tuple[S, Tensor]:
-        """One state of all the rows of several."""
+        """Return one state of all the rows of several."""
         return self.stepper.merge([state for state, _ in states]), self.counted.merge([h for _, h in states])
 
     def mixed(self, logits: Tensor, history: Tensor) -> Tensor:
-        """ln of the mixture (B, V) of a model's logits (B, V) and the n-gram after ``history``, its state."""
+        """Return ln of the mixture (B, V) of a model's logits (B, V) and the n-gram after ``history``, its state."""
         counted, lengths, totals = self.counted.predict(history)
         chosen = torch.from_numpy(self.weights.at(lengths.numpy(), totals.numpy())).unsqueeze(1)
         network = logits.double().softmax(-1)

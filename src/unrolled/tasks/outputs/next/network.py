@@ -97,15 +97,15 @@ def token_log_probabilities(
     network: nn.Module, tokens: TokenFile | NDArray[Any], *, lanes: int = 32, window: int = 256
 ) -> NDArray[np.float64]:
     """Return ln p of each token of a text but the first, (N − 1,) nats, in order; what `score` sums."""
-    found: list[NDArray[np.float64]] = []
+    log_probs: list[NDArray[np.float64]] = []
     counted: list[NDArray[np.bool_]] = []
     for batch, logits in _logits(network, tokens, lanes, window):
         targets = batch.targets.to(logits.device)
         nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
-        found.append(-nats.view(targets.shape).double().cpu().numpy())
+        log_probs.append(-nats.view(targets.shape).double().cpu().numpy())
         counted.append((targets != IGNORED).cpu().numpy())
     # one lane after the other, each in the order of time, is the order of the text
-    return np.concatenate(found).T[np.concatenate(counted).T]
+    return np.concatenate(log_probs).T[np.concatenate(counted).T]
 
 
 def _logits(

@@ -67,7 +67,7 @@ class _Level:
         return cls(keys, counts, discounts, totals, np.where(totals > 0, mass / np.maximum(totals, 1), 1.0))
 
     def find(self, keys: Integers) -> Integers:
-        """The place of each key, −1 where it is not there."""
+        """Return the place of each key, −1 where it is not there."""
         places = np.searchsorted(self.keys, keys)
         places[places == len(self.keys)] = 0
         return np.where(self.keys[places] == keys, places, -1)
@@ -92,7 +92,7 @@ class NGram:
 
     @classmethod
     def fit(cls, tokens: npt.ArrayLike, order: int, vocabulary_size: int) -> NGram:
-        """Counts a text.
+        """Count a text.
 
         Args:
             tokens: (N,) integers in [0, V); documents follow each other, with their end token between them.
@@ -134,7 +134,7 @@ class NGram:
         return cls(tuple(levels), vocabulary_size)
 
     def log_probabilities(self, tokens: npt.ArrayLike, context: npt.ArrayLike = ()) -> Floats:
-        """ln p(token | all before it) for every token of a text, (N,) nats.
+        """Return ln p(token | all before it) for every token of a text, (N,) nats.
 
         Args:
             tokens: (N,) integers in [0, V).
@@ -151,7 +151,7 @@ class NGram:
         return result
 
     def context_statistics(self, tokens: npt.ArrayLike, context: npt.ArrayLike = ()) -> tuple[Integers, Integers]:
-        """How well each token's context is known: arguments as ``log_probabilities``.
+        """Return how well each token's context is known; arguments as ``log_probabilities``.
 
         Returns:
             The length (N,) of the longest known context, 0 … n − 1, and how much was counted after it, (N,).
@@ -160,7 +160,7 @@ class NGram:
         return self._known(self._places(text), slice(before - 1, len(text) - 1), len(text) - before)
 
     def distribution(self, context: npt.ArrayLike = ()) -> Floats:
-        """p(· | context), (V,), summing to 1. Only the last n − 1 tokens count; an empty context is the text's begin.
+        """Return p(· | context), (V,), summing to 1. The last n − 1 tokens count; an empty context begins the text.
 
         Raises:
             ArgumentError, ShapeError: as ``fit``.
@@ -169,7 +169,7 @@ class NGram:
         return self._after(text)[0]
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The model as plain arrays, to be saved with safetensors."""
+        """Return the model as plain arrays, to be saved with safetensors."""
         arrays: dict[str, npt.NDArray[Any]] = {"vocabulary_size": np.array([self.vocabulary_size], dtype=np.int64)}
         for m, level in enumerate(self._levels, start=1):
             arrays |= {f"{m}.keys": level.keys, f"{m}.counts": level.counts, f"{m}.discounts": level.discounts[1:]}
@@ -177,7 +177,7 @@ class NGram:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> NGram:
-        """The model that ``to_arrays`` wrote.
+        """Return the model that ``to_arrays`` wrote.
 
         Raises:
             ModelError: an array is missing or does not fit the others.
@@ -199,38 +199,38 @@ class NGram:
         return cls(tuple(levels), vocabulary_size)
 
     def _padded(self, tokens: npt.ArrayLike, context: npt.ArrayLike) -> tuple[Integers, int]:
-        """The text with max(n − 1, 1) tokens before it, and that number."""
+        """Return the text with max(n − 1, 1) tokens before it, and that number."""
         text, given = _checked(tokens, self.vocabulary_size), _checked(context, self.vocabulary_size)
         before = max(self.order - 1, 1)
         padding = np.full(max(0, before - len(given)), self.vocabulary_size, dtype=np.int64)
         return np.concatenate((padding, given[max(0, len(given) - before) :], text)), before
 
     def _places(self, text: Integers) -> list[Integers]:
-        """For m = 1 … n, the place of the m-gram that ends at each position; −1 if never seen, or cut off."""
+        """Return for m = 1 … n the place of the m-gram that ends at each position; −1 if never seen, or cut off."""
         base = self.vocabulary_size + 1
         places: list[Integers] = []
         contexts = np.zeros(len(text), dtype=np.int64)
         for level in self._levels:
-            found = np.where(contexts >= 0, level.find(np.maximum(contexts, 0) * base + text), -1)
-            places.append(found)
-            contexts = np.concatenate((np.array([-1], dtype=np.int64), found[:-1]))
+            here = np.where(contexts >= 0, level.find(np.maximum(contexts, 0) * base + text), -1)
+            places.append(here)
+            contexts = np.concatenate((np.array([-1], dtype=np.int64), here[:-1]))
         return places
 
     def _probabilities(self, text: Integers) -> Floats:
-        """p of every token but the first max(n − 1, 1), which are context."""
+        """Return p of every token but the first max(n − 1, 1), which are context."""
         before = max(self.order - 1, 1)
         places = self._places(text)
         result = np.full(len(text) - before, 1.0 / self.vocabulary_size)
         for m, level in enumerate(self._levels):
             contexts = places[m - 1][before - 1 : -1] if m else np.zeros(len(result), dtype=np.int64)
-            known, found = contexts >= 0, places[m][before:]
-            counts = np.where(found >= 0, level.counts[found], 0)
+            known, here = contexts >= 0, places[m][before:]
+            counts = np.where(here >= 0, level.counts[here], 0)
             own = (counts - level.discounts[np.minimum(counts, 3)]) / np.maximum(level.totals[contexts], 1)
             result = np.where(known, own + level.gammas[contexts] * result, result)
         return result
 
     def _known(self, places: list[Integers], where: slice, size: int) -> tuple[Integers, Integers]:
-        """For contexts that end at ``where``: the longest that something follows, and its total."""
+        """Return for contexts that end at ``where`` the longest that something follows, and its total."""
         lengths, totals = np.zeros(size, dtype=np.int64), np.full(size, self._levels[0].totals[0])
         for m, level in enumerate(self._levels[1:], start=1):
             contexts = places[m - 1][where]
@@ -239,7 +239,7 @@ class NGram:
         return lengths, totals
 
     def _after(self, text: Integers) -> tuple[Floats, int, int]:
-        """The distribution after max(n − 1, 1) tokens, the length of the longest known context, and its total."""
+        """Return p after max(n − 1, 1) tokens, (V,), the length of the longest known context, and its total."""
         places = self._places(text)
         result = np.full(self.vocabulary_size, 1.0 / self.vocabulary_size)
         base = self.vocabulary_size + 1
@@ -269,24 +269,24 @@ class NGramStepper:
         self._after = lru_cache(max(64, _REMEMBERED // (8 * ngram.vocabulary_size)))(self._row)
 
     def start(self, batch_size: int) -> Tensor:
-        """The state before the first token."""
+        """Return the state before the first token."""
         return torch.full((batch_size, max(self.ngram.order - 1, 1)), self.vocabulary_size, dtype=torch.int64)
 
     def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens (B,) → ln p of the next token (B, V) float64, and the new state."""
+        """Read tokens (B,); return ln p of the next token (B, V) float64, and the new state."""
         after = torch.cat((state[:, 1:], tokens.to(state.device).unsqueeze(1)), dim=1)
         return self.predict(after)[0].log(), after
 
     def select(self, state: Tensor, rows: Tensor) -> Tensor:
-        """The state whose row n is row ``rows[n]``."""
+        """Return the state whose row n is row ``rows[n]``."""
         return state.index_select(0, rows.to(state.device))
 
     def merge(self, states: Sequence[Tensor]) -> Tensor:
-        """One state of all the rows of several."""
+        """Return one state of all the rows of several."""
         return torch.cat(tuple(states))
 
     def predict(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For each row of a state: p of the next token (B, V) float64, longest known context (B,), its total (B,)."""
+        """Return p of the next token (B, V) float64, the longest known context (B,), and its total (B,)."""
         rows = [self._after(tuple(row)) for row in state.tolist()]
         probabilities = np.stack([row[0] for row in rows]) if rows else np.empty((0, self.vocabulary_size))
         lengths, totals = (torch.tensor([row[part] for row in rows], dtype=torch.int64) for part in (1, 2))
@@ -309,7 +309,7 @@ def _checked(tokens: npt.ArrayLike, vocabulary_size: int) -> Integers:
 
 
 def _rank(keys: Integers) -> tuple[Integers, Integers, Integers]:
-    """(N,) keys → the different ones ascending (U,), the place of each among them (N,), an example of each (U,)."""
+    """Return the different keys ascending (U,), the place of each among them (N,), and an example of each (U,)."""
     order = np.argsort(keys, kind="stable")
     ascending = keys[order]
     first = np.concatenate(([True], ascending[1:] != ascending[:-1]))
@@ -319,7 +319,7 @@ def _rank(keys: Integers) -> tuple[Integers, Integers, Integers]:
 
 
 def _discounts(counts: Integers) -> Floats:
-    """(D_0, D_1, D_2, D_3) from how many m-grams were counted once, twice, three and four times."""
+    """Return (D_0, D_1, D_2, D_3) from how many m-grams were counted once, twice, three and four times."""
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(np.float64)
     if not (n[1:5] > 0).all():
         return np.array((0.0, *_FALLBACK))

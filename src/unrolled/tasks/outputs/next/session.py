@@ -81,8 +81,8 @@ class TextSession(Session):
             # half a surrogate pair is no character, and reads as it does for `encode`
             text = text.encode("utf-8", "replace").decode("utf-8")
         ids, self._pending = self._tokenizer.encode_prefix(self._pending + text)
-        found: list[int] = ids.tolist()
-        return found
+        certain: list[int] = ids.tolist()
+        return certain
 
     def suggest(
         self,
@@ -215,9 +215,9 @@ class TextSession(Session):
             if token in (FINISHED, tokenizer.end_id):
                 break
             held += decoder.feed(token)
-            found = min((held.find(s) for s in stop if s in held), default=-1)
-            if found >= 0:
-                yield held[:found]
+            end = min((held.find(s) for s in stop if s in held), default=-1)
+            if end >= 0:
+                yield held[:end]
                 return
             # the end of what is held might be the beginning of a stop string
             safe = len(held) - longest + 1

@@ -1,7 +1,7 @@
 """Many texts in progress at once: read and completed side by side, each as if it were alone.
 
 A step of the network and a step of the search cost little more for twenty texts than for one. Nothing that a session
-is told depends on its neighbours, bit for bit: a layer's step and an output's row are the same whatever other rows
+answers depends on its neighbours, bit for bit: a layer's step and an output's row are the same whatever other rows
 there are, and the search keeps the rows of its batch apart.
 """
 
@@ -54,7 +54,7 @@ def suggest_together(
     beam_size: int = BEAM,
     last: Searched | None = None,
 ) -> list[list[Suggestion]]:
-    """What `TextSession.suggest` says of each session, in one search.
+    """Return what `TextSession.suggest` says of each session, in one search.
 
     Args:
         sessions: of one model.
@@ -73,7 +73,7 @@ def suggest_together(
 
 
 class Searched:
-    """What the last search after each of some texts has read. For one thread at a time.
+    """A memory of what the last search after each of some texts has read. For one thread at a time.
 
     Args:
         network: of the model that reads them.
@@ -116,7 +116,7 @@ def _check(sessions: Sequence[TextSession]) -> None:
 
 
 def _step(sessions: Sequence[TextSession], tokens: Sequence[int]) -> None:
-    """One token for each."""
+    """Read one token with each."""
     if len(sessions) == 1:
         sessions[0].read([tokens[0]])
         return

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 def seasonal_naive(past: Array, horizon: int, season: int) -> Array:
-    """The last season over and over.
+    """Repeat the last season.
 
     Args:
         past: (W, C) windows, NaN where nothing is known: then the season before it is asked, and at last the last
@@ -40,7 +40,7 @@ def seasonal_naive(past: Array, horizon: int, season: int) -> Array:
 
 
 def seasonal_spread(history: Array, season: int) -> float:
-    """Root mean square of y_t − y_{t−m}: how far seasonal naive was off, one season ahead; 0 if that can't be told."""
+    """Return the root mean square of y_t − y_{t−m}, seasonal naive's error one season ahead; 0 if none is known."""
     if len(history) <= season:
         return 0.0
     errors = history[season:] - history[:-season]
@@ -49,7 +49,7 @@ def seasonal_spread(history: Array, season: int) -> float:
 
 
 def seasonal_quantiles(point: Array, spread: float, season: int, levels: Sequence[float]) -> Array:
-    """Normal quantiles around seasonal naive: errors grow with the root of the seasons gone by.
+    """Return normal quantiles around seasonal naive, whose errors grow with the root of the seasons gone by.
 
     Args:
         point: (W, H).
@@ -62,12 +62,12 @@ def seasonal_quantiles(point: Array, spread: float, season: int, levels: Sequenc
     """
     ahead = np.sqrt(np.arange(point.shape[1]) // season + 1)
     normal = np.array([NormalDist().inv_cdf(level) for level in levels])
-    found: Array = point[..., None] + spread * ahead[:, None] * normal
-    return found
+    quantiles: Array = point[..., None] + spread * ahead[:, None] * normal
+    return quantiles
 
 
 def naive2(history: Array, horizon: int, season: int) -> Array:
-    """The last value of the seasonally adjusted series, put back into season, (H,); plain naive where no season shows.
+    """Return the last value of the seasonally adjusted series, put back into season, (H,); naive where no season shows.
 
     Adjusted by classical multiplicative decomposition, if the autocorrelation at the season is significant at 90 %.
 
@@ -80,8 +80,8 @@ def naive2(history: Array, horizon: int, season: int) -> Array:
     index = np.array([np.nanmean(ratio[k::season]) for k in range(season)])
     index = index / index.mean()
     adjusted = history / index[np.arange(len(history)) % season]
-    found: Array = adjusted[-1] * index[np.arange(len(history), len(history) + horizon) % season]
-    return found
+    forecast: Array = adjusted[-1] * index[np.arange(len(history), len(history) + horizon) % season]
+    return forecast
 
 
 def _is_seasonal(history: Array, season: int) -> bool:
@@ -95,7 +95,7 @@ def _is_seasonal(history: Array, season: int) -> bool:
 
 
 def _moving_average(values: Array, season: int) -> Array:
-    """Centred, over one season (half weights at the ends of an even one); NaN where it does not reach."""
+    """Return the centred average over one season (half weights at the ends of an even one); NaN beyond its reach."""
     weights = np.full(season, 1 / season) if season % 2 else np.r_[0.5, np.ones(season - 1), 0.5] / season
     half = len(weights) // 2
     result = np.full(len(values), np.nan)

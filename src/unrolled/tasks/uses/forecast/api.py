@@ -260,13 +260,13 @@ def read_table(text: str, model: AnyModel, bounds: Bounds) -> list[Series]:
     source, longest = Source(Path("table.csv"), content=text.encode()), CELLS * bounds.rows
     options = ForecastOptions.of(model.options)
     with within_limits():
-        found = table_series(model.input, options, source, Findings(), encoding="utf-8", longest=longest)
-    if len(found) > MOST_SERIES:
-        raise TooLarge(f"table: {len(found):,} series, and at most {MOST_SERIES} are forecast in one")
-    for series in found:
+        table = table_series(model.input, options, source, Findings(), encoding="utf-8", longest=longest)
+    if len(table) > MOST_SERIES:
+        raise TooLarge(f"table: {len(table):,} series, and at most {MOST_SERIES} are forecast in one")
+    for series in table:
         in_range(series.values, f"series {series.name!r}")
         in_range(series.known, f"covariates of series {series.name!r}")
-    return found
+    return table
 
 
 def as_floats(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -1,36 +1,34 @@
-"""What ruins a language model without a word: documents that repeat, or that are in both parts."""
+"""Problems that ruin a language model without a word: documents that repeat, or that are in both parts."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from unrolled.data import Findings, Piece
 from unrolled.errors import DataError
 from unrolled.tasks.core.values import Progress
+from unrolled.types import Json
 
 #: a character is worth naming when the development text has it at least this often
 OFTEN = 3
 
 
-def check_text(
-    train: Iterator[Piece], dev: Iterator[Piece] | None, findings: Findings, progress: Progress
-) -> dict[str, Any]:
+def check_text(train: Iterator[Piece], dev: Iterator[Piece] | None, findings: Findings, progress: Progress) -> Json:
     """Warn of repeated documents, of those in both parts, and of characters that the training text lacks.
 
     Args:
         train, dev: as `read_documents` yields them; memory grows with their number, not with their length.
-        findings: told of everything.
-        progress: told how many characters were read.
+        findings: collects them.
+        progress: is called with the number of characters that were read.
 
     Returns:
-        How many documents and characters there are in each part.
+        The numbers of documents and characters of each part.
     """
     seen: dict[bytes, str] = {}
     known: set[str] = set()
-    counts: dict[str, Any] = {}
+    counts: Json = {}
     for name, pieces in (("train", train), ("dev", dev)):
         documents = characters = 0
         missing: Counter[str] = Counter()
@@ -60,7 +58,7 @@ def check_text(
 
 
 def _documents(pieces: Iterator[Piece]) -> Iterator[tuple[str, bytes, Counter[str], int]]:
-    """Source, hash, characters with their counts, and length of each document."""
+    """Yield source, hash, characters with their counts, and length of each document."""
     digest, used, length = hashlib.sha256(), Counter[str](), 0
     for piece in pieces:
         digest.update(piece.text.encode())

@@ -1,6 +1,6 @@
 """Adapting a language model to one writer, from a few of their texts.
 
-There are two ways, and they can be combined: an n-gram of the writer's text mixed into the network's predictions, which
+Two ways can be combined: an n-gram of the writer's text mixed into the network's predictions, which
 takes seconds (the *cache*), and training the network on with a low learning rate, which takes minutes. docs/personal.md
 says how much each of them brings.
 """

@@ -104,16 +104,16 @@ def _epochs(
     training: Mapping[str, Any], tokens: int, hidden: int, layers: int, tokens_a_step: int, has_end: bool
 ) -> float:
     """Return how often each token will be seen, as far as can be told beforehand."""
-    found = []
+    ends = []
     if training.get("epochs"):
-        found.append(float(training["epochs"]))
+        ends.append(float(training["epochs"]))
     if training.get("steps"):
-        found.append(int(training["steps"]) * tokens_a_step / tokens)
+        ends.append(int(training["steps"]) * tokens_a_step / tokens)
     if training.get("minutes"):
         cost = hidden * hidden * 8 * (layers - 0.4) / NOMINAL_WEIGHTS
-        found.append(float(training["minutes"]) * 60 * NOMINAL_SPEED / cost / tokens)
+        ends.append(float(training["minutes"]) * 60 * NOMINAL_SPEED / cost / tokens)
     if has_end:
-        return min(found)
+        return min(ends)
     return 30.0 if tokens < 300_000 else 15.0 if tokens < 3_000_000 else 6.0 if tokens < 30_000_000 else 1.0
 
 
