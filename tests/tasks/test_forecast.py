@@ -151,6 +151,8 @@ def test_a_forecast_prints_is_json_and_draws_itself(trained: Trained, table: Pat
     assert said["series"] == "a"
     assert said["quantiles"]["0.5"] == said["point"] == list(forecast.quantile(0.5))
     assert list(said["quantiles"]) == ["0.1", "0.25", "0.5", "0.75", "0.9"]
+    again = type(forecast).model_validate_json(json.dumps(said), strict=True)
+    assert (again.quantiles, again.point, again.times) == (forecast.quantiles, forecast.point, forecast.times)
     with pytest.raises(KeyError, match=r"level 0.3: there are 0.1"):
         forecast.quantile(0.3)
     picture = forecast._repr_html_()

@@ -95,7 +95,7 @@ class Model(Fitted[I, O]):
         Args:
             paths: files and folders of theirs.
             progress: told how far it has come.
-            options: the task's, e.g. `method` and `minutes`; of `generate`: `uses.generate.personal.PersonalOptions`.
+            options: the task's, e.g. `method` and `minutes`; of `generate`: `uses.generate.options.PersonalOptions`.
 
         Raises:
             ArgumentError: for a task that has no such adaptation, or an option out of range.
