@@ -12,7 +12,7 @@ import torch
 from unrolled.tasks import Model
 from unrolled.tasks.outputs.next.mixture import MixtureWeights, NGramMixture
 from unrolled.tasks.outputs.next.ngram import NGram
-from unrolled.tasks.outputs.next.predictor import FEW, MixedPredictor, NetworkPredictor, NGramPredictor, Predictor
+from unrolled.tasks.outputs.next.predictor import FEW, MixedPredictor, NetworkPredictor, NGramPredictor, TokenPredictor
 
 from .conftest import make_text
 
@@ -27,7 +27,7 @@ def ids(trained: Trained) -> list[int]:
 
 
 @pytest.fixture
-def predictor(request: pytest.FixtureRequest, trained: Trained, ids: list[int]) -> Predictor:
+def predictor(request: pytest.FixtureRequest, trained: Trained, ids: list[int]) -> TokenPredictor:
     model = trained("char")
     ngram = NGram.fit(ids[:60], 3, model.input.tokenizer.vocabulary_size)
     network = NetworkPredictor(model.network)
@@ -37,7 +37,7 @@ def predictor(request: pytest.FixtureRequest, trained: Trained, ids: list[int]) 
 
 @pytest.mark.parametrize("predictor", KINDS, indirect=True)
 @pytest.mark.parametrize("length", [1, FEW, FEW + 1, 40])
-def test_read_in_one_go_or_step_by_step_it_is_the_same(predictor: Predictor, ids: list[int], length: int) -> None:
+def test_read_in_one_go_or_step_by_step_it_is_the_same(predictor: TokenPredictor, ids: list[int], length: int) -> None:
     state = predictor.stepper.start(1)
     whole, after = predictor.read(ids[:length], state)
     for token in ids[:length]:
@@ -48,7 +48,7 @@ def test_read_in_one_go_or_step_by_step_it_is_the_same(predictor: Predictor, ids
 
 
 @pytest.mark.parametrize("predictor", KINDS, indirect=True)
-def test_scores_are_those_of_its_steps(predictor: Predictor, ids: list[int]) -> None:
+def test_scores_are_those_of_its_steps(predictor: TokenPredictor, ids: list[int]) -> None:
     text = np.array(ids)
     state, expected = predictor.stepper.start(1), []
     for token, following in pairwise(ids):

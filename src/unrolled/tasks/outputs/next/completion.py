@@ -25,7 +25,7 @@ from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.options import NextOptions
-from unrolled.tasks.outputs.next.predictor import NGramPredictor, Predictor
+from unrolled.tasks.outputs.next.predictor import NGramPredictor, TokenPredictor
 from unrolled.tasks.outputs.next.session import TextSession, phrase_tools
 from unrolled.types import Json
 
@@ -195,7 +195,7 @@ def type_stretches(
     stretches: Sequence[Stretch],
     progress: Progress,
     sentence: str,
-    predictor: Predictor | None = None,
+    predictor: TokenPredictor | None = None,
 ) -> list[list[Place]]:
     """Type stretches character by character on one thread, and note what is suggested at each place."""
     rule = _rule(model)

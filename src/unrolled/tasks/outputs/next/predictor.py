@@ -1,7 +1,7 @@
 """What is asked for the next token: a network, an n-gram, or a network with an n-gram mixed in.
 
-Evaluation, completion, generation, streams and personal models all ask a `Predictor`, and `predictor_of` says which one
-a model has: what is mixed in there is mixed in everywhere. N tokens, V vocabulary.
+Evaluation, completion, generation, streams, personal models and the scorer of transcripts all ask a `TokenPredictor`;
+`predictor_of` says which one a model has, so that what is mixed in there is mixed in everywhere. N tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FEW = 4
 SCORED = 1 << 20
 
 
-class Predictor(ABC):
+class TokenPredictor(ABC):
     """Something that says how probable each token is after those before it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Predictor(ABC):
         return logits, state
 
 
-class NetworkPredictor(Predictor):
+class NetworkPredictor(TokenPredictor):
     """A network alone."""
 
     def __init__(self, network: SyncedNetwork) -> None:
@@ -90,7 +90,7 @@ class NetworkPredictor(Predictor):
         return score(self.network, text)
 
 
-class NGramPredictor(Predictor):
+class NGramPredictor(TokenPredictor):
     """An n-gram alone."""
 
     def __init__(self, ngram: NGram) -> None:
@@ -116,10 +116,10 @@ class NGramPredictor(Predictor):
         return nats, len(ids) - 1
 
 
-class MixedPredictor(Predictor):
+class MixedPredictor(TokenPredictor):
     """A predictor with an n-gram mixed in."""
 
-    def __init__(self, inner: Predictor, mixture: NGramMixture) -> None:
+    def __init__(self, inner: TokenPredictor, mixture: NGramMixture) -> None:
         self.inner, self.mixture, self.device = inner, mixture, inner.device
         self.mixing = MixingStepper(inner.stepper, mixture.stepper, mixture.weights)
         self.stepper: MergingStepper[Any] = self.mixing
@@ -138,7 +138,7 @@ class MixedPredictor(Predictor):
         return mix(inner, self.mixture.ngram, ids, self.mixture.weights)[1:]
 
 
-def predictor_of(model: AnyFitted) -> Predictor:
+def predictor_of(model: AnyFitted) -> TokenPredictor:
     """Return what a language model says comes next: its network, and what is mixed into it."""
     network: Any = model.network
     own = NetworkPredictor(network)

@@ -25,7 +25,7 @@ from unrolled.decoding import (
 from unrolled.errors import ArgumentError
 from unrolled.layers import Session, StreamState
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.outputs.next.predictor import Predictor, predictor_of
+from unrolled.tasks.outputs.next.predictor import TokenPredictor, predictor_of
 
 BEAM = 4
 #: tokens that a session remembers for the penalties on repetition
@@ -55,7 +55,7 @@ class TextSession(Session):
     'ur help'
     """
 
-    def __init__(self, model: AnyFitted, predictor: Predictor | None = None) -> None:
+    def __init__(self, model: AnyFitted, predictor: TokenPredictor | None = None) -> None:
         self._model = model
         self._tokenizer: Tokenizer = model.input.tokenizer
         self._predictor = predictor_of(model) if predictor is None else predictor

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unrolled.data import Arrays
+from unrolled.data import Arrays, Tokenizer
 from unrolled.data.core.files import decode, find_sources, text_lines
 from unrolled.decoding.ctc import Emission, align, finish_greedily, read_greedily, sequence_log_prob
 from unrolled.decoding.ctc_beam import CTCHypothesis, UnitScorer, prefix_beam_search
@@ -22,6 +22,7 @@ from unrolled.errors import ArgumentError
 from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.load import load
+from unrolled.tasks.outputs.next.predictor import predictor_of
 from unrolled.tasks.outputs.text.ctc.network import run
 from unrolled.tasks.outputs.text.ctc.options import CTCPrediction
 from unrolled.tasks.outputs.text.ctc.results import Alternative, gathered_words
@@ -117,7 +118,7 @@ def language_model_scorer(folder: Path, spelling: Spelling, weight: float, bonus
     loaded = load(folder)
     if loaded.task.name != "generate":
         raise ArgumentError(f"language_model: {folder} holds a model of the task {loaded.task.name!r}, not 'generate'")
-    tokenizer = loaded.encoders
+    tokenizer: Tokenizer = loaded.input.tokenizer
     if tokenizer.kind == "bpe":
         raise ArgumentError(
             f"language_model: {folder} reads byte pairs, whose borders are not those of {spelling.units}; "
@@ -129,7 +130,7 @@ def language_model_scorer(folder: Path, spelling: Spelling, weight: float, bonus
 
     between = spelling.between
     return LanguageModelScorer(
-        loaded.network,  # type: ignore[arg-type]
+        predictor_of(loaded).stepper,
         first=tokens("\n"),
         spellings=[tokens(unit) for unit in spelling.vocabulary],
         later=[tokens(between + unit) if unit else [] for unit in spelling.vocabulary],
