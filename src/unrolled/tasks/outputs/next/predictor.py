@@ -1,7 +1,7 @@
 """What is asked for the next token: a network, an n-gram, or a network with an n-gram mixed in.
 
 Evaluation, completion, generation, streams, personal models and the scorer of transcripts all ask a `TokenPredictor`;
-`predictor_of` says which one a model has, so that what is mixed in there is mixed in everywhere. N tokens, V vocabulary.
+`predictor_of` says which one a model has, so that what is mixed in there is mixed in everywhere. N tokens, V classes.
 """
 
 from __future__ import annotations
