@@ -34,8 +34,6 @@ class Answer(ABC, Generic[R]):
 
     #: of its folder in `outputs/`, and of the page's view
     name: ClassVar[str]
-    #: whether every step has a target, so that a long sequence may be learned in pieces
-    synced: ClassVar[bool] = False
     #: how targets are fitted and the loss is computed; None in a field lets the data decide
     options: ClassVar[type[Settings]] = NoOptions
     evaluate_options: ClassVar[type[Settings]] = NoOptions
@@ -81,6 +79,8 @@ class Answer(ABC, Generic[R]):
 class Output(Answer[R], Generic[T, R]):
     """What a use over examples answers, fitted on the training part. `T` is a target."""
 
+    #: whether every step has a target, so that a long sequence may be learned in pieces
+    synced: ClassVar[bool] = False
     #: whether a target may need more steps than the network has for it; `check_pair` says so of each
     needs_steps: ClassVar[bool] = False
 
