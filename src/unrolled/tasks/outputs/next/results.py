@@ -28,14 +28,16 @@ class Suggested(Part):
 
 
 #: a suggestion whose JSON is its text
-Shown = Annotated[Suggested | None, PlainSerializer(lambda shown: shown and shown.text, return_type=str | None)]
+TextOfSuggestion = Annotated[
+    Suggested | None, PlainSerializer(lambda shown: shown and shown.text, return_type=str | None)
+]
 
 
 class Completion(Result):
     """What a model suggests after a text."""
 
     typed: str = Field(description="the text")
-    shown: Shown = Field(description="the suggestion above the threshold")
+    shown: TextOfSuggestion = Field(description="the suggestion above the threshold")
     threshold: float | None = Field(description="nats a token")
     suggestions: tuple[Suggested, ...] = Field(description="all that was found, best score first")
 

@@ -39,7 +39,7 @@ class Drawn(NamedTuple):
     quantiles: Array
 
 
-class Window(NamedTuple):
+class BacktestWindows(NamedTuple):
     """Several windows of one series, and what the model made of them.
 
     Attributes:
@@ -115,7 +115,7 @@ def sampled(
 
 def backtest(
     model: AnyFitted, series: Arrays, stride: int = 1, *, samples: int = SAMPLES, seed: int = 0
-) -> Iterator[Window]:
+) -> Iterator[BacktestWindows]:
     """Yield forecasts from every origin of an encoded series whose horizon lies within it, some windows at a time.
 
     Args:
@@ -132,7 +132,7 @@ def backtest(
         batch, scale = as_batch(network, arrays)
         drawn = draw(model, batch, scale, network.horizon, samples=samples, seed=seed)
         past = arrays.values[network.reach - network.context : network.reach].T
-        yield Window(windows.origins[chosen], past, arrays.values[network.reach :].T, drawn)
+        yield BacktestWindows(windows.origins[chosen], past, arrays.values[network.reach :].T, drawn)
 
 
 def forecast_of(model: AnyFitted, shown: Shown, drawn: Drawn) -> Forecast:

@@ -114,7 +114,7 @@ class NextForecast(BaseModel):
     )
 
 
-class Asked(tuple[Series, ...]):
+class AskedSeries(tuple[Series, ...]):
     """The series of one input, and how many earlier forecasts of each are wanted."""
 
     backtest: int = 0
@@ -143,24 +143,24 @@ class Api(NumbersApi, api.Api):
         values = self.push_example["values"]
         return {"values": values, **_beside(model, len(values))}
 
-    def read(self, model: AnyModel, given: Any, bounds: Bounds) -> Asked:
+    def read(self, model: AnyModel, given: Any, bounds: Bounds) -> AskedSeries:
         """Return its series."""
         if given.table is not None:
-            asked = Asked(read_table(given.table, model, bounds))
+            asked = AskedSeries(read_table(given.table, model, bounds))
         else:
             self.check(given, bounds)
-            asked = Asked([as_example(model.input, {"values": as_floats(given.values), **given.labels()})])
+            asked = AskedSeries([as_example(model.input, {"values": as_floats(given.values), **given.labels()})])
         asked.backtest = given.backtest
         return asked
 
-    def raw(self, model: AnyModel, data: bytes, content_type: str, bounds: Bounds) -> Asked:
+    def raw(self, model: AnyModel, data: bytes, content_type: str, bounds: Bounds) -> AskedSeries:
         """Return the series of a body of CSV in UTF-8."""
         try:
-            return Asked(read_table(data.decode("utf-8"), model, bounds))
+            return AskedSeries(read_table(data.decode("utf-8"), model, bounds))
         except UnicodeDecodeError as error:
             raise ArgumentError(f"table: byte {error.start} is not UTF-8") from error
 
-    def answer(self, model: AnyModel, prediction: Forecast, given: Asked) -> Json:
+    def answer(self, model: AnyModel, prediction: Forecast, given: AskedSeries) -> Json:
         """Return a forecast, the past that it was read from, and forecasts that would have been made within it."""
         series = next(series for series in given if series.name == prediction.heading())
         horizon, context = len(prediction), forecaster_of(model).context

@@ -47,7 +47,6 @@ def plan_language_model(
         options: of the use; None in a field leaves the choice to the plan.
         training: the training settings that were given.
     """
-    reasons = []
     has_end = any(training.get(k) is not None for k in ("steps", "epochs", "minutes"))
     minutes = float(training.get("minutes") or 0)
     fitting = [small for below, small in SMALL if tokens < below]
@@ -56,8 +55,7 @@ def plan_language_model(
     is_bpe = tokenizer.kind == "bpe"
     tied = is_bpe if options.tied is None else options.tied
     embedding = options.embedding_size or (min(hidden, 256) if is_bpe else min(hidden, 64))
-    reasons.append(f"{layers} × {hidden} {options.cell} units for {tokens:,} tokens")
-
+    reasons = [f"{layers} × {hidden} {options.cell} units for {tokens:,} tokens"]
     batch = options.batch_size or _lanes(tokens)
     epochs = _epochs(training, tokens, hidden, layers, batch * SHORT, has_end)
     # a run that sees its text only a few times needs many updates more than it needs long memory
@@ -78,8 +76,7 @@ def plan_language_model(
         layer_norm=options.layer_norm,
     )
 
-    steps_per_epoch = max(1, tokens // (batch * window))
-    total = int(training["steps"]) if training.get("steps") else int(epochs * steps_per_epoch)
+    total = int(training.get("steps") or epochs * max(1, tokens // (batch * window)))
     # about 20 looks at the development text in a run, but no more than one in 50 steps
     every = max(50, total // 20)
     chosen: dict[str, Any] = {
