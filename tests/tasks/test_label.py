@@ -333,7 +333,7 @@ def test_a_strangers_network_and_weight_are_checked(model: Model, tmp_path: Path
             load(tmp_path / "m")
     config.write_text(json.dumps(whole))
     (tmp_path / "m" / "baseline.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"baseline.safetensors: missing or corrupt"):
+    with pytest.raises(ModelError, match=r"baseline.safetensors: corrupt or cut short"):
         load_comparison(load(tmp_path / "m"))
 
 
