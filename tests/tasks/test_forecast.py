@@ -292,7 +292,7 @@ def test_what_can_not_be_learned(tmp_path: Path, text: str, options: dict[str, A
 def test_short_series_are_left_out_when_asked(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,v\n" + "x,1\nx,2\n" * 30 + "y,1\ny,2\n" * 6)
     model = learn(tmp_path / "s.csv", tmp_path / "m", options={"skip_bad": True})
-    assert model.input.names == ["x"]
+    assert model.input.series_names == ["x"]
     findings = Findings(strict=False)
     task = task_named("forecast")
     task.check(Sources((tmp_path / "s.csv",)), task.options(**TINY), findings, silent)

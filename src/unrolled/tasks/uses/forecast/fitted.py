@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from typing_extensions import Self
 
 from unrolled.data.series.read import Series
@@ -79,7 +79,7 @@ class FittedSeries(BaseModel):
     Attributes:
         unit, count, calendar: the frequency.
         season: steps.
-        names: of the series, N.
+        series_names: N; `names` in the file.
         mean, std: (N,), by which each is standardised; 0 and 1 for counts.
         seen: (N,) the last time (or number of steps) that training and development data reached.
         known: names of covariates known ahead of time, with `known_mean` and `known_std`.
@@ -95,7 +95,7 @@ class FittedSeries(BaseModel):
     count: int
     calendar: bool
     season: int
-    names: list[str]
+    series_names: list[str] = Field(alias="names")
     mean: list[float]
     std: list[float]
     seen: list[int]
@@ -110,11 +110,11 @@ class FittedSeries(BaseModel):
 
     def model_post_init(self, context: Any) -> None:
         """Number the series by name."""
-        self._numbers = {name: n for n, name in enumerate(self.names)}
+        self._numbers = {name: n for n, name in enumerate(self.series_names)}
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
-        if not len(self.names) == len(self.mean) == len(self.std) == len(self.seen):
+        if not len(self.series_names) == len(self.mean) == len(self.std) == len(self.seen):
             raise ValueError("names, mean, std and seen are of different lengths")
         if not len(self.known) == len(self.known_mean) == len(self.known_std):
             raise ValueError("known, known_mean and known_std are of different lengths")
@@ -142,7 +142,7 @@ class FittedSeries(BaseModel):
         Raises:
             StorageError: it can't be written.
         """
-        write_json(folder / FILE, self.model_dump())
+        write_json(folder / FILE, self.model_dump(by_alias=True))
 
     @property
     def frequency(self) -> Frequency:
@@ -162,7 +162,7 @@ class FittedSeries(BaseModel):
     @property
     def only_name(self) -> str:
         """What values without a name are called: as training's only series, if there was one."""
-        return self.names[0] if len(self.names) == 1 else "series"
+        return self.series_names[0] if len(self.series_names) == 1 else "series"
 
     def channel(self, name: str) -> int:
         """Return which of the training series it is, −1 for none."""
@@ -234,7 +234,7 @@ class FittedSeries(BaseModel):
         """
         widths = tuple(network.get(name) for name in ("known", "static", "masked"))
         expected = (self.known_width, self.static_width, self.masked)
-        if widths != expected or network.get("channels") not in (0, len(self.names)):
+        if widths != expected or network.get("channels") not in (0, len(self.series_names)):
             raise ModelError(f"network: made for other inputs than series.json: {widths}, expected {expected}")
 
     def start_time(self, start: str | None) -> int:

@@ -49,7 +49,7 @@ def each_series(fitted: FittedSeries, options: SeriesOptions, value: object, sta
             yield as_example(fitted, {"values": array, "start": start})
             return
         numbers = map(str, range(1, array.shape[1] + 1))
-        names = fitted.names if array.shape[1] == len(fitted.names) else numbers
+        names = fitted.series_names if array.shape[1] == len(fitted.series_names) else numbers
         for name, column in zip(names, array.T, strict=True):
             yield as_example(fitted, {"values": column, "name": name, "start": start})
 
