@@ -14,7 +14,7 @@ import pytest
 
 from unrolled.data.images.files import png
 from unrolled.tasks import Model, train
-from unrolled.tasks.core.api import Bounds, Wire, api_of
+from unrolled.tasks.core.api import Api, Bounds, api_of
 from unrolled.tasks.uses.translate import Translate
 
 from . import (
@@ -196,7 +196,7 @@ def answers(model: Model, given: list[Any], bounds: Bounds = BOUNDS, **options: 
     return answered(wire, model, read, **options)
 
 
-def answered(wire: Wire, model: Model, read: list[Any], **options: Any) -> list[dict[str, Any]]:
+def answered(wire: Api, model: Model, read: list[Any], **options: Any) -> list[dict[str, Any]]:
     if wire.together:
         predictions = model.predict(read, **options)
         return [wire.answer(model, p, one) for p, one in zip(predictions, read, strict=True)]

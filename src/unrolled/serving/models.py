@@ -24,7 +24,7 @@ from unrolled.serving.metrics import Observer
 from unrolled.serving.resources import Budget, Decoder, Hold
 from unrolled.settings import Settings
 from unrolled.tasks import Model
-from unrolled.tasks.core.api import Api, Bounds, Message, Wire, api_of, served_options
+from unrolled.tasks.core.api import Api, Bounds, Message, api_of, served_options
 
 __all__ = ["Message", "ServedModel", "copied", "size_of"]
 
@@ -75,7 +75,7 @@ class ServedModel:
         if not name or not name.isascii() or not all(c.isalnum() or c in "-_." for c in name) or name[0] == ".":
             raise ArgumentError(f"name: expected letters, digits, -, _ and ., found {name!r}")
         self.name, self.model, self.limits = name, model.freeze(), limits
-        self._api: Api | Wire = api_of(model.task)
+        self._api: Api = api_of(model.task)
         self.options: type[Settings] = served_options(model.task)
         self.input_type, self.output_type = self._api.Input, self._api.Output
         self.push_type, self.pushed_type, self.prompt_type = self._api.Push, self._api.Pushed, self._api.Prompt

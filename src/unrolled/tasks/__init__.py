@@ -10,7 +10,6 @@ from unrolled.tasks.core.catalog import task_named, task_names
 from unrolled.tasks.core.contract import AnyUse, Use
 from unrolled.tasks.core.load import load
 from unrolled.tasks.core.model import Model
-from unrolled.tasks.core.task import Task
 from unrolled.tasks.core.train import train
 from unrolled.tasks.core.values import Evaluation, Plan, Sources
 
@@ -20,7 +19,6 @@ __all__ = [
     "Model",
     "Plan",
     "Sources",
-    "Task",
     "Use",
     "load",
     "task_named",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -24,10 +24,7 @@ from unrolled.types import Json
 
 if TYPE_CHECKING:
     from unrolled.tasks.core.contract import AnyUse, Use
-    from unrolled.tasks.core.model import AnyModel, Model
-
-#: which of the page's tabs an input is tried in
-View = Literal["write", "translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"]
+    from unrolled.tasks.core.model import AnyModel
 
 #: the largest value that a request may give to an option that costs time or memory
 CEILINGS: Mapping[str, int] = {
@@ -308,8 +305,6 @@ def api_of(use: AnyUse) -> Api:
     Raises:
         ArgumentError: one of them has none.
     """
-    if hasattr(use, "wire"):
-        return use.wire()
     own = _api_in(type(use).__module__)
     if own is not None:
         return own(use)
@@ -333,153 +328,6 @@ def _api_in(package: str) -> Any:
         # a use that is one file: there is nothing beside it
         missing = True
     return None if missing else importlib.import_module(name).Api
-
-
-class Wire:
-    """How one use is spoken to. Has no state of its own.
-
-    Attributes:
-        view: the page's tab.
-        Input: one input of `predict`.
-        Output: a prediction, as its `as_json()` writes it.
-        media: content types that a request may carry an input in as it is, without JSON; `Wire.raw` reads them.
-        Pushed: what comes back from a push; None where the task has no streams.
-        Push: what may be pushed.
-        together: whether inputs may go through the network side by side, those of several requests among them:
-            `predict` gives one prediction for each, and the same to the last bit whatever is beside it. If not, each
-            input is predicted by itself, and may have several predictions.
-        light: whether `read` and `check` take no time to speak of, as for texts.
-        example: inputs and options, for the documentation; see `example_of`.
-        push_example: what is pushed, for the documentation; see `push_example_of`.
-        Prompt: what `write` goes on from, and how; None where the task does not write.
-    """
-
-    view: ClassVar[View]
-    Input: ClassVar[type[BaseModel]]
-    Output: ClassVar[type[BaseModel]]
-    media: ClassVar[tuple[str, ...]] = ()
-    Push: ClassVar[type[Push] | None] = None
-    Pushed: ClassVar[type[BaseModel] | None] = None
-    together: ClassVar[bool] = True
-    light: ClassVar[bool] = False
-    example: ClassVar[dict[str, Any]]
-    push_example: ClassVar[dict[str, Any]] = {}
-    Prompt: ClassVar[type[BaseModel] | None] = None
-
-    def read(self, model: Model, given: Any, bounds: Bounds) -> Any:
-        """What `predict` and `inspect` of the task take, from an `Input`.
-
-        Raises:
-            TooLarge: beyond the bounds.
-            ArgumentError, DataError: what can't be read.
-        """
-        raise NotImplementedError
-
-    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> Any:
-        """The same from a request's body as it is, of one of the types in `media`."""
-        raise NotImplementedError
-
-    def answer(self, model: Model, prediction: Any, given: Any) -> dict[str, Any]:
-        """A prediction as JSON that `Output` describes. May run the network, for what belongs beside a prediction.
-
-        Args:
-            prediction: the task's.
-            given: what `read` made of the input it is for.
-        """
-        found: dict[str, Any] = prediction.as_json()
-        return found
-
-    def check(self, push: Any, bounds: Bounds) -> None:
-        """See that what is pushed is within the bounds, before it waits for its turn.
-
-        Raises:
-            TooLarge: it isn't.
-        """
-
-    def open(self, model: Model) -> Any:
-        """A new stream: the task's session, or something around it with `push`, `fork`, `save` and `load`.
-
-        Raises:
-            ArgumentError: this model can't be streamed; says what to train instead.
-        """
-        return model.stream()
-
-    def push(self, model: Model, pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
-        """Push to several streams at once.
-
-        Args:
-            pairs: streams, each once, and what is pushed to each (a `Push`, or what `samples` gave).
-
-        Returns:
-            For each the answer, JSON that `Pushed` describes, or the UnrolledError that it ran into; a stream with an
-            error is as it was.
-        """
-        raise NotImplementedError
-
-    def save(self, stream: Any) -> bytes:
-        """A stream's state."""
-        data: bytes = stream.state.to_bytes()
-        return data
-
-    def restore(self, model: Model, data: bytes) -> Any:
-        """A stream that goes on from what `save` gave.
-
-        Raises:
-            StateError: it is of another model, or none.
-        """
-        from unrolled.layers import StreamState
-
-        return self.open(model).resume(StreamState.from_bytes(data, model.fingerprint))
-
-    def write(self, model: Model, asked: Any, bounds: Bounds) -> Iterator[str]:
-        """A text written on from a prompt, in pieces as they come.
-
-        Args:
-            model: the model.
-            asked: of the type `Prompt`.
-            bounds: of the prompt.
-
-        Raises:
-            TooLarge: beyond the bounds.
-            ArgumentError: an option out of range.
-        """
-        raise ArgumentError("prompt: this model does not write")
-
-    def samples(self, data: bytes, query: Mapping[str, str], bounds: Bounds) -> Any:
-        """What `push` takes, from a binary message of a WebSocket.
-
-        Args:
-            data: the message.
-            query: of the WebSocket's address.
-            bounds: as for `check`.
-
-        Raises:
-            ArgumentError: this task takes no binary messages, or not such ones.
-        """
-        raise ArgumentError("message: this model takes messages of text (JSON), not binary ones")
-
-    def example_of(self, model: Model) -> dict[str, Any]:
-        """`example` as this model reads it: as many numbers as it takes, and all that it asks for beside them."""
-        return self.example
-
-    def push_example_of(self, model: Model) -> dict[str, Any]:
-        """`push_example`, likewise."""
-        return self.push_example
-
-    def labels(self, model: Model) -> list[str]:
-        """All that a model may call a thing, where it gives names to things: the types of entities, classes, labels."""
-        return []
-
-    def columns(self, model: Model) -> list[str]:
-        """Names of the features of a step, in order, where a model reads tables whose columns have names."""
-        return []
-
-    def held(self, stream: Any) -> int:
-        """The bytes that a stream keeps, about."""
-        from unrolled.layers.recurrent.state import tensors_of
-
-        state = stream.state
-        return sum(t.numel() * t.element_size() for t in tensors_of(state.tensors)) + 1024
 
 
 def one_by_one(pairs: Sequence[tuple[Any, Any]], push: Callable[[Any, Any], Any]) -> list[Any]:

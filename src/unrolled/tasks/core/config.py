@@ -23,7 +23,7 @@ class ModelConfig(BaseModel):
     Attributes:
         task: the task's name.
         options: what the user chose of the task's options.
-        network: what `Task.build` reads.
+        network: what `Use.build` reads.
         training: the training settings.
         batching: batch size, window and the like.
         data: what the model was trained on: fingerprint and counts.

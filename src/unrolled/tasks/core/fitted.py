@@ -67,11 +67,6 @@ class Fitted(Generic[I, O]):
         return self.parts.output
 
     @property
-    def encoders(self) -> Any:
-        """What is read, of a use whose two parts are one object."""
-        return self.parts.input
-
-    @property
     def fitted(self) -> dict[str, Any]:
         """What was fitted after training."""
         return self.config.fitted

@@ -1,4 +1,4 @@
-"""Texts on the wire: one input is a string, a push adds to a stream's text or says what all of it is now."""
+"""Texts over HTTP: one input is a string, a push adds to a stream's text or says what all of it is now."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, Field, RootModel, model_validator
 
 from unrolled.errors import ArgumentError
-from unrolled.tasks.core.api import Bounds, InputApi, Push, TooLarge, Wire
-from unrolled.tasks.core.model import AnyModel, Model
+from unrolled.tasks.core.api import Bounds, InputApi, Push, TooLarge
+from unrolled.tasks.core.model import AnyModel
 from unrolled.tasks.inputs.text.editing import Rewritable
 from unrolled.types import Json
-
-__all__ = [
-    "Probability",
-    "Text",
-    "TextPush",
-    "TextWire",
-    "Typed",
-    "check_text",
-    "rewound",
-]
 
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
 def whole_characters(text: str) -> str:
-    """The text, U+FFFD for each half of a surrogate pair: JSON can spell one, and it can't be written as UTF-8."""
+    """Return the text, U+FFFD for each half of a surrogate pair: JSON can spell one, and UTF-8 can't."""
     return _HALVES.sub("\ufffd", text)
 
 
@@ -54,7 +44,7 @@ class TextPush(Push):
 
 
 def check_text(text: str, bounds: Bounds) -> str:
-    """The text.
+    """Return the text.
 
     Raises:
         TooLarge: more characters than the bound.
@@ -115,36 +105,6 @@ class Api(InputApi):
         return super().held(stream) * stream.snapshots + 4 * len(stream.text)
 
 
-class TextWire(Wire):
-    """What all tasks that read text share."""
-
-    Input = Text
-    media = ("text/plain",)
-    light = True
-
-    def read(self, model: Model, given: Any, bounds: Bounds) -> str:
-        """The text."""
-        return check_text(given.root, bounds)
-
-    def raw(self, model: Model, data: bytes, content_type: str, bounds: Bounds) -> str:
-        """A body of UTF-8."""
-        try:
-            return check_text(data.decode("utf-8"), bounds)
-        except UnicodeDecodeError as error:
-            raise ArgumentError(f"input: byte {error.start} is not UTF-8") from error
-
-    def check(self, push: Any, bounds: Bounds) -> None:
-        """No more characters than in an input."""
-        check_text(push.rewrite if push.text is None else push.text, bounds)
-
-    def held(self, stream: Rewritable) -> int:
-        """All its snapshots."""
-        return super().held(stream) * stream.snapshots + 4 * len(stream.text)
-
-
 def rewound(pairs: Sequence[tuple[Rewritable, TextPush]]) -> list[str]:
-    """Rewind each stream to where its text has not changed; what is to be pushed to each from there."""
+    """Rewind each stream to where its text has not changed; returns what is to be pushed to each from there."""
     return [push.text if push.text is not None else stream.rewind(push.rewrite or "") for stream, push in pairs]
-
-
-Probability = Annotated[float, Field(ge=0, le=1)]

@@ -59,7 +59,8 @@ def sample(model: AnyFitted, dev: ExampleStore) -> str | None:
     values, channel = batch.values[:, 0], int(batch.channel[0])
     past, future = values[-3 * network.horizon : -network.horizon], values[network.context :]
     came, forecast = (sparkline(tuple(torch.cat([past, part]).tolist())) for part in (future, middle))
-    return f"{model.input.series_names[channel] if channel >= 0 else 'a series'}\n  came      {came}\n  forecast  {forecast}"
+    name = model.input.series_names[channel] if channel >= 0 else "a series"
+    return f"{name}\n  came      {came}\n  forecast  {forecast}"
 
 
 def evaluate(
