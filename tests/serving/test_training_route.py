@@ -21,7 +21,7 @@ from unrolled.serving import Limits
 from unrolled.serving.http.naming import named_folders
 from unrolled.serving.routes import training as route
 from unrolled.serving.training.run import CHARACTERS, CHUNK, RunAbout, Watch, about_run, thinned
-from unrolled.tasks.core.config import ModelConfig, write_config
+from unrolled.tasks.core.folder.config import ModelConfig, write_config
 
 
 def configured(folder: Path, **more: Any) -> None:

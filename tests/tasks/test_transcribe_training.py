@@ -16,8 +16,8 @@ from unrolled.data import Findings
 from unrolled.data.sound.files import Sound, read_sound
 from unrolled.errors import ArgumentError, DataError, ModelError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named
-from unrolled.tasks.core.spans import active_spans
 from unrolled.tasks.core.values import silent
+from unrolled.tasks.inputs.spans import active_spans
 
 from .speech_data import RATE, learn, losses, make_corpus, make_trained, manifest, save, spoken
 

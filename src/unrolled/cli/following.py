@@ -54,7 +54,7 @@ class Following:
         if folder is None:
             return command
         from unrolled.tasks import task_named
-        from unrolled.tasks.core.config import read_config
+        from unrolled.tasks.core.folder.config import read_config
 
         return self.of_task(task_named(read_config(folder).task))
 

@@ -8,7 +8,7 @@ other packages included.
 
 from unrolled.tasks.core.catalog import task_named, task_names
 from unrolled.tasks.core.contract import AnyUse, Use
-from unrolled.tasks.core.load import load
+from unrolled.tasks.core.folder.load import load
 from unrolled.tasks.core.model import Model
 from unrolled.tasks.core.train import train
 from unrolled.tasks.core.values import Evaluation, Plan, Sources

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.storage import plain_json
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.config import CONFIG, ModelConfig, read_config
+from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config
 
 log = logging.getLogger(__name__)
 

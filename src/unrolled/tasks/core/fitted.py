@@ -16,7 +16,7 @@ from typing_extensions import Self
 from unrolled.errors import ModelError
 from unrolled.layers import fingerprint
 from unrolled.settings import Settings
-from unrolled.tasks.core.config import ModelConfig
+from unrolled.tasks.core.folder.config import ModelConfig
 
 #: what is read, and what is answered
 I = TypeVar("I")  # noqa: E741

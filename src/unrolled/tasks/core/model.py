@@ -13,10 +13,10 @@ from typing_extensions import Self
 
 from unrolled.errors import ArgumentError
 from unrolled.storage import make_folder, write_whole
-from unrolled.tasks.core.card import write_card
-from unrolled.tasks.core.config import ModelConfig, write_config
 from unrolled.tasks.core.contract import I, O, Use
 from unrolled.tasks.core.fitted import Fitted, Parts, own_tensors
+from unrolled.tasks.core.folder.card import write_card
+from unrolled.tasks.core.folder.config import ModelConfig, write_config
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.values import Evaluation, Progress, silent
 

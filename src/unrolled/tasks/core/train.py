@@ -18,8 +18,8 @@ from unrolled.errors import ArgumentError, ModelError, OutputExistsError
 from unrolled.settings import Settings
 from unrolled.storage import make_folder, storage_error
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.config import CONFIG, ModelConfig, read_config, write_config
 from unrolled.tasks.core.contract import AnyUse
+from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
 from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.core.values import DATA, Progress, Sources, silent
 from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything

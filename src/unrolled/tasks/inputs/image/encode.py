@@ -25,14 +25,14 @@ from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.spans import active_spans
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.image.layer import ImageNetwork, convolutions, image_layer
 from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
 from unrolled.tasks.inputs.image.steps import image_steps
 from unrolled.tasks.inputs.image.stream import RowStream
+from unrolled.tasks.inputs.spans import active_spans
 from unrolled.types import Json
 
 FORMAT = "images.json"

@@ -24,15 +24,15 @@ from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.checks import located
 from unrolled.tasks.core.contract import Input
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.spans import active_spans
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.sound.format import STRIDE, SoundFormat
 from unrolled.tasks.inputs.sound.layer import SoundNetwork, sound_layer, stacked_frames, standardise_frames
 from unrolled.tasks.inputs.sound.options import SoundOptions
 from unrolled.tasks.inputs.sound.steps import sound_steps
 from unrolled.tasks.inputs.sound.stream import SoundStream
+from unrolled.tasks.inputs.spans import active_spans
 from unrolled.types import Json
 
 FORMAT = "sound.json"

@@ -22,8 +22,8 @@ from unrolled.layers.inputs.texts import TextBatch, TextInputs, WordVotes
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
 from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.text.collate import UNKNOWN, collated, text_batch

@@ -21,8 +21,8 @@ from unrolled.layers.inputs.words import WordBatch
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
 from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.words.collate import BORDER, RESERVED, UNKNOWN, Noise, collated, sentences_of, word_batch

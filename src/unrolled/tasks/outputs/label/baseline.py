@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled.data import ExampleStore
 from unrolled.tasks.core.contract import AnyInput
-from unrolled.tasks.core.files import read_arrays, write_arrays
+from unrolled.tasks.core.folder.files import read_arrays, write_arrays
 from unrolled.tasks.outputs.label.regression import SoftmaxRegression
 
 BASELINE = "baseline.safetensors"

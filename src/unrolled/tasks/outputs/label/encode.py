@@ -17,8 +17,8 @@ from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.layers import CrossEntropy, Session
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import AnyInput, Output
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream

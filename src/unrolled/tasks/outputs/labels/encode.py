@@ -18,8 +18,8 @@ from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput, Output
 from unrolled.tasks.core.examples import on_device
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe, asked_itself
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from unrolled.decoding.contract import MergingStepper, S
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.tasks.core.files import read_arrays, write_arrays
+from unrolled.tasks.core.folder.files import read_arrays, write_arrays
 from unrolled.tasks.outputs.next.ngram import Floats, Integers, NGram, NGramStepper
 
 _COUNT_BUCKETS = 6

@@ -12,8 +12,8 @@ import numpy as np
 
 from unrolled.data import Piece, TokenFile, Tokenizer, encode_corpus
 from unrolled.errors import DataError
-from unrolled.tasks.core.files import read_arrays
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_arrays
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.next.completion import study_completion
 from unrolled.tasks.outputs.next.ngram import NGram

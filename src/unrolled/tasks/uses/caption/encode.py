@@ -19,8 +19,8 @@ from unrolled.metrics.captions import caption_metrics
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Progress, Scored
 from unrolled.tasks.outputs.text.attention.baseline import most_frequent, read_always
 from unrolled.tasks.outputs.text.attention.decode import (

@@ -19,8 +19,8 @@ from unrolled.errors import DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Progress, Steps
 from unrolled.tasks.inputs.image.encode import ShownImage, check_pictures
 from unrolled.tasks.uses.caption.layer import FeatureFormat, WindowNetwork, window_layer

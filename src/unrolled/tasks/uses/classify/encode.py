@@ -16,8 +16,8 @@ from unrolled.errors import MissingDependencyError, ModelError
 from unrolled.layers import CrossEntropy, Session
 from unrolled.metrics.classification import classification_metrics
 from unrolled.settings import Settings
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.results import Shown
 from unrolled.tasks.core.stream import StepStream
 from unrolled.tasks.core.values import Progress

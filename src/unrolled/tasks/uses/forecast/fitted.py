@@ -17,7 +17,7 @@ from typing_extensions import Self
 from unrolled.data.series.read import Series
 from unrolled.data.series.timeline import Frequency, Phase, calendar_features, parse_time
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.folder.files import read_json, write_json
 
 FILE = "series.json"
 

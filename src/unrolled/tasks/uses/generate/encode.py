@@ -13,8 +13,8 @@ from torch import nn
 from unrolled.data import Piece, TokenFile, Tokenizer, Windows, encode_corpus, fit_tokenizer, split_pieces
 from unrolled.decoding import SamplingOptions
 from unrolled.errors import DataError
-from unrolled.tasks.core.files import write_arrays
 from unrolled.tasks.core.fitted import AnyFitted, Parts
+from unrolled.tasks.core.folder.files import write_arrays
 from unrolled.tasks.core.values import DATA, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.encode import NextToken

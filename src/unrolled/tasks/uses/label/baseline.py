@@ -13,8 +13,8 @@ from unrolled.layers import CrossEntropy, LinearOutput
 from unrolled.networks import FeedForward
 from unrolled.scan import valid_steps
 from unrolled.tasks.core.examples import ExampleLearner, ExampleUse, Material
-from unrolled.tasks.core.files import read_arrays, write_arrays
 from unrolled.tasks.core.fitted import AnyFitted, check_fit
+from unrolled.tasks.core.folder.files import read_arrays, write_arrays
 from unrolled.tasks.core.values import DATA, Progress
 from unrolled.tasks.outputs.labels.decode import log_probabilities
 from unrolled.tasks.outputs.labels.network import start_from_frequencies

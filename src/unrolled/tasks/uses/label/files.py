@@ -9,8 +9,8 @@ from pydantic import Field
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.settings import Settings
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import Parts
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.inputs.frames.encode import FramesInput, Pixel
 from unrolled.tasks.inputs.series.arrays import StepsInput
 from unrolled.tasks.inputs.series.encode import RowsInput

@@ -12,8 +12,8 @@ from unrolled.data import Arrays, Findings
 from unrolled.data.tagged.read import TaggedText, in_context, read_tagged
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.words.collate import sentences_alone
 from unrolled.tasks.inputs.words.encode import ENCODERS, WordsInput, is_list, not_whole

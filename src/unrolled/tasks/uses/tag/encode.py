@@ -20,8 +20,8 @@ from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
 from unrolled.tasks.core.values import Progress, Scored, check_sizes

@@ -11,8 +11,8 @@ from unrolled.data import Example, Findings
 from unrolled.data.sound.transcripts import Utterance, read_transcripts
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Plan, Progress
 from unrolled.tasks.inputs.sound.encode import SoundInput
 from unrolled.tasks.inputs.sound.format import SoundFormat

@@ -19,8 +19,8 @@ from unrolled.settings import Settings
 from unrolled.storage import write_whole
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput
-from unrolled.tasks.core.files import read_json, write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.text.attention.encode import AttentionOutput, likelihood

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from unrolled.errors import ModelError
-from unrolled.tasks.core.files import read_json
+from unrolled.tasks.core.folder.files import read_json
 
 BASELINE = "baseline.json"
 

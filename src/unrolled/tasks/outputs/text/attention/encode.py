@@ -23,8 +23,8 @@ from unrolled.metrics.translation import corpus_bleu, translation_scores
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput, Output
-from unrolled.tasks.core.files import write_json
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.folder.files import write_json
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.values import Progress, Scored, Steps
 from unrolled.tasks.outputs.text.attention import scoring

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unrolled.metrics.speech import speech_metrics
-from unrolled.tasks.core.files import read_json, write_json
+from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.types import Json
 
 BASELINE = "baseline.json"

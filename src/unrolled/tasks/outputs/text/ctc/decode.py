@@ -21,7 +21,7 @@ from unrolled.decoding.ctc_scorers import JointScorer, LanguageModelScorer, Lexi
 from unrolled.errors import ArgumentError
 from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.load import load
+from unrolled.tasks.core.folder.load import load
 from unrolled.tasks.outputs.next.predictor import predictor_of
 from unrolled.tasks.outputs.text.ctc.network import run
 from unrolled.tasks.outputs.text.ctc.options import CTCPrediction

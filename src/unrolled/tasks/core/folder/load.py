@@ -10,8 +10,8 @@ from safetensors.torch import load as load_tensors
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.tasks.core.catalog import task_named
-from unrolled.tasks.core.config import CONFIG, read_config
 from unrolled.tasks.core.fitted import check_fit
+from unrolled.tasks.core.folder.config import CONFIG, read_config
 from unrolled.tasks.core.model import WEIGHTS, AnyModel, Model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unrolled.storage import write_whole
-from unrolled.tasks.core.config import ModelConfig
+from unrolled.tasks.core.folder.config import ModelConfig
 
 
 def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""A model on disk: its folder, written and read; nothing in it is executed or unpickled."""
