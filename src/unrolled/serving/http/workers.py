@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.http.run import INTERRUPTED, announce, end_at_once, serve_in_process, signals
+from unrolled.serving.http.process import INTERRUPTED, announce, end_at_once, serve_in_process, signals
 from unrolled.serving.logs import log_to_stderr
 from unrolled.serving.metrics import forget_process
 from unrolled.serving.state import ServerOptions
