@@ -19,7 +19,7 @@ from unrolled.serving import Limits
 from unrolled.serving.batching import SLICE, BatchingWorker, Costs, Priority
 from unrolled.serving.models import ServedModel
 from unrolled.serving.problems import Busy, Problem
-from unrolled.serving.resources import MAX_PENDING, Decoder
+from unrolled.serving.resources import MAX_PENDING, DecodingThreads
 from unrolled.tasks import Model
 
 PUSH, REQUEST, PIECE = Priority
@@ -362,7 +362,7 @@ def left(server: Running) -> bool:
 
 
 def test_the_decoder_is_bounded() -> None:
-    go, decoder = threading.Event(), Decoder()
+    go, decoder = threading.Event(), DecodingThreads()
 
     async def run() -> None:
         jobs = [

@@ -20,7 +20,7 @@ from unrolled.errors import ArgumentError
 from unrolled.serving import Limits
 from unrolled.serving.http.naming import named_folders
 from unrolled.serving.routes import training as route
-from unrolled.serving.training.run import CHARACTERS, CHUNK, RunAbout, Watch, about_run, thinned
+from unrolled.serving.training.run import CHARACTERS, CHUNK, RunAbout, RunWatch, about_run, thinned
 from unrolled.tasks.core.folder.config import ModelConfig, write_config
 
 
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_what_was_written_comes_first_and_then_what_is_new(run: Path) -> None:
     add(run / "metrics.jsonl", line(1) + line(2) + line(2, "dev", accuracy=0.5))
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     events = watch.poll()
     assert [name for name, _ in events] == ["run", "metrics"]
     told = RunAbout.model_validate(events[0][1])
@@ -87,7 +87,7 @@ def test_what_was_written_comes_first_and_then_what_is_new(run: Path) -> None:
 def test_a_torn_line_waits_until_it_is_whole(run: Path) -> None:
     whole = line(2)
     add(run / "metrics.jsonl", line(1) + whole[:9])
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     assert steps(watch.poll()) == [1]
     add(run / "metrics.jsonl", whole[9:-1])
     assert watch.poll() == []
@@ -98,7 +98,7 @@ def test_a_torn_line_waits_until_it_is_whole(run: Path) -> None:
 def test_lines_that_are_taken_back_are_void(run: Path) -> None:
     path = run / "metrics.jsonl"
     add(path, "".join(map(line, range(1, 7))))
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     watch.poll()
     # shorter
     path.write_text("".join(map(line, range(1, 4))), encoding="utf-8")
@@ -120,7 +120,7 @@ def test_lines_that_are_taken_back_are_void(run: Path) -> None:
 def test_a_run_that_is_replaced_begins_anew(run: Path) -> None:
     add(run / "metrics.jsonl", line(1) + line(2))
     add(run / "samples.md", sample(2, "old"))
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     watch.poll()
     shutil.rmtree(run)
     found = watch.poll()
@@ -135,7 +135,7 @@ def test_a_run_that_is_replaced_begins_anew(run: Path) -> None:
 
 
 def test_the_end_is_told_once_and_a_resumed_run_goes_on(run: Path) -> None:
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     assert of(watch.poll(), "run")[0]["state"] == "running"
     add(run / "metrics.jsonl", line(50))
     configured(run, result={"step": 50, "interrupted": True, "dev": {"loss": float("nan")}})
@@ -176,7 +176,7 @@ def test_lines_that_are_none_are_left_out(run: Path, caplog: pytest.LogCaptureFi
     with path.open("ab") as stream:
         stream.write(b"\xff\xfe\n")
     add(path, line(5, "dev", note="x" * (2 * CHUNK)) + line(6))
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     found = watch.poll()
     assert steps(found) == [4, 6]
     assert of(found, "metrics")[0]["lines"][0]["loss"] is None
@@ -194,7 +194,7 @@ def test_samples_are_read_whole_whatever_is_in_them(run: Path) -> None:
     )
     torn = sample(30, "half")
     add(path, torn[:-3])
-    watch = Watch("run", run)
+    watch = RunWatch("run", run)
     [told] = of(watch.poll(), "samples")
     assert [(one["step"], one["loss"]) for one in told["samples"]] == [(0, None), (10, 1.25), (20, None)]
     assert told["samples"][1]["text"] == inner
@@ -219,7 +219,7 @@ def test_runs_have_distinct_names(tmp_path: Path) -> None:
         named_folders([tmp_path / "a", tmp_path / "x" / "a"], "run", "--watch")
 
 
-def told(watch: Watch, closing: asyncio.Event, count: int, alive: float = 60.0) -> Any:
+def told(watch: RunWatch, closing: asyncio.Event, count: int, alive: float = 60.0) -> Any:
     async def collect() -> list[str]:
         found: list[str] = []
         async for one in route.run_events(watch, closing, every=0.01, alive=alive):
@@ -232,21 +232,21 @@ def told(watch: Watch, closing: asyncio.Event, count: int, alive: float = 60.0) 
 
 
 def test_without_news_a_comment_keeps_the_connection_alive(run: Path) -> None:
-    found = told(Watch("run", run), asyncio.Event(), 3, alive=0.0)
+    found = told(RunWatch("run", run), asyncio.Event(), 3, alive=0.0)
     assert found[0].startswith("event: run\n")
     assert found[1:] == [": alive\n\n", ": alive\n\n"]
 
 
 def test_files_that_can_not_be_read_are_a_problem_that_passes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, poll, calls = Watch("run", run), Watch.poll, []
+    watch, poll, calls = RunWatch("run", run), RunWatch.poll, []
 
-    def failing(self: Watch) -> Any:
+    def failing(self: RunWatch) -> Any:
         calls.append(1)
         if len(calls) < 4:
             raise OSError(5, "Input/output error")
         return poll(self)
 
-    monkeypatch.setattr(Watch, "poll", failing)
+    monkeypatch.setattr(RunWatch, "poll", failing)
     found = told(watch, asyncio.Event(), 2)
     assert found[0].startswith("event: error\n")
     assert "the files of the run 'run' can't be read now: Input/output error" in found[0]

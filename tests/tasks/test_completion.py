@@ -19,7 +19,7 @@ from unrolled.tasks.outputs.next.completion import (
     CONTEXT,
     FEWEST_PLACES,
     TYPED,
-    Place,
+    TypingPlace,
     at_threshold,
     exact_match,
     fit_threshold,
@@ -40,9 +40,11 @@ def suggestion(text: str, score: float) -> Suggestion:
     return Suggestion(text, score * (len(text) + 1), score, (), RULE.count_words(text))
 
 
-def places(text: str, offers: dict[int, Sequence[Suggestion]]) -> list[Place]:
+def places(text: str, offers: dict[int, Sequence[Suggestion]]) -> list[TypingPlace]:
     begins = [not RULE.ends_in_word(text[:at]) and RULE.in_word(text[at]) for at in range(len(text))]
-    return [Place(offers.get(at, ()), text[at:], begins[at], 0.001 * at if at else None) for at in range(len(text))]
+    return [
+        TypingPlace(offers.get(at, ()), text[at:], begins[at], 0.001 * at if at else None) for at in range(len(text))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,9 @@ def test_a_suggestion_that_goes_beyond_the_stretch_counts_with_all_it_typed() ->
 
 def test_threshold_reaches_the_coverage_asked_for() -> None:
     scores = [-0.1, -0.2, -0.3, -0.4, None, None, None, None, None, None]
-    typed = [Place([] if s is None else [suggestion("a", s), suggestion("b", s - 1)], "a", True, None) for s in scores]
+    typed = [
+        TypingPlace([] if s is None else [suggestion("a", s), suggestion("b", s - 1)], "a", True, None) for s in scores
+    ]
     assert threshold_for(typed, 0.3) == -0.3
     assert threshold_for(typed, 0.05) == -0.1
     assert threshold_for(typed, 1.0) == -0.4  # no more than four can ever be shown
@@ -209,4 +213,4 @@ def test_one_thread_puts_the_number_of_threads_back() -> None:
 
 
 def test_no_suggestion_has_no_score() -> None:
-    assert Place([], "x", True, None).best_score == -math.inf
+    assert TypingPlace([], "x", True, None).best_score == -math.inf

@@ -61,7 +61,7 @@ from unrolled.layers import Embedding
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.stream import Step, StepStream
-from unrolled.tasks.core.values import Steps
+from unrolled.tasks.core.values import InputSteps
 
 MARKS = ".-"
 
@@ -112,7 +112,7 @@ class SignalInput(Input[str]):
         return np.array([np.bincount(e["marks"], minlength=2) for e in examples], np.float32)
 
     def steps(self, model, given, limit):
-        return Steps(self.collate(model, [self.encode(given[-limit:])]), tuple(given[-limit:]), "", "")
+        return InputSteps(self.collate(model, [self.encode(given[-limit:])]), tuple(given[-limit:]), "", "")
 
     def stream(self, model):
         return SignalStream()

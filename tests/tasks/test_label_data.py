@@ -19,7 +19,7 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import Model, Sources, load, task_named
 from unrolled.tasks.core.values import silent
 from unrolled.tasks.uses.label import Label
-from unrolled.tasks.uses.label.options import LabelOptions
+from unrolled.tasks.uses.label.options import StepLabelOptions
 
 from .label_data import SMALL_FRAMES, learn, write_strip, write_table
 
@@ -47,7 +47,7 @@ def found(data: Path, dev: Path | None = None, **options: Any) -> tuple[dict[str
     """What `unrolled data check label` finds: kind, file:line, message."""
     findings = Findings(strict=False)
     sources = Sources((data,), () if dev is None else (dev,))
-    counts = task_named("label").check(sources, LabelOptions(**options), findings, silent)
+    counts = task_named("label").check(sources, StepLabelOptions(**options), findings, silent)
     places = [(i.kind, f"{Path(i.path or '').name}:{i.line}", i.message) for i in findings.items]
     return counts, places
 
@@ -218,7 +218,7 @@ def test_gaps_between_segments_are_the_background(tmp_path: Path) -> None:
     for n, text in enumerate(("2 5 wave\n", "0 3 wave\n8 9 nod\n")):
         write_strip(tmp_path, f"c{n}", n)
         (tmp_path / f"c{n}.align").write_text(text)
-    options = LabelOptions(frame_height=12)
+    options = StepLabelOptions(frame_height=12)
     recordings = read_steps([tmp_path], options.reading(), Findings())
     parts = Label().fit(recordings, options, silent)
     assert (parts.output.labels, parts.output.background) == (("background", "nod", "wave"), "background")
@@ -237,7 +237,7 @@ def test_videos_with_segments_in_seconds(tmp_path: Path) -> None:
     rows = [("a.mkv", 0, 0.5, "x"), ("a.mkv", 0.5, 1, "y"), ("b.mkv", 0.25, 1, "y")]
     lines = [json.dumps(dict(zip(("video", "start", "end", "label"), row, strict=True))) for row in rows]
     (tmp_path / "all.jsonl").write_text("\n".join(lines) + "\n")
-    options = LabelOptions(units_per_second=1.0, rate=10.0, colour=False)
+    options = StepLabelOptions(units_per_second=1.0, rate=10.0, colour=False)
     recordings = read_steps([tmp_path], options.reading(), Findings())
     parts = Label().fit(recordings, options, silent)
     source = parts.input
@@ -291,7 +291,7 @@ def test_grid_frames_have_words(real_data: Path, tmp_path: Path) -> None:
         annotations=real_data / "grid_s1" / "align.zip", units_per_second=25000.0, rate=25.0, frame_height=56
     )
     [recording] = read_steps([tmp_path], reading, Findings())
-    parts = Label().fit([recording], LabelOptions(), silent)
+    parts = Label().fit([recording], StepLabelOptions(), silent)
     assert (parts.input.size, parts.input.channels, parts.output.background) == ((28, 56), 1, "sil")
     arrays = Label().encode(recording, parts)
     assert arrays["x"].shape == (75, 28, 56, 1)
@@ -320,7 +320,7 @@ def test_a_frame_is_as_large_as_asked(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(frames.reshape(-1, 160, 3)))
     (tmp_path / "a.txt").write_text("x\ny\n")
     recordings = read_steps([tmp_path], Reading(frame_height=120), Findings())
-    assert Label().fit(recordings, LabelOptions(), silent).input.size == (36, 48)
-    chosen = Label().fit(recordings, LabelOptions(frame_size=(20, 30), colour=False), silent)
+    assert Label().fit(recordings, StepLabelOptions(), silent).input.size == (36, 48)
+    chosen = Label().fit(recordings, StepLabelOptions(frame_size=(20, 30), colour=False), silent)
     assert (chosen.input.size, chosen.input.channels) == ((20, 30), 1)
     assert Label().encode(recordings[0], chosen)["x"].shape == (2, 20, 30, 1)

@@ -25,7 +25,7 @@ from unrolled.tasks.inputs.words.encode import WordsInput
 from unrolled.tasks.inputs.words.options import WordsOptions
 from unrolled.tasks.outputs.labels.encode import LabelsOutput
 from unrolled.tasks.outputs.labels.options import LabelsOptions
-from unrolled.tasks.outputs.labels.results import Labelling
+from unrolled.tasks.outputs.labels.results import StepLabels
 
 FAST: dict[str, Any] = {"steps": 60, "evaluate_every": 60, "save_every": 60, "sample_every": 0, "log_every": 60}
 FAST |= {"lr": 0.03, "averaging": "none", "seed": 3}
@@ -46,7 +46,7 @@ class SwingOptions(LabelsOptions, RowsOptions, RecurrentOptions, ExampleOptions)
     """Options of all parts."""
 
 
-class Swings(ExampleUse[RowsInput, LabelsOutput[Labelling]]):
+class Swings(ExampleUse[RowsInput, LabelsOutput[StepLabels]]):
     name, summary, shape = "swings", "tell where a pendulum moves to", "synced many-to-many"
     input, output = RowsInput, LabelsOutput
     options: ClassVar[type[Settings]] = SwingOptions
@@ -137,7 +137,7 @@ class WordOptions(LabelsOptions, WordsOptions, RecurrentOptions, ExampleOptions)
     """Options of all parts."""
 
 
-class WordClasses(ExampleUse[WordsInput, LabelsOutput[Labelling]]):
+class WordClasses(ExampleUse[WordsInput, LabelsOutput[StepLabels]]):
     name, summary, shape = "classes", "tell the class of words", "synced many-to-many"
     input, output = WordsInput, LabelsOutput
     options: ClassVar[type[Settings]] = WordOptions

@@ -5,14 +5,14 @@ makes a module of an ONNX file, `to_onnx` a file of a layer or network; `from_ke
 `to_flax` carry weights.
 """
 
-from unrolled.export.accelerate import Report, accelerate, restore
+from unrolled.export.accelerate import AccelerationReport, accelerate, restore
 from unrolled.export.flax import from_flax, to_flax
 from unrolled.export.keras import from_keras, to_keras
 from unrolled.export.onnx import OnnxModule, from_onnx, to_onnx
 
 __all__ = [
+    "AccelerationReport",
     "OnnxModule",
-    "Report",
     "accelerate",
     "from_flax",
     "from_keras",

@@ -42,7 +42,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Report:
+class AccelerationReport:
     """The result of `accelerate` or `restore`.
 
     Attributes:
@@ -60,7 +60,7 @@ class Report:
         return "\n".join(lines)
 
 
-def accelerate(module: nn.Module) -> Report:
+def accelerate(module: nn.Module) -> AccelerationReport:
     """Make every torch.nn RNN, LSTM, GRU, RNNCell, LSTMCell and GRUCell inside a module ours, in place.
 
     Parameters are shared: they are the same objects, so an optimiser that was made before goes on working, and
@@ -100,10 +100,10 @@ def accelerate(module: nn.Module) -> Report:
             swapped.append(Entry(names[0], kind, ", ".join(filter(None, (f"engine {engine}", _also(names[1:]))))))
         elif reason:
             left.append(Entry(names[0], type(layer).__name__, reason))
-    return Report(tuple(swapped), tuple(left))
+    return AccelerationReport(tuple(swapped), tuple(left))
 
 
-def restore(module: nn.Module) -> Report:
+def restore(module: nn.Module) -> AccelerationReport:
     """Make the layers that `accelerate` swapped torch's again, in place and with the same parameters.
 
     Args:
@@ -130,7 +130,7 @@ def restore(module: nn.Module) -> Report:
         if isinstance(layer, nn.RNNBase):
             layer._init_flat_weights()
         restored.append(Entry(names[0], original.__name__, _also(names[1:]) or "torch's own again"))
-    return Report(tuple(restored), ())
+    return AccelerationReport(tuple(restored), ())
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, list[str]]]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from unrolled.errors import ArgumentError
 from unrolled.serving.batching import BatchingWorker, Priority
-from unrolled.serving.inspection_schema import MAKERS, PARTS, InspectionResult, Part, Parts, summary
+from unrolled.serving.inspection_schema import MAKERS, PARTS, InspectedParts, InspectionResult, Part, summary
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Observer
 from unrolled.serving.models import ServedModel
@@ -86,7 +86,7 @@ class Inspector:
             result = InspectionResult(
                 model=served.name,
                 task=model.task.name,
-                parts=Parts(**made),
+                parts=InspectedParts(**made),
                 refused=refused,
                 **summary(probe, index),
             )

@@ -64,7 +64,7 @@ class _Read(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class UnfoldedLayer(_Read):
+class InspectedLayer(_Read):
     """One recurrent layer in one direction, with all its steps."""
 
     name: str
@@ -88,7 +88,7 @@ class UnfoldedLayer(_Read):
 class Unfolded(_Read):
     """The network unfolded over the input, forwards and backwards."""
 
-    layers: list[UnfoldedLayer] = Field(description=f"from the input upwards, the last {LAYERS} of more")
+    layers: list[InspectedLayer] = Field(description=f"from the input upwards, the last {LAYERS} of more")
     layers_left_out: int
     likeliest: list[list[tuple[str, Number]]] = Field(
         description="(S) the most probable classes with their probabilities; of a forecast, values (standardised)"
@@ -136,7 +136,7 @@ class LayerVerdict(_Read):
     remedies: list[str] = Field(description="what to try, most promising first")
 
 
-class Gradients(_Read):
+class InspectedGradients(_Read):
     """The flow of gradients back through time."""
 
     layers: list[str]
@@ -170,12 +170,12 @@ class Connected(_Read):
     strength: Rows = Field(description="(S, T), ‖∂ ln p_s/∂x_t‖, nats per unit of x")
 
 
-class Parts(BaseModel):
+class InspectedParts(BaseModel):
     """The parts that were asked for."""
 
     unfolding: Unfolded | None = None
     gates: list[Gates] | None = Field(None, description="a layer each")
-    gradients: Gradients | None = None
+    gradients: InspectedGradients | None = None
     mattered: list[Mattered] | None = Field(None, description="by three methods, which fail in different ways")
     connectivity: Connected | None = None
 
@@ -193,7 +193,7 @@ class InspectionResult(BaseModel):
     synced: bool = Field(description="whether output step t follows input step t")
     values: bool = Field(description="whether outputs are values (of a forecast) rather than probabilities")
     note: str = Field(description="what was left out of the input, if anything")
-    parts: Parts
+    parts: InspectedParts
     refused: dict[Part, str] = Field(description="parts that this input has not, and why")
 
 
@@ -232,9 +232,9 @@ def gates(probe: Probe, at: int, units: int) -> list[Gates]:
     return [Gates.model_validate(one, context={"units": units}) for one in gate_statistics(probe)[-LAYERS:]]
 
 
-def gradients(probe: Probe, at: int, units: int) -> Gradients:
+def gradients(probe: Probe, at: int, units: int) -> InspectedGradients:
     """Return the flow of gradients."""
-    return Gradients.model_validate(gradient_flow(probe))
+    return InspectedGradients.model_validate(gradient_flow(probe))
 
 
 def mattered(probe: Probe, at: int, units: int) -> list[Mattered]:

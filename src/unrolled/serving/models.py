@@ -21,7 +21,7 @@ from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.serving.batching import SLICE, BatchingWorker, Compute, Costs, Priority
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Observer
-from unrolled.serving.resources import Budget, Decoder, Hold
+from unrolled.serving.resources import DecodingThreads, Hold, MemoryBudget
 from unrolled.settings import Settings
 from unrolled.tasks import Model
 from unrolled.tasks.core.api import Api, Bounds, Message, api_of, served_options
@@ -68,8 +68,8 @@ class ServedModel:
         model: Model,
         limits: Limits,
         *,
-        budget: Budget | None = None,
-        decoder: Decoder | None = None,
+        budget: MemoryBudget | None = None,
+        decoder: DecodingThreads | None = None,
         observe: Observer | None = None,
     ) -> None:
         if not name or not name.isascii() or not all(c.isalnum() or c in "-_." for c in name) or name[0] == ".":
@@ -80,8 +80,8 @@ class ServedModel:
         self.input_type, self.output_type = self._api.Input, self._api.Output
         self.push_type, self.pushed_type, self.prompt_type = self._api.Push, self._api.Pushed, self._api.Prompt
         self.media, self.example = self._api.media, self._api.example_of(model)
-        self.budget = budget or Budget(limits.pending_bytes)
-        self.decoder = decoder or Decoder()
+        self.budget = budget or MemoryBudget(limits.pending_bytes)
+        self.decoder = decoder or DecodingThreads()
         self.costs, self._observe = Costs(), observe
         self.worker = self._new_worker()
         self._second: tuple[BatchingWorker, Model] | None = None

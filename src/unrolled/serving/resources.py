@@ -17,7 +17,7 @@ T = TypeVar("T")
 THREADS, MAX_PENDING = 2, 64
 
 
-class Budget:
+class MemoryBudget:
     """Counts the bytes that requests hold together.
 
     Args:
@@ -56,7 +56,7 @@ class Hold:
         Problem, Busy: as `Budget.take`.
     """
 
-    def __init__(self, budget: Budget, count: int = 0) -> None:
+    def __init__(self, budget: MemoryBudget, count: int = 0) -> None:
         self._budget, self._count = budget, 0
         self.take(count)
 
@@ -79,7 +79,7 @@ class Hold:
         self._count = 0
 
 
-class Decoder:
+class DecodingThreads:
     """Decodes inputs, a few at a time."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format
 from unrolled.serving.metrics import Metrics
 from unrolled.serving.models import ServedModel
-from unrolled.serving.resources import Budget, Decoder
+from unrolled.serving.resources import DecodingThreads, MemoryBudget
 from unrolled.serving.security import LOOPBACK, Access, StateSigner
 from unrolled.serving.streams import Streams
 
@@ -78,8 +78,8 @@ class ServerState:
         self.access = Access(frozenset(host.lower() for host in options.hosts), options.token)
         self.signer = StateSigner(options.state_key)
         self.metrics = Metrics()
-        self.budget = Budget(self.limits.pending_bytes)
-        self.decoder = Decoder()
+        self.budget = MemoryBudget(self.limits.pending_bytes)
+        self.decoder = DecodingThreads()
         self.streams = Streams(self.limits, self.metrics.streams)
         self.inspector = Inspector(self.limits, self.metrics.observer("inspection"))
         self.models: dict[str, ServedModel] = {}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import MissingDependencyError, ModelError, StorageError
-from unrolled.export.onnx.graph import DTYPES, NUMBERS, Attribute, Graph, Node, Value
+from unrolled.export.onnx.graph import DTYPES, NUMBERS, Attribute, Graph, GraphNode, Value
 from unrolled.storage import storage_error, write_whole
 
 if TYPE_CHECKING:
@@ -101,14 +101,14 @@ def _graph(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Graph:
     return Graph(inputs, outputs, nodes, constants, where)
 
 
-def _nodes(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Iterator[Node]:
+def _nodes(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Iterator[GraphNode]:
     for index, node in enumerate(proto.node):
         name = _text(node.name) or f"{_text(node.op_type)}_{index}"
         domain = "" if node.domain in ("", "ai.onnx") else node.domain
         opset = opsets.get(node.domain, opsets.get("ai.onnx", 1) if not domain else 1)
         attributes = {entry.name: _attribute(entry, opsets, f"{where}: node {name!r}") for entry in node.attribute}
         op = f"{domain}.{node.op_type}" if domain else node.op_type
-        yield Node(op, name, tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes, opset)
+        yield GraphNode(op, name, tuple(map(_text, node.input)), tuple(map(_text, node.output)), attributes, opset)
 
 
 def _text(value: str | bytes) -> str:

@@ -36,7 +36,7 @@ NUMBERS = {dtype: number for number, dtype in DTYPES.items() if number not in (4
 
 
 @dataclass(frozen=True)
-class Node:
+class GraphNode:
     """One operator of a graph.
 
     Attributes:
@@ -100,6 +100,6 @@ class Graph:
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
     name: str = "graph"

@@ -31,7 +31,7 @@ class Begun(Message):
     expires_in: float = Field(description="seconds without a push after which it ends")
 
 
-class Saved(Message):
+class SavedStream(Message):
     """The state of a stream."""
 
     state: str = Field(description="a signed token")
@@ -94,9 +94,9 @@ def _add_kept(router: APIRouter, served: ServedModel, state: ServerState, body_t
         "/streams/{stream}/state", summary="Save a stream", operation_id=f"state_{served.name}",
         responses=problems(401, 403, 404, 409, 410, 422),
     )  # fmt: skip
-    async def save(stream: str) -> Saved:
+    async def save(stream: str) -> SavedStream:
         check_alone()
-        return Saved(state=await state.streams.get(served, stream).state(state.signer))
+        return SavedStream(state=await state.streams.get(served, stream).state(state.signer))
 
     @router.post(
         "/streams/{stream}/fork", status_code=201, summary="A second stream from here",

@@ -16,7 +16,7 @@ from unrolled.serving.problems import Busy, Problem, stopping
 from unrolled.serving.routes.bodies import problems
 from unrolled.serving.routes.write import sent_event
 from unrolled.serving.state import ServerState
-from unrolled.serving.training.run import RunAbout, Watch, about_run
+from unrolled.serving.training.run import RunAbout, RunWatch, about_run
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def training_routes(state: ServerState) -> APIRouter:
             raise stopping()
         if state.watchers >= state.limits.watchers:
             raise Busy("the watching of runs", 10.0)
-        return _CountedResponse(state, Watch(run, state.options.runs[run]))
+        return _CountedResponse(state, RunWatch(run, state.options.runs[run]))
 
     return router
 
@@ -67,7 +67,7 @@ def training_routes(state: ServerState) -> APIRouter:
 class _CountedResponse(StreamingResponse):
     """The events of a run; while they are sent, the client counts as a watcher."""
 
-    def __init__(self, state: ServerState, watch: Watch) -> None:
+    def __init__(self, state: ServerState, watch: RunWatch) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(run_events(watch, state.closing), media_type="text/event-stream", headers=headers)
         self._state = state
@@ -81,7 +81,7 @@ class _CountedResponse(StreamingResponse):
 
 
 async def run_events(
-    watch: Watch, closing: asyncio.Event, every: float = EVERY, alive: float = ALIVE
+    watch: RunWatch, closing: asyncio.Event, every: float = EVERY, alive: float = ALIVE
 ) -> AsyncIterator[str]:
     """Yield the server-sent events of a run, until the server stops.
 

@@ -17,7 +17,7 @@ from unrolled.serving.problems import Problem, problem_of
 from unrolled.serving.routes.bodies import USUAL, described, json_body, json_response, problems
 
 
-class Written(Message):
+class WrittenMessage(Message):
     """A text that a model wrote."""
 
     prompt: str
@@ -34,7 +34,7 @@ def write_routes(served: ServedModel, body_types: list[type[BaseModel]]) -> APIR
     @router.post(
         "/write", summary="Continue a prompt", operation_id=f"write_{served.name}", response_model=None,
         responses={
-            200: {"model": Written, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            200: {"model": WrittenMessage, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
             **problems(*USUAL),
         },
         openapi_extra=described(prompt, {"prompt": "Dear ", "max_tokens": 60, "temperature": 0.7, "seed": 1}),

@@ -99,7 +99,7 @@ def _shape(task: str) -> str | None:
         return None
 
 
-class Watch:
+class RunWatch:
     """A watcher of a run: knows what it has reported, and reports what is new.
 
     Args:

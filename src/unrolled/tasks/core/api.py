@@ -74,7 +74,7 @@ class Push(Message):
     """What is pushed to a stream; each task has its own."""
 
 
-class Place(BaseModel):
+class StreamPlace(BaseModel):
     """Where a stream is after a push."""
 
     position: int = Field(description="steps that were read in all")
@@ -96,7 +96,7 @@ class InputApi:
     Input: ClassVar[type[BaseModel]]
     media: ClassVar[tuple[str, ...]] = ()
     Push: ClassVar[type[Push] | None] = None
-    Place: ClassVar[type[BaseModel]] = Place
+    Place: ClassVar[type[BaseModel]] = StreamPlace
     light: ClassVar[bool] = False
     example: ClassVar[Json] = {}
     push_example: ClassVar[Json] = {}

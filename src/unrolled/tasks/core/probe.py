@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from unrolled.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.values import Steps
+    from unrolled.tasks.core.values import InputSteps
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def asked_itself(
     network: nn.Module,
     run: Callable[[], Tensor],
     input_layer: nn.Module,
-    steps: Steps,
+    steps: InputSteps,
     outputs: Sequence[str],
     classes: Sequence[str] | Callable[[int], str],
     *,

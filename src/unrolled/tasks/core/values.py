@@ -107,7 +107,7 @@ class Scored(NamedTuple):
     count: int  # type: ignore[assignment]
 
 
-class Steps(NamedTuple):
+class InputSteps(NamedTuple):
     """The steps of one encoded input, for inspection.
 
     Attributes:

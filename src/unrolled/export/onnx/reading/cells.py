@@ -45,7 +45,7 @@ ACTIVATIONS: dict[str, _Definition] = {
 
 
 @dataclass(frozen=True)
-class Activation:
+class OnnxActivation:
     """An activation by its name in `ACTIVATIONS`, with its α and β."""
 
     name: str
@@ -68,7 +68,7 @@ class OnnxCell(Cell):
         clip: what is given to an activation is brought into [−clip, clip]; None is no bound.
     """
 
-    functions: tuple[Activation, ...]
+    functions: tuple[OnnxActivation, ...]
     clip: float | None = None
 
     gates: ClassVar[int] = 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ModelError
-from unrolled.export.onnx.graph import Graph, Node
+from unrolled.export.onnx.graph import Graph, GraphNode
 from unrolled.export.onnx.reading.operators import OPERATORS, run
 from unrolled.export.onnx.reading.recurrent import RECURRENT, WEIGHTS, RecurrentNode, settings
 
@@ -51,7 +51,7 @@ def check(graph: Graph, around: AbstractSet[str] = frozenset()) -> None:
             raise ModelError(f"{graph.name}: no node yields the output {value.name!r}")
 
 
-def _check_node(node: Node, around: AbstractSet[str]) -> None:
+def _check_node(node: GraphNode, around: AbstractSet[str]) -> None:
     if node.op in RECURRENT:
         settings(node)
         return
@@ -66,7 +66,7 @@ def _check_node(node: Node, around: AbstractSet[str]) -> None:
             check(value, around)
 
 
-def free_names(node: Node) -> set[str]:
+def free_names(node: GraphNode) -> set[str]:
     """Return the names of the values that a node reads, those that graphs inside it read from around them included."""
     names = {name for name in node.inputs if name}
     for value in node.attributes.values():
@@ -79,7 +79,7 @@ def free_names(node: Node) -> set[str]:
     return names
 
 
-def fold(graph: Graph) -> tuple[dict[str, Tensor], list[Node]]:
+def fold(graph: Graph) -> tuple[dict[str, Tensor], list[GraphNode]]:
     """Compute what is constant.
 
     Returns:
@@ -97,7 +97,7 @@ def fold(graph: Graph) -> tuple[dict[str, Tensor], list[Node]]:
     return known, rest
 
 
-def execute(nodes: Sequence[Node], values: Values, layers: Mapping[tuple[str, ...], nn.Module]) -> None:
+def execute(nodes: Sequence[GraphNode], values: Values, layers: Mapping[tuple[str, ...], nn.Module]) -> None:
     """Run nodes one after the other.
 
     Args:
@@ -130,12 +130,12 @@ def _inside(graph: Graph, inputs: Sequence[Tensor | None], around: Values) -> li
     return [values[v.name] for v in graph.outputs]
 
 
-def _branch(node: Node, given: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
+def _branch(node: GraphNode, given: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
     chosen = node.attributes["then_branch" if bool(given[0]) else "else_branch"]
     return _inside(chosen, (), around) if isinstance(chosen, Graph) else []
 
 
-def _loop(node: Node, given: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
+def _loop(node: GraphNode, given: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
     limit, going, *carried = given
     body = _body(node)
     stacks: list[list[Tensor]] = [[] for _ in body.outputs[1 + len(carried) :]]
@@ -151,7 +151,7 @@ def _loop(node: Node, given: Sequence[Tensor | None], around: Values) -> list[Te
     return [*carried, *(torch.stack(stack) for stack in stacks)]
 
 
-def _scan(node: Node, given: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
+def _scan(node: GraphNode, given: Sequence[Tensor | None], around: Values) -> list[Tensor | None]:
     body, count = _body(node), node.get("num_scan_inputs", 0)
     if node.opset < 9:
         raise node.error("Scan is supported from opset 9 on")
@@ -174,14 +174,14 @@ def _scan(node: Node, given: Sequence[Tensor | None], around: Values) -> list[Te
     return [*state, *joined]
 
 
-def _body(node: Node) -> Graph:
+def _body(node: GraphNode) -> Graph:
     body = node.attributes.get("body")
     if not isinstance(body, Graph):
         raise node.error("attribute 'body' is no graph")
     return body
 
 
-def _there(node: Node, tensor: Tensor | None) -> Tensor:
+def _there(node: GraphNode, tensor: Tensor | None) -> Tensor:
     if tensor is None:
         raise node.error("a value that it needs is left out")
     return tensor

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError, DTypeError
 from unrolled.export.onnx.files import read
-from unrolled.export.onnx.graph import Graph, Node
+from unrolled.export.onnx.graph import Graph, GraphNode
 from unrolled.export.onnx.reading.execution import check, execute, fold, free_names
 from unrolled.export.onnx.reading.recurrent import RECURRENT, WEIGHTS, RecurrentNode
 
@@ -115,7 +115,7 @@ class OnnxModule(nn.Module):
         return OnnxModule(replace(self._graph, constants=constants))
 
 
-def _key(node: Node, taken: nn.ModuleDict) -> str:
+def _key(node: GraphNode, taken: nn.ModuleDict) -> str:
     """Return a name for a node's layer that a module can have and no other layer has."""
     key = node.name.replace(".", "_")
     return key if key not in taken else f"{key}_{len(taken)}"

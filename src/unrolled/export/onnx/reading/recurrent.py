@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unrolled import cells
 from unrolled.errors import DTypeError, ShapeError
-from unrolled.export.onnx.graph import Node
-from unrolled.export.onnx.reading.cells import ACTIVATIONS, Activation, OnnxGRUCell, OnnxLSTMCell, OnnxRNNCell
+from unrolled.export.onnx.graph import GraphNode
+from unrolled.export.onnx.reading.cells import ACTIVATIONS, OnnxActivation, OnnxGRUCell, OnnxLSTMCell, OnnxRNNCell
 from unrolled.kernels import Call, Direction, run
 from unrolled.layers import GRU, LSTM, RNN, Recurrent
 from unrolled.scan import valid_steps
@@ -38,7 +38,7 @@ WEIGHTS = (1, 2, 3, 7)
 
 
 @dataclass(frozen=True)
-class Settings:
+class NodeSettings:
     """What the attributes of a node say.
 
     Attributes:
@@ -53,7 +53,7 @@ class Settings:
     kind: str
     direction: str
     layout: int
-    activations: tuple[tuple[Activation, ...], ...]
+    activations: tuple[tuple[OnnxActivation, ...], ...]
     clip: float | None
     coupled: bool
     reset_after: bool
@@ -80,7 +80,7 @@ class Settings:
         return OnnxLSTMCell(functions, self.clip, self.coupled, peephole)
 
 
-def settings(node: Node) -> Settings:
+def settings(node: GraphNode) -> NodeSettings:
     """Read the attributes of an RNN, GRU or LSTM node.
 
     Raises:
@@ -102,10 +102,10 @@ def settings(node: Node) -> Settings:
         raise node.error(f"attribute 'clip' is {clip}; expected a number above 0")
     activations = _activations(node, 2 if direction == "bidirectional" else 1)
     coupled, after = bool(node.get("input_forget", 0)), bool(node.get("linear_before_reset", 0))
-    return Settings(kind, direction, layout, activations, clip, coupled, after)
+    return NodeSettings(kind, direction, layout, activations, clip, coupled, after)
 
 
-def _activations(node: Node, directions: int) -> tuple[tuple[Activation, ...], ...]:
+def _activations(node: GraphNode, directions: int) -> tuple[tuple[OnnxActivation, ...], ...]:
     """Read f, g and h of each direction; α and β go, in order, to those that have them."""
     default = _DEFAULT[node.op]
     names = [str(name).lower() for name in node.get("activations", [""])] if "activations" in node.attributes else []
@@ -123,7 +123,7 @@ def _activations(node: Node, directions: int) -> tuple[tuple[Activation, ...], .
             raise node.error(f"attribute 'activations' names {name!r}; supported are {', '.join(ACTIVATIONS)}")
         alpha = 0.0 if definition.alpha is None else next(alphas, definition.alpha)
         beta = 0.0 if definition.beta is None else next(betas, definition.beta)
-        made.append(Activation(name, alpha, beta))
+        made.append(OnnxActivation(name, alpha, beta))
     return tuple(tuple(made[k : k + len(default)]) for k in range(0, len(made), len(default)))
 
 
@@ -143,7 +143,7 @@ class RecurrentNode(nn.Module):
         ModelError: naming what is not supported.
     """
 
-    def __init__(self, node: Node, weights: Sequence[Tensor | None] | None) -> None:
+    def __init__(self, node: GraphNode, weights: Sequence[Tensor | None] | None) -> None:
         super().__init__()
         self.node, self.settings = node, settings(node)
         self.layers = nn.ModuleList()

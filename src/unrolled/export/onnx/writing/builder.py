@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.export.onnx.files import OPSET
-from unrolled.export.onnx.graph import Attribute, Graph, Node, Value
+from unrolled.export.onnx.graph import Attribute, Graph, GraphNode, Value
 
 
 class Builder:
@@ -22,7 +22,7 @@ class Builder:
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix, self._count = prefix, 0
-        self._nodes: list[Node] = []
+        self._nodes: list[GraphNode] = []
         self._constants: dict[str, Tensor] = {}
         self._inputs: list[Value] = []
         self._outputs: list[Value] = []
@@ -36,7 +36,7 @@ class Builder:
         """Add a node of `count` outputs, and return their names."""
         name = self._fresh(op.lower())
         outputs = (name,) if count == 1 else tuple(f"{name}_{k}" for k in range(count))
-        self._nodes.append(Node(op, name, inputs, outputs, attributes, OPSET))
+        self._nodes.append(GraphNode(op, name, inputs, outputs, attributes, OPSET))
         return outputs
 
     def constant(self, tensor: Tensor, name: str = "constant") -> str:
@@ -59,7 +59,7 @@ class Builder:
 
     def output(self, name: str, value: str, dtype: torch.dtype, shape: Sequence[int | str | None]) -> None:
         """Make a value an output under a name of its own."""
-        self._nodes.append(Node("Identity", f"{self._prefix}as_{name}", (value,), (name,), {}, OPSET))
+        self._nodes.append(GraphNode("Identity", f"{self._prefix}as_{name}", (value,), (name,), {}, OPSET))
         self._outputs.append(Value(name, dtype, tuple(shape)))
 
     def graph(self, name: str) -> Graph:

@@ -18,7 +18,7 @@ from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import NoOptions, Progress, Steps, chosen_fields
+from unrolled.tasks.core.values import InputSteps, NoOptions, Progress, chosen_fields
 from unrolled.types import Json
 
 G = TypeVar("G")
@@ -230,7 +230,7 @@ class Input(ABC, Generic[G]):
         """
         raise ArgumentError("session: nothing was read yet; push something first")
 
-    def steps(self, model: AnyFitted, given: G, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: G, limit: int) -> InputSteps:
         """Lay out an input by its steps, the last `limit` of them.
 
         Raises:

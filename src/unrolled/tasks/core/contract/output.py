@@ -20,7 +20,7 @@ from unrolled.tasks.core.contract.input import AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import NoOptions, Progress, Scored, Steps, chosen_fields
+from unrolled.tasks.core.values import InputSteps, NoOptions, Progress, Scored, chosen_fields
 from unrolled.types import Json
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ class Output(Answer[R], Generic[T, R]):
         return partial(self.predict, model, options=options)
 
     @abstractmethod
-    def probe(self, model: AnyFitted, steps: Steps) -> Probe:
+    def probe(self, model: AnyFitted, steps: InputSteps) -> Probe:
         """Lay out one input for inspection, asked about what the network itself predicts."""
 
     def initialise(self, network: nn.Module, store: ExampleStore) -> None:

@@ -24,7 +24,7 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 
 
-class ImageInput(Message):
+class ImageMessage(Message):
     """An image."""
 
     image: Base64 = Field(description="a PNG, JPEG, GIF (its first frame), BMP or WebP file")
@@ -44,7 +44,7 @@ class RowPush(Push):
 class Api(InputApi):
     """An image file; or rows of pixels, for a stream."""
 
-    Input: ClassVar[type[BaseModel]] = ImageInput
+    Input: ClassVar[type[BaseModel]] = ImageMessage
     media = tuple(FORMATS.values())
     Push: ClassVar[type[Push] | None] = RowPush
     example: ClassVar[Json] = {"inputs": [{"image": PIXEL}]}

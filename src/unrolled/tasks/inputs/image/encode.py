@@ -27,7 +27,7 @@ from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.image.layer import ImageNetwork, convolutions, image_layer
 from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
 from unrolled.tasks.inputs.image.steps import image_steps
@@ -211,7 +211,7 @@ class ImageInput(Input[Picture]):
         rows = np.stack([resize(np.asarray(image), *size).reshape(-1) for image in images])
         return rows.astype(np.float32) / np.float32(255)
 
-    def steps(self, model: AnyFitted, given: Picture, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Picture, limit: int) -> InputSteps:
         """Lay out an image by its rows, columns or pixels."""
         pixels = self.placed(given.pixels(), None)
         return image_steps(model.network.get_submodule("inputs"), pixels, limit)

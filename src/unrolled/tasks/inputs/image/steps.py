@@ -9,10 +9,10 @@ from unrolled.data.images.files import Pixels
 from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.images import ImageSteps
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import Steps
+from unrolled.tasks.core.values import InputSteps
 
 
-def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:
+def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> InputSteps:
     """Name the last `limit` rows, columns or pixels of an image.
 
     Raises:
@@ -26,4 +26,4 @@ def image_steps(layer: nn.Module, pixels: Pixels, limit: int) -> Steps:
     rows = read.reshape(-1, layer.output_size)
     first, note = last_steps(len(rows), limit, layer.by)
     names = tuple(f"{layer.by[:-1]} {n + 1}" for n in range(first, len(rows)))
-    return Steps({"images": torch.tensor(rows[first:, None])}, names, note)
+    return InputSteps({"images": torch.tensor(rows[first:, None])}, names, note)

@@ -28,7 +28,7 @@ from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import Steps
+from unrolled.tasks.core.values import InputSteps
 from unrolled.tasks.inputs.series.layer import StepsNetwork, standardise
 from unrolled.tasks.inputs.series.noise import paced
 from unrolled.tasks.inputs.series.options import StepsOptions
@@ -211,12 +211,12 @@ class StepsInput(Input[Decoded]):
         rows = [example["x"].reshape(len(example["x"]), -1).astype(np.float32) for example in examples]
         return np.stack([np.concatenate((x.mean(0), x.std(0), x[0], x[-1])) for x in rows])
 
-    def steps(self, model: AnyFitted, given: Decoded, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Decoded, limit: int) -> InputSteps:
         """Lay out a recording by its times or numbers."""
         x = self.encode(given)["x"]
         first, note = last_steps(len(x), limit, "steps")
         data = {"x": torch.from_numpy(np.ascontiguousarray(x[first:, None])), "lengths": torch.tensor([len(x) - first])}
-        return Steps(data, tuple(step_names(first, len(x), given.rate or self.rate)), note)
+        return InputSteps(data, tuple(step_names(first, len(x), given.rate or self.rate)), note)
 
     def stream(self, model: AnyFitted) -> ArrayStream:
         """Return what turns rows, or frames, into steps as they come."""

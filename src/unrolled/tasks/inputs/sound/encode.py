@@ -26,7 +26,7 @@ from unrolled.tasks.core.checks import located
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.sound.format import STRIDE, SoundFormat
 from unrolled.tasks.inputs.sound.layer import SoundNetwork, sound_layer, stacked_frames, standardise_frames
 from unrolled.tasks.inputs.sound.options import SoundOptions
@@ -244,7 +244,7 @@ class SoundInput(Input[Sound]):
         frames = [example["frames"] for example in examples]
         return np.stack([np.concatenate([one.mean(axis=0), one.std(axis=0)]) for one in frames])
 
-    def steps(self, model: AnyFitted, given: Sound, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Sound, limit: int) -> InputSteps:
         """Lay out a sound by the steps of the network."""
         return sound_steps(self.format, self.format.frames(given), limit)
 

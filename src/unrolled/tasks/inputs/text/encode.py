@@ -25,7 +25,7 @@ from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.text.collate import UNKNOWN, collated, text_batch
 from unrolled.tasks.inputs.text.layer import TextNetwork, text_layer, weigh_votes, word_votes
 from unrolled.tasks.inputs.text.options import TextOptions
@@ -210,14 +210,14 @@ class TextInput(Input[str]):
         """Return a text of no words."""
         return self.encode_words([])
 
-    def steps(self, model: AnyFitted, given: str, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: str, limit: int) -> InputSteps:
         """Lay out a text by its words."""
         words = [word.text for word in self.words_of(given)]
         if not words:
             raise ArgumentError("input: a text of at least one word is needed to look into")
         first, note = last_steps(len(words), limit, "words")
         data = collated([self.encode_words(words[first:])], self.counts, 0.0, None)
-        return Steps(data, tuple(words[first:]), note, " ")
+        return InputSteps(data, tuple(words[first:]), note, " ")
 
     def stream(self, model: AnyFitted) -> WordStream:
         """Return what turns characters as they come into words."""

@@ -19,7 +19,7 @@ from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.text.encode import checked_text
 from unrolled.tasks.inputs.text.layer import TokenNetwork
 from unrolled.tasks.inputs.text.options import TokenOptions
@@ -114,14 +114,14 @@ class TokenInput(Input[str]):
         """Return the characters of each token, </s> for the end."""
         return tuple(self._name(int(token), SHOWN_END) for token in arrays["source"])
 
-    def steps(self, model: AnyFitted, given: str, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: str, limit: int) -> InputSteps:
         """Lay out a text by its tokens."""
         ids = self.encode(given)["source"]
         if not len(ids):
             raise ArgumentError("input: a text of at least one word is needed to look into")
         first, note = last_steps(len(ids), limit, "tokens")
         names = tuple(self._name(int(token), "(end)") for token in ids[first:])
-        return Steps(self.collate(model, [{"source": ids[first:]}]), names, note, "")
+        return InputSteps(self.collate(model, [{"source": ids[first:]}]), names, note, "")
 
     def _name(self, token: int, end: str) -> str:
         return end if token == self.tokenizer.end_id else self.tokenizer.token_text(token)

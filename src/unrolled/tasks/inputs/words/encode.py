@@ -24,7 +24,7 @@ from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.words.collate import BORDER, RESERVED, UNKNOWN, Noise, collated, sentences_of, word_batch
 from unrolled.tasks.inputs.words.layer import WordsNetwork, words_layer
 from unrolled.tasks.inputs.words.options import WordsOptions
@@ -228,14 +228,14 @@ class WordsInput(Input[Sentences]):
             return None
         return np.concatenate([np.arange(begin, end) for begin, end in sentences_of(arrays)])
 
-    def steps(self, model: AnyFitted, given: Sentences, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Sentences, limit: int) -> InputSteps:
         """Lay out a text by its words, as one sentence."""
         words = [word.text for word in given.words]
         if not words:
             raise ArgumentError("input: a sentence of at least one token is needed to look into")
         first, note = last_steps(len(words), limit, "tokens")
         data = collated([self.encode_sentences([words[first:]])], Noise(), 0, None)
-        return Steps(data, tuple(words[first:]), note, " ")
+        return InputSteps(data, tuple(words[first:]), note, " ")
 
     def stream(self, model: AnyFitted) -> TokenStream:
         """Return what turns characters as they come into words."""

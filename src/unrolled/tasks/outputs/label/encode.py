@@ -22,7 +22,7 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import Progress, Scored, Steps
+from unrolled.tasks.core.values import InputSteps, Progress, Scored
 from unrolled.tasks.outputs.label import scoring
 from unrolled.tasks.outputs.label.baseline import BASELINE, fit_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, ranked
@@ -179,7 +179,7 @@ class LabelOutput(Output[str, Classification]):
             probabilities = ranked(self.labels, np.exp(log_probs).tolist())
             yield result(**dict(given), **judged(probabilities))
 
-    def probe(self, model: AnyFitted, steps: Steps) -> Probe:
+    def probe(self, model: AnyFitted, steps: InputSteps) -> Probe:
         """Ask about the label that the network itself predicts."""
         return probe_label(model, steps)
 

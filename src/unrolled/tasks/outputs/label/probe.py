@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe, asked_itself
-from unrolled.tasks.core.values import Steps
+from unrolled.tasks.core.values import InputSteps
 
 
-def probe_label(model: AnyFitted, steps: Steps) -> Probe:
+def probe_label(model: AnyFitted, steps: InputSteps) -> Probe:
     """Ask about the label that the network itself predicts.
 
     Where a linear model stands beside the network, a step that is taken out has no vote in it, and the votes of the

@@ -23,11 +23,11 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe, asked_itself
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import Progress, Scored, Steps
+from unrolled.tasks.core.values import InputSteps, Progress, Scored
 from unrolled.tasks.outputs.labels.decode import best_of, log_probabilities
 from unrolled.tasks.outputs.labels.network import labels_network, start_from_frequencies
 from unrolled.tasks.outputs.labels.options import LabelsEvaluation, LabelsNetwork, LabelsOptions
-from unrolled.tasks.outputs.labels.results import Labelling, labelled_steps
+from unrolled.tasks.outputs.labels.results import StepLabels, labelled_steps
 from unrolled.tasks.outputs.labels.scoring import UNSEEN, Labels, label_metrics, mean_loss, targets_of
 from unrolled.tasks.outputs.labels.session import LabelsSession
 from unrolled.types import Json
@@ -49,7 +49,7 @@ class LabelsOutput(Output[Sequence[str | None], R]):
     options: ClassVar[type[Settings]] = LabelsOptions
     evaluate_options: ClassVar[type[Settings]] = LabelsEvaluation
     Network: ClassVar[type[Settings]] = LabelsNetwork
-    Result: ClassVar[type[results.Result]] = Labelling
+    Result: ClassVar[type[results.Result]] = StepLabels
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -162,7 +162,7 @@ class LabelsOutput(Output[Sequence[str | None], R]):
             steps = labelled_steps(given.steps(len(labels)), map(self.label, labels), scores)
             yield result(**dict(given), steps=steps)
 
-    def probe(self, model: AnyFitted, steps: Steps) -> Probe:
+    def probe(self, model: AnyFitted, steps: InputSteps) -> Probe:
         """Ask at each step about the label that the network itself predicts."""
         x, lengths = model.input.feed(on_device(model.network, steps.data))
         network, inputs = model.network, model.network.get_submodule("inputs")

@@ -23,7 +23,7 @@ class LabelledStep(Part):
     score: Probability = Field(description="the probability of this label, given all that was read")
 
 
-class Labelling(Result):
+class StepLabels(Result):
     """An input whose steps are labelled."""
 
     steps: tuple[LabelledStep, ...] = Field(description="in order")

@@ -51,7 +51,7 @@ class Stretch(NamedTuple):
     places: int
 
 
-class Place(NamedTuple):
+class TypingPlace(NamedTuple):
     """What was offered after some text, and what followed.
 
     Attributes:
@@ -196,12 +196,12 @@ def type_stretches(
     progress: Progress,
     sentence: str,
     predictor: TokenPredictor | None = None,
-) -> list[list[Place]]:
+) -> list[list[TypingPlace]]:
     """Type stretches character by character on one thread, and note what is suggested at each place."""
     rule = _rule(model)
     session = TextSession(model, predictor)
     total = sum(stretch.places for stretch in stretches)
-    typed: list[list[Place]] = []
+    typed: list[list[TypingPlace]] = []
     done = 0
     with one_thread():
         for stretch in stretches:
@@ -212,7 +212,7 @@ def type_stretches(
     return typed
 
 
-def _type(session: TextSession, stretch: Stretch, rule: PhraseRule) -> Iterator[Place]:
+def _type(session: TextSession, stretch: Stretch, rule: PhraseRule) -> Iterator[TypingPlace]:
     session.push(stretch.context)
     last = stretch.context[-1:]
     for place in range(stretch.places):
@@ -224,7 +224,7 @@ def _type(session: TextSession, stretch: Stretch, rule: PhraseRule) -> Iterator[
         seconds = time.perf_counter() - started
         rest = stretch.text[place:]
         begins_word = not rule.ends_in_word(last) and rule.in_word(rest[0])
-        yield Place(suggestions, rest, begins_word, seconds if place else None)
+        yield TypingPlace(suggestions, rest, begins_word, seconds if place else None)
 
 
 def is_right(suggestion: Suggestion, rest: str, rule: PhraseRule) -> bool:
@@ -234,7 +234,7 @@ def is_right(suggestion: Suggestion, rest: str, rule: PhraseRule) -> bool:
     return rest.startswith(suggestion.text) and is_over
 
 
-def threshold_for(places: Sequence[Place], coverage: float) -> float | None:
+def threshold_for(places: Sequence[TypingPlace], coverage: float) -> float | None:
     """Return the highest threshold at which at least this share of places shows a suggestion, or as many as can.
 
     None if no place has a suggestion.
@@ -246,7 +246,7 @@ def threshold_for(places: Sequence[Place], coverage: float) -> float | None:
     return possible[min(wanted, len(possible)) - 1] if possible else None
 
 
-def at_threshold(typed: Sequence[Sequence[Place]], threshold: float, rule: PhraseRule) -> Json:
+def at_threshold(typed: Sequence[Sequence[TypingPlace]], threshold: float, rule: PhraseRule) -> Json:
     """Return coverage, accuracy (None if nothing is shown) and the share of keystrokes saved."""
     shown = right = total = keystrokes = characters = 0
     for places in typed:
@@ -267,7 +267,7 @@ def at_threshold(typed: Sequence[Sequence[Place]], threshold: float, rule: Phras
     }
 
 
-def summarise(typed: Sequence[Sequence[Place]], threshold: float | None, rule: PhraseRule) -> Json:
+def summarise(typed: Sequence[Sequence[TypingPlace]], threshold: float | None, rule: PhraseRule) -> Json:
     """Return what `study_completion` says of one model."""
     places = [place for stretch in typed for place in stretch]
     fixed = {"coverage": None, "accuracy": None, "keystrokes_saved": None}
@@ -288,7 +288,7 @@ def summarise(typed: Sequence[Sequence[Place]], threshold: float | None, rule: P
     }
 
 
-def exact_match(places: Iterable[Place], rule: PhraseRule) -> dict[str, float | None]:
+def exact_match(places: Iterable[TypingPlace], rule: PhraseRule) -> dict[str, float | None]:
     """Return by number of words, as text, how often the best suggestion of so many words is right.
 
     Of the places where a word begins and at least so many words follow before the sentence or the line is over; where
@@ -307,7 +307,9 @@ def exact_match(places: Iterable[Place], rule: PhraseRule) -> dict[str, float | 
     return {str(n): right[n] / asked[n] if asked[n] else None for n in range(1, rule.max_words + 1)}
 
 
-def _curve(typed: Sequence[Sequence[Place]], places: Sequence[Place], rule: PhraseRule) -> dict[str, list[Any]]:
+def _curve(
+    typed: Sequence[Sequence[TypingPlace]], places: Sequence[TypingPlace], rule: PhraseRule
+) -> dict[str, list[Any]]:
     """Return thresholds for evenly spaced coverages, the coverages reached, and the accuracies there."""
     curve: dict[str, list[Any]] = {"threshold": [], "coverage": [], "accuracy": [], "keystrokes_saved": []}
     for point in range(1, CURVE_POINTS + 1):

@@ -15,7 +15,7 @@ from unrolled.tasks.core.contract import AnyInput, Output
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.results import Shown
-from unrolled.tasks.core.values import Progress, Scored, Steps
+from unrolled.tasks.core.values import InputSteps, Progress, Scored
 from unrolled.tasks.outputs.numbers import scoring
 from unrolled.tasks.outputs.numbers.decode import draw, forecast_of
 from unrolled.tasks.outputs.numbers.network import SeriesBatch, forecaster, loss_of
@@ -94,6 +94,6 @@ class NumbersOutput(Output[Series, Forecast]):
             drawn = draw(model, batch, scale, horizon, samples=chosen.samples, seed=chosen.seed)
             yield forecast_of(model, name, drawn)
 
-    def probe(self, model: AnyFitted, steps: Steps) -> Probe:
+    def probe(self, model: AnyFitted, steps: InputSteps) -> Probe:
         """Ask about the middle of the forecast."""
         return probe_forecast(model, steps)

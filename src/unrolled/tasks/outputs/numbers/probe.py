@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
-from unrolled.tasks.core.values import Steps
+from unrolled.tasks.core.values import InputSteps
 from unrolled.tasks.outputs.numbers.network import Forecaster, SeriesBatch, forecaster_of, levels_of, middle_of
 
 
-def probe_forecast(model: AnyFitted, steps: Steps) -> Probe:
+def probe_forecast(model: AnyFitted, steps: InputSteps) -> Probe:
     """Ask a direct forecaster about the middle of each step's forecast: many-to-many. Ask one that reads its values one
     by one at each what it expects the next to be: synced.
 
@@ -41,7 +41,7 @@ def probe_forecast(model: AnyFitted, steps: Steps) -> Probe:
     )
 
 
-def _probe_values(network: AutoregressiveForecaster, batch: SeriesBatch, steps: Steps) -> Probe:
+def _probe_values(network: AutoregressiveForecaster, batch: SeriesBatch, steps: InputSteps) -> Probe:
     context, reach = network.context, network.reach
     past, known = batch.values[:reach], batch.known[reach - context + 1 : reach + 1]
     first = context - len(steps.names)

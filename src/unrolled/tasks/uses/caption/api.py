@@ -32,7 +32,7 @@ class CaptionInput(Message):
         return self
 
 
-class CaptionedImage(CaptionedPrediction):
+class CaptionsOfImage(CaptionedPrediction):
     """Sentences about an image."""
 
     grid: tuple[int, int] = Field(description="rows and columns of the positions that the network looks at")
@@ -49,7 +49,7 @@ class Api(ImageApi, AttentionApi, api.Api):
     @property
     def Output(self) -> type[BaseModel]:
         """A prediction, and the grid."""
-        return result_type(self.use.input.Shown, CaptionedImage)
+        return result_type(self.use.input.Shown, CaptionsOfImage)
 
     def read(self, model: AnyModel, given: Any, bounds: Bounds) -> Any:
         """Return pixels, or features."""

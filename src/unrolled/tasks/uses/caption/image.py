@@ -21,7 +21,7 @@ from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.image.encode import ShownImage, check_pictures
 from unrolled.tasks.uses.caption.layer import FeatureFormat, WindowNetwork, window_layer
 from unrolled.tasks.uses.caption.plan import CaptionOptions
@@ -133,6 +133,6 @@ class ImageOrFeatures(Input[Any]):
             return ShownImage(image="features", seen=None)
         return ShownImage(image=str(given.path), seen=arrays["image"])
 
-    def steps(self, model: AnyFitted, given: Any, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Any, limit: int) -> InputSteps:
         """Return the image without any steps: it is looked at as a whole."""
-        return Steps(self.collate(model, [self.encode(given)]), ())
+        return InputSteps(self.collate(model, [self.encode(given)]), ())

@@ -23,7 +23,7 @@ from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.values import Progress, Steps
+from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.outputs.numbers.decode import check_horizon
 from unrolled.tasks.outputs.numbers.network import SeriesBatch, forecaster_of
 from unrolled.tasks.outputs.numbers.probe import step_names
@@ -165,10 +165,10 @@ class HistoryInput(FittedSeries, Input[Series]):
             series=given.name, times=tuple(times), history=tuple(given.values[-3 * len(times) :].tolist())
         )
 
-    def steps(self, model: AnyFitted, given: Series, limit: int) -> Steps:
+    def steps(self, model: AnyFitted, given: Series, limit: int) -> InputSteps:
         """Lay out the past of a forecast by its segments, or by its values."""
         data = self.collate(model, [self.encode(given, self.predict_options())])
-        return Steps(data, *step_names(forecaster_of(model), limit))
+        return InputSteps(data, *step_names(forecaster_of(model), limit))
 
 
 def ahead(model: AnyFitted, series: Series, horizon: int) -> Series:

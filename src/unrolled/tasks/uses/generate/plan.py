@@ -21,7 +21,7 @@ NOMINAL_SPEED = 18_000
 NOMINAL_WEIGHTS = 512 * 512 * 8 * 0.6
 
 
-class Size(NamedTuple):
+class WriterSize(NamedTuple):
     """A stack, and the minutes of training from which it is worth its cost."""
 
     minutes: float
@@ -29,11 +29,11 @@ class Size(NamedTuple):
     num_layers: int
 
 
-SIZES = (Size(0, 512, 1), Size(30, 512, 2))
+SIZES = (WriterSize(0, 512, 1), WriterSize(30, 512, 2))
 #: steps of truncated BPTT
 SHORT, LONG = 64, 96
 #: stacks for little text to learn from: below so many tokens
-SMALL = ((50_000, Size(0, 128, 1)), (300_000, Size(0, 256, 1)))
+SMALL = ((50_000, WriterSize(0, 128, 1)), (300_000, WriterSize(0, 256, 1)))
 
 
 def plan_language_model(

@@ -20,7 +20,7 @@ from unrolled.tasks.inputs.series.arrays import StepsInput
 from unrolled.tasks.uses.label import files
 from unrolled.tasks.uses.label.baseline import fit_comparison
 from unrolled.tasks.uses.label.encode import SegmentLabels, judged_by
-from unrolled.tasks.uses.label.options import LabelEvaluation, LabelOptions, LabelPrediction
+from unrolled.tasks.uses.label.options import LabelPrediction, StepLabelEvaluation, StepLabelOptions
 from unrolled.tasks.uses.label.plan import plan_labeller
 from unrolled.tasks.uses.label.recordings import decode_all, kind_of, known_to, labels_of
 from unrolled.training import TrainingSettings
@@ -38,8 +38,8 @@ class Label(ExampleUse[StepsInput, SegmentLabels]):
     summary: ClassVar[str] = "learn to label every frame of clips, or every step of tables of features"
     shape: ClassVar[str] = "synced many-to-many"
     input, output = StepsInput, SegmentLabels
-    options: ClassVar[type[Settings]] = LabelOptions
-    evaluate_options: ClassVar[type[Settings]] = LabelEvaluation
+    options: ClassVar[type[Settings]] = StepLabelOptions
+    evaluate_options: ClassVar[type[Settings]] = StepLabelEvaluation
     predict_options: ClassVar[type[Settings]] = LabelPrediction
 
     def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> list[Recording]:
@@ -71,7 +71,7 @@ class Label(ExampleUse[StepsInput, SegmentLabels]):
 
     def varied(self, model: LabelModel, examples: Sequence[Arrays], draw: np.random.Generator) -> Sequence[Arrays]:
         """Return a window of each recording, a little slower or faster, frames moved and covered."""
-        options, windows = LabelOptions.of(model.options), super().varied(model, examples, draw)
+        options, windows = StepLabelOptions.of(model.options), super().varied(model, examples, draw)
         return [model.input.varied(each, draw, options.augment, mirror=options.mirror) for each in windows]
 
     def plan(self, material: LabelMaterial, options: Any, training: Mapping[str, Any]) -> Plan:
@@ -84,14 +84,14 @@ class Label(ExampleUse[StepsInput, SegmentLabels]):
         if model.folder is None:
             return
         settings = TrainingSettings(**model.config.training)
-        epochs = LabelOptions.of(model.options).comparison_epochs or max(1.0, float(model.config.result["epoch"]))
+        epochs = StepLabelOptions.of(model.options).comparison_epochs or max(1.0, float(model.config.result["epoch"]))
         known = fit_comparison(self, model, material, settings, epochs, judged_by(settings), progress)
         model.fitted["per_frame"] = known
 
     def evaluated_with(self, model: LabelModel, chosen: Settings) -> Settings:
         """Read the model's columns; annotations lie beside their clips where those of training are gone."""
-        reading = LabelOptions.of(super().evaluated_with(model, chosen))
-        given, trained = LabelEvaluation.of(chosen).annotations, reading.annotations
+        reading = StepLabelOptions.of(super().evaluated_with(model, chosen))
+        given, trained = StepLabelEvaluation.of(chosen).annotations, reading.annotations
         changes: Json = {"features": model.input.columns or reading.features}
         if given is None and trained is not None and not Path(trained).exists():
             changes["annotations"] = None

@@ -21,14 +21,14 @@ from unrolled.types import Json
 FRAMES, ROWS = FramesApi(), RowsApi()
 
 
-class ClipInput(Message):
+class ClipOrRows(Message):
     """A clip, or rows of features."""
 
     clip: Base64 | None = Field(None, description="a video: MP4, MOV, WebM, Matroska, AVI, MPEG or Ogg")
     features: Matrix | None = Field(None, description="a row for each step")
 
     @model_validator(mode="after")
-    def _one(self) -> ClipInput:
+    def _one(self) -> ClipOrRows:
         if (self.clip is None) == (self.features is None):
             raise ValueError("expected either clip or features")
         return self
@@ -47,7 +47,7 @@ class StepPush(Push):
         return self
 
 
-class LabelledPush(BaseModel):
+class LabelledSteps(BaseModel):
     """The labels of the steps that were pushed."""
 
     labels: list[str] = Field(description="one a step of this push")
@@ -58,10 +58,10 @@ class Api(LabelsApi, api.Api):
     """Clips or rows in, labels out: what is read is for the half whose it is."""
 
     view: ClassVar[str] = "frames"
-    Input: ClassVar[type[BaseModel]] = ClipInput
+    Input: ClassVar[type[BaseModel]] = ClipOrRows
     media = FramesApi.media
     Push: ClassVar[type[Push] | None] = StepPush
-    Said: ClassVar[type[BaseModel] | None] = LabelledPush
+    Said: ClassVar[type[BaseModel] | None] = LabelledSteps
     example: ClassVar[Json] = RowsApi.example
     push_example: ClassVar[Json] = FramesApi.push_example
 

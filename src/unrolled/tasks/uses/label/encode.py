@@ -29,10 +29,10 @@ from unrolled.tasks.outputs.labels.decode import log_probabilities, probabilitie
 from unrolled.tasks.outputs.labels.encode import LabelsOutput, check_several
 from unrolled.tasks.outputs.labels.scoring import Labels, mean_loss, targets_of
 from unrolled.tasks.uses.label.baseline import BASELINE, compared
-from unrolled.tasks.uses.label.options import LabelEvaluation, LabelOptions, LabelPrediction
+from unrolled.tasks.uses.label.options import LabelPrediction, StepLabelEvaluation, StepLabelOptions
 from unrolled.tasks.uses.label.results import LabelledRecording, segmented
 from unrolled.tasks.uses.label.scoring import best_weight, chosen_labels, scores_of, transitions_of
-from unrolled.tasks.uses.label.session import LabelSession
+from unrolled.tasks.uses.label.session import StepLabelSession
 from unrolled.training import TrainingSettings
 from unrolled.types import Json
 
@@ -60,7 +60,7 @@ class SegmentLabels(LabelsOutput[LabelledRecording]):
     def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> Self:
         """Collect the labels of the training part, and those that say that nothing happens."""
         known = {label for example in examples for label in example.labels}
-        background, aliases = _background(examples, known, LabelOptions.of(options).background)
+        background, aliases = _background(examples, known, StepLabelOptions.of(options).background)
         labels = sorted((known - set(aliases)) | ({background} if background else set()))
         check_several(labels, examples[0])
         return cls(labels, background, aliases)
@@ -111,7 +111,7 @@ class SegmentLabels(LabelsOutput[LabelledRecording]):
         """
         model.fitted["transition_weight"] = 0.0
         reads_ahead = cast(SyncedNetwork, model.network).hidden.bidirectional
-        if LabelOptions.of(model.options).transitions and reads_ahead:
+        if StepLabelOptions.of(model.options).transitions and reads_ahead:
             model.fitted["transition_weight"] = best_weight(
                 targets_of(dev),
                 log_probabilities(model, dev),
@@ -136,7 +136,7 @@ class SegmentLabels(LabelsOutput[LabelledRecording]):
         encoded = [arrays for _, arrays in examples]
         progress("scoring", 0, None)
         targets, log_probs = targets_of(encoded), log_probabilities(model, encoded)
-        weight = _weight(model, LabelEvaluation.of(options).transition_weight)
+        weight = _weight(model, StepLabelEvaluation.of(options).transition_weight)
         chain = transitions_of(model.network)
         metrics: Json = {"loss": mean_loss(targets, log_probs)}
         alone = self.measured(targets, chosen_labels(log_probs, chain, 0.0))
@@ -163,9 +163,9 @@ class SegmentLabels(LabelsOutput[LabelledRecording]):
         names = [self.label(n) for n in best.tolist()]
         return segmented(names, probabilities_of(log_probs, best), rate, self.background)
 
-    def session(self, model: AnyFitted, steps: StepStream[Any]) -> LabelSession:
+    def session(self, model: AnyFitted, steps: StepStream[Any]) -> StepLabelSession:
         """Return a recording in progress, whose steps are labelled as they come."""
-        return LabelSession(model, steps)
+        return StepLabelSession(model, steps)
 
 
 def judged_by(training: TrainingSettings) -> str:

@@ -18,7 +18,7 @@ from unrolled.tasks.inputs.series.options import RowsOptions
 Weight = Annotated[float, Field(ge=0)]
 
 
-class LabelOptions(FramesOptions, RowsOptions, RecurrentOptions, ExampleOptions):
+class StepLabelOptions(FramesOptions, RowsOptions, RecurrentOptions, ExampleOptions):
     """Options of training; None lets the data decide."""
 
     bidirectional: bool = Field(True, description="read the future too; a model that reads the past alone can stream")
@@ -49,7 +49,7 @@ class LabelOptions(FramesOptions, RowsOptions, RecurrentOptions, ExampleOptions)
         )
 
 
-class LabelEvaluation(Settings):
+class StepLabelEvaluation(Settings):
     """How to evaluate; None reads the data as in training."""
 
     skip_bad: bool = Field(False, description="leave out recordings that can't be read, and name them")

@@ -10,10 +10,10 @@ from unrolled.tasks.core.plan import MANY, SOME, plan_recurrent
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.frames.encode import FramesInput
 from unrolled.tasks.inputs.series.arrays import StepsInput
-from unrolled.tasks.uses.label.options import LabelOptions
+from unrolled.tasks.uses.label.options import StepLabelOptions
 
 
-def plan_labeller(material: Material[StepsInput, Any], options: LabelOptions, training: Mapping[str, Any]) -> Plan:
+def plan_labeller(material: Material[StepsInput, Any], options: StepLabelOptions, training: Mapping[str, Any]) -> Plan:
     """Choose a network and a schedule by how many steps there are, and whether they are frames or features."""
     source, output, store = material.parts.input, material.parts.output, material.train
     steps, frames = int(store.sizes("x").sum()), isinstance(source, FramesInput)

@@ -17,11 +17,11 @@ from unrolled.tasks.inputs.series.arrays import Decoded, StepsInput
 from unrolled.tasks.inputs.series.encode import RowsInput
 from unrolled.tasks.outputs.labels.scoring import UNSEEN
 from unrolled.tasks.uses.label.encode import SegmentLabels
-from unrolled.tasks.uses.label.options import LabelOptions
+from unrolled.tasks.uses.label.options import StepLabelOptions
 from unrolled.types import Json
 
 
-def kind_of(train: Sequence[Example], options: LabelOptions) -> type[FramesInput] | type[RowsInput]:
+def kind_of(train: Sequence[Example], options: StepLabelOptions) -> type[FramesInput] | type[RowsInput]:
     """Return what recordings hold: frames, or rows of features.
 
     Raises:

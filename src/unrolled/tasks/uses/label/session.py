@@ -14,7 +14,7 @@ from unrolled.tasks.outputs.labels.session import LabelsSession
 from unrolled.tasks.uses.label.results import LabelledRecording, segmented
 
 
-class LabelSession(LabelsSession[ArrayLike]):
+class StepLabelSession(LabelsSession[ArrayLike]):
     """A stream of frames or rows of features. Pushing them in pieces, or whole, leads to the same labels.
 
     What `push` returns are the labels of these steps; segments count from the first of them.
@@ -24,7 +24,7 @@ class LabelSession(LabelsSession[ArrayLike]):
     ('sil', 'sil', …)
     """
 
-    def resume(self, saved: StreamState) -> LabelSession:
+    def resume(self, saved: StreamState) -> StepLabelSession:
         """Take up a state of this model; one of version 0.1 has None where no step is carried."""
         state, *before = saved.tensors if isinstance(saved.tensors, tuple) else (saved.tensors,)
         if before == [None]:

@@ -25,7 +25,7 @@ STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 2000, 15, 60
 CONTEXT = 300
 
 
-class Size(NamedTuple):
+class TaggerSize(NamedTuple):
     """A tagger for so many tokens or more, and how it is regularised."""
 
     tokens: int
@@ -39,8 +39,8 @@ class Size(NamedTuple):
 
 #: with little text, forgetting more of it makes a tagger worse (docs/log.md)
 SIZES = (
-    Size(0, 150, 50, 4e-3, input_dropout=0.4, word_dropout=0.0, rare_dropout=0.3),
-    Size(100_000, 200, 100, 2e-3, input_dropout=0.5, word_dropout=0.05, rare_dropout=0.5),
+    TaggerSize(0, 150, 50, 4e-3, input_dropout=0.4, word_dropout=0.0, rare_dropout=0.3),
+    TaggerSize(100_000, 200, 100, 2e-3, input_dropout=0.5, word_dropout=0.05, rare_dropout=0.5),
 )
 
 

@@ -18,7 +18,7 @@ from unrolled.tasks.inputs.sound.encode import SoundInput
 from unrolled.tasks.inputs.sound.format import SoundFormat
 from unrolled.tasks.outputs.text.ctc.encode import CTCOutput
 from unrolled.tasks.outputs.text.ctc.options import CTCPrediction
-from unrolled.tasks.outputs.text.ctc.spelling import Spelling
+from unrolled.tasks.outputs.text.ctc.spelling import UnitSpelling
 from unrolled.tasks.uses.transcribe.plan import TranscribeEvaluation, TranscribeOptions, plan_transcriber
 from unrolled.tasks.uses.transcribe.session import TranscriptSession
 
@@ -77,7 +77,7 @@ class Transcribe(ExampleUse[SoundInput, CTCOutput]):
         """Read labels.json."""
         path = folder / LABELS
         value = read_json(path)
-        return Parts(SoundInput(SoundFormat.from_json(value, path)), CTCOutput(Spelling.from_json(value, path)))
+        return Parts(SoundInput(SoundFormat.from_json(value, path)), CTCOutput(UnitSpelling.from_json(value, path)))
 
     def stream(self, model: Fitted[SoundInput, CTCOutput]) -> TranscriptSession:
         """Return sound as it comes, for a model of one direction."""

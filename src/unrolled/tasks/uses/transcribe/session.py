@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from unrolled.layers import StreamState
 from unrolled.tasks.core.results import result_type
 from unrolled.tasks.inputs.sound.stream import SoundStream
-from unrolled.tasks.outputs.text.ctc.results import Transcript, Word
+from unrolled.tasks.outputs.text.ctc.results import SpelledWord, Transcript
 from unrolled.tasks.outputs.text.ctc.session import CTCSession
 
 
@@ -21,7 +21,7 @@ class TranscriptSession(CTCSession[Any]):
     ...     print(*session.push(block, rate=48_000))
     """
 
-    def push(self, samples: ArrayLike | tuple[ArrayLike, int | None], rate: int | None = None) -> list[Word]:
+    def push(self, samples: ArrayLike | tuple[ArrayLike, int | None], rate: int | None = None) -> list[SpelledWord]:
         """Hear more.
 
         Args:

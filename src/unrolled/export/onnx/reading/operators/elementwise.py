@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unrolled.export.onnx.graph import DTYPES, Node
+from unrolled.export.onnx.graph import DTYPES, GraphNode
 from unrolled.export.onnx.reading.operators.table import OPERATORS, Operator, operator
 
 
-def _plain(function: Callable[..., Tensor], node: Node, *inputs: Tensor) -> Tensor:
+def _plain(function: Callable[..., Tensor], node: GraphNode, *inputs: Tensor) -> Tensor:
     return function(*inputs)
 
 
@@ -67,7 +67,7 @@ _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _binary(function: Callable[[Tensor, Tensor], Tensor], node: Node, x: Tensor, y: Tensor) -> Tensor:
+def _binary(function: Callable[[Tensor, Tensor], Tensor], node: GraphNode, x: Tensor, y: Tensor) -> Tensor:
     # before opset 7 the second is laid along the first from `axis` on
     if node.get("broadcast", 0) and y.dim() and "axis" in node.attributes:
         axis = node.get("axis", 0) % x.dim()
@@ -80,17 +80,17 @@ for _name, _function in _BINARY.items():
 
 
 @operator("Sum", attributes="consumed_inputs")
-def _sum(node: Node, *inputs: Tensor) -> Tensor:
+def _sum(node: GraphNode, *inputs: Tensor) -> Tensor:
     return sum(inputs[1:], inputs[0])
 
 
 @operator("Mean", attributes="consumed_inputs")
-def _mean(node: Node, *inputs: Tensor) -> Tensor:
+def _mean(node: GraphNode, *inputs: Tensor) -> Tensor:
     return sum(inputs[1:], inputs[0]) / len(inputs)
 
 
 @operator("Max", "Min", attributes="consumed_inputs")
-def _extreme(node: Node, *inputs: Tensor) -> Tensor:
+def _extreme(node: GraphNode, *inputs: Tensor) -> Tensor:
     result = inputs[0]
     for other in inputs[1:]:
         result = torch.maximum(result, other) if node.op == "Max" else torch.minimum(result, other)
@@ -98,12 +98,12 @@ def _extreme(node: Node, *inputs: Tensor) -> Tensor:
 
 
 @operator("Mod", attributes="fmod")
-def _mod(node: Node, x: Tensor, y: Tensor) -> Tensor:
+def _mod(node: GraphNode, x: Tensor, y: Tensor) -> Tensor:
     return torch.fmod(x, y) if node.get("fmod", 0) else torch.remainder(x, y)
 
 
 @operator("Clip", attributes="min max consumed_inputs")
-def _clip(node: Node, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+def _clip(node: GraphNode, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
     bounds = [
         bound if bound is not None else (torch.tensor(node.get(name, 0.0), dtype=x.dtype, device=x.device))
         for name, bound in (("min", low), ("max", high))
@@ -116,42 +116,42 @@ def _clip(node: Node, x: Tensor, low: Tensor | None = None, high: Tensor | None 
 
 
 @operator("LeakyRelu", attributes="alpha consumed_inputs")
-def _leaky_relu(node: Node, x: Tensor) -> Tensor:
+def _leaky_relu(node: GraphNode, x: Tensor) -> Tensor:
     return F.leaky_relu(x, node.get("alpha", 0.01))
 
 
 @operator("ThresholdedRelu", attributes="alpha")
-def _thresholded_relu(node: Node, x: Tensor) -> Tensor:
+def _thresholded_relu(node: GraphNode, x: Tensor) -> Tensor:
     return torch.where(x > node.get("alpha", 1.0), x, torch.zeros_like(x))
 
 
 @operator("Elu", attributes="alpha consumed_inputs")
-def _elu(node: Node, x: Tensor) -> Tensor:
+def _elu(node: GraphNode, x: Tensor) -> Tensor:
     return F.elu(x, node.get("alpha", 1.0))
 
 
 @operator("Selu", attributes="alpha gamma consumed_inputs")
-def _selu(node: Node, x: Tensor) -> Tensor:
+def _selu(node: GraphNode, x: Tensor) -> Tensor:
     return node.get("gamma", 1.0507009873554805) * F.elu(x, node.get("alpha", 1.6732632423543772))
 
 
 @operator("HardSigmoid", attributes="alpha beta consumed_inputs")
-def _hard_sigmoid(node: Node, x: Tensor) -> Tensor:
+def _hard_sigmoid(node: GraphNode, x: Tensor) -> Tensor:
     return (node.get("alpha", 0.2) * x + node.get("beta", 0.5)).clamp(0, 1)
 
 
 @operator("HardSwish")
-def _hard_swish(node: Node, x: Tensor) -> Tensor:
+def _hard_swish(node: GraphNode, x: Tensor) -> Tensor:
     return F.hardswish(x)
 
 
 @operator("Gelu", attributes="approximate")
-def _gelu(node: Node, x: Tensor) -> Tensor:
+def _gelu(node: GraphNode, x: Tensor) -> Tensor:
     return F.gelu(x, approximate=node.get("approximate", "none"))
 
 
 @operator("Cast", attributes="to saturate")
-def _cast(node: Node, x: Tensor) -> Tensor:
+def _cast(node: GraphNode, x: Tensor) -> Tensor:
     to = node.attributes.get("to")
     if isinstance(to, str):
         # opset 1 has the type by its name
@@ -163,13 +163,13 @@ def _cast(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("CastLike", attributes="saturate")
-def _cast_like(node: Node, x: Tensor, like: Tensor) -> Tensor:
+def _cast_like(node: GraphNode, x: Tensor, like: Tensor) -> Tensor:
     return x.to(like.dtype)
 
 
 @operator("Dropout", attributes="ratio seed is_test consumed_inputs")
 def _dropout(
-    node: Node, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
+    node: GraphNode, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Passes x through: a model that arrives is there to predict."""
     if training is not None and bool(training):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unrolled.export.onnx.graph import Node
+from unrolled.export.onnx.graph import GraphNode
 from unrolled.export.onnx.reading.operators.table import operator
 
 _CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
@@ -15,12 +15,12 @@ _MEAN_POOLS = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}
 
 
 @operator("MatMul")
-def _mat_mul(node: Node, x: Tensor, y: Tensor) -> Tensor:
+def _mat_mul(node: GraphNode, x: Tensor, y: Tensor) -> Tensor:
     return x @ y
 
 
 @operator("Gemm", attributes="alpha beta transA transB broadcast")
-def _gemm(node: Node, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
+def _gemm(node: GraphNode, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
     a, b = (a.T if node.get("transA", 0) else a), (b.T if node.get("transB", 0) else b)
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     y = a @ b if alpha == 1 else alpha * (a @ b)
@@ -28,12 +28,12 @@ def _gemm(node: Node, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
 
 
 @operator("Einsum", attributes="equation")
-def _einsum(node: Node, *inputs: Tensor) -> Tensor:
+def _einsum(node: GraphNode, *inputs: Tensor) -> Tensor:
     return torch.einsum(node.get("equation", ""), *inputs)
 
 
 @operator("Softmax", "LogSoftmax", attributes="axis")
-def _softmax(node: Node, x: Tensor) -> Tensor:
+def _softmax(node: GraphNode, x: Tensor) -> Tensor:
     function = torch.softmax if node.op == "Softmax" else torch.log_softmax
     if node.opset >= 13:
         return function(x, node.get("axis", -1))
@@ -43,25 +43,27 @@ def _softmax(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("BatchNormalization", attributes="epsilon momentum spatial is_test training_mode consumed_inputs")
-def _batch_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def _batch_normalization(
+    node: GraphNode, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
+) -> Tensor:
     if node.get("training_mode", 0):
         raise node.error("attribute 'training_mode' is 1; export the model for inference")
     return F.batch_norm(x, mean, variance, scale, bias, eps=node.get("epsilon", 1e-5))
 
 
 @operator("LayerNormalization", attributes="axis epsilon stash_type")
-def _layer_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+def _layer_normalization(node: GraphNode, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
     axis = node.get("axis", -1) % x.dim()
     y = F.layer_norm(x, x.shape[axis:], eps=node.get("epsilon", 1e-5)) * scale
     return y if bias is None else y + bias
 
 
 @operator("InstanceNormalization", attributes="epsilon consumed_inputs")
-def _instance_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def _instance_normalization(node: GraphNode, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     return F.instance_norm(x, weight=scale, bias=bias, eps=node.get("epsilon", 1e-5))
 
 
-def _padded(node: Node, x: Tensor, kernel: list[int], value: float) -> Tensor:
+def _padded(node: GraphNode, x: Tensor, kernel: list[int], value: float) -> Tensor:
     """Return x with the padding that a window's attributes ask for."""
     count = x.dim() - 2
     dilations, strides = node.get("dilations", [1] * count), node.get("strides", [1] * count)
@@ -81,7 +83,7 @@ def _padded(node: Node, x: Tensor, kernel: list[int], value: float) -> Tensor:
 
 
 @operator("Conv", attributes="auto_pad dilations group kernel_shape pads strides")
-def _convolution(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _convolution(node: GraphNode, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     count = x.dim() - 2
     x = _padded(node, x, list(weight.shape[2:]), 0.0)
     convolve = _CONVOLUTIONS[x.dim()]
@@ -90,7 +92,7 @@ def _convolution(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = No
 
 
 @operator("MaxPool", attributes="auto_pad ceil_mode dilations kernel_shape pads storage_order strides")
-def _max_pool(node: Node, x: Tensor) -> Tensor:
+def _max_pool(node: GraphNode, x: Tensor) -> Tensor:
     count, kernel = x.dim() - 2, list(node.get("kernel_shape", [1]))
     strides, dilations = node.get("strides", [1] * count), node.get("dilations", [1] * count)
     x = _padded(node, x, kernel, float("-inf"))
@@ -99,7 +101,7 @@ def _max_pool(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("AveragePool", attributes="auto_pad count_include_pad kernel_shape pads strides")
-def _average_pool(node: Node, x: Tensor) -> Tensor:
+def _average_pool(node: GraphNode, x: Tensor) -> Tensor:
     kernel, pool = list(node.get("kernel_shape", [1])), _MEAN_POOLS[x.dim()]
     strides = node.get("strides", [1] * (x.dim() - 2))
     total = pool(_padded(node, x, kernel, 0.0), kernel, strides)
@@ -110,6 +112,6 @@ def _average_pool(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("GlobalAveragePool", "GlobalMaxPool")
-def _global_pool(node: Node, x: Tensor) -> Tensor:
+def _global_pool(node: GraphNode, x: Tensor) -> Tensor:
     axes = list(range(2, x.dim()))
     return x.mean(axes, True) if node.op == "GlobalAveragePool" else x.amax(axes, True)

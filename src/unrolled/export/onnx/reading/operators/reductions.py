@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unrolled.export.onnx.graph import Node
+from unrolled.export.onnx.graph import GraphNode
 from unrolled.export.onnx.reading.operators.table import numbers, operator
 
 
@@ -31,7 +31,7 @@ _REDUCTIONS: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
 
 
 @operator(*_REDUCTIONS, attributes="axes keepdims noop_with_empty_axes")
-def _reduce(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
+def _reduce(node: GraphNode, x: Tensor, given: Tensor | None = None) -> Tensor:
     axes = numbers(node, "axes", given)
     if not axes:
         if node.get("noop_with_empty_axes", 0):
@@ -41,7 +41,7 @@ def _reduce(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
 
 
 @operator("ArgMax", "ArgMin", attributes="axis keepdims select_last_index")
-def _arg(node: Node, x: Tensor) -> Tensor:
+def _arg(node: GraphNode, x: Tensor) -> Tensor:
     axis, keep = node.get("axis", 0), bool(node.get("keepdims", 1))
     last = bool(node.get("select_last_index", 0))
     # torch does not promise which of several equal elements it names
@@ -52,7 +52,7 @@ def _arg(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("TopK", attributes="axis k largest sorted")
-def _top_k(node: Node, x: Tensor, k: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _top_k(node: GraphNode, x: Tensor, k: Tensor | None = None) -> tuple[Tensor, Tensor]:
     count = node.get("k", 1) if k is None else int(k)
     axis, largest = node.get("axis", -1), bool(node.get("largest", 1))
     # stable, so that of equal elements the first is taken
@@ -61,7 +61,7 @@ def _top_k(node: Node, x: Tensor, k: Tensor | None = None) -> tuple[Tensor, Tens
 
 
 @operator("CumSum", attributes="exclusive reverse")
-def _cumulative_sum(node: Node, x: Tensor, axis: Tensor) -> Tensor:
+def _cumulative_sum(node: GraphNode, x: Tensor, axis: Tensor) -> Tensor:
     along, backwards = int(axis), bool(node.get("reverse", 0))
     x = x.flip(along) if backwards else x
     total = x.cumsum(along, dtype=x.dtype)

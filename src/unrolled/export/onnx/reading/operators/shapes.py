@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError
-from unrolled.export.onnx.graph import DTYPES, Node
+from unrolled.export.onnx.graph import DTYPES, GraphNode
 from unrolled.export.onnx.reading.operators.table import numbers, operator
 
 
 @operator("Constant", attributes="value value_float value_floats value_int value_ints")
-def _constant(node: Node) -> Tensor:
+def _constant(node: GraphNode) -> Tensor:
     for name, value in node.attributes.items():
         if isinstance(value, Tensor):
             return value
@@ -21,13 +21,13 @@ def _constant(node: Node) -> Tensor:
 
 
 @operator("ConstantOfShape", attributes="value")
-def _constant_of_shape(node: Node, shape: Tensor) -> Tensor:
+def _constant_of_shape(node: GraphNode, shape: Tensor) -> Tensor:
     value = node.get("value", torch.zeros(1))
     return torch.full([int(n) for n in shape.tolist()], value.item(), dtype=value.dtype)
 
 
 @operator("ConstantFill", attributes="value dtype shape extra_shape input_as_shape")
-def _constant_fill(node: Node, given: Tensor | None = None) -> Tensor:
+def _constant_fill(node: GraphNode, given: Tensor | None = None) -> Tensor:
     """A fill of what is now ConstantOfShape; it was never more than experimental."""
     if given is None:
         shape = list(node.get("shape", [0]))
@@ -38,23 +38,23 @@ def _constant_fill(node: Node, given: Tensor | None = None) -> Tensor:
 
 
 @operator("Shape", attributes="start end")
-def _shape(node: Node, x: Tensor) -> Tensor:
+def _shape(node: GraphNode, x: Tensor) -> Tensor:
     end = node.get("end", x.dim())
     return torch.tensor(x.shape[node.get("start", 0) : end], dtype=torch.int64)
 
 
 @operator("Size")
-def _size(node: Node, x: Tensor) -> Tensor:
+def _size(node: GraphNode, x: Tensor) -> Tensor:
     return torch.tensor(x.numel(), dtype=torch.int64)
 
 
 @operator("Range")
-def _range(node: Node, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+def _range(node: GraphNode, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
     return torch.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype, device=start.device)
 
 
 @operator("EyeLike", attributes="dtype k")
-def _eye_like(node: Node, x: Tensor) -> Tensor:
+def _eye_like(node: GraphNode, x: Tensor) -> Tensor:
     dtype = DTYPES[node.get("dtype", 1)] if "dtype" in node.attributes else x.dtype
     offset = node.get("k", 0)
     rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
@@ -62,7 +62,7 @@ def _eye_like(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("Reshape", attributes="shape allowzero consumed_inputs")
-def _reshape(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
+def _reshape(node: GraphNode, x: Tensor, given: Tensor | None = None) -> Tensor:
     shape = numbers(node, "shape", given) or []
     if not node.get("allowzero", 0):
         shape = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
@@ -70,19 +70,19 @@ def _reshape(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
 
 
 @operator("Flatten", attributes="axis")
-def _flatten(node: Node, x: Tensor) -> Tensor:
+def _flatten(node: GraphNode, x: Tensor) -> Tensor:
     axis = node.get("axis", 1)
     rows = int(torch.tensor(x.shape[: axis if axis >= 0 else axis + x.dim()]).prod())
     return x.reshape(rows, x.numel() // max(rows, 1))
 
 
 @operator("Transpose", attributes="perm")
-def _transpose(node: Node, x: Tensor) -> Tensor:
+def _transpose(node: GraphNode, x: Tensor) -> Tensor:
     return x.permute(list(node.get("perm", [0])) if "perm" in node.attributes else list(reversed(range(x.dim()))))
 
 
 @operator("Squeeze", attributes="axes")
-def _squeeze(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
+def _squeeze(node: GraphNode, x: Tensor, given: Tensor | None = None) -> Tensor:
     axes = numbers(node, "axes", given)
     if axes is None:
         return x.squeeze()
@@ -93,7 +93,7 @@ def _squeeze(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
 
 
 @operator("Unsqueeze", attributes="axes")
-def _unsqueeze(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
+def _unsqueeze(node: GraphNode, x: Tensor, given: Tensor | None = None) -> Tensor:
     axes = numbers(node, "axes", given) or []
     rank = x.dim() + len(axes)
     for axis in sorted(axis % rank for axis in axes):
@@ -102,12 +102,12 @@ def _unsqueeze(node: Node, x: Tensor, given: Tensor | None = None) -> Tensor:
 
 
 @operator("Concat", attributes="axis")
-def _concat(node: Node, *inputs: Tensor) -> Tensor:
+def _concat(node: GraphNode, *inputs: Tensor) -> Tensor:
     return torch.cat(inputs, node.get("axis", 1))
 
 
 @operator("Split", attributes="axis split num_outputs")
-def _split(node: Node, x: Tensor, given: Tensor | None = None) -> tuple[Tensor, ...]:
+def _split(node: GraphNode, x: Tensor, given: Tensor | None = None) -> tuple[Tensor, ...]:
     axis = node.get("axis", 0)
     sizes = numbers(node, "split", given)
     if sizes is None:
@@ -119,7 +119,7 @@ def _split(node: Node, x: Tensor, given: Tensor | None = None) -> tuple[Tensor, 
 
 @operator("Slice", attributes="axes starts ends")
 def _slice(
-    node: Node,
+    node: GraphNode,
     x: Tensor,
     starts: Tensor | None = None,
     ends: Tensor | None = None,
@@ -145,7 +145,7 @@ def _slice(
 
 
 @operator("Gather", attributes="axis")
-def _gather(node: Node, x: Tensor, indices: Tensor) -> Tensor:
+def _gather(node: GraphNode, x: Tensor, indices: Tensor) -> Tensor:
     axis = node.get("axis", 0) % x.dim()
     size = x.shape[axis]
     flat = indices.reshape(-1).long()
@@ -156,32 +156,32 @@ def _gather(node: Node, x: Tensor, indices: Tensor) -> Tensor:
 
 
 @operator("GatherElements", attributes="axis")
-def _gather_elements(node: Node, x: Tensor, indices: Tensor) -> Tensor:
+def _gather_elements(node: GraphNode, x: Tensor, indices: Tensor) -> Tensor:
     axis = node.get("axis", 0)
     return x.gather(axis, torch.where(indices < 0, indices + x.shape[axis], indices).long())
 
 
 @operator("GatherND", attributes="batch_dims")
-def _gather_nd(node: Node, x: Tensor, indices: Tensor) -> Tensor:
+def _gather_nd(node: GraphNode, x: Tensor, indices: Tensor) -> Tensor:
     if node.get("batch_dims", 0):
         raise node.error("attribute 'batch_dims' is not 0, which is not supported")
     return x[tuple(indices.long().unbind(-1))]
 
 
 @operator("Expand")
-def _expand(node: Node, x: Tensor, shape: Tensor) -> Tensor:
+def _expand(node: GraphNode, x: Tensor, shape: Tensor) -> Tensor:
     sizes = torch.broadcast_shapes(x.shape, [int(n) for n in shape.tolist()])
     return x.expand(sizes)
 
 
 @operator("Tile")
-def _tile(node: Node, x: Tensor, repeats: Tensor) -> Tensor:
+def _tile(node: GraphNode, x: Tensor, repeats: Tensor) -> Tensor:
     return x.repeat([int(n) for n in repeats.tolist()])
 
 
 @operator("Pad", attributes="mode pads paddings value")
 def _pad(
-    node: Node, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
+    node: GraphNode, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
 ) -> Tensor:
     if node.get("mode", "constant") != "constant":
         raise node.error(f"attribute 'mode' is {node.get('mode', '')!r}; only constant is supported")
@@ -194,7 +194,7 @@ def _pad(
 
 
 @operator("ReverseSequence", attributes="batch_axis time_axis")
-def _reverse_sequence(node: Node, x: Tensor, lengths: Tensor) -> Tensor:
+def _reverse_sequence(node: GraphNode, x: Tensor, lengths: Tensor) -> Tensor:
     moved = x.movedim((node.get("time_axis", 0), node.get("batch_axis", 1)), (0, 1))
     steps = torch.arange(moved.shape[0], device=x.device).unsqueeze(1)
     order = torch.where(steps < lengths, lengths - 1 - steps, steps)
@@ -203,18 +203,18 @@ def _reverse_sequence(node: Node, x: Tensor, lengths: Tensor) -> Tensor:
 
 
 @operator("OneHot", attributes="axis")
-def _one_hot(node: Node, indices: Tensor, depth: Tensor, values: Tensor) -> Tensor:
+def _one_hot(node: GraphNode, indices: Tensor, depth: Tensor, values: Tensor) -> Tensor:
     count = int(depth.item())
     hot = (indices.long() % count).unsqueeze(-1) == torch.arange(count, device=indices.device)
     return torch.where(hot, values[1], values[0]).movedim(-1, node.get("axis", -1))
 
 
 @operator("NonZero")
-def _non_zero(node: Node, x: Tensor) -> Tensor:
+def _non_zero(node: GraphNode, x: Tensor) -> Tensor:
     return x.nonzero().T
 
 
 @operator("Trilu", attributes="upper")
-def _trilu(node: Node, x: Tensor, k: Tensor | None = None) -> Tensor:
+def _trilu(node: GraphNode, x: Tensor, k: Tensor | None = None) -> Tensor:
     diagonal = 0 if k is None else int(k)
     return torch.triu(x, diagonal) if node.get("upper", 1) else torch.tril(x, diagonal)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unrolled.export.onnx.graph import Node
+from unrolled.export.onnx.graph import GraphNode
 
 Result = Tensor | Sequence[Tensor | None]
 Function = Callable[..., Result]
@@ -35,7 +35,7 @@ def operator(*names: str, attributes: str = "") -> Callable[[Function], Function
     return enter
 
 
-def run(node: Node, inputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+def run(node: GraphNode, inputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
     """Return the outputs of a node.
 
     Raises:
@@ -54,7 +54,7 @@ def run(node: Node, inputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...
     return (result,) if isinstance(result, torch.Tensor) else tuple(result)
 
 
-def numbers(node: Node, name: str, given: Tensor | None, default: list[int] | None = None) -> list[int] | None:
+def numbers(node: GraphNode, name: str, given: Tensor | None, default: list[int] | None = None) -> list[int] | None:
     """Return the integers that older operators have as an attribute and newer ones as an input."""
     if given is not None:
         return [int(n) for n in given.flatten().tolist()]

@@ -26,7 +26,7 @@ from unrolled.tasks.core.contract import AnyInput, Output
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import write_json
 from unrolled.tasks.core.probe import Probe
-from unrolled.tasks.core.values import Progress, Scored, Steps
+from unrolled.tasks.core.values import InputSteps, Progress, Scored
 from unrolled.tasks.outputs.text.attention import scoring
 from unrolled.tasks.outputs.text.attention.baseline import BASELINE, most_frequent, read_always
 from unrolled.tasks.outputs.text.attention.decode import (
@@ -274,7 +274,7 @@ class AttentionOutput(Output[Text, results.Result]):
     def _shown(self, token: int) -> str:
         return SHOWN_END if token == END else self.tokenizer.token_text(token)
 
-    def probe(self, model: AnyFitted, steps: Steps, limit: int | None = None) -> Probe:
+    def probe(self, model: AnyFitted, steps: InputSteps, limit: int | None = None) -> Probe:
         """Ask about each token of the text that the model itself writes, all those before it given."""
         return probe_text(model, steps, self.search(model, SearchOptions.model_validate({})), limit)
 

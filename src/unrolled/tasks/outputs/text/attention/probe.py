@@ -12,12 +12,12 @@ from unrolled.networks import OneToManyNetwork
 from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
-from unrolled.tasks.core.values import Steps
+from unrolled.tasks.core.values import InputSteps
 from unrolled.tasks.outputs.text.attention.decode import END, Search, grid_of, previous, search_batch
 from unrolled.tasks.outputs.text.attention.network import read, writer_of
 
 
-def probe_text(model: AnyFitted, steps: Steps, search: Search, limit: int | None = None) -> Probe:
+def probe_text(model: AnyFitted, steps: InputSteps, search: Search, limit: int | None = None) -> Probe:
     """Ask about each token of the text that the model writes, all those before it given.
 
     Args:

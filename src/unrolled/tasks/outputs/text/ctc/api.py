@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from unrolled.tasks.core.api import OutputApi
 from unrolled.tasks.core.model import AnyModel
-from unrolled.tasks.outputs.text.ctc.results import Word
+from unrolled.tasks.outputs.text.ctc.results import SpelledWord
 from unrolled.tasks.outputs.text.ctc.session import CTCSession
 from unrolled.types import Json
 
@@ -16,7 +16,7 @@ from unrolled.types import Json
 class WordsPush(BaseModel):
     """What was read by now."""
 
-    words: list[Word] = Field(description="those that are over since the push before")
+    words: list[SpelledWord] = Field(description="those that are over since the push before")
     text: str = Field(description="all of it, as if the input ended here")
 
 
@@ -26,7 +26,7 @@ class Api(OutputApi):
     view: ClassVar[str] = "transcript"
     Said: ClassVar[type[BaseModel] | None] = WordsPush
 
-    def said(self, model: AnyModel, pushed: list[Word], session: CTCSession[Any]) -> Json:
+    def said(self, model: AnyModel, pushed: list[SpelledWord], session: CTCSession[Any]) -> Json:
         """Return the words that are over, and all of the text."""
         return {"words": [word.as_json() for word in pushed], "text": session.transcript().text}
 

@@ -25,8 +25,8 @@ from unrolled.tasks.core.folder.load import load
 from unrolled.tasks.outputs.next.predictor import predictor_of
 from unrolled.tasks.outputs.text.ctc.network import run
 from unrolled.tasks.outputs.text.ctc.options import CTCPrediction
-from unrolled.tasks.outputs.text.ctc.results import Alternative, gathered_words
-from unrolled.tasks.outputs.text.ctc.spelling import Spelling
+from unrolled.tasks.outputs.text.ctc.results import SpelledText, gathered_words
+from unrolled.tasks.outputs.text.ctc.spelling import UnitSpelling
 from unrolled.types import Json
 
 #: with a scorer, units less probable than this in a step are no candidates, nats: asking about each would take minutes
@@ -61,7 +61,7 @@ class Decoder:
         ArgumentError, ModelError, StorageError: the language model or the lexicon can't be used.
     """
 
-    def __init__(self, spelling: Spelling, options: CTCPrediction) -> None:
+    def __init__(self, spelling: UnitSpelling, options: CTCPrediction) -> None:
         self._spelling, self._options = spelling, options
         scorers: list[UnitScorer] = []
         if options.language_model is not None:
@@ -90,7 +90,7 @@ class Decoder:
             "log_prob": log_prob,
             "score": score,
             "alternatives": tuple(
-                Alternative(text=spelling.spelled(units), log_prob=log_prob, score=score)
+                SpelledText(text=spelling.spelled(units), log_prob=log_prob, score=score)
                 for score, units, log_prob in hypotheses
             ),
         }
@@ -108,7 +108,9 @@ class Decoder:
         return hypotheses or [CTCHypothesis((), 0.0, 0.0)]
 
 
-def language_model_scorer(folder: Path, spelling: Spelling, weight: float, bonus: float) -> LanguageModelScorer[Any]:
+def language_model_scorer(
+    folder: Path, spelling: UnitSpelling, weight: float, bonus: float
+) -> LanguageModelScorer[Any]:
     """Return a `generate` model as a scorer of transcripts: it has read lines of text, a transcript is one.
 
     Raises:

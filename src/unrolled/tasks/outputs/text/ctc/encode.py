@@ -24,7 +24,7 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe, asked_itself
 from unrolled.tasks.core.results import Result, Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import Progress, Scored, Steps
+from unrolled.tasks.core.values import InputSteps, Progress, Scored
 from unrolled.tasks.outputs.text.ctc import scoring
 from unrolled.tasks.outputs.text.ctc.baseline import BASELINE, fit_most_frequent
 from unrolled.tasks.outputs.text.ctc.decode import Decoder, log_probabilities
@@ -32,7 +32,7 @@ from unrolled.tasks.outputs.text.ctc.network import ctc_network, run, score, sco
 from unrolled.tasks.outputs.text.ctc.options import CTCEvaluation, CTCNetwork, CTCOptions, CTCPrediction
 from unrolled.tasks.outputs.text.ctc.results import Transcript
 from unrolled.tasks.outputs.text.ctc.session import CTCSession
-from unrolled.tasks.outputs.text.ctc.spelling import Spelling
+from unrolled.tasks.outputs.text.ctc.spelling import UnitSpelling
 from unrolled.types import Json
 
 SPELLING = "spelling.json"
@@ -54,13 +54,13 @@ class CTCOutput(Output[str, Transcript]):
     needs_steps: ClassVar[bool] = True
     baseline_files: ClassVar[tuple[str, ...]] = (BASELINE,)
 
-    def __init__(self, spelling: Spelling) -> None:
+    def __init__(self, spelling: UnitSpelling) -> None:
         self.spelling = spelling
 
     @classmethod
     def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> CTCOutput:
         """Collect the units of the training part's texts."""
-        spelling = Spelling.fit([example.target for example in examples], CTCOptions.of(options))
+        spelling = UnitSpelling.fit([example.target for example in examples], CTCOptions.of(options))
         if spelling is None:
             raise DataError("no text in any of the training data's transcripts", examples[0].path or None)
         return cls(spelling)
@@ -68,7 +68,7 @@ class CTCOutput(Output[str, Transcript]):
     @classmethod
     def load(cls, folder: Path) -> CTCOutput:
         """Read spelling.json."""
-        return cls(Spelling.from_json(read_json(folder / SPELLING), folder / SPELLING))
+        return cls(UnitSpelling.from_json(read_json(folder / SPELLING), folder / SPELLING))
 
     def save(self, folder: Path) -> None:
         """Write spelling.json."""
@@ -103,7 +103,7 @@ class CTCOutput(Output[str, Transcript]):
     @classmethod
     def check(cls, train: Sequence[Example], dev: Sequence[Example], options: Settings, findings: Findings) -> None:
         """Point out characters or words that training never saw."""
-        spelling = Spelling.fit([example.target for example in train], CTCOptions.of(options))
+        spelling = UnitSpelling.fit([example.target for example in train], CTCOptions.of(options))
         if spelling is None:
             return
         for example in dev:
@@ -177,7 +177,7 @@ class CTCOutput(Output[str, Transcript]):
         """Yield the transcript of each input."""
         return self.predictor(model, options)(inputs, shown)
 
-    def probe(self, model: AnyFitted, steps: Steps) -> Probe:
+    def probe(self, model: AnyFitted, steps: InputSteps) -> Probe:
         """Ask about the unit, or blank, that the network itself says at each step."""
         network = model.network
         x, lengths = model.input.feed(on_device(network, steps.data))

@@ -11,12 +11,12 @@ from pydantic import Field
 
 from unrolled.decoding.ctc import Emission
 from unrolled.tasks.core.results import Part, Result
-from unrolled.tasks.outputs.text.ctc.spelling import Spelling
+from unrolled.tasks.outputs.text.ctc.spelling import UnitSpelling
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Word(Part):
+class SpelledWord(Part):
     """A word that was read.
 
     The network may say a word in a moment in the middle of it, or, with one direction, towards its end.
@@ -30,7 +30,7 @@ class Word(Part):
     )
 
 
-class Alternative(Part):
+class SpelledText(Part):
     """A text that it may be."""
 
     text: str
@@ -42,13 +42,13 @@ class Transcript(Result):
     """What is said, or written, in an input."""
 
     text: str
-    words: tuple[Word, ...]
+    words: tuple[SpelledWord, ...]
     log_prob: Annotated[
         float | None,
         Field(description="of the text given the input, over all its alignments, nats; a stream has forgotten them"),
     ] = None
     score: Annotated[float | None, Field(description="what it was ranked by, nats")] = None
-    alternatives: Annotated[tuple[Alternative, ...], Field(description="n_best, the best first")] = ()
+    alternatives: Annotated[tuple[SpelledText, ...], Field(description="n_best, the best first")] = ()
 
     def __str__(self) -> str:
         return f"{self.heading()}{self.text}"
@@ -64,8 +64,8 @@ class Transcript(Result):
 
 
 def gathered_words(
-    emissions: Sequence[Emission], spelling: Spelling, step_size: float, *, is_over: bool
-) -> tuple[list[Word], list[Emission]]:
+    emissions: Sequence[Emission], spelling: UnitSpelling, step_size: float, *, is_over: bool
+) -> tuple[list[SpelledWord], list[Emission]]:
     """Put units together to words.
 
     Args:
@@ -77,7 +77,7 @@ def gathered_words(
     Returns:
         The words, and the units of one that is not over.
     """
-    words: list[Word] = []
+    words: list[SpelledWord] = []
     current: list[Emission] = []
     for emission in emissions:
         is_space = spelling.units == "characters" and spelling.vocabulary[emission.unit] == " "
@@ -92,9 +92,9 @@ def gathered_words(
     return words, current
 
 
-def _word(emissions: Sequence[Emission], spelling: Spelling, step_size: float) -> Word:
+def _word(emissions: Sequence[Emission], spelling: UnitSpelling, step_size: float) -> SpelledWord:
     confidence = math.exp(sum(e.log_prob for e in emissions) / len(emissions))
-    return Word(
+    return SpelledWord(
         text="".join(spelling.vocabulary[e.unit] for e in emissions),
         begin=round(emissions[0].begin * step_size, 4),
         end=round(emissions[-1].end * step_size, 4),

@@ -13,7 +13,7 @@ from unrolled.networks import SyncedNetwork
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.session import StepSession
 from unrolled.tasks.core.stream import Step, StepStream
-from unrolled.tasks.outputs.text.ctc.results import Transcript, Word, gathered_words
+from unrolled.tasks.outputs.text.ctc.results import SpelledWord, Transcript, gathered_words
 from unrolled.types import Json
 
 P = TypeVar("P")
@@ -36,7 +36,7 @@ class CTCSession(StepSession[P]):
     #: the unit that is being said; the units of the word that is not over; the words that are
     _reading: Emission | None
     _open: tuple[Emission, ...]
-    _words: tuple[Word, ...]
+    _words: tuple[SpelledWord, ...]
     _over: bool
 
     def __init__(self, model: AnyFitted, steps: StepStream[P]) -> None:
@@ -45,11 +45,11 @@ class CTCSession(StepSession[P]):
         super().__init__(model, steps)
 
     @property
-    def words(self) -> tuple[Word, ...]:
+    def words(self) -> tuple[SpelledWord, ...]:
         """All words so far."""
         return self._words
 
-    def push(self, piece: P) -> list[Word]:
+    def push(self, piece: P) -> list[SpelledWord]:
         """Read more; returns the words that are over by now.
 
         Raises:
@@ -59,7 +59,7 @@ class CTCSession(StepSession[P]):
             raise ArgumentError("session: it was finished; reset() begins another")
         return self._read(self._steps.push(piece))
 
-    def finish(self) -> list[Word]:
+    def finish(self) -> list[SpelledWord]:
         """Read what is pending, as the input's end has come; returns the words that were left."""
         if self._over:
             return []
@@ -73,7 +73,7 @@ class CTCSession(StepSession[P]):
         twin.finish()
         return Transcript(text=" ".join(word.text for word in twin.words), words=twin.words)
 
-    def _read(self, steps: Sequence[Step]) -> list[Word]:
+    def _read(self, steps: Sequence[Step]) -> list[SpelledWord]:
         if not steps:
             return []
         before = GreedyState(self._position, self._reading)
@@ -82,7 +82,7 @@ class CTCSession(StepSession[P]):
         self._reading = state.open
         return self._gathered(emissions)
 
-    def _gathered(self, emissions: Sequence[Emission]) -> list[Word]:
+    def _gathered(self, emissions: Sequence[Emission]) -> list[SpelledWord]:
         """Return the words that are over with these units, after those of the word that is not."""
         spelling, step_size = self._model.output.spelling, self._model.input.step_size
         words, rest = gathered_words((*self._open, *emissions), spelling, step_size, is_over=self._over)
@@ -103,7 +103,7 @@ class CTCSession(StepSession[P]):
             reading = carried.get("reading")
             self._reading = None if reading is None else Emission(*reading)
             self._open = tuple(Emission(*emission) for emission in carried.get("open", ()))
-            self._words = tuple(Word(**word) for word in carried.get("words", ()))
+            self._words = tuple(SpelledWord(**word) for word in carried.get("words", ()))
             self._over = bool(carried.get("over", False))
         except (TypeError, ValueError) as error:
             raise StateError(f"not the state of a stream of words ({error})") from error

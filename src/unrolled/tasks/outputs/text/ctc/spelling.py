@@ -25,7 +25,7 @@ FEW_WORDS, OFTEN = 500, 8
 
 
 @dataclass(frozen=True)
-class Spelling:
+class UnitSpelling:
     """Text → units, and units → text.
 
     Attributes:
@@ -39,7 +39,7 @@ class Spelling:
     text: TextForm
 
     @classmethod
-    def fit(cls, texts: Sequence[str], options: CTCOptions) -> Spelling | None:
+    def fit(cls, texts: Sequence[str], options: CTCOptions) -> UnitSpelling | None:
         """Collect the units of some texts; None if there is no text in them."""
         normalised = [normal_form(text, options.text) for text in texts]
         words = Counter(word for text in normalised for word in text.split())
@@ -77,7 +77,7 @@ class Spelling:
         return {"units": self.units, "vocabulary": list(self.vocabulary), "text": self.text}
 
     @classmethod
-    def from_json(cls, value: Any, path: Path) -> Spelling:
+    def from_json(cls, value: Any, path: Path) -> UnitSpelling:
         """Return the spelling of an object with these fields, and maybe others.
 
         Args:
