@@ -34,7 +34,7 @@ demo: $(STAMP)  ## watch a network learn to write, and type with it (DEMO_MINUTE
 	@$(BIN)/unrolled demo --minutes $(DEMO_MINUTES) --out demo
 
 test: lint  ## what every change must pass: lint, types, tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
