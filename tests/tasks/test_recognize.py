@@ -377,7 +377,7 @@ def test_digits_of_mnist(real_data: Path, tmp_path: Path) -> None:
     ink = model.input.format.ink
     assert (ink.ground, ink.lighter, ink.centre) == (0, True, "mass")
     assert ink.extent == pytest.approx(20 / 28)
-    # black on white, three times as large, in a corner; a model of 400 digits may be wrong about one that it was sure of
+    # black on white, three times as large, in a corner; after 400 digits it may be sure and wrong once
     sure = [n for n in range(800, 840) if model.predict(images[n]).probability > 0.9]
     assert len(sure) >= 5
     agree = []
