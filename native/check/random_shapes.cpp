@@ -16,7 +16,7 @@
 #include <random>
 #include <vector>
 
-#include "../stack.hpp"
+#include "driver/stack.hpp"
 
 namespace {
 

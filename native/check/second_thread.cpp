@@ -7,8 +7,8 @@
 #include <thread>
 #include <vector>
 
-#include "../helper.hpp"
-#include "../pair.hpp"
+#include "runtime/helper.hpp"
+#include "runtime/pair.hpp"
 
 using namespace unrolled;
 

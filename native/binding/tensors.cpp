@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "memory.hpp"
+#include "runtime/memory.hpp"
 
 namespace unrolled {
 

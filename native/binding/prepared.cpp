@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "any_packed.hpp"
-#include "stack.hpp"
+#include "driver/stack.hpp"
 #include "tensors.hpp"
 
 namespace unrolled {

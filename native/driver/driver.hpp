@@ -6,9 +6,9 @@
 #include <new>
 #include <vector>
 
-#include "cpu.hpp"
+#include "runtime/cpu.hpp"
 #include "engine.hpp"
-#include "memory.hpp"
+#include "runtime/memory.hpp"
 
 namespace unrolled {
 

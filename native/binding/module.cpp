@@ -10,7 +10,7 @@
 #include "any_packed.hpp"
 #include "prepared.hpp"
 #include "tensors.hpp"
-#include "threads.hpp"
+#include "runtime/threads.hpp"
 #include "training.hpp"
 
 namespace nb = nanobind;

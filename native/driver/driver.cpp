@@ -5,9 +5,9 @@
 #include <numeric>
 #include <utility>
 
-#include "helper.hpp"
-#include "pair.hpp"
-#include "threads.hpp"
+#include "runtime/helper.hpp"
+#include "runtime/pair.hpp"
+#include "runtime/threads.hpp"
 
 #if defined(UNROLLED_X86)
 #include <xmmintrin.h>

@@ -7,7 +7,7 @@
 #include <memory>
 #include <variant>
 
-#include "driver.hpp"
+#include "driver/driver.hpp"
 
 namespace unrolled {
 

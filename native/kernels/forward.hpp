@@ -2,7 +2,7 @@
 #pragma once
 
 #include "gru.hpp"
-#include "helper.hpp"
+#include "runtime/helper.hpp"
 #include "lstm.hpp"
 #include "pack.hpp"
 #include "rnn.hpp"
