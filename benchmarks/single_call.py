@@ -126,7 +126,6 @@ def main() -> None:
         for cell in args.cells
     ]
     builds = {"old": args.old, "new": args.new}
-    share = args.rounds, args.processes
     result: dict[str, Any] = {
         **provenance(),
         "note": args.note,

@@ -10,19 +10,15 @@
 #include "any_packed.hpp"
 #include "driver/stack.hpp"
 #include "tensors.hpp"
+#include "tuning.hpp"
 
 namespace unrolled {
 namespace {
 
-/// Fewer multiply-adds than this are over before another thread has taken the GIL.
-constexpr double kWorthTheGil = 5e5;
-/// Fewer than this, before another has come to help.
-constexpr double kWorthAsking = 5e4;
-
 /// Runs a job with the GIL released if it is long enough.
 template <class F>
 void run_free(double work, F&& job) {
-    if (work < kWorthTheGil) return job();
+    if (work < tuning::kMinWorkToReleaseGil) return job();
     const nb::gil_scoped_release free;
     job();
 }
@@ -180,7 +176,7 @@ private:
             rows.c_n.push_back(c_n + row * s.hidden());
         }
         const double work = s.work(batch);
-        const Index threads = work < kWorthAsking ? 1 : torch()->threads();
+        const Index threads = work < tuning::kMinWorkToCountThreads ? 1 : torch()->threads();
         run_free(work, [&] { run_stack(s, rows, threads); });
         return nb::make_tuple(y, final);
     }
@@ -332,7 +328,7 @@ nb::object step_streams(const Prepared& prepared, const Streams& streams, Index 
     if (overlaps && batch > 0) return nb::none();
     const double work = stack.work(batch);
     // so short a step uses one thread anyway
-    const Index threads = work < kWorthAsking ? 1 : torch()->threads();
+    const Index threads = work < tuning::kMinWorkToCountThreads ? 1 : torch()->threads();
     const auto run = [&] {
         static thread_local StackRows<S> rows;
         rows.clear();

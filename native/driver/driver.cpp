@@ -8,6 +8,7 @@
 #include "runtime/helper.hpp"
 #include "runtime/pair.hpp"
 #include "runtime/threads.hpp"
+#include "tuning.hpp"
 
 #if defined(UNROLLED_X86)
 #include <xmmintrin.h>
@@ -15,23 +16,13 @@
 
 namespace unrolled {
 
+using namespace tuning;
+
 namespace {
 
-/// Fewer multiply-adds than this are over before a second thread has begun.
-constexpr double kWorthAThread = 2.5e5;
-/// A step that reads fewer bytes of weights than this and computes less is quicker alone; up to the larger number it is
-/// as quick as waking the helper takes.
-constexpr Index kStepBytesOfOneThread = Index{350} << 10, kStepBytesOfOneAwake = Index{1} << 20;
-constexpr double kStepWorkOfOneThread = 1e6;
-/// Bytes of weights whose packing takes longer than asking for help, and, where the cores are far from each other, than
-/// fetching what the helper packed.
-constexpr Index kWorthSharing = Index{1} << 18;
-constexpr Index kWorthSharingFar = Index{1} << 21;
-constexpr Index kFar = 200;
-
-bool is_worth_sharing(Index bytes) { return bytes >= (round_trip() > kFar ? kWorthSharingFar : kWorthSharing); }
-/// Multiply-adds for which more than two threads are worth waking.
-constexpr double kWorthARegion = 4e6;
+bool is_worth_sharing(Index bytes) {
+    return bytes >= (round_trip() > kFarRoundTrip ? kMinPackedBytesSharedFar : kMinPackedBytesShared);
+}
 
 /// Flushes denormal numbers to zero while it lives, in this thread: a vanishing gradient would else cost a hundred
 /// times what a plain number does.
@@ -77,32 +68,22 @@ void ready(F&& job) {
     job(scratch);
 }
 
-/// So few rows that two threads had better share the units of each step than the rows.
-constexpr Index kLockstepRows = 8;
-/// Shorter work is over before a helper is awake.
-constexpr double kWorthHelp = 4e5;
-
-/// What one core reads of packed weights in a nanosecond, and so about how long a step takes with few rows.
-constexpr Index kBytesANanosecond = 100;
-
-/// Multiply-adds of a training pass below which what two far cores write for each other costs more than they save.
-constexpr double kWorthTrainingFar = 2e7;
-
 /// How many threads a training pass is worth, of those there are.
 Index training_threads(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
-    const bool is_lone = directions == 1 && plan.batch <= kLockstepRows;
-    const bool is_too_far = round_trip() > kFar && work_of(spec, plan.offset[plan.steps]) < kWorthTrainingFar;
+    const bool is_lone = directions == 1 && plan.batch <= kMaxLockstepRows;
+    const bool is_too_far =
+        round_trip() > kFarRoundTrip && work_of(spec, plan.offset[plan.steps]) < kMinTrainingWorkFar;
     return is_lone && is_too_far ? 1 : threads;
 }
 
 bool is_for_two(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
     const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
-    if (threads < 2 || directions > 1 || plan.batch == 0 || plan.batch > kLockstepRows || plan.steps < 3 ||
-        two_stages || work_of(spec, plan.offset[plan.steps]) < kWorthHelp)
+    if (threads < 2 || directions > 1 || plan.batch == 0 || plan.batch > kMaxLockstepRows ||
+        plan.steps < kMinLockstepSteps || two_stages || work_of(spec, plan.offset[plan.steps]) < kMinWorkForHelper)
         return false;
     // meeting takes one or two round trips a step, and saves half of it
     const Index bytes = spec.gates() * spec.hidden * spec.output * 4;
-    return bytes * std::max<Index>(1, plan.batch / 2) / kBytesANanosecond > 3 * round_trip();
+    return bytes * std::max<Index>(1, plan.batch / 2) / kBytesPerNanosecond > kRoundTripsPerStep * round_trip();
 }
 
 /// loop(company, scratch) in this thread and, if it comes, in the helper's.
@@ -118,13 +99,13 @@ void in_lockstep(Index threads, F&& loop) {
     };
     Help asked(threads, help, &both);
     // who was sent away looks in from time to time whether it is wanted again
-    asked.allow(std::chrono::microseconds(200));
+    asked.allow(kLateLeaving);
     ready([&](Scratch& scratch) { loop(asked.asked() ? Company{&both.pair, false} : Company{}, scratch); });
 }
 
 /// How many shares a direction's sequences are cut into.
 Index shares(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
-    if (work_of(spec, plan.offset[plan.steps]) < kWorthAThread) return 1;
+    if (work_of(spec, plan.offset[plan.steps]) < kMinWorkToDeal) return 1;
     return std::max<Index>(1, std::min(threads / directions, plan.batch));
 }
 
@@ -141,7 +122,7 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threa
       spec_(spec),
       kernels_(kernels_of<S>(variant())),
       gates_(kernels_.gates_size(spec)) {
-    const Index parts = is_worth_sharing(gates_.size()) ? 8 : 1;
+    const Index parts = is_worth_sharing(gates_.size()) ? kPackingParts : 1;
     share(threads, parts, [&](Index part) {
         kernels_.pack_gates(spec, parameters, gates_.template as<void>(), part, parts, Scratch::of_thread());
     });
@@ -159,7 +140,6 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threa
 
 template <class S>
 std::uint64_t Packed<S>::fingerprint(const Spec& spec, const Parameters<S>& p) {
-    constexpr Index kSamples = 12;
     const Index rows = spec.gates() * spec.hidden;
     const std::pair<const S*, Index> tensors[] = {{p.weight_ih, rows * spec.input},
                                                   {p.weight_hh, rows * spec.output},
@@ -170,9 +150,9 @@ std::uint64_t Packed<S>::fingerprint(const Spec& spec, const Parameters<S>& p) {
     std::uint64_t mixed = 0;
     for (const auto& [data, count] : tensors) {
         if (data == nullptr || count == 0) continue;
-        for (Index i = 0; i < kSamples; ++i) {
+        for (Index i = 0; i < kSampledElements; ++i) {
             std::uint64_t bits = 0;
-            std::memcpy(&bits, data + (count - 1) * i / (kSamples - 1), sizeof(S));
+            std::memcpy(&bits, data + (count - 1) * i / (kSampledElements - 1), sizeof(S));
             mixed = (mixed ^ bits) * 0x9e3779b97f4a7c15U + 1;
         }
     }
@@ -206,16 +186,13 @@ Plan::Plan(Index time, Index batch, const std::int64_t* lengths) : row_(batch), 
 template <class S>
 void run_forward(const Forward<S>& call, const Kernels<S>& kernels, Index threads) {
     const ForwardDirection<S>& first = call.direction[0];
-    if (first.saved_gates != nullptr)
-        threads = training_threads(threads, call.directions, call.spec, call.schedule);
+    if (first.saved_gates != nullptr) threads = training_threads(threads, call.directions, call.spec, call.schedule);
     if (is_for_two(threads, call.directions, call.spec, call.schedule) && !first.masks.recurrent)
-        return in_lockstep(threads, [&](Company company, Scratch& scratch) {
-            kernels.forward(call, 0, 0, 1, company, scratch);
-        });
+        return in_lockstep(
+            threads, [&](Company company, Scratch& scratch) { kernels.forward(call, 0, 0, 1, company, scratch); });
     const Index parts = shares(threads, call.directions, call.spec, call.schedule);
-    deal(parts == 1 && work_of(call.spec, call.schedule.offset[call.schedule.steps]) < kWorthAThread ? 1 : threads,
-         parts * call.directions,
-         [&](Index task, Scratch& scratch) {
+    deal(parts == 1 && work_of(call.spec, call.schedule.offset[call.schedule.steps]) < kMinWorkToDeal ? 1 : threads,
+         parts * call.directions, [&](Index task, Scratch& scratch) {
              kernels.forward(call, task / parts, task % parts, parts, Company{}, scratch);
          });
 }
@@ -224,20 +201,19 @@ template <class S>
 void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
     const Spec& spec = call.spec;
     const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
-    const Index bytes = spec.gates() * spec.hidden * (spec.input + spec.output) *
-                        (spec.narrow ? 2 : static_cast<Index>(sizeof(S)));
+    const Index bytes =
+        spec.gates() * spec.hidden * (spec.input + spec.output) * (spec.narrow ? 2 : static_cast<Index>(sizeof(S)));
     const double work = work_of(spec, call.batch);
-    if (two_stages || threads < 2 || (bytes <= kStepBytesOfOneThread && work < kStepWorkOfOneThread))
+    if (two_stages || threads < 2 || (bytes <= kMaxStepBytesAlone && work < kMaxStepWorkAlone))
         return ready([&](Scratch& scratch) { kernels.step(call, 0, 1, scratch); });
-    if (threads > 2 && work >= kWorthARegion)
+    if (threads > 2 && work >= kMinWorkForRegion)
         return deal(threads, threads,
                     [&](Index part, Scratch& scratch) { kernels.step(call, part, threads, scratch); });
     // parts long enough to be worth taking, short enough to be waited for
-    const Index parts = std::min<Index>(16, (spec.hidden + 31) / 32);
+    const Index parts = std::min(kMaxStepParts, (spec.hidden + kUnitsPerPart - 1) / kUnitsPerPart);
     share_from_the_ends(
-        threads, parts,
-        [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); },
-        bytes <= kStepBytesOfOneAwake && work < kStepWorkOfOneThread);
+        threads, parts, [&](Index part) { ready([&](Scratch& scratch) { kernels.step(call, part, parts, scratch); }); },
+        bytes <= kMaxStepBytesAwake && work < kMaxStepWorkAlone);
 }
 
 template <class S>
@@ -284,9 +260,8 @@ void run_backward(Backward<S>& call, Index threads) {
     });
     const Index all = call.schedule.offset[call.schedule.steps];
     if (is_for_two(threads, call.directions, spec, call.schedule)) {
-        in_lockstep(threads,
-                    [&](Company company, Scratch& scratch) { kernels.bptt(call, 0, 0, 1, company, scratch); });
-        constexpr Index kParts = 4;
+        in_lockstep(threads, [&](Company company, Scratch& scratch) { kernels.bptt(call, 0, 0, 1, company, scratch); });
+        constexpr Index kParts = kGradientParts;
         share(threads, 2 * kParts, [&](Index part) {
             ready([&](Scratch& scratch) {
                 if (part < kParts) return kernels.weight_gradient(call, 0, part, kParts, scratch);
@@ -295,12 +270,11 @@ void run_backward(Backward<S>& call, Index threads) {
         });
         return;
     }
-    if (work_of(spec, all) < kWorthAThread) threads = 1;
+    if (work_of(spec, all) < kMinWorkToDeal) threads = 1;
     const Index parts = shares(threads, call.directions, spec, call.schedule);
-    deal(threads, parts * call.directions,
-         [&](Index task, Scratch& scratch) {
-             kernels.bptt(call, task / parts, task % parts, parts, Company{}, scratch);
-         });
+    deal(threads, parts * call.directions, [&](Index task, Scratch& scratch) {
+        kernels.bptt(call, task / parts, task % parts, parts, Company{}, scratch);
+    });
     deal(threads, threads, [&](Index part, Scratch& scratch) {
         for (Index i = 0; i < call.directions; ++i) {
             kernels.weight_gradient(call, i, part, threads, scratch);

@@ -9,10 +9,8 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-/// With this few rows a tile is too flat to hide its loads, and the input's share of many steps is computed at once.
-inline constexpr Index kFewRows = kTallest > 3 ? 4 : 2;
-/// Steps × rows whose input share is computed at once: several tall tiles, and still in the cache when it is used.
-inline constexpr Index kChunkRows = 8 * kTallest;
+inline constexpr Index kFewRows = tuning::few_rows(kTallest);
+inline constexpr Index kChunkRows = tuning::chunk_rows(kTallest);
 
 /// One thread's share of the panels of a product.
 struct Share {

@@ -5,9 +5,7 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-/// Steps whose products are summed in registers before they join the total: it bounds the packed copies, and two levels
-/// of sums keep the rounding error of long sequences down.
-inline constexpr Index kChunkSteps = 192;
+inline constexpr Index kChunkSteps = tuning::kChunkSteps;
 
 /// Walks m upwards, and knows its s and j.
 struct Walker {
@@ -29,7 +27,7 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
     for (Index j = part; j < plan.batch; j += parts)
         for (Index t = plan.length[j]; t < plan.time; ++t) std::memset(dx_at(t, plan.row[j]), 0, I * sizeof(S));
     const Index all = plan.offset[plan.steps], begin = all * part / parts, end = all * (part + 1) / parts;
-    constexpr Index kRows = 16 * kTallest;
+    constexpr Index kRows = tuning::gathered_rows(kTallest);
     const S *first[kRows], *second[kRows];
     S* to[kRows];
     alignas(64) S room[kTileRoom<S>];

@@ -6,16 +6,13 @@
 // so a result has the same bits in any batch, beside any neighbours and on any number of threads.
 #pragma once
 
+#include "tuning.hpp"
 #include "vec.hpp"
 
 namespace unrolled::UNROLLED_ISA {
 
-/// Tallest tile: rows × 4 vectors of sums must fit the registers (32 on AVX-512 and NEON, 16 before).
-#if UNROLLED_REGISTERS >= 32
-inline constexpr Index kTallest = 6;
-#else
-inline constexpr Index kTallest = 3;
-#endif
+/// Rows of the tallest tile; 32 registers on AVX-512 and NEON, 16 before.
+inline constexpr Index kTallest = tuning::tallest_tile(UNROLLED_REGISTERS);
 
 /// Which sums the weights of one k feed. `weights` vectors a k; they feed sums 0, 1, …, the last one `first_last` in
 /// the input's half and `second_last` in the recurrent half; `sums` in all. Only GRU tells the halves apart: its n
@@ -44,8 +41,8 @@ struct Segment {
     Index panel_stride = 0;
 };
 
-/// What a tile works on: scalars S, weights W, which is S or, for float, Narrow. start: [sums][lanes] a row, or all null
-/// for zeros, `start_stride` bytes from panel to panel; may alias nothing that is written.
+/// What a tile works on: scalars S, weights W, which is S or, for float, Narrow. start: [sums][lanes] a row, or all
+/// null for zeros, `start_stride` bytes from panel to panel; may alias nothing that is written.
 template <class S, class W = S>
 struct TileArgs {
     const S* start[kTallest];

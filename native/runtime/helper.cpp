@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "threads.hpp"
+#include "tuning.hpp"
 
 #if defined(__linux__) || defined(__APPLE__)
 #include <pthread.h>
@@ -20,35 +21,11 @@
 
 namespace unrolled {
 
+using namespace tuning;
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using std::chrono::microseconds;
-using std::chrono::milliseconds;
-
-/// How long the helper looks out for the next request before it sleeps: longer than the pause between two calls of a
-/// loop, or between a forward pass and its backward pass, short enough to steal nothing that anybody would miss.
-constexpr auto kLookout = microseconds(100);
-/// So soon after the call before it a short job may wake the helper, who is then awake for the next one.
-constexpr auto kSoon = microseconds(50);
-/// Both shares of a step are alike, so that whoever is this much later has lost its core.
-constexpr auto kLate = microseconds(40);
-/// Likewise for a step in which the inputs of many others are projected too.
-constexpr auto kLateAfterLong = microseconds(300);
-constexpr auto kNap = microseconds(10);
-/// Of the time at most one part in so many is lost to waiting: every wait is paid for by going without help, in advance
-/// or afterwards. What was not waited for is saved, up to kSavedTime, and the system's own errands, a millisecond now
-/// and then, are paid for from that; a core that has other work uses it up at once.
-constexpr int kRest = 20;
-constexpr auto kSavedTime = milliseconds(100), kLongestRest = milliseconds(200);
-/// Who was waited for this long, and for a good part of the call, lost its core for a slice of the system's time. Of
-/// all calls, however far apart, that happens to at most one in so many, likewise with savings: so few are late that
-/// the 95th percentile knows nothing of it.
-constexpr auto kSlice = microseconds(500);
-constexpr int kGoodPart = 4;
-constexpr std::int64_t kRestCalls = 32, kSavedCalls = 64;
-/// How long a measured round trip is believed.
-constexpr auto kMeasured = milliseconds(50);
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -58,17 +35,17 @@ void relax() {
 #endif
 }
 
-/// Waits for holds() without sleeping, and says how long if it ran out of patience, else 0. Whoever is late has lost its
-/// core, so that from then on this one is offered to others.
+/// Waits for holds() without sleeping, and says how long if it ran out of patience, else 0. Whoever is late has lost
+/// its core, so that from then on this one is offered to others.
 template <class F>
-Clock::duration spin_until(F holds, Clock::duration patience = kLate) {
-    for (int i = 0; i < 64; ++i) {
+Clock::duration spin_until(F holds, Clock::duration patience = kLateStep) {
+    for (int i = 0; i < kTurnsPerLook; ++i) {
         if (holds()) return {};
         relax();
     }
     const auto start = Clock::now();
     while (Clock::now() - start < patience)
-        for (int i = 0; i < 64; ++i) {
+        for (int i = 0; i < kTurnsPerLook; ++i) {
             if (holds()) return {};
             relax();
         }
@@ -96,7 +73,7 @@ struct Helper {
     bool started = false, broken = false;
     /// When help was last thought of, until when it is not asked for, and likewise in calls; savings are full at first.
     Clock::time_point asked_at{}, rest_until{};
-    std::int64_t calls = kSavedCalls, rest_until_call = 0;
+    std::int64_t calls = kMaxSavedCalls, rest_until_call = 0;
     std::thread thread;
     int avoided = -1;
 
@@ -112,7 +89,7 @@ struct Helper {
         try {
             thread = std::thread([this] { work(); });
             started = true;
-            rest_until = Clock::now() + microseconds(200);
+            rest_until = Clock::now() + kHelperStart;
         } catch (const std::system_error&) {
             broken = true;
         }
@@ -122,20 +99,20 @@ struct Helper {
         return started;
     }
 
-    /// Until somebody asks: awake for kLookout, then asleep; who was woken in vain is awake for as long again. What was
-    /// asked.
+    /// Until somebody asks: awake for kAwakeAfterJob, then asleep; who was woken in vain is awake for as long again.
+    /// What was asked.
     unsigned look_out() {
-        auto until = Clock::now() + kLookout;
+        auto until = Clock::now() + kAwakeAfterJob;
         for (;;) {
             unsigned now = idle;
-            for (int i = 0; i < 32; ++i) {
+            for (int i = 0; i < kTurnsPerLookOut; ++i) {
                 now = state.load(std::memory_order_relaxed);
                 if ((now & all_states) == offered) return now;
                 relax();
             }
             if (Clock::now() < until) continue;
             state.wait(now, std::memory_order_relaxed);
-            until = Clock::now() + kLookout;
+            until = Clock::now() + kAwakeAfterJob;
         }
     }
 
@@ -167,15 +144,16 @@ struct Helper {
     void was_late(Clock::duration waited) {
         if (waited.count() == 0) return;
         const auto now = Clock::now();
-        rest_until = std::max(rest_until, now - kSavedTime) + std::min<Clock::duration>(kRest * waited, kLongestRest);
-        if (waited < kSlice || kGoodPart * waited < now - asked_at) return;
-        rest_until_call = std::max(rest_until_call, calls - kSavedCalls) + kRestCalls;
+        rest_until =
+            std::max(rest_until, now - kMaxSavedTime) + std::min<Clock::duration>(kRestPerWait * waited, kMaxRest);
+        if (waited < kLostSlice || kLostShare * waited < now - asked_at) return;
+        rest_until_call = std::max(rest_until_call, calls - kMaxSavedCalls) + kRestCalls;
     }
 
     /// Whether no help is to be asked for in this call.
     bool rests(bool short_job) {
         const auto now = Clock::now();
-        const bool may_sleep = now - std::exchange(asked_at, now) > kSoon;
+        const bool may_sleep = now - std::exchange(asked_at, now) > kSoonAfter;
         return (short_job && may_sleep) || ++calls < rest_until_call || now < rest_until;
     }
 };
@@ -208,7 +186,8 @@ Help::~Help() {
     Helper& h = helper();
     unsigned expected = h.job + offered;
     if (!h.state.compare_exchange_strong(expected, h.job + idle, std::memory_order_acq_rel))
-        h.was_late(spin_until([&] { return h.state.load(std::memory_order_acquire) == h.job + idle; }, kLate + part_));
+        h.was_late(
+            spin_until([&] { return h.state.load(std::memory_order_acquire) == h.job + idle; }, kLateStep + part_));
     h.in_use.store(false, std::memory_order_release);
 }
 
@@ -222,10 +201,10 @@ bool Lockstep::admit(Index step) {
     if (joined_.value.load(std::memory_order_acquire) == admitted_) return false;
     if (admitted_ > 0 && Clock::now() < rest_until_) return false;
     if (admitted_ == 0 && round_trip() == 0) {
-        // the shortest of some turns: in the others the helper was still on its way, or one core had something else to do
-        constexpr Index kTurns = 5;
+        // the shortest of some turns: in the others the helper was still on its way, or one core had something else to
+        // do
         auto shortest = Clock::duration::max();
-        for (Index turn = 1; turn <= kTurns; ++turn) {
+        for (Index turn = 1; turn <= kRoundTripTurns; ++turn) {
             const auto start = Clock::now();
             ping_.value.store(turn, std::memory_order_release);
             const auto waited = spin_until([&] { return pong_.value.load(std::memory_order_acquire) == turn; });
@@ -239,7 +218,7 @@ bool Lockstep::admit(Index step) {
         }
         const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(shortest).count();
         measured.store(std::max<Index>(1, took), std::memory_order_relaxed);
-        measured_until.store((Clock::now() + kMeasured).time_since_epoch().count(), std::memory_order_relaxed);
+        measured_until.store((Clock::now() + kRoundTripValid).time_since_epoch().count(), std::memory_order_relaxed);
     }
     ++admitted_;
     limit_.value.store(kUnlimited, std::memory_order_relaxed);
@@ -250,8 +229,9 @@ bool Lockstep::admit(Index step) {
 bool Lockstep::meet(Index step, bool long_step) {
     caller_.value.store(step + 1, std::memory_order_release);
     // at first the helper has none of what it reads in a cache of its own
-    const auto waited = spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; },
-                                   long_step || step == first_.value.load(std::memory_order_relaxed) ? kLateAfterLong : kLate);
+    const auto waited =
+        spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; },
+                   long_step || step == first_.value.load(std::memory_order_relaxed) ? kLateLongStep : kLateStep);
     if (waited.count() == 0) return true;
     // who is late once is late again; the helper reads this after it has seen the caller pass the next step
     limit_.value.store(step + 2, std::memory_order_relaxed);
@@ -270,7 +250,7 @@ Index Lockstep::join() {
                closed_.value.load(std::memory_order_acquire) != 0;
     };
     // a caller who has begun is at work on what takes long; one who has sent the helper away lets it wait
-    const auto patience = come == 0 ? kLateAfterLong : kLate;
+    const auto patience = come == 0 ? kLateLongStep : kLateStep;
     for (Index echoed = 0; !is_answered();) {
         Index ping = echoed;
         const auto is_called = [&] {
@@ -357,7 +337,7 @@ struct Shared {
                 before = now;
             }
             // the helper may have begun just before the end, and on a slower core
-            help.allow(2 * longest);
+            help.allow(kLateParts * longest);
         }
         if (failed) std::rethrow_exception(failed);
         return true;

@@ -11,33 +11,34 @@
 #include <sys/mman.h>
 #endif
 
+#include "tuning.hpp"
+
 namespace unrolled {
+
+using namespace tuning;
 
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
 
 #if defined(__linux__)
-/// The C library takes blocks so large from the system and gives them back each time, and every page of 4 KiB that is
-/// touched is fetched and cleared anew, for a tenth of a training pass. Here they are taken in pages of 2 MiB, where
-/// the system has any, and kept for the next pass.
-constexpr Index kLarge = Index{32} << 20, kPage = Index{2} << 20;
-/// So much at most is kept that nobody uses. Until it is used again the system may have it, when it is short of memory.
-constexpr Index kKept = Index{512} << 20;
+// The C library takes large blocks from the system and gives them back each time, and every page of 4 KiB that is
+// touched is fetched and cleared anew, for a tenth of a training pass. Here they are taken in huge pages, where the
+// system has any, and kept for the next pass. Until then the system may have them back, when it is short of memory.
 
 struct Block {
     void* memory;
     Index size;
 };
 
-Index in_pages(Index bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+Index in_pages(Index bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
 
 void* map(Index size) {
     // one page more than needed, of which what lies before and after the aligned ones goes back
-    void* found = mmap(nullptr, static_cast<std::size_t>(size + kPage), PROT_READ | PROT_WRITE,
+    void* found = mmap(nullptr, static_cast<std::size_t>(size + kHugePage), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (found == MAP_FAILED) throw std::bad_alloc();
-    const auto page = static_cast<std::uintptr_t>(kPage);
+    const auto page = static_cast<std::uintptr_t>(kHugePage);
     const std::uintptr_t before = (page - reinterpret_cast<std::uintptr_t>(found) % page) % page;
     char* aligned = static_cast<char*>(found) + before;
     if (before > 0) munmap(found, before);
@@ -67,11 +68,11 @@ public:
     }
     void put(const Block& block) {
         const std::unique_lock<std::mutex> lock(guard_, std::try_to_lock);
-        if (!lock || block.size > kKept) return unmap(block);
+        if (!lock || block.size > kMaxKeptMemory) return unmap(block);
 #if defined(MADV_FREE)
         static_cast<void>(madvise(block.memory, static_cast<std::size_t>(block.size), MADV_FREE));
 #endif
-        while (total_ + block.size > kKept) {
+        while (total_ + block.size > kMaxKeptMemory) {
             unmap(blocks_[0]);
             remove(0);
         }
@@ -86,7 +87,7 @@ private:
     }
 
     std::mutex guard_;
-    std::array<Block, kKept / kLarge> blocks_{};
+    std::array<Block, kMaxKeptMemory / kMinLargeBlock> blocks_{};
     std::size_t count_ = 0;
     Index total_ = 0;
 };
@@ -102,7 +103,7 @@ Kept& kept() {
 
 void* new_memory(Index bytes) {
 #if defined(__linux__)
-    if (bytes > kLarge) {
+    if (bytes > kMinLargeBlock) {
         void* found = kept().take(in_pages(bytes));
         return found != nullptr ? found : map(in_pages(bytes));
     }
@@ -112,7 +113,7 @@ void* new_memory(Index bytes) {
 
 void free_memory(void* memory, Index bytes) noexcept {
 #if defined(__linux__)
-    if (bytes > kLarge) return kept().put({memory, in_pages(bytes)});
+    if (bytes > kMinLargeBlock) return kept().put({memory, in_pages(bytes)});
 #endif
     ::operator delete(memory, kAlignment);
 }

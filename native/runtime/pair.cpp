@@ -7,16 +7,15 @@
 
 #include "helper.hpp"
 #include "threads.hpp"
+#include "tuning.hpp"
 
 namespace unrolled {
+
+using namespace tuning;
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-/// Whoever begins this much later than the caller, and after this part of the whole time, is late.
-constexpr auto kLateStart = std::chrono::microseconds(200);
-constexpr int kPartOfTime = 20;
 
 /// Whether the helper is asked first.
 std::atomic<bool> prefers_helper{false};
@@ -39,7 +38,7 @@ struct Watched {
         const auto all = Clock::now() - start;
         const Clock::rep noted = delay.load(std::memory_order_relaxed);
         const Clock::duration waited = noted < 0 ? all : Clock::duration(noted);
-        return waited > std::max<Clock::duration>(kLateStart, all / kPartOfTime);
+        return waited > std::max<Clock::duration>(kLateStart, all / kLateStartShare);
     }
 };
 

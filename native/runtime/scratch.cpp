@@ -2,12 +2,17 @@
 
 #include "engine.hpp"
 #include "memory.hpp"
+#include "tuning.hpp"
 
 namespace unrolled {
 
+using namespace tuning;
+
 namespace {
+
+/// A cache line: blocks begin with one, and what is taken from them is aligned to it.
 constexpr Index kHeader = 64;
-constexpr Index kSmallest = Index{1} << 16;
+
 }  // namespace
 
 Scratch::~Scratch() {
@@ -36,7 +41,7 @@ void Scratch::reset() {
 void* Scratch::take(Index bytes) {
     bytes = (bytes + kHeader - 1) / kHeader * kHeader;
     if (blocks_ == nullptr || blocks_->used + bytes > blocks_->size) {
-        const Index size = std::max(bytes + kHeader, kSmallest);
+        const Index size = std::max(bytes + kHeader, kMinScratch);
         auto* block = static_cast<Block*>(new_memory(size));
         *block = Block{blocks_, size, kHeader};
         blocks_ = block;
