@@ -62,8 +62,8 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
 
 /// One step back for rows 0 to n, of which the first `going_on` have a following step.
 template <class S>
-void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n,
-               const CellArgs<S>& cell, Share share, bool backwards) {
+void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n, const CellArgs<S>& cell,
+               Share share, bool backwards) {
     const Spec& spec = cell.spec;
     const Index H = spec.hidden, P = spec.output;
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
@@ -118,79 +118,124 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
             UNROLLED_INLINE_LAMBDA { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
 }
 
-/// All steps back of the sequences part, part + parts, …; with company, the units of each step are shared. Not shared
-/// are the projection, and GRU's reset before the product.
+/// All steps back of the sequences part, part + parts, …; with a second thread the units of each step are shared. Cells
+/// with a projection, and GRU's reset before the product, are not shared.
+template <class S>
+class BackwardPass {
+public:
+    BackwardPass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Company company,
+                 Scratch& scratch)
+        : b_(b),
+          d_(d),
+          plan_(b.schedule),
+          part_(part),
+          parts_(parts),
+          company_(company),
+          goes_past_(b.spec.kind == Kind::gru || d.masks.any_zoneout()),
+          row_size_(b.spec.dgates() * b.spec.hidden),
+          hidden_part_(b.spec.kind == Kind::gru ? b.spec.hidden : 0),
+          cell_(cell_args(b.spec, d.parameters.weight_peephole, d.masks)),
+          rows_(take<BackRow<S>>(scratch, mine_below(plan_.batch, part, parts))) {}
+
+    void run() {
+        if (!company_.is_helper) begin_with_final_states();
+        SharedSteps shared(company_);
+        for (Index taken; (taken = shared.begin()) >= 0;) {
+            for (; taken < plan_.steps; ++taken) {
+                shared.arrange(taken);
+                step_back(plan_.steps - 1 - taken, shared);
+                if (!shared.goes_on(taken)) break;
+            }
+            if (!company_.is_helper) break;
+        }
+        if (company_.is_helper) return;
+        shared.close();
+        if (plan_.steps > 0) finish_initial_states();
+    }
+
+private:
+    /// How many of this part's sequences run at step `s`.
+    Index running(Index s) const { return mine_below(plan_.running[s], part_, parts_); }
+    /// The output of step `s`, of the sequence at place `j`.
+    const S* output(Index s, Index j) const {
+        return b_.out + plan_.when(s, j, d_.reverse) * b_.out_time + plan_.row[j] * b_.out_batch + d_.column;
+    }
+
+    /// dh_0 and dc_0 carry the gradient from step to step; they begin as that of the final states.
+    void begin_with_final_states() const {
+        const Index H = b_.spec.hidden, P = b_.spec.output;
+        for (Index j = part_; j < plan_.batch; j += parts_) {
+            const Index row = plan_.row[j];
+            std::memcpy(d_.dh_0 + row * P, d_.dh_n + row * P, P * sizeof(S));
+            if (d_.dc_0 != nullptr) std::memcpy(d_.dc_0 + row * H, d_.dc_n + row * H, H * sizeof(S));
+        }
+    }
+
+    void step_back(Index s, const SharedSteps& shared) const {
+        const Index n = running(s), going_on = running(s + 1);
+        if (n == 0) return;
+        for (Index i = 0; i < n; ++i) place(rows_[i], s, i, i < going_on);
+        // half of them lie in the other core's cache
+        for (Index i = 0; shared.is_shared() && i < going_on; ++i)
+            expect_reads(rows_[i].next, row_size_ - hidden_part_);
+        bptt_step(d_, rows_, going_on, n, cell_, shared.share(), s % 2 != 0);
+    }
+
+    /// Where everything lies that step `s` reads and writes of this part's sequence number `i`, which takes another
+    /// step after it or does not.
+    UNROLLED_INLINE void place(BackRow<S>& back, Index s, Index i, bool has_next) const {
+        const Spec& spec = b_.spec;
+        const Index H = spec.hidden, P = spec.output;
+        const Index j = part_ + i * parts_, row = plan_.row[j], t = plan_.when(s, j, d_.reverse),
+                    m = plan_.offset[s] + j;
+        back.next = has_next ? d_.dgates + (plan_.offset[s + 1] + j) * row_size_ + hidden_part_ : nullptr;
+        back.gates = d_.saved_gates + m * spec.saved_gates() * H;
+        back.c_prev = s == 0 ? d_.c_0 + row * H : d_.saved_cells + (plan_.offset[s - 1] + j) * H;
+        back.h = output(s, j);
+        back.h_prev = s == 0 ? d_.h_0 + row * P : output(s - 1, j);
+        back.dout = b_.dout + t * b_.dout_time + row * b_.dout_batch + d_.column;
+        back.extra = goes_past_ || !has_next ? d_.dh_0 + row * P : nullptr;
+        back.carry = goes_past_ ? d_.dh_0 + row * P : nullptr;
+        back.dc = d_.dc_0 == nullptr ? nullptr : d_.dc_0 + row * H;
+        back.dgates = d_.dgates + m * row_size_;
+        back.dh = d_.dh == nullptr ? nullptr : d_.dh + m * P;
+        back.mask = d_.masks.recurrent == nullptr ? nullptr : d_.masks.recurrent + row * P;
+        back.keep_h = d_.masks.keep_h == nullptr ? nullptr : d_.masks.keep_h + (t * plan_.batch + row) * P;
+        back.keep_c = d_.masks.keep_c == nullptr ? nullptr : d_.masks.keep_c + (t * plan_.batch + row) * H;
+    }
+
+    /// dh_0 = W_hhᵀ · the gate gradients of the first step, plus what went past its cell.
+    void finish_initial_states() const {
+        const Index H = b_.spec.hidden, P = b_.spec.output, n = running(0);
+        const bool resets_before = b_.spec.kind == Kind::gru && !b_.spec.reset_after;
+        column_product<S>(
+            d_.hidden_packed, resets_before ? 2 * H : b_.spec.gates() * H, P, n, n,
+            [&](Index i) { return static_cast<const S*>(d_.dgates + (part_ + i * parts_) * row_size_ + hidden_part_); },
+            [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
+                const Index row = plan_.row[part_ + i * parts_];
+                if (d_.masks.recurrent != nullptr) sums = sums * load(d_.masks.recurrent + row * P + unit, width);
+                S* dh_0 = d_.dh_0 + row * P + unit;
+                store(dh_0, goes_past_ ? sums + load(dh_0, width) : sums, width);
+            });
+    }
+
+    const Backward<S>& b_;
+    const BackwardDirection<S>& d_;
+    const Schedule& plan_;
+    const Index part_, parts_;
+    const Company company_;
+    /// Whether part of dh goes past the cell to h_{t−1}: by z, or where zoneout keeps the old value.
+    const bool goes_past_;
+    /// Scalars of a row of dgates, and where those begin in it that W_hh sees: after GRU's n.
+    const Index row_size_, hidden_part_;
+    const CellArgs<S> cell_;
+    BackRow<S>* const rows_;
+};
+
 template <class S>
 void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Company company,
                Scratch& scratch) {
-    const Schedule& plan = b.schedule;
-    const Spec& spec = b.spec;
-    const Index H = spec.hidden, P = spec.output, row_size = spec.dgates() * H;
-    const Index mine = mine_below(plan.batch, part, parts);
-    if (mine == 0) return;
-    BackRow<S>* rows = take<BackRow<S>>(scratch, mine);
-    const CellArgs<S> cell = cell_args(spec, d.parameters.weight_peephole, d.masks);
-    // what reaches W_hh begins at n ⊙ r's neighbours r, z in GRU's order
-    const Index hidden_part = spec.kind == Kind::gru ? H : 0;
-    const bool goes_past = spec.kind == Kind::gru || d.masks.any_zoneout();
-    Together together(company);
-    for (Index j = part; j < plan.batch && !company.is_helper; j += parts) {
-        const Index row = plan.row[j];
-        std::memcpy(d.dh_0 + row * P, d.dh_n + row * P, P * sizeof(S));
-        if (d.dc_0 != nullptr) std::memcpy(d.dc_0 + row * H, d.dc_n + row * H, H * sizeof(S));
-    }
-    const auto h_at = [&](Index s, Index j) {
-        return b.out + plan.when(s, j, d.reverse) * b.out_time + plan.row[j] * b.out_batch + d.column;
-    };
-    const auto step_back = [&](Index s) {
-        const Index n = mine_below(plan.running[s], part, parts),
-                    going_on = mine_below(plan.running[s + 1], part, parts);
-        if (n == 0) return;
-        for (Index i = 0; i < n; ++i) {
-            const Index j = part + i * parts, row = plan.row[j], t = plan.when(s, j, d.reverse), m = plan.offset[s] + j;
-            BackRow<S>& back = rows[i];
-            back.next = i < going_on ? d.dgates + (plan.offset[s + 1] + j) * row_size + hidden_part : nullptr;
-            back.gates = d.saved_gates + m * spec.saved_gates() * H;
-            back.c_prev = s == 0 ? d.c_0 + row * H : d.saved_cells + (plan.offset[s - 1] + j) * H;
-            back.h = h_at(s, j);
-            back.h_prev = s == 0 ? d.h_0 + row * P : h_at(s - 1, j);
-            back.dout = b.dout + t * b.dout_time + row * b.dout_batch + d.column;
-            back.extra = goes_past || i >= going_on ? d.dh_0 + row * P : nullptr;
-            back.carry = goes_past ? d.dh_0 + row * P : nullptr;
-            back.dc = d.dc_0 == nullptr ? nullptr : d.dc_0 + row * H;
-            back.dgates = d.dgates + m * row_size;
-            back.dh = d.dh == nullptr ? nullptr : d.dh + m * P;
-            back.mask = d.masks.recurrent == nullptr ? nullptr : d.masks.recurrent + row * P;
-            back.keep_h = d.masks.keep_h == nullptr ? nullptr : d.masks.keep_h + (t * plan.batch + row) * P;
-            back.keep_c = d.masks.keep_c == nullptr ? nullptr : d.masks.keep_c + (t * plan.batch + row) * H;
-        }
-        // half of them lie in the other core's cache
-        for (Index i = 0; together.is_shared() && i < going_on; ++i)
-            expect_reads(rows[i].next, row_size - hidden_part);
-        bptt_step(d, rows, going_on, n, cell, together.share(), s % 2 != 0);
-    };
-    for (Index taken; (taken = together.begin()) >= 0;) {
-        for (; taken < plan.steps; ++taken) {
-            together.arrange(taken);
-            step_back(plan.steps - 1 - taken);
-            if (!together.goes_on(taken)) break;
-        }
-        if (!company.is_helper) break;
-    }
-    if (company.is_helper) return;
-    together.close();
-    if (plan.steps == 0) return;
-    const Index n = mine_below(plan.running[0], part, parts);
-    const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
-    column_product<S>(
-        d.hidden_packed, resets_before ? 2 * H : spec.gates() * H, P, n, n,
-        [&](Index i) { return static_cast<const S*>(d.dgates + (part + i * parts) * row_size + hidden_part); },
-        [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
-            const Index row = plan.row[part + i * parts];
-            if (d.masks.recurrent != nullptr) sums = sums * load(d.masks.recurrent + row * P + unit, width);
-            S* dh_0 = d.dh_0 + row * P + unit;
-            store(dh_0, goes_past ? sums + load(dh_0, width) : sums, width);
-        });
+    if (mine_below(b.schedule.batch, part, parts) > 0) BackwardPass<S>(b, d, part, parts, company, scratch).run();
 }
 
 }  // namespace unrolled::UNROLLED_ISA
