@@ -1,4 +1,5 @@
-// What the engine is asked: plain structs that the portable driver fills and each instruction set's kernels read.
+// The requests to the engine: plain structs that the portable driver fills and the kernels of each instruction set
+// read.
 //
 // Letters: T time, B batch, I input, H hidden, P width of h (the projection, else H), G gates, M = Σ lengths, the valid
 // steps of all sequences. S is float or double. No pointer here owns anything; unless said otherwise two pointers of
@@ -21,15 +22,15 @@ struct Spec {
     bool coupled = false;
     bool peephole = false;
     bool reset_after = true;
-    /// Whether packed weights are bfloat16, with float alone; biases, projection and peepholes stay as they are.
+    /// Whether packed weights are bfloat16, for float only; biases, projection and peepholes stay as they are.
     bool narrow = false;
     Index input = 0, hidden = 0, output = 0;
 
     /// G, the blocks of H rows in weight_ih.
     Index gates() const { return kind == Kind::rnn ? 1 : (kind == Kind::lstm && !coupled ? 4 : 3); }
-    /// Blocks of H scalars that training keeps of each step besides h and c.
+    /// Blocks of H scalars that training saves for each step, besides h and c.
     Index saved_gates() const { return kind == Kind::rnn ? 0 : (kind == Kind::lstm ? gates() : 4); }
-    /// Blocks of H scalars in a row of dgates: those of weight_ih, and GRU's n once more as W_hh sees it.
+    /// Blocks of H scalars in a row of dgates: those of weight_ih, and for GRU n a second time, as W_hh sees it.
     Index dgates() const { return kind == Kind::gru ? 4 : gates(); }
     bool has_cell_state() const { return kind == Kind::lstm; }
     bool is_projected() const { return output != hidden; }
@@ -47,16 +48,16 @@ struct Parameters {
 };
 
 /// The order of work. Sequences are sorted by length, longest first; j counts them, s counts the steps taken, and
-/// those still running at step s are the first running[s]. The pair (s, j) has the number m = offset[s] + j.
+/// those still running at step s are the first running[s]. The pair (s, j) has the index m = offset[s] + j.
 struct Schedule {
     Index time = 0, batch = 0;
     Index steps = 0;                 // the longest length
-    const Index* row = nullptr;      // (B,) the sequence at place j
+    const Index* row = nullptr;      // (B,) the sequence at position j
     const Index* length = nullptr;   // (B,) its length
     const Index* running = nullptr;  // (steps + 1,), the last of them 0
     const Index* offset = nullptr;   // (steps + 1,), the last of them M
 
-    /// The t of step s of the sequence at place j: a reversed direction starts at the sequence's own end.
+    /// The time t of step s of the sequence at position j: a reversed direction starts at the sequence's own end.
     Index when(Index s, Index j, bool reverse) const { return reverse ? length[j] - 1 - s : s; }
 };
 
@@ -66,7 +67,7 @@ struct Regularisers {
     const S* recurrent = nullptr;          // (B, P), or null
     const std::uint8_t* keep_h = nullptr;  // (T, B, P) of 0 and 1, or null
     const std::uint8_t* keep_c = nullptr;  // (T, B, H) of 0 and 1, or null
-    S rate_h = 0, rate_c = 0;              // the probabilities where they are mixed in evaluation, else 0
+    S rate_h = 0, rate_c = 0;              // the probabilities that evaluation mixes by, else 0
     bool any_zoneout() const { return keep_h || keep_c || rate_h != S(0) || rate_c != S(0); }
 };
 
@@ -81,7 +82,7 @@ struct ForwardDirection {
     const S* c_0 = nullptr;                // (B, H), or null
     S* h_n = nullptr;                      // (B, P)
     S* c_n = nullptr;                      // (B, H), or null
-    Index column = 0;                      // where its P columns begin in a row of out
+    Index column = 0;                      // the first of its P columns in a row of out
     S* saved_gates = nullptr;              // (M, saved_gates, H) for training, or null
     S* saved_cells = nullptr;              // (M, H) for training, or null
     Regularisers<S> masks;
@@ -100,7 +101,7 @@ struct Forward {
     ForwardDirection<S> direction[2];
 };
 
-/// One step of one direction. Each of its B rows lies where it likes; h_n may not alias x or h_0, c_n may be c_0.
+/// One step of one direction. Each of its B rows has an address of its own; h_n may not alias x or h_0, c_n may be c_0.
 template <class S>
 struct Step {
     Spec spec;
@@ -120,22 +121,22 @@ template <class S>
 struct BackwardDirection {
     bool reverse = false;
     Parameters<S> parameters;
-    const S* hidden_packed = nullptr;      // by pack_columns of weight_hh; of its r and z alone where GRU resets before
+    const S* hidden_packed = nullptr;      // by pack_columns of weight_hh; of its r and z only where GRU resets before
     const S* candidate_packed = nullptr;   // by pack_columns of W_hn, where GRU resets before, or null
     const S* input_packed = nullptr;       // by pack_columns of weight_ih, GRU's gates in the order n, r, z
     const S* projection_packed = nullptr;  // by pack_columns of weight_hr, or null
     const S* h_0 = nullptr;                // (B, P)
     const S* c_0 = nullptr;                // (B, H), or null
-    const S* saved_gates = nullptr;        // as the forward pass left them
+    const S* saved_gates = nullptr;        // as the forward pass saved them
     const S* saved_cells = nullptr;
     const S* dh_n = nullptr;  // (B, P)
     const S* dc_n = nullptr;  // (B, H), or null
     Index column = 0;
-    // (M, dgates, H) scratch: LSTM in the order of its gates, GRU as n, r, z and, for W_hn, dn ⊙ r with the reset after
+    // (M, dgates, H) scratch: LSTM in the order of its gates, GRU as n, r, z and, for W_hn, dn ⊙ r if it resets after
     // the product, else r ⊙ h, the vector that W_hn was applied to
     S* dgates = nullptr;
-    S* dh = nullptr;    // (M, P) scratch, with projection only: what arrives at h
-    S* dh_0 = nullptr;  // (B, P); scratch on the way, then the gradient of h_0
+    S* dh = nullptr;    // (M, P) scratch, with projection only: the gradient of h
+    S* dh_0 = nullptr;  // (B, P); scratch during the pass, then the gradient of h_0
     S* dc_0 = nullptr;  // (B, H) or null, likewise
     S* dweight_ih = nullptr;
     S* dweight_hh = nullptr;
@@ -153,11 +154,11 @@ struct Backward {
     Schedule schedule;
     const S* x = nullptr;
     Index x_time = 0, x_batch = 0;
-    const S* out = nullptr;  // what the forward pass returned
+    const S* out = nullptr;  // the output of the forward pass
     Index out_time = 0, out_batch = 0;
     const S* dout = nullptr;  // (T, B, D·P)
     Index dout_time = 0, dout_batch = 0;
-    S* dx = nullptr;  // (T, B, I), or null where it is not wanted; every element is written
+    S* dx = nullptr;  // (T, B, I), or null if not wanted; every element is written
     Index dx_time = 0, dx_batch = 0;
     Index directions = 1;
     BackwardDirection<S> direction[2];
@@ -165,13 +166,13 @@ struct Backward {
 
 class Lockstep;
 
-/// Who runs a time loop: the calling thread alone, or one of two in step (helper.hpp).
-struct Company {
-    Lockstep* pair = nullptr;
+/// Who runs a time loop: the calling thread alone, or one of two threads in lockstep (runtime/helper.hpp).
+struct Pairing {
+    Lockstep* lockstep = nullptr;
     bool is_helper = false;
 };
 
-/// Aligned memory of one thread, kept between calls; what `take` gives is valid until the next `reset`.
+/// Aligned memory of one thread, kept between calls. What `take` returns is valid until the next `reset`.
 class Scratch {
 public:
     Scratch() = default;
@@ -181,7 +182,7 @@ public:
     void reset();
     void* take(Index bytes);
 
-    /// This thread's own.
+    /// The scratch memory of the calling thread.
     static Scratch& of_thread();
 
 private:
@@ -192,8 +193,8 @@ private:
     Block* blocks_ = nullptr;
 };
 
-/// The kernels of one instruction set for one scalar type. A `part` of `parts` is what one thread does of a job; parts
-/// touch disjoint memory, and no result depends on how many there are.
+/// The kernels of one instruction set for one scalar type. A job is divided into `parts`, each for one thread; they
+/// write to disjoint memory, and no result depends on their number.
 template <class S>
 struct Kernels {
     Index (*gates_size)(const Spec&);  // in bytes
@@ -201,9 +202,9 @@ struct Kernels {
     Index (*columns_size)(Index rows, Index columns);
     void (*pack_columns)(const S* matrix, Index rows, Index columns, S* packed);
     void (*pack_transposed)(const S* matrix, Index rows, Index columns, S* packed);
-    void (*forward)(const Forward<S>&, Index direction, Index part, Index parts, Company, Scratch&);
+    void (*forward)(const Forward<S>&, Index direction, Index part, Index parts, Pairing, Scratch&);
     void (*step)(const Step<S>&, Index part, Index parts, Scratch&);
-    void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Company, Scratch&);
+    void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Pairing, Scratch&);
     void (*input_gradient)(const Backward<S>&, Index part, Index parts, Scratch&);
     void (*weight_gradient)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
 };

@@ -1,14 +1,14 @@
-// Random shapes through every kernel of every instruction set of this machine, for the sanitizers to watch:
+// Runs random shapes through every kernel of every instruction set of this machine, under the sanitizers:
 //
 //     cmake -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF && cmake --build build/sanitize
-//     build/sanitize/random_shapes 200        the rounds; a second number seeds them
+//     build/sanitize/random_shapes 200        the number of rounds; a second number is the seed
 //
 // `make sanitize` does that. For another processor, without the sanitizers: -DUNROLLED_CHECK=ON, a cross compiler, and
 // an emulator to run it.
 //
-// Every array is its own heap block of exactly the size the contract gives it, so that a byte too far is seen. Values
-// are only required to be finite, and equal between a whole sequence and its single steps; tests/kernels holds them
-// to the scan.
+// Every array is a heap block of exactly the size that the contract gives it, so that an access beyond it is noticed.
+// Values are only required to be finite, and equal between a whole sequence and its single steps; tests/kernels
+// compares them with the scan.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -68,6 +68,12 @@ Spec draw_spec() {
     return spec;
 }
 
+std::vector<std::int64_t> draw_lengths(Index time, Index batch) {
+    std::vector<std::int64_t> lengths;
+    for (Index b = 0; b < batch; ++b) lengths.push_back(draw(0, time));
+    return lengths;
+}
+
 /// One direction's arrays.
 template <class S>
 struct Side {
@@ -120,7 +126,7 @@ struct Side {
 template <class S>
 void step_rows(const Stack<S>& stack, const std::vector<StreamStates<S>*>& streams, const S* x, S* y, Index threads) {
     Index batch = 0;
-    for (const auto* one : streams) batch += one->batch();
+    for (const auto* stream : streams) batch += stream->batch();
     std::vector<std::vector<S>> in, out;
     StackRows<S> rows;
     for (Index b = 0; b < batch; ++b) {
@@ -132,84 +138,119 @@ void step_rows(const Stack<S>& stack, const std::vector<StreamStates<S>*>& strea
         rows.y.push_back(out[static_cast<std::size_t>(b)].data());
     }
     for (std::size_t layer = 0; layer < stack.layers.size(); ++layer)
-        for (const auto* one : streams) one->add_rows(layer, rows);
+        for (const auto* stream : streams) stream->add_rows(layer, rows);
     run_stack(stack, rows, threads);
-    for (auto* one : streams) one->advance();
+    for (auto* stream : streams) stream->advance();
     for (Index b = 0; b < batch; ++b)
         for (Index i = 0; i < stack.output(); ++i)
             y[b * stack.output() + i] = out[static_cast<std::size_t>(b)][static_cast<std::size_t>(i)];
 }
 
+/// Random sizes and arrays of a call, with both directions' sides.
 template <class S>
-void round_trip() {
-    const Spec spec = draw_spec();
+struct Problem {
+    Spec spec = draw_spec();
     // now and then a few longer sequences, which two threads share step by step
-    const bool is_long = draw(0, 3) == 0;
-    const Index T = draw(1, 12) * (is_long ? 4 : 1), B = is_long ? draw(1, 4) : draw(0, 14);
-    const Index D = draw(1, is_long ? 1 : 2), H = spec.hidden, P = spec.output, threads = draw(1, 3);
-    std::vector<std::int64_t> lengths;
-    for (Index b = 0; b < B; ++b) lengths.push_back(draw(0, T));
-    const bool is_ragged = draw(0, 1) == 1;
-    const Plan plan(T, B, is_ragged ? lengths.data() : nullptr);
+    bool is_long = draw(0, 3) == 0, is_ragged = draw(0, 1) == 1;
+    Index time = draw(1, 12) * (is_long ? 4 : 1), batch = is_long ? draw(1, 4) : draw(0, 14);
+    Index directions = draw(1, is_long ? 1 : 2), threads = draw(1, 3);
+    std::vector<std::int64_t> lengths = draw_lengths(time, batch);
+    Plan plan{time, batch, is_ragged ? lengths.data() : nullptr};
     std::vector<std::unique_ptr<Side<S>>> sides;
-    for (Index i = 0; i < D; ++i) sides.push_back(std::make_unique<Side<S>>(spec, T, B, plan.all()));
-    const std::vector<S> x = normal<S>(T * B * spec.input), dout = normal<S>(T * B * D * P);
-    std::vector<S> out = poisoned<S>(T * B * D * P), dx = poisoned<S>(T * B * spec.input);
+    std::vector<S> x, dout, out, dx;
 
-    Forward<S> forward;
-    forward.spec = spec, forward.schedule = plan.schedule(), forward.directions = D;
-    forward.x = x.data(), forward.x_time = B * spec.input, forward.x_batch = spec.input;
-    forward.out = out.data(), forward.out_time = B * D * P, forward.out_batch = D * P;
-    Backward<S> backward;
-    backward.spec = spec, backward.schedule = plan.schedule(), backward.directions = D;
-    backward.x = x.data(), backward.x_time = forward.x_time, backward.x_batch = forward.x_batch;
-    backward.out = out.data(), backward.out_time = forward.out_time, backward.out_batch = forward.out_batch;
-    backward.dout = dout.data(), backward.dout_time = forward.out_time, backward.dout_batch = forward.out_batch;
-    backward.dx = dx.data(), backward.dx_time = forward.x_time, backward.dx_batch = forward.x_batch;
-    const bool has_c = spec.has_cell_state();
-    for (Index i = 0; i < D; ++i) {
-        Side<S>& side = *sides[static_cast<std::size_t>(i)];
-        ForwardDirection<S>& f = forward.direction[i];
-        f.reverse = i == 1, f.column = i * P, f.masks = side.masks(spec);
-        f.gates_packed = side.packed->gates(), f.projection_packed = side.packed->projection(),
-        f.peephole = side.packed->peephole();
-        f.h_0 = side.h_0.data(), f.h_n = side.h_n.data();
-        f.c_0 = has_c ? side.c_0.data() : nullptr, f.c_n = has_c ? side.c_n.data() : nullptr;
-        f.saved_gates = spec.saved_gates() ? side.gates.data() : nullptr,
-        f.saved_cells = has_c ? side.cells.data() : nullptr;
-        BackwardDirection<S>& b = backward.direction[i];
-        b.reverse = f.reverse, b.column = f.column, b.masks = f.masks, b.parameters = side.parameters();
-        b.h_0 = f.h_0, b.c_0 = f.c_0, b.saved_gates = side.gates.data(), b.saved_cells = side.cells.data();
-        b.dh_n = side.dh_n.data(), b.dc_n = has_c ? side.dc_n.data() : nullptr;
-        b.dgates = side.dgates.data(), b.dh = spec.is_projected() ? side.dh.data() : nullptr;
-        b.dh_0 = side.dh_0.data(), b.dc_0 = has_c ? side.dc_0.data() : nullptr;
-        b.dweight_ih = side.dweight_ih.data(), b.dweight_hh = side.dweight_hh.data();
-        b.dbias_ih = side.dbias_ih.data(), b.dbias_hh = side.dbias_hh.data();
-        b.dweight_hr = side.dweight_hr.empty() ? nullptr : side.dweight_hr.data();
-        b.dweight_peephole = side.dpeephole.empty() ? nullptr : side.dpeephole.data();
-    }
-    run_forward(forward, sides[0]->packed->kernels(), threads);
-    run_backward(backward, threads);
-    require_finite(out, "an output is not finite");
-    require_finite(dx, "dx is not finite");
-    for (const auto& side : sides) {
-        for (const auto* v : {&side->h_n, &side->dh_0, &side->dweight_ih, &side->dweight_hh, &side->dbias_ih,
-                              &side->dbias_hh, &side->dweight_hr, &side->dpeephole})
-            require_finite(*v, "a state or gradient is not finite");
-        if (has_c) require_finite(side->c_n, "c_n is not finite");
+    Problem() {
+        for (Index i = 0; i < directions; ++i)
+            sides.push_back(std::make_unique<Side<S>>(spec, time, batch, plan.all()));
+        const Index inputs = time * batch * spec.input, outputs = time * batch * directions * spec.output;
+        x = normal<S>(inputs), dout = normal<S>(outputs), out = poisoned<S>(outputs), dx = poisoned<S>(inputs);
     }
 
-    const Side<S>& first = *sides[0];
-    if (is_ragged || !first.mask.empty()) return;
-    Stack<S> stack;
-    stack.layers.push_back(first.packed);
-    StreamStates<S> states(stack, B);
-    states.read(first.h_0.data(), has_c ? first.c_0.data() : nullptr);
-    std::vector<S> h = poisoned<S>(B * P), c = poisoned<S>(B * H), y = poisoned<S>(B * P);
-    for (Index t = 0; t < T; ++t) step_rows(stack, {&states}, x.data() + t * B * spec.input, y.data(), threads);
-    states.write(h.data(), has_c ? c.data() : nullptr);
-    require(h == first.h_n, "steps and the sequence differ");
-    require(D == 2 || y == h, "a step's output is not its state");
+    Forward<S> forward() {
+        Forward<S> call;
+        const Index width = directions * spec.output;
+        call.spec = spec, call.schedule = plan.schedule(), call.directions = directions;
+        call.x = x.data(), call.x_time = batch * spec.input, call.x_batch = spec.input;
+        call.out = out.data(), call.out_time = batch * width, call.out_batch = width;
+        const bool has_c = spec.has_cell_state();
+        for (Index i = 0; i < directions; ++i) {
+            Side<S>& side = *sides[static_cast<std::size_t>(i)];
+            ForwardDirection<S>& d = call.direction[i];
+            d.reverse = i == 1, d.column = i * spec.output, d.masks = side.masks(spec);
+            d.gates_packed = side.packed->gates(), d.projection_packed = side.packed->projection();
+            d.peephole = side.packed->peephole();
+            d.h_0 = side.h_0.data(), d.h_n = side.h_n.data();
+            d.c_0 = has_c ? side.c_0.data() : nullptr, d.c_n = has_c ? side.c_n.data() : nullptr;
+            d.saved_gates = spec.saved_gates() ? side.gates.data() : nullptr;
+            d.saved_cells = has_c ? side.cells.data() : nullptr;
+        }
+        return call;
+    }
+
+    Backward<S> backward(const Forward<S>& forward) {
+        Backward<S> call;
+        call.spec = spec, call.schedule = plan.schedule(), call.directions = directions;
+        call.x = x.data(), call.x_time = forward.x_time, call.x_batch = forward.x_batch;
+        call.out = out.data(), call.out_time = forward.out_time, call.out_batch = forward.out_batch;
+        call.dout = dout.data(), call.dout_time = forward.out_time, call.dout_batch = forward.out_batch;
+        call.dx = dx.data(), call.dx_time = forward.x_time, call.dx_batch = forward.x_batch;
+        const bool has_c = spec.has_cell_state();
+        for (Index i = 0; i < directions; ++i) {
+            Side<S>& side = *sides[static_cast<std::size_t>(i)];
+            const ForwardDirection<S>& f = forward.direction[i];
+            BackwardDirection<S>& d = call.direction[i];
+            d.reverse = f.reverse, d.column = f.column, d.masks = f.masks, d.parameters = side.parameters();
+            d.h_0 = f.h_0, d.c_0 = f.c_0, d.saved_gates = side.gates.data(), d.saved_cells = side.cells.data();
+            d.dh_n = side.dh_n.data(), d.dc_n = has_c ? side.dc_n.data() : nullptr;
+            d.dgates = side.dgates.data(), d.dh = spec.is_projected() ? side.dh.data() : nullptr;
+            d.dh_0 = side.dh_0.data(), d.dc_0 = has_c ? side.dc_0.data() : nullptr;
+            d.dweight_ih = side.dweight_ih.data(), d.dweight_hh = side.dweight_hh.data();
+            d.dbias_ih = side.dbias_ih.data(), d.dbias_hh = side.dbias_hh.data();
+            d.dweight_hr = side.dweight_hr.empty() ? nullptr : side.dweight_hr.data();
+            d.dweight_peephole = side.dpeephole.empty() ? nullptr : side.dpeephole.data();
+        }
+        return call;
+    }
+
+    void require_all_finite() const {
+        require_finite(out, "an output is not finite");
+        require_finite(dx, "dx is not finite");
+        for (const auto& side : sides) {
+            for (const auto* v : {&side->h_n, &side->dh_0, &side->dweight_ih, &side->dweight_hh, &side->dbias_ih,
+                                  &side->dbias_hh, &side->dweight_hr, &side->dpeephole})
+                require_finite(*v, "a state or gradient is not finite");
+            if (spec.has_cell_state()) require_finite(side->c_n, "c_n is not finite");
+        }
+    }
+
+    /// Requires that single steps end in the states of the whole sequence.
+    void require_equal_steps() const {
+        const Side<S>& first = *sides[0];
+        if (is_ragged || !first.mask.empty()) return;
+        const bool has_c = spec.has_cell_state();
+        Stack<S> stack;
+        stack.layers.push_back(first.packed);
+        StreamStates<S> states(stack, batch);
+        states.read(first.h_0.data(), has_c ? first.c_0.data() : nullptr);
+        std::vector<S> h = poisoned<S>(batch * spec.output), c = poisoned<S>(batch * spec.hidden), y = h;
+        for (Index t = 0; t < time; ++t)
+            step_rows(stack, {&states}, x.data() + t * batch * spec.input, y.data(), threads);
+        states.write(h.data(), has_c ? c.data() : nullptr);
+        require(h == first.h_n, "steps and the sequence differ");
+        require(directions == 2 || y == h, "a step's output is not its state");
+    }
+};
+
+/// A forward and a backward pass, and the same sequence step by step.
+template <class S>
+void passes() {
+    Problem<S> problem;
+    const Forward<S> forward = problem.forward();
+    run_forward(forward, problem.sides[0]->packed->kernels(), problem.threads);
+    Backward<S> backward = problem.backward(forward);
+    run_backward(backward, problem.threads);
+    problem.require_all_finite();
+    problem.require_equal_steps();
 }
 
 /// Streams of a stack of layers, together and each alone: the same bits.
@@ -243,9 +284,9 @@ void streams() {
         auto y = poisoned<S>(rows * stack.output()), z = y;
         step_rows(stack, all, x.data(), y.data(), threads);
         Index row = 0;
-        for (const auto& one : alone) {
-            step_rows(stack, {one.get()}, x.data() + row * stack.input(), z.data() + row * stack.output(), threads);
-            row += one->batch();
+        for (const auto& stream : alone) {
+            step_rows(stack, {stream.get()}, x.data() + row * stack.input(), z.data() + row * stack.output(), threads);
+            row += stream->batch();
         }
         require_finite(y, "a stream's output is not finite");
         require(y == z, "streams together and alone differ");
@@ -260,8 +301,8 @@ int main(int count, char** words) {
     for (const Variant* each : variants()) {
         require(use_variant(each->name), "a variant can't be chosen");
         for (int i = 0; i < rounds; ++i) {
-            round_trip<float>();
-            round_trip<double>();
+            passes<float>();
+            passes<double>();
             streams<float>();
             streams<double>();
         }

@@ -1,5 +1,5 @@
-// Jobs in two threads, for ThreadSanitizer: every part is done once and only once, whoever does it; what a part raises
-// arrives at the caller; and several callers at a time do not get into each other's way.
+// Runs jobs in two threads, under ThreadSanitizer: every part is done exactly once, by either thread; what a part
+// throws reaches the caller; and several callers at a time do not disturb each other.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -14,7 +14,7 @@ using namespace unrolled;
 
 namespace {
 
-/// Parts that were not done by who asked for them.
+/// The number of parts that were not done by the caller.
 std::atomic<long> helped{0};
 
 [[noreturn]] void fail(const char* what, Index parts) {
@@ -22,7 +22,7 @@ std::atomic<long> helped{0};
     std::exit(1);
 }
 
-/// Work that the compiler cannot leave out, of different lengths.
+/// Work of different lengths that the compiler cannot remove.
 double work(Index part) {
     double sum = 1;
     for (Index i = 0; i < 50 * (1 + part % 7); ++i) sum += 1 / (sum + static_cast<double>(i));
@@ -84,7 +84,7 @@ int main(int count, char** words) {
     caller(rounds);
     std::vector<std::thread> callers;
     for (int i = 0; i < 3; ++i) callers.emplace_back(caller, rounds / 4);
-    for (std::thread& one : callers) one.join();
+    for (std::thread& thread : callers) thread.join();
     if (helped == 0 && std::thread::hardware_concurrency() > 1) fail("nobody ever helped", rounds);
     std::printf("%d rounds of jobs in two threads, then three callers at once: %ld parts by the second\n", rounds,
                 helped.load());

@@ -6,9 +6,9 @@ namespace unrolled {
 
 namespace {
 
-/// Rows begin on cache lines of their own.
+/// Scalars of a row that ends with its cache line.
 template <class S>
-Index room(Index width) {
+Index padded(Index width) {
     constexpr Index line = 64 / static_cast<Index>(sizeof(S));
     return (width + line - 1) / line * line;
 }
@@ -55,7 +55,7 @@ void run_stack(const Stack<S>& stack, const StackRows<S>& rows, Index threads) {
             x = step.h_n;
             continue;
         }
-        // a layer reads the sums of the one before, so they alternate
+        // a layer reads the sums of the one before, so that two sets alternate
         if (sums.empty()) sums.resize(2 * batch * width);
         if (inputs.empty()) inputs.resize(2 * batch);
         const S** next = inputs.data() + layer % 2 * batch;
@@ -75,8 +75,8 @@ StreamStates<S>::StreamStates(const Stack<S>& stack, Index batch)
       batch_(batch),
       h_width_(stack.output()),
       c_width_(stack.has_cell_state() ? stack.hidden() : 0),
-      h_room_(room<S>(h_width_)),
-      c_room_(room<S>(c_width_)),
+      h_room_(padded<S>(h_width_)),
+      c_room_(padded<S>(c_width_)),
       sets_(layers_ * batch * h_room_),
       memory_((2 * sets_ + layers_ * batch * c_room_) * static_cast<Index>(sizeof(S))) {
     std::memset(memory_.template as<S>(), 0, static_cast<std::size_t>(memory_.size()));

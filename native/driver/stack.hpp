@@ -1,4 +1,4 @@
-// One step of a whole stack of layers, for streams whose states lie anywhere.
+// One step of a whole stack of layers, for streams whose states are anywhere in memory.
 #pragma once
 
 #include <memory>
@@ -21,12 +21,12 @@ struct Stack {
     Index output() const { return spec(0).output; }
     Index hidden() const { return spec(0).hidden; }
     bool has_cell_state() const { return spec(0).has_cell_state(); }
-    /// Multiply-adds of a step of so many rows.
+    /// Multiply-adds of a step of `batch` rows.
     double work(Index batch) const;
 };
 
-/// Rows of a step: x and y one a stream, states layer after layer and in each one a stream. y and h_n alias nothing,
-/// c_n may be c_0; c_0 and c_n are empty for cells without c.
+/// The rows of a step: x and y, one for each stream; states, layer by layer and within a layer one for each stream. y
+/// and h_n alias nothing, c_n may be c_0; c_0 and c_n are empty for cells without c.
 template <class S>
 struct StackRows {
     std::vector<const S*> x, h_0, c_0;
@@ -37,7 +37,7 @@ struct StackRows {
 template <class S>
 void run_stack(const Stack<S>& stack, const StackRows<S>& rows, Index threads);
 
-/// The states of some streams that are stepped together, kept here: one set to read, one to write.
+/// Owns the states of some streams that are stepped together: one set to read and one to write.
 template <class S>
 class StreamStates {
 public:
@@ -45,15 +45,15 @@ public:
     StreamStates(const StreamStates&) = delete;
     StreamStates& operator=(const StreamStates&) = delete;
     Index batch() const { return batch_; }
-    /// Copies from or to (L, B, P) and (L, B, H); null c for cells without.
+    /// Copies the states from or to (L, B, P) and (L, B, H); c is null for cells without it.
     void read(const S* h, const S* c);
     void write(S* h, S* c) const;
     /// Adds the rows of a layer of the next step.
     void add_rows(std::size_t layer, StackRows<S>& rows) const;
-    /// What was written becomes what is read.
+    /// Swaps the sets: the next step reads what the last one wrote.
     void advance() { now_ = 1 - now_; }
 
-    /// Held during a step, and by whoever reads or writes.
+    /// Held during a step, and while the states are read or written.
     std::mutex guard;
 
 private:

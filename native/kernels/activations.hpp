@@ -2,7 +2,8 @@
 //
 // All three rest on e^x = 2^n · e^r with n = round(x / ln 2), |r| ≤ ln 2 / 2, and e^r − 1 = r + r²·q(r). The
 // polynomials q are minimax fits (Remez) of (e^r − 1 − r)/r², weighted for the relative error of e^r:
-// 3.1e-9 for float, 3.7e-18 for double. tanh goes through e^{2|x|} − 1, which keeps its relative accuracy near zero.
+// 3.1e-9 for float, 3.7e-18 for double. tanh is computed from e^{2|x|} − 1, which keeps its relative accuracy near
+// zero.
 #pragma once
 
 #include "vec.hpp"
@@ -18,10 +19,10 @@ struct ExpConstants<float> {
     // ln 2 in two parts, the first of few enough bits that n · ln2_high is exact
     static constexpr float ln2_high = 0.693359375F;
     static constexpr float ln2_low = -2.12194440054690583e-4F;
-    // adding and subtracting it rounds to an integer, which then stands in the low bits
+    // adding and subtracting it rounds to an integer, which is then in the low bits
     static constexpr float rounder = 12582912.0F;
     static constexpr float limit = 87.0F;
-    // beyond it tanh is 1 to the last bit
+    // beyond it, tanh is 1 to the last bit
     static constexpr float tanh_limit = 9.1F;
     static constexpr int mantissa_bits = 23;
     static constexpr std::int32_t exponent_bias = 127;
@@ -66,7 +67,7 @@ UNROLLED_INLINE ExpParts<S> exp_parts(Vec<S> x) {
     return {reinterpret_cast<Vec<S>>(exponent), r * r * q + r};
 }
 
-/// min and max that let a NaN in x through.
+/// Limits x to [low, high]; a NaN stays a NaN.
 template <class S>
 UNROLLED_INLINE Vec<S> clamp(Vec<S> x, S low, S high) {
     x = x > high ? splat<S>(high) : x;
@@ -91,7 +92,7 @@ UNROLLED_INLINE Vec<S> tanh(Vec<S> x) {
     return reinterpret_cast<Vec<S>>(reinterpret_cast<Bits<S>>(y) | sign);
 }
 
-/// max(x, 0); a NaN stays one.
+/// max(x, 0); a NaN stays a NaN.
 template <class S>
 UNROLLED_INLINE Vec<S> relu(Vec<S> x) {
     return x < S(0) ? Vec<S>{} : x;

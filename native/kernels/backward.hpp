@@ -1,7 +1,7 @@
 // Backpropagation through time: from the last step to the first, for one thread's share of the sequences.
 //
-// A step's tile multiplies the gate gradients of the step after it by W_hh, and turns the sums, which are dh, into this
-// step's own gate gradients before they leave the cache. The weights' gradients come later, all steps at once
+// A step's tile multiplies the gate gradients of the next step by W_hh and turns the sums, which are dh, into this
+// step's own gate gradients while they are in the cache. The gradients of the weights come later, for all steps at once
 // (products.hpp).
 #pragma once
 
@@ -10,15 +10,15 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-/// sums = rows · matrix for packed columns; finish(sums, row, unit, width) for each block of units. Rows from `product`
-/// to `n` have no product: their sums are zero. A thread may do its share of the panels alone, or the last panel first.
-/// soon(row, unit, count) is called ahead of a tile, to prefetch what its finish will touch.
-template <class S, class RowOf, class Finish, class Soon>
+/// sums = rows · matrix for packed columns; calls finish(sums, row, unit, width) for each block of units. Rows from
+/// `product` to `n` have no product: their sums are zero. Takes one thread's share of the panels, the last one first if
+/// `backwards`. Calls prefetch(row, unit, count) ahead of a tile, for what `finish` will read and write.
+template <class S, class RowOf, class Finish, class Prefetch>
 UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
-                                    Finish finish, Soon soon, Share share = {}, bool backwards = false) {
+                                    Finish finish, Prefetch prefetch, Share share = {}, bool backwards = false) {
     constexpr Index L = kLanes<S>;
-    alignas(64) S room[kTileRoom<S>];
-    const Cut cut(product);
+    alignas(64) S tile_sums[kTileSums<S>];
+    const Tiling tiling(product);
     const Index panels = (columns + 4 * L - 1) / (4 * L);
     const Index begin_panel = share.begin(panels), end_panel = share.end(panels);
     const Index most = product == 1 ? 2 : 1, turns = (end_panel - begin_panel + most - 1) / most;
@@ -29,20 +29,20 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
         args.first.weights = packed + panel * depth * 4 * L;
         args.first.panel_stride = depth * 4 * UNROLLED_VECTOR_BYTES;
         args.first.depth = depth;
-        for (Index t = 0; t < cut.tiles; ++t) {
-            const Index height = cut.height(t), begin = cut.begin(t);
+        for (Index t = 0; t < tiling.count; ++t) {
+            const Index height = tiling.height(t), begin = tiling.begin(t);
             const Index first = panel * 4 * L, some = columns - first < 4 * L * count ? columns - first : 4 * L * count;
             for (Index r = 0; r < height; ++r) {
                 args.start[r] = nullptr;
                 args.first.rows[r] = row_of(begin + r);
-                soon(begin + r, first, some);
+                prefetch(begin + r, first, some);
             }
-            run_tile<S, FourSums>(height, count, args, room);
+            run_tile<S, FourSums>(height, count, args, tile_sums);
             for (Index p = 0; p < count; ++p)
                 for (Index r = 0; r < height; ++r)
                     for (Index v = 0; v < 4; ++v) {
                         const Index unit = ((panel + p) * 4 + v) * L, width = width_at<S>(unit, columns);
-                        const Vec<S> sums = load(room + ((p * height + r) * 4 + v) * L);
+                        const Vec<S> sums = load(tile_sums + ((p * height + r) * 4 + v) * L);
                         at_width<S>(width,
                                     [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(sums, begin + r, unit, lanes); });
                     }
@@ -60,7 +60,7 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
     column_product(packed, depth, columns, product, n, row_of, finish, [](Index, Index, Index) {});
 }
 
-/// One step back for rows 0 to n, of which the first `going_on` have a following step.
+/// Takes one step back for rows 0 to n, of which the first `going_on` have a next step.
 template <class S>
 void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n, const CellArgs<S>& cell,
                Share share, bool backwards) {
@@ -69,16 +69,16 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
     const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
     const Index depth = resets_before ? 2 * H : spec.gates() * H;
     const auto next = [&](Index i) { return rows[i].next; };
-    // every step's gates, cells and gradients come from beyond the cache, and the tile is time enough to fetch them
-    const auto soon = [&](Index i, Index unit, Index count) {
+    // the gates, cells and gradients of a step are not in the cache, and a tile takes long enough to fetch them
+    const auto prefetch = [&](Index i, Index unit, Index count) {
         const BackRow<S>& row = rows[i];
-        expect_reads(row.dout + unit, count);
-        for (Index g = 0; g < spec.saved_gates(); ++g) expect_reads(row.gates + g * H + unit, count);
-        for (Index g = 0; g < spec.dgates(); ++g) expect_writes(row.dgates + g * H + unit, count);
+        prefetch_reads(row.dout + unit, count);
+        for (Index g = 0; g < spec.saved_gates(); ++g) prefetch_reads(row.gates + g * H + unit, count);
+        for (Index g = 0; g < spec.dgates(); ++g) prefetch_writes(row.dgates + g * H + unit, count);
         if (spec.has_cell_state()) {
-            expect_reads(row.c_prev + unit, count);
+            prefetch_reads(row.c_prev + unit, count);
         } else {
-            expect_reads((spec.kind == Kind::gru ? row.h_prev : row.h) + unit, count);
+            prefetch_reads((spec.kind == Kind::gru ? row.h_prev : row.h) + unit, count);
         }
     };
     const auto each = [&](auto back) {
@@ -88,7 +88,7 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
                 decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit,
                                                  width);
             },
-            soon, share, backwards);
+            prefetch, share, backwards);
     };
     if (spec.is_projected()) {
         column_product<S>(d.hidden_packed, depth, P, going_on, n, next,
@@ -123,40 +123,40 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
 template <class S>
 class BackwardPass {
 public:
-    BackwardPass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Company company,
+    BackwardPass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                  Scratch& scratch)
         : b_(b),
           d_(d),
           plan_(b.schedule),
           part_(part),
           parts_(parts),
-          company_(company),
+          pairing_(pairing),
           goes_past_(b.spec.kind == Kind::gru || d.masks.any_zoneout()),
           row_size_(b.spec.dgates() * b.spec.hidden),
           hidden_part_(b.spec.kind == Kind::gru ? b.spec.hidden : 0),
           cell_(cell_args(b.spec, d.parameters.weight_peephole, d.masks)),
-          rows_(take<BackRow<S>>(scratch, mine_below(plan_.batch, part, parts))) {}
+          rows_(take<BackRow<S>>(scratch, count_own(plan_.batch, part, parts))) {}
 
     void run() {
-        if (!company_.is_helper) begin_with_final_states();
-        SharedSteps shared(company_);
+        if (!pairing_.is_helper) begin_with_final_states();
+        SharedSteps shared(pairing_);
         for (Index taken; (taken = shared.begin()) >= 0;) {
             for (; taken < plan_.steps; ++taken) {
                 shared.arrange(taken);
                 step_back(plan_.steps - 1 - taken, shared);
                 if (!shared.goes_on(taken)) break;
             }
-            if (!company_.is_helper) break;
+            if (!pairing_.is_helper) break;
         }
-        if (company_.is_helper) return;
+        if (pairing_.is_helper) return;
         shared.close();
         if (plan_.steps > 0) finish_initial_states();
     }
 
 private:
-    /// How many of this part's sequences run at step `s`.
-    Index running(Index s) const { return mine_below(plan_.running[s], part_, parts_); }
-    /// The output of step `s`, of the sequence at place `j`.
+    /// The number of this part's sequences that run at step `s`.
+    Index running(Index s) const { return count_own(plan_.running[s], part_, parts_); }
+    /// The output of step `s` of the sequence at position `j`.
     const S* output(Index s, Index j) const {
         return b_.out + plan_.when(s, j, d_.reverse) * b_.out_time + plan_.row[j] * b_.out_batch + d_.column;
     }
@@ -175,14 +175,13 @@ private:
         const Index n = running(s), going_on = running(s + 1);
         if (n == 0) return;
         for (Index i = 0; i < n; ++i) place(rows_[i], s, i, i < going_on);
-        // half of them lie in the other core's cache
+        // half of them are in the other core's cache
         for (Index i = 0; shared.is_shared() && i < going_on; ++i)
-            expect_reads(rows_[i].next, row_size_ - hidden_part_);
+            prefetch_reads(rows_[i].next, row_size_ - hidden_part_);
         bptt_step(d_, rows_, going_on, n, cell_, shared.share(), s % 2 != 0);
     }
 
-    /// Where everything lies that step `s` reads and writes of this part's sequence number `i`, which takes another
-    /// step after it or does not.
+    /// Sets the addresses of all that step `s` reads and writes of sequence `i` of this part.
     UNROLLED_INLINE void place(BackRow<S>& back, Index s, Index i, bool has_next) const {
         const Spec& spec = b_.spec;
         const Index H = spec.hidden, P = spec.output;
@@ -204,7 +203,7 @@ private:
         back.keep_c = d_.masks.keep_c == nullptr ? nullptr : d_.masks.keep_c + (t * plan_.batch + row) * H;
     }
 
-    /// dh_0 = W_hhᵀ · the gate gradients of the first step, plus what went past its cell.
+    /// dh_0 = W_hhᵀ · the gate gradients of the first step, plus the part that went around its cell.
     void finish_initial_states() const {
         const Index H = b_.spec.hidden, P = b_.spec.output, n = running(0);
         const bool resets_before = b_.spec.kind == Kind::gru && !b_.spec.reset_after;
@@ -223,19 +222,19 @@ private:
     const BackwardDirection<S>& d_;
     const Schedule& plan_;
     const Index part_, parts_;
-    const Company company_;
-    /// Whether part of dh goes past the cell to h_{t−1}: by z, or where zoneout keeps the old value.
+    const Pairing pairing_;
+    /// Whether part of dh goes around the cell to h_{t−1}: by z, or where zoneout keeps the old value.
     const bool goes_past_;
-    /// Scalars of a row of dgates, and where those begin in it that W_hh sees: after GRU's n.
+    /// Scalars of a row of dgates, and the first of those that W_hh sees: after GRU's n.
     const Index row_size_, hidden_part_;
     const CellArgs<S> cell_;
     BackRow<S>* const rows_;
 };
 
 template <class S>
-void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Company company,
+void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                Scratch& scratch) {
-    if (mine_below(b.schedule.batch, part, parts) > 0) BackwardPass<S>(b, d, part, parts, company, scratch).run();
+    if (count_own(b.schedule.batch, part, parts) > 0) BackwardPass<S>(b, d, part, parts, pairing, scratch).run();
 }
 
 }  // namespace unrolled::UNROLLED_ISA

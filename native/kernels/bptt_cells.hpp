@@ -1,38 +1,38 @@
-// One step back through each cell, for one block of units: from the gradient arriving at h (and c) to those of the
-// gates and of c_{t−1}. Derivations: docs/derivations/{rnn,lstm,gru}.md; step_backward in src/unrolled/cells is the
-// same.
+// One step back through each cell, for one block of units: from the gradient of h (and c) to those of the gates and of
+// c_{t−1}. Derivations: docs/derivations/{rnn,lstm,gru}.md; the same as step_backward in src/unrolled/cells.
 #pragma once
 
 #include "rows.hpp"
 
 namespace unrolled::UNROLLED_ISA {
 
-/// Backward: one sequence at one step.
+/// One sequence at one step of a backward pass.
 template <class S>
 struct BackRow {
-    const S* next;   // dgates of the following step as W_hh sees them; unread at a sequence's last step
-    const S* gates;  // what forward kept
+    const S* next;   // dgates of the next step as W_hh sees them; not read at a sequence's last step
+    const S* gates;  // as the forward pass saved them
     const S* c_prev;
     const S* h;
     const S* h_prev;
     const S* dout;
-    const S* extra;  // dh that did not come through the gates: past the cell, or of the final state; or null
-    S* carry;        // where dh that goes past this cell is put, or null; may alias extra
-    S* dc;           // in: the gradient of c_t from later steps; out: that of c_{t−1}
+    const S* extra;  // the part of dh that did not pass the gates: around the cell, or of the final state; or null
+    S* carry;        // receives the part of dh that goes around this cell, or null; may alias extra
+    S* dc;           // before: the gradient of c_t from later steps; after: that of c_{t−1}
     S* dgates;
-    S* dh;  // with projection, what arrives at h
+    S* dh;  // with projection, the gradient of h
     const S* mask;
     const std::uint8_t* keep_h;
     const std::uint8_t* keep_c;
 };
 
-/// The gradient of the proposed h, and what zoneout passes on to h_{t−1}.
+/// The gradient of the cell's own h, and the part that zoneout passes on to h_{t−1}.
 template <class S>
 struct Arrived {
     Vec<S> dh, kept;
 };
 
-/// What arrives at h: through the next step's gates (`sums`), from the loss at this step, and past the next cell.
+/// The gradient of h: through the gates of the next step (`sums`), from the loss at this step, and around the next
+/// cell.
 template <class S>
 UNROLLED_INLINE Arrived<S> arriving(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
                                     Index width) {
@@ -73,7 +73,7 @@ struct LstmBack {
     UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
                                      Index width) {
         const Index H = cell.spec.hidden;
-        constexpr Index first = coupled ? -1 : 0;  // where i would stand
+        constexpr Index first = coupled ? -1 : 0;  // the position of i
         const S* kept = row.gates + unit;
         const Vec<S> f = load(kept + (first + 1) * H, width), g = load(kept + (first + 2) * H, width);
         const Vec<S> o = load(kept + (first + 3) * H, width);
@@ -84,7 +84,7 @@ struct LstmBack {
                 return load(kept, width);
         }();
         const Vec<S> c_prev = load(row.c_prev + unit, width);
-        // by the very operations of the forward pass, so that it is the same c
+        // by the operations of the forward pass, so that it is the same c
         const Vec<S> c = f * c_prev + i * g;
         const Vec<S> tanh_c = tanh<S>(c);
         const Vec<S> d_o = in.dh * tanh_c * o * (S(1) - o);
@@ -137,7 +137,7 @@ struct GruBack {
     }
 };
 
-/// With the reset before the product: n and z; r has to wait for what arrives at r ⊙ h.
+/// The first stage if the reset comes before the product: n and z; r needs the gradient of r ⊙ h.
 struct GruCandidateBack {
     template <class S>
     UNROLLED_INLINE static void step(Arrived<S> in, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
@@ -151,7 +151,7 @@ struct GruCandidateBack {
     }
 };
 
-/// Then r, from `sums`, the gradient of r ⊙ h; and r ⊙ h itself for the gradient of W_hn.
+/// The second stage: r, from `sums`, the gradient of r ⊙ h; and r ⊙ h itself for the gradient of W_hn.
 struct GruResetBack {
     template <class S>
     UNROLLED_INLINE static void step(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,

@@ -13,40 +13,40 @@ inline constexpr Index kChunkRows = tuning::chunk_rows(kTallest);
 /// Keeps track of whether the units of a step are shared with another thread.
 class SharedSteps {
 public:
-    explicit SharedSteps(Company company) : company_(company), is_shared_(company.is_helper) {}
+    explicit SharedSteps(Pairing pairing) : pairing_(pairing), is_shared_(pairing.is_helper) {}
     /// The first step to take here; negative for a helper that is no longer needed. A helper that was sent away comes
     /// back by asking again.
-    Index begin() { return company_.is_helper ? company_.pair->join() : 0; }
+    Index begin() { return pairing_.is_helper ? pairing_.lockstep->join() : 0; }
     /// Decides before each step whether this thread takes all units or its share of them.
     void arrange(Index step) {
-        if (company_.pair == nullptr || company_.is_helper) return;
+        if (pairing_.lockstep == nullptr || pairing_.is_helper) return;
         if (is_shared_ && step >= alone_from_) is_shared_ = false;
-        if (is_shared_ || !company_.pair->admit(step)) return;
+        if (is_shared_ || !pairing_.lockstep->admit(step)) return;
         is_shared_ = true;
         alone_from_ = kNever;
     }
     bool is_shared() const { return is_shared_; }
-    Share share() const { return is_shared_ ? Share{company_.is_helper ? 1 : 0, 2} : Share{}; }
+    Share share() const { return is_shared_ ? Share{pairing_.is_helper ? 1 : 0, 2} : Share{}; }
     /// Meets the other thread after a step. Returns whether this thread takes the next one.
     bool goes_on(Index step, bool long_step = false) {
         if (!is_shared_) return true;
-        if (company_.is_helper) return company_.pair->go_on(step);
-        if (!company_.pair->meet(step, long_step) && alone_from_ == kNever) alone_from_ = step + 2;
+        if (pairing_.is_helper) return pairing_.lockstep->go_on(step);
+        if (!pairing_.lockstep->meet(step, long_step) && alone_from_ == kNever) alone_from_ = step + 2;
         return true;
     }
     void close() {
-        if (company_.pair != nullptr) company_.pair->close();
+        if (pairing_.lockstep != nullptr) pairing_.lockstep->close();
     }
 
 private:
     static constexpr Index kNever = Index{1} << 62;
-    Company company_;
+    Pairing pairing_;
     bool is_shared_;
     Index alone_from_ = kNever;
 };
 
-/// How many of the places part, part + parts, … lie below `running`.
-UNROLLED_INLINE Index mine_below(Index running, Index part, Index parts) {
+/// Counts those of the positions part, part + parts, … that are below `running`.
+UNROLLED_INLINE Index count_own(Index running, Index part, Index parts) {
     return running > part ? (running - part + parts - 1) / parts : 0;
 }
 
@@ -78,7 +78,7 @@ struct Chunk {
     /// Moves on to the chunk that contains step `s`.
     void move_to(Index s, const Schedule& plan, Index part, Index parts) {
         while (s >= end) {
-            const Index n = mine_below(plan.running[end], part, parts);
+            const Index n = count_own(plan.running[end], part, parts);
             // rows only get fewer, so that a chunk which fits now fits throughout; the first is short, since a helper
             // has nothing to do until it is over
             const Index rows = begin == end ? kTallest : kChunkRows;
@@ -95,43 +95,43 @@ struct Chunk {
 template <class S, class Stages>
 class ForwardPass {
 public:
-    ForwardPass(const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Company company,
+    ForwardPass(const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                 Scratch& scratch)
         : f_(f),
           d_(d),
           plan_(f.schedule),
           part_(part),
           parts_(parts),
-          company_(company),
+          pairing_(pairing),
           is_masked_(d.masks.recurrent != nullptr),
           weights_(f.spec, d.gates_packed),
           cell_(cell_args(f.spec, d.peephole, d.masks)),
-          memory_(f.spec, mine_below(plan_.batch, part, parts), is_masked_, projects() ? weights_.start_size : 0,
-                  company.is_helper, scratch) {}
+          memory_(f.spec, count_own(plan_.batch, part, parts), is_masked_, projects() ? weights_.start_size : 0,
+                  pairing.is_helper, scratch) {}
 
     void run() {
-        if (!company_.is_helper) {
+        if (!pairing_.is_helper) {
             prepare_outputs();
             // both threads project into one place, each its own units
-            if (company_.pair != nullptr) company_.pair->shared = memory_.starts;
+            if (pairing_.lockstep != nullptr) pairing_.lockstep->shared = memory_.starts;
         }
         if (is_masked_) mask_initial_states();
-        SharedSteps shared(company_);
+        SharedSteps shared(pairing_);
         for (Index s; (s = shared.begin()) >= 0;) {
-            if (company_.is_helper) memory_.starts = static_cast<S*>(company_.pair->shared);
+            if (pairing_.is_helper) memory_.starts = static_cast<S*>(pairing_.lockstep->shared);
             take_steps(s, shared);
-            if (!company_.is_helper) break;
+            if (!pairing_.is_helper) break;
         }
-        if (company_.is_helper) return;
+        if (pairing_.is_helper) return;
         shared.close();
         write_final_states();
     }
 
 private:
-    /// How many of this part's sequences run at step `s`.
-    Index running(Index s) const { return mine_below(plan_.running[s], part_, parts_); }
+    /// The number of this part's sequences that run at step `s`.
+    Index running(Index s) const { return count_own(plan_.running[s], part_, parts_); }
     bool projects() const { return plan_.steps > 1 && running(plan_.steps - 1) <= kFewRows; }
-    /// Where the output of step `s` lies, of the sequence at place `j`.
+    /// The output of step `s` of the sequence at position `j`.
     S* output(Index s, Index j) const {
         return f_.out + plan_.when(s, j, d_.reverse) * f_.out_time + plan_.row[j] * f_.out_batch + d_.column;
     }
@@ -149,14 +149,14 @@ private:
 
     void mask_initial_states() const {
         const Index width = f_.spec.output;
-        for (Index i = 0, mine = mine_below(plan_.batch, part_, parts_); i < mine; ++i) {
+        for (Index i = 0, mine = count_own(plan_.batch, part_, parts_); i < mine; ++i) {
             const Index b = plan_.row[part_ + i * parts_];
             for (Index k = 0; k < width; ++k)
                 memory_.masked[0][i * width + k] = d_.h_0[b * width + k] * d_.masks.recurrent[b * width + k];
         }
     }
 
-    /// All steps from `s` on, or until this thread no longer shares them.
+    /// Takes all steps from `s` on, or until this thread no longer shares them.
     void take_steps(Index s, SharedSteps& shared) {
         Chunk& chunk = chunk_;
         // where a helper joins in the middle of a chunk, the caller has projected all of it
@@ -182,7 +182,7 @@ private:
         }
     }
 
-    /// The input's share of the sums of the whole chunk.
+    /// Computes the input's share of the sums for the whole chunk.
     void project(Share share) const {
         Index count = 0;
         for (Index q = chunk_.begin; q < chunk_.end; ++q)
@@ -193,7 +193,7 @@ private:
         Stages::project(weights_, memory_.x_rows, count, memory_.starts, share);
     }
 
-    /// Where everything lies that step `s` reads and writes of this part's sequence number `i`.
+    /// Sets the addresses of all that step `s` reads and writes of sequence `i` of this part.
     UNROLLED_INLINE void place(Row<S>& row, Index s, Index i, const S* start) const {
         const Index H = f_.spec.hidden, width = f_.spec.output;
         const Index j = part_ + i * parts_, b = plan_.row[j], t = plan_.when(s, j, d_.reverse), m = plan_.offset[s] + j;
@@ -221,8 +221,8 @@ private:
     void take_step(Index s, Index n, const SharedSteps& shared) const {
         const bool backwards = s % 2 != 0;
         if (!shared.is_shared()) return Stages::run(weights_, d_.projection_packed, memory_.rows, n, cell_, backwards);
-        // half of h lies in the other core's cache
-        for (Index i = 0; i < n; ++i) expect_reads(memory_.rows[i].h_in, f_.spec.output);
+        // half of h is in the other core's cache
+        for (Index i = 0; i < n; ++i) prefetch_reads(memory_.rows[i].h_in, f_.spec.output);
         Stages::run_share(weights_, memory_.rows, n, cell_, shared.share(), backwards);
     }
 
@@ -241,7 +241,7 @@ private:
     const ForwardDirection<S>& d_;
     const Schedule& plan_;
     const Index part_, parts_;
-    const Company company_;
+    const Pairing pairing_;
     const bool is_masked_;
     const typename Stages::Weights weights_;
     const CellArgs<S> cell_;
@@ -251,10 +251,10 @@ private:
 
 /// Runs a pass; `Stages` are those of the cell.
 template <class S, class Stages>
-void forward_pass(Stages, const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Company company,
+void forward_pass(Stages, const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                   Scratch& scratch) {
-    if (mine_below(f.schedule.batch, part, parts) == 0) return;
-    ForwardPass<S, Stages>(f, d, part, parts, company, scratch).run();
+    if (count_own(f.schedule.batch, part, parts) == 0) return;
+    ForwardPass<S, Stages>(f, d, part, parts, pairing, scratch).run();
 }
 
 }  // namespace unrolled::UNROLLED_ISA

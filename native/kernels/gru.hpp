@@ -1,4 +1,4 @@
-// GRU, one step of some units: forward. Equations: src/unrolled/cells/gru.py; derivation: docs/derivations/gru.md.
+// GRU: one forward step of some units. Equations: src/unrolled/cells/gru.py; derivation: docs/derivations/gru.md.
 #pragma once
 
 #include "rows.hpp"
@@ -6,7 +6,7 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-/// r, z and n of one block of units with the reset after the product: four sums, since r scales W_hn h + b_hn alone.
+/// r, z and n of one block of units, with the reset after the product: four sums, since r scales W_hn h + b_hn only.
 struct GruGates {
     static constexpr Index blocks = 1;
     using Sums = SplitSums;
@@ -49,7 +49,7 @@ struct GruGates {
     }
 };
 
-/// With the reset before the product, first r and z, and r ⊙ h for the second stage.
+/// The first stage if the reset comes before the product: r and z, and r ⊙ h for the second.
 struct GruResets {
     static constexpr Index blocks = 1;
     using Sums = TwoSums;
@@ -87,7 +87,7 @@ struct GruResets {
     }
 };
 
-/// Then n, from x and r ⊙ h, and the new h, for 4 blocks of units.
+/// The second stage: n, from x and r ⊙ h, and the new h, for 4 blocks of units.
 struct GruCandidate {
     static constexpr Index blocks = 4;
     using Sums = FourSums;

@@ -1,4 +1,4 @@
-// LSTM, one step of some units: forward. Equations: src/unrolled/cells/lstm.py; derivation: docs/derivations/lstm.md.
+// LSTM: one forward step of some units. Equations: src/unrolled/cells/lstm.py; derivation: docs/derivations/lstm.md.
 #pragma once
 
 #include "rows.hpp"
@@ -6,7 +6,7 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-/// The gates i f g o (coupled: f g o) of one block of units, c, and h or what is projected to it.
+/// The gates i f g o (coupled: f g o) of one block of units, c, and h or the input of the projection.
 template <bool coupled>
 struct LstmGates {
     static constexpr Index blocks = 1;
@@ -42,7 +42,7 @@ struct LstmGates {
     UNROLLED_INLINE static void units(const S* sums, Index unit, Index width, const Row<S>& row,
                                       const CellArgs<S>& cell) {
         constexpr Index L = kLanes<S>;
-        constexpr Index first = coupled ? -1 : 0;  // where i would stand
+        constexpr Index first = coupled ? -1 : 0;  // the position of i
         const Index hidden = cell.spec.hidden;
         const Vec<S> c_prev = load(row.c_prev + unit, width);
         Vec<S> a_f = load(sums + (first + 1) * L), a_o = load(sums + (first + 3) * L);

@@ -1,8 +1,8 @@
-// Weights in the order in which tiles read them.
+// Packing: weights in the order in which tiles read them.
 //
 // A *gate panel* serves one block of units: [sums][lanes] of bias, then for each k of x and of h the weights of all
 // gates side by side, [weights][lanes]. A *column panel* is 4 vectors of columns of a matrix, [rows][4][lanes]. Units
-// and columns that do not exist are zero, so no tile needs to know about odd sizes.
+// and columns that do not exist are zero, so that no tile handles odd sizes.
 #pragma once
 
 #include "engine.hpp"
@@ -39,7 +39,7 @@ void transpose_block(const S* from, Index ld, Index valid, Index depth, S* to, I
         const Index width = depth - k < L ? depth - k : L;
         Vec<S> v[L], w[L];
         for (Index u = 0; u < L; ++u) v[u] = u < valid ? load(from + u * ld + k, width) : Vec<S>{};
-        // log2(L) perfect shuffles of the rows are a transposition
+        // log2(L) perfect shuffles of the rows transpose them
 #pragma GCC unroll 4
         for (Index span = 1; span < L; span *= 2) {
 #pragma GCC unroll 8
@@ -54,16 +54,16 @@ void transpose_block(const S* from, Index ld, Index valid, Index depth, S* to, I
     }
 }
 
-/// Where the weights of one stage of a cell lie; see the stages in lstm.hpp, gru.hpp and rnn.hpp. A panel is its biases
+/// Where the weights of one stage of a cell are; see the stages in lstm.hpp, gru.hpp and rnn.hpp. A panel is its biases
 /// [sums][lanes] of S, then the weights of x, then those of h; sizes and places count bytes.
 struct StageWeights {
     const char* packed = nullptr;
     Index panels = 0, panel_size = 0, x_place = 0, h_place = 0, x_depth = 0, h_depth = 0;
-    // where this stage's sums begin in a row of projected inputs, in scalars
+    // the first of this stage's sums in a row of projected inputs, in scalars
     Index start_offset = 0;
 };
 
-/// Bytes of the weights of so many k.
+/// Bytes of the weights of `depth` k.
 template <class S, class W>
 UNROLLED_INLINE Index depth_size(Index depth, Index weights) {
     const Index registers = sizeof(W) == sizeof(S) ? depth : (depth + 1) / 2;
@@ -83,7 +83,7 @@ UNROLLED_INLINE StageWeights stage_weights(const Spec& spec) {
     return w;
 }
 
-/// Weights [depth][gates][lanes] as pairs of bfloat16 [depth / 2][gates][lanes].
+/// Rounds weights [depth][gates][lanes] to pairs of bfloat16 [depth / 2][gates][lanes].
 UNROLLED_INLINE void narrow(const float* wide, Index depth, Index gates, std::uint32_t* pairs) {
     const Index row = gates * kLanes<float>;
     for (Index k = 0; k < depth; k += 2)
@@ -93,18 +93,17 @@ UNROLLED_INLINE void narrow(const float* wide, Index depth, Index gates, std::ui
         }
 }
 
-/// One half of a panel, of x or of h.
+/// Packs one half of a panel, the weights of x or of h.
 template <class S, class W, class Stage>
 void pack_half(const S* weight, Index depth, Index panel, Index hidden, char* to, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     constexpr Index G = Stage::Sums::weights;
     S* wide = reinterpret_cast<S*>(to);
-    if constexpr (sizeof(W) != sizeof(S))
-        wide = static_cast<S*>(scratch.take(depth * G * UNROLLED_VECTOR_BYTES));
+    if constexpr (sizeof(W) != sizeof(S)) wide = static_cast<S*>(scratch.take(depth * G * UNROLLED_VECTOR_BYTES));
     for (Index g = 0; g < G; ++g) {
         const auto place = Stage::weight(g, panel, L, hidden);
         const Index valid = hidden - place.unit < L ? hidden - place.unit : L;
-        // a block beyond the last unit has no valid row, so its address is never read
+        // a block beyond the last unit has no valid row, and reads nothing
         const Index row = valid > 0 ? place.row : 0;
         transpose_block(weight + row * depth, depth, valid, depth, wide + g * L, G * L);
     }
@@ -139,7 +138,7 @@ Index columns_size(Index rows, Index columns) {
     return (columns + W - 1) / W * W * rows;
 }
 
-/// Column panels of a (rows, columns) matrix: for products with its rows as k.
+/// Packs a (rows, columns) matrix into column panels, for products with its rows as k.
 template <class S>
 void pack_columns(const S* matrix, Index rows, Index columns, S* packed) {
     constexpr Index L = kLanes<S>;
@@ -151,7 +150,7 @@ void pack_columns(const S* matrix, Index rows, Index columns, S* packed) {
             }
 }
 
-/// Column panels of the transpose of a (rows, columns) matrix: for products with its columns as k.
+/// Packs the transpose of a (rows, columns) matrix into column panels, for products with its columns as k.
 template <class S>
 void pack_transposed(const S* matrix, Index rows, Index columns, S* packed) {
     constexpr Index L = kLanes<S>;

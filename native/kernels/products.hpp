@@ -1,4 +1,4 @@
-// The gradients that need no recurrence: of x, of the weights and of the biases, each one product over all steps.
+// The gradients that need no recurrence: of x, of the weights and of the biases. Each is one product over all steps.
 #pragma once
 
 #include "backward.hpp"
@@ -7,7 +7,7 @@ namespace unrolled::UNROLLED_ISA {
 
 inline constexpr Index kChunkSteps = tuning::kChunkSteps;
 
-/// Walks m upwards, and knows its s and j.
+/// Maps increasing m to their s and j.
 struct Walker {
     const Schedule& plan;
     Index s = 0;
@@ -30,7 +30,7 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
     constexpr Index kRows = tuning::gathered_rows(kTallest);
     const S *first[kRows], *second[kRows];
     S* to[kRows];
-    alignas(64) S room[kTileRoom<S>];
+    alignas(64) S tile_sums[kTileSums<S>];
     Walker walker{plan};
     for (Index from = begin; from < end; from += kRows) {
         const Index count = end - from < kRows ? end - from : kRows;
@@ -41,33 +41,33 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
             second[i] = b.directions == 2 ? b.direction[1].dgates + (plan.offset[other] + j) * row_size : nullptr;
             to[i] = dx_at(t, plan.row[j]);
         }
-        const Cut cut(count);
+        const Tiling tiling(count);
         for (Index column = 0; column < I; column += 4 * L) {
             TileArgs<S> args;
             args.first.weights = b.direction[0].input_packed + column * depth;
             args.first.depth = depth;
             args.second.depth = b.directions == 2 ? depth : 0;
             args.second.weights = b.directions == 2 ? b.direction[1].input_packed + column * depth : nullptr;
-            for (Index t = 0; t < cut.tiles; ++t) {
-                const Index height = cut.height(t), at = cut.begin(t);
+            for (Index t = 0; t < tiling.count; ++t) {
+                const Index height = tiling.height(t), at = tiling.begin(t);
                 for (Index r = 0; r < height; ++r) {
                     args.start[r] = nullptr;
                     args.first.rows[r] = first[at + r];
                     args.second.rows[r] = second[at + r];
-                    expect_writes(to[at + r] + column, I - column < 4 * L ? I - column : 4 * L);
+                    prefetch_writes(to[at + r] + column, I - column < 4 * L ? I - column : 4 * L);
                 }
-                run_tile<S, FourSums>(height, 1, args, room);
+                run_tile<S, FourSums>(height, 1, args, tile_sums);
                 for (Index r = 0; r < height; ++r)
                     for (Index v = 0; v < 4; ++v) {
                         const Index c = column + v * L, width = width_at<S>(c, I);
-                        if (width > 0) store(to[at + r] + c, load(room + (r * 4 + v) * L), width);
+                        if (width > 0) store(to[at + r] + c, load(tile_sums + (r * 4 + v) * L), width);
                     }
             }
         }
     }
 }
 
-/// One factor of the weights' gradient: rows of x or of h, and which columns of dgates meet them.
+/// One weight's gradient: a factor of its rows (x or h), and the columns of dgates it is multiplied by.
 template <class S>
 struct Side {
     S* to;  // (rows, width), or null where it is not wanted
@@ -76,15 +76,16 @@ struct Side {
     Index row_of(Index c, Index hidden) const { return c + shift + (c < hidden ? wrap : 0); }
 };
 
-/// dW += dgatesᵀ · rows for one chunk. columns: [dgates' columns of this part][kChunkSteps]; packed: room for a panel.
+/// dW += dgatesᵀ · rows for one chunk. columns: [dgates' columns of this part][kChunkSteps]; packed: scratch for one
+/// panel.
 template <class S>
 void add_products(const Side<S>& side, const S* const* rows, const S* const* masks, Index count, Index hidden,
                   const S* columns, Index begin, Index end, S* packed) {
     constexpr Index L = kLanes<S>;
     const Index from = begin > side.begin ? begin : side.begin, until = end < side.end ? end : side.end;
     if (side.to == nullptr || from >= until) return;
-    alignas(64) S room[kTileRoom<S>];
-    const Cut cut(until - from);
+    alignas(64) S tile_sums[kTileSums<S>];
+    const Tiling tiling(until - from);
     for (Index column = 0; column < side.width; column += 4 * L) {
         for (Index k = 0; k < count; ++k)
             for (Index v = 0; v < 4; ++v) {
@@ -97,20 +98,20 @@ void add_products(const Side<S>& side, const S* const* rows, const S* const* mas
         TileArgs<S> args;
         args.first.weights = packed;
         args.first.depth = count;
-        for (Index t = 0; t < cut.tiles; ++t) {
-            const Index height = cut.height(t), at = from + cut.begin(t);
+        for (Index t = 0; t < tiling.count; ++t) {
+            const Index height = tiling.height(t), at = from + tiling.begin(t);
             for (Index r = 0; r < height; ++r) {
                 args.start[r] = nullptr;
                 args.first.rows[r] = columns + (at + r - begin) * kChunkSteps;
                 S* to = side.to + side.row_of(at + r, hidden) * side.width + column;
-                expect_writes(to, side.width - column < 4 * L ? side.width - column : 4 * L);
+                prefetch_writes(to, side.width - column < 4 * L ? side.width - column : 4 * L);
             }
-            run_tile<S, FourSums>(height, 1, args, room);
+            run_tile<S, FourSums>(height, 1, args, tile_sums);
             for (Index r = 0; r < height; ++r) {
                 S* to = side.to + side.row_of(at + r, hidden) * side.width;
                 for (Index v = 0; v < 4; ++v) {
                     const Index c = column + v * L, width = width_at<S>(c, side.width);
-                    if (width > 0) store(to + c, load(to + c, width) + load(room + (r * 4 + v) * L), width);
+                    if (width > 0) store(to + c, load(to + c, width) + load(tile_sums + (r * 4 + v) * L), width);
                 }
             }
         }
@@ -126,8 +127,8 @@ UNROLLED_INLINE void add_to(S* to, const S* from, Index count) {
     }
 }
 
-/// The gradients of weight_ih, weight_hh and the biases of one direction. A part takes some of the gates' columns, and
-/// all steps: the order of its sums is that of m, however many parts there are.
+/// The gradients of weight_ih, weight_hh and the biases of one direction. A part takes some columns of the gates and
+/// all steps, so that sums are added up in the order of m, however many parts there are.
 template <class S>
 void weight_gradient(const Backward<S>& b, Index direction, Index part, Index parts, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
@@ -168,7 +169,7 @@ void weight_gradient(const Backward<S>& b, Index direction, Index part, Index pa
             masks[k] = d.masks.recurrent == nullptr ? nullptr : d.masks.recurrent + row * P;
         }
         const S* dgates = d.dgates + from * row_size;
-        // along the rows, as they lie in memory; the transposition then finds them in the cache
+        // along the rows, as they are in memory; the transposition then reads them from the cache
         std::memset(sums, 0, (end - begin) * sizeof(S));
         for (Index k = 0; k < count; ++k) add_to(sums, dgates + k * row_size + begin, end - begin);
         add_to(bias, sums, end - begin);

@@ -1,11 +1,11 @@
-// The gradients that LSTM's options add: of the projection, a product over all steps, and of the peepholes, sums.
+// The gradients that options of LSTM add: of the projection, a product over all steps, and of the peepholes, sums.
 #pragma once
 
 #include "products.hpp"
 
 namespace unrolled::UNROLLED_ISA {
 
-/// Row m of what forward kept, and what follows from it by the operations of the forward pass.
+/// Row m of the saved gates and cells, and quantities recomputed from it by the operations of the forward pass.
 template <class S>
 struct KeptStep {
     const S *gates, *c_prev;
@@ -15,7 +15,7 @@ struct KeptStep {
     UNROLLED_INLINE Vec<S> gate(Index which, Index unit, Index width) const {
         return load(gates + which * hidden + unit, width);
     }
-    /// The proposed c.
+    /// The cell's own c, before zoneout.
     UNROLLED_INLINE Vec<S> cell(Index unit, Index width) const {
         const Index first = coupled ? -1 : 0;
         const Vec<S> f = gate(first + 1, unit, width), g = gate(first + 2, unit, width);
@@ -23,7 +23,7 @@ struct KeptStep {
         if (!coupled) i = gate(0, unit, width);
         return f * load(c_prev + unit, width) + i * g;
     }
-    /// o ⊙ tanh(c), which is projected.
+    /// o ⊙ tanh(c), the input of the projection.
     UNROLLED_INLINE Vec<S> inner(Index unit, Index width) const {
         return gate(coupled ? 2 : 3, unit, width) * tanh<S>(cell(unit, width));
     }
@@ -74,7 +74,7 @@ template <class S>
 void peephole_gradient(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts) {
     constexpr Index L = kLanes<S>;
     const Index H = b.spec.hidden, vectors = (H + L - 1) / L, row_size = b.spec.dgates() * H;
-    const Index first = b.spec.coupled ? -1 : 0;  // where i would stand
+    const Index first = b.spec.coupled ? -1 : 0;  // the position of i
     const Index all = b.schedule.offset[b.schedule.steps];
     for (Index v = vectors * part / parts; v < vectors * (part + 1) / parts; ++v) {
         const Index unit = v * L, width = width_at<S>(unit, H);

@@ -1,4 +1,4 @@
-// The vanilla cell, one step of some units: forward. Equations: src/unrolled/cells/rnn.py.
+// The vanilla cell: one forward step of some units. Equations: src/unrolled/cells/rnn.py.
 #pragma once
 
 #include "rows.hpp"

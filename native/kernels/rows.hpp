@@ -1,4 +1,4 @@
-// One sequence at one step: where everything that a step reads and writes of it lies.
+// One sequence at one step: the addresses of all that the step reads and writes.
 #pragma once
 
 #include "activations.hpp"
@@ -6,26 +6,26 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-/// Forward. Pointers lead to the sequence's own row; P or H scalars wide as the cell's contract says.
+/// One sequence at one step of a forward pass: pointers to its own rows, of P or H scalars.
 template <class S>
 struct Row {
     const S* x;
-    const S* start;   // x's share of all sums, computed beforehand, or null
-    const S* h_in;    // h as it enters the products: masked under recurrent dropout
-    const S* h_prev;  // h as it was
+    const S* start;   // the input's share of all sums, computed ahead, or null
+    const S* h_in;    // h as the products read it: masked by recurrent dropout
+    const S* h_prev;  // the previous h
     const S* c_prev;
     S* h;
     S* c;         // may alias c_prev
     S* h_masked;  // h ⊙ mask for the next step, or null
-    S* inner;     // what a second stage reads: LSTM o ⊙ tanh(c) before projection, GRU r ⊙ h before the product
+    S* inner;     // the input of a second stage: LSTM o ⊙ tanh(c) before projection, GRU r ⊙ h before the product
     S* z;         // GRU with two stages
-    S* gates;     // what training keeps, or null
+    S* gates;     // where training saves the gates, or null
     const S* mask;
     const std::uint8_t* keep_h;
     const std::uint8_t* keep_c;
 };
 
-/// What is the same for all rows.
+/// The arguments of a cell that are the same for all rows.
 template <class S>
 struct CellArgs {
     Spec spec;
@@ -33,13 +33,14 @@ struct CellArgs {
     S rate_h = 0, rate_c = 0;
 };
 
-/// Whole blocks of `lanes` units but for the last.
+/// The units of a block: all lanes, or fewer in the last block.
 template <class S>
 UNROLLED_INLINE Index width_at(Index unit, Index hidden) {
     return hidden - unit < kLanes<S> ? hidden - unit : kLanes<S>;
 }
 
-/// body(width), compiled once for a whole vector, without any tests of its lanes, and once for the last few units.
+/// Calls body(width), which is compiled twice: for whole vectors, without tests of single lanes, and for the last
+/// units.
 template <class S, class Body>
 UNROLLED_INLINE void at_width(Index width, Body body) {
     if (width == kLanes<S>) {
@@ -57,7 +58,7 @@ UNROLLED_INLINE Vec<S> load_flags(const std::uint8_t* from, Index width) {
     return v;
 }
 
-/// Zoneout: the old value where it is kept, or the mixture in evaluation.
+/// Zoneout: the old value where it is kept, or the mixture of old and new in evaluation.
 template <class S>
 UNROLLED_INLINE Vec<S> zoned(const std::uint8_t* keep, S rate, const S* old, Index unit, Index width, Vec<S> value) {
     if (keep != nullptr) return load_flags<S>(keep + unit, width) != S(0) ? load(old + unit, width) : value;
@@ -65,7 +66,7 @@ UNROLLED_INLINE Vec<S> zoned(const std::uint8_t* keep, S rate, const S* old, Ind
     return value;
 }
 
-/// Takes a proposed h: zoneout, the output, and the masked copy that the next step's products read.
+/// Stores a new h: after zoneout, as the output, and masked for the products of the next step.
 template <class S>
 UNROLLED_INLINE void settle_h(const Row<S>& row, const CellArgs<S>& cell, Index unit, Index width, Vec<S> value) {
     value = zoned(row.keep_h, cell.rate_h, row.h_prev, unit, width, value);
@@ -85,7 +86,7 @@ UNROLLED_INLINE Vec<S> apply(Nonlinearity f, Vec<S> x) {
     }
 }
 
-/// Where the rows of one vector of packed weights or bias come from: `row` of the parameter, `unit` of the cell.
+/// The source of one vector of packed weights or bias: `row` of the parameter, `unit` of the cell.
 struct Place {
     Index row, unit;
 };

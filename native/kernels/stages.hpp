@@ -15,7 +15,7 @@ struct Share {
     Index end(Index panels) const { return cut(panels, part + 1); }
 
 private:
-    /// Pairs stay together where there are enough of them: a lone row takes two panels at once.
+    /// Panels are divided in pairs if there are enough: a single row takes two at once.
     Index cut(Index panels, Index at) const {
         if (panels < 2 * parts) return panels * at / parts;
         const Index end = (panels + 1) / 2 * at / parts * 2;
@@ -23,26 +23,26 @@ private:
     }
 };
 
-/// Asks for the lines that will be written of some units: they were never in the cache, and a tile is time enough.
+/// Prefetches what will be written of some units: it is not in the cache, and a tile takes long enough to fetch it.
 template <class S, class Stage>
-UNROLLED_INLINE void expect_results(const Row<S>& row, Index panel, Index panels, const Spec& spec) {
+UNROLLED_INLINE void prefetch_results(const Row<S>& row, Index panel, Index panels, const Spec& spec) {
     const Index unit = panel * Stage::blocks * kLanes<S>, count = Stage::blocks * kLanes<S> * panels;
     const Index some = spec.hidden - unit < count ? spec.hidden - unit : count;
     for (Index g = 0; row.gates != nullptr && g < spec.saved_gates(); ++g)
-        expect_writes(row.gates + g * spec.hidden + unit, some);
-    if (row.c != nullptr) expect_writes(row.c + unit, some);
-    expect_writes(row.h + unit, some);
+        prefetch_writes(row.gates + g * spec.hidden + unit, some);
+    if (row.c != nullptr) prefetch_writes(row.c + unit, some);
+    prefetch_writes(row.h + unit, some);
 }
 
-/// One stage of a step for `n` rows, its panels from `begin` to `end`, or from `end` to `begin`: steps alternate, so
-/// that each begins with the weights that the one before left in the cache.
+/// Runs one stage of a step for `n` rows, over its panels from `begin` to `end` or back: steps alternate, so that each
+/// begins with the weights that the one before left in the cache.
 template <class S, class W, class Stage>
 void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end,
                bool backwards = false) {
     constexpr Index L = kLanes<S>;
     constexpr Index N = Stage::Sums::sums;
-    alignas(64) S room[kTileRoom<S>];
-    const Cut cut(n);
+    alignas(64) S tile_sums[kTileSums<S>];
+    const Tiling tiling(n);
     const bool has_start = rows[0].start != nullptr;
     const Index most = n == 1 ? 2 : 1, turns = (end - begin + most - 1) / most;
     for (Index turn = 0; turn < turns; ++turn) {
@@ -56,78 +56,78 @@ void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArg
         args.first.panel_stride = args.second.panel_stride = w.panel_size;
         args.second.weights = reinterpret_cast<const W*>(weights + w.h_place);
         args.second.depth = w.h_depth;
-        for (Index t = 0; t < cut.tiles; ++t) {
-            const Row<S>* some = rows + cut.begin(t);
-            const Index height = cut.height(t);
+        for (Index t = 0; t < tiling.count; ++t) {
+            const Row<S>* some = rows + tiling.begin(t);
+            const Index height = tiling.height(t);
             for (Index r = 0; r < height; ++r) {
                 args.start[r] =
                     has_start ? some[r].start + w.start_offset + panel * N * L : reinterpret_cast<const S*>(weights);
                 args.first.rows[r] = some[r].x;
                 args.second.rows[r] = Stage::template second<S>(some[r]);
-                if (some[r].gates != nullptr || has_start) expect_results<S, Stage>(some[r], panel, count, cell.spec);
+                if (some[r].gates != nullptr || has_start) prefetch_results<S, Stage>(some[r], panel, count, cell.spec);
             }
-            run_tile<S, typename Stage::Sums>(height, count, args, room);
+            run_tile<S, typename Stage::Sums>(height, count, args, tile_sums);
             for (Index p = 0; p < count; ++p)
                 for (Index r = 0; r < height; ++r)
-                    Stage::template finish<S>(room + (p * height + r) * N * L, panel + p, some[r], cell);
+                    Stage::template finish<S>(tile_sums + (p * height + r) * N * L, panel + p, some[r], cell);
         }
     }
 }
 
-/// The projection of LSTM, which has neither bias nor input.
+/// Runs the projection of LSTM, which has neither bias nor input.
 template <class S>
 void run_projection(const S* packed, const Row<S>* rows, Index n, const CellArgs<S>& cell) {
     constexpr Index L = kLanes<S>;
-    alignas(64) S room[kTileRoom<S>];
-    const Cut cut(n);
+    alignas(64) S tile_sums[kTileSums<S>];
+    const Tiling tiling(n);
     const Index panel_size = cell.spec.hidden * 4 * L, panels = (cell.spec.output + 4 * L - 1) / (4 * L);
     for (Index panel = 0; panel < panels; ++panel) {
         TileArgs<S> args;
         args.first.weights = packed + panel * panel_size;
         args.first.depth = cell.spec.hidden;
-        for (Index t = 0; t < cut.tiles; ++t) {
-            const Row<S>* some = rows + cut.begin(t);
-            const Index height = cut.height(t);
+        for (Index t = 0; t < tiling.count; ++t) {
+            const Row<S>* some = rows + tiling.begin(t);
+            const Index height = tiling.height(t);
             for (Index r = 0; r < height; ++r) args.start[r] = nullptr, args.first.rows[r] = some[r].inner;
-            run_tile<S, FourSums>(height, 1, args, room);
-            for (Index r = 0; r < height; ++r) Projection::finish<S>(room + r * 4 * L, panel, some[r], cell);
+            run_tile<S, FourSums>(height, 1, args, tile_sums);
+            for (Index r = 0; r < height; ++r) Projection::finish<S>(tile_sums + r * 4 * L, panel, some[r], cell);
         }
     }
 }
 
-/// x's share of the sums of one stage, bias included: to[row · ld + start_offset + panel · sums · lanes].
+/// Computes the input's share of the sums of one stage with bias: to[row · ld + start_offset + panel · sums · lanes].
 template <class S, class W, class Stage>
 void project_stage(const StageWeights& w, const S* const* x, Index n, S* to, Index ld, Share share) {
     constexpr Index L = kLanes<S>;
     constexpr Index N = Stage::Sums::sums;
-    alignas(64) S room[kTileRoom<S>];
-    const Cut cut(n);
+    alignas(64) S tile_sums[kTileSums<S>];
+    const Tiling tiling(n);
     for (Index panel = share.begin(w.panels); panel < share.end(w.panels); ++panel) {
         const char* weights = w.packed + panel * w.panel_size;
         TileArgs<S, W> args;
         args.first.weights = reinterpret_cast<const W*>(weights + w.x_place);
         args.first.depth = w.x_depth;
-        for (Index t = 0; t < cut.tiles; ++t) {
-            const Index height = cut.height(t), begin = cut.begin(t);
+        for (Index t = 0; t < tiling.count; ++t) {
+            const Index height = tiling.height(t), begin = tiling.begin(t);
             for (Index r = 0; r < height; ++r) {
                 args.start[r] = reinterpret_cast<const S*>(weights);
                 args.first.rows[r] = x[begin + r];
             }
-            run_tile<S, typename Stage::Sums>(height, 1, args, room);
+            run_tile<S, typename Stage::Sums>(height, 1, args, tile_sums);
             for (Index r = 0; r < height; ++r)
-                std::memcpy(to + (begin + r) * ld + w.start_offset + panel * N * L, room + r * N * L,
+                std::memcpy(to + (begin + r) * ld + w.start_offset + panel * N * L, tile_sums + r * N * L,
                             N * L * sizeof(S));
         }
     }
 }
 
-/// A cell as the stages of its step, in order, with its weights kept as W.
+/// A cell as the stages of its step, in order, with weights stored as W.
 template <class S, class W, class... Stages>
-struct Pass {
+struct CellStages {
     struct Weights {
         StageWeights of[sizeof...(Stages)];
         Index start_size = 0;  // a row of projected inputs, in scalars
-        Index size = 0;        // all of it, packed, in bytes
+        Index size = 0;        // all packed weights, in bytes
         Weights(const Spec& spec, const void* packed) {
             Index i = 0;
             ((of[i] = stage_weights<S, W, Stages>(spec), of[i].packed = static_cast<const char*>(packed) + size,
@@ -155,7 +155,7 @@ struct Pass {
         if (projection != nullptr) run_projection(projection, rows, n, cell);
     }
 
-    /// One thread's share of the units of a cell with a single stage.
+    /// Runs one thread's share of the units of a cell with a single stage.
     static void run_share(const Weights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Share share,
                           bool backwards = false) {
         Index i = 0;
@@ -173,16 +173,16 @@ struct Pass {
 
 template <class S, class W, class F>
 UNROLLED_INLINE auto with_stages(const Spec& spec, F f) {
-    if (spec.kind == Kind::rnn) return f(Pass<S, W, RnnGate>{});
+    if (spec.kind == Kind::rnn) return f(CellStages<S, W, RnnGate>{});
     if (spec.kind == Kind::gru) {
-        if (spec.reset_after) return f(Pass<S, W, GruGates>{});
-        return f(Pass<S, W, GruResets, GruCandidate>{});
+        if (spec.reset_after) return f(CellStages<S, W, GruGates>{});
+        return f(CellStages<S, W, GruResets, GruCandidate>{});
     }
-    if (spec.coupled) return f(Pass<S, W, LstmGates<true>>{});
-    return f(Pass<S, W, LstmGates<false>>{});
+    if (spec.coupled) return f(CellStages<S, W, LstmGates<true>>{});
+    return f(CellStages<S, W, LstmGates<false>>{});
 }
 
-/// Calls `f` with the Pass of a cell.
+/// Calls `f` with the CellStages of a cell.
 template <class S, class F>
 UNROLLED_INLINE auto with_cell(const Spec& spec, F f) {
     if constexpr (sizeof(S) == sizeof(float))

@@ -1,11 +1,11 @@
-// One step of one direction, for streams: no schedule, no copies.
+// One step of one direction, for streams: without a schedule and without copies.
 #pragma once
 
 #include "forward.hpp"
 
 namespace unrolled::UNROLLED_ISA {
 
-/// Part `part` of `parts`, which divide the units among them. Cells of two stages come with parts = 1.
+/// Takes one of `parts` shares of the units. Cells of two stages require parts = 1.
 template <class S, class P>
 void step_pass(P, const Step<S>& step, Index part, Index parts, Scratch& scratch) {
     const Index H = step.spec.hidden, n = step.batch;

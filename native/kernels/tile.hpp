@@ -2,8 +2,8 @@
 //
 //     out[p][r][n] = start[r] + Σ_k first.rows[r][k] · W₁[p][k] + Σ_k second.rows[r][k] · W₂[p][k]
 //
-// A row's sums are added in the order of k, one fused multiply-add after the other, whatever the height of the tile:
-// so a result has the same bits in any batch, beside any neighbours and on any number of threads.
+// A row's sums are added up in the order of k, one fused multiply-add after the other, whatever the height of the tile.
+// A result therefore has the same bits in any batch, beside any neighbours and on any number of threads.
 #pragma once
 
 #include "tuning.hpp"
@@ -14,9 +14,9 @@ namespace unrolled::UNROLLED_ISA {
 /// Rows of the tallest tile; 32 registers on AVX-512 and NEON, 16 before.
 inline constexpr Index kTallest = tuning::tallest_tile(UNROLLED_REGISTERS);
 
-/// Which sums the weights of one k feed. `weights` vectors a k; they feed sums 0, 1, …, the last one `first_last` in
-/// the input's half and `second_last` in the recurrent half; `sums` in all. Only GRU tells the halves apart: its n
-/// keeps W x and W h separate, since r multiplies the latter alone.
+/// Which sums the weights of one k are added to. There are `weights` vectors for each k; they go to sums 0, 1, …, the
+/// last of them to `first_last` in the input's half and to `second_last` in the recurrent half; there are `sums` in
+/// all. The halves differ for GRU only: its n keeps W x and W h separate, since r multiplies the latter alone.
 struct FourSums {
     static constexpr int weights = 4, sums = 4, first_last = 3, second_last = 3;
 };
@@ -30,8 +30,8 @@ struct SplitSums {
     static constexpr int weights = 3, sums = 4, first_last = 2, second_last = 3;
 };
 
-/// One half of a product. rows: `depth` scalars each, any address; weights: [depth][weights][lanes] of W, aligned (of
-/// Narrow: [depth / 2, rounded up][weights][lanes] pairs); `panel_stride` leads to the same place in the next panel, in
+/// One half of a product. rows: `depth` scalars each, at any address; weights: [depth][weights][lanes] of W, aligned
+/// (of Narrow: [depth / 2, rounded up][weights][lanes] pairs); `panel_stride` is the distance to the next panel, in
 /// bytes.
 template <class S, class W>
 struct Segment {
@@ -41,8 +41,8 @@ struct Segment {
     Index panel_stride = 0;
 };
 
-/// What a tile works on: scalars S, weights W, which is S or, for float, Narrow. start: [sums][lanes] a row, or all
-/// null for zeros, `start_stride` bytes from panel to panel; may alias nothing that is written.
+/// The arguments of a tile: scalars S, weights W, which is S or, for float, Narrow. start: [sums][lanes] a row, or all
+/// null for zeros, `start_stride` bytes from panel to panel; aliases nothing that is written.
 template <class S, class W = S>
 struct TileArgs {
     const S* start[kTallest];
@@ -55,11 +55,11 @@ UNROLLED_INLINE const T* ahead(const T* from, Index bytes) {
     return reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + bytes);
 }
 
-/// Rows cut into tiles of nearly equal height: 32 = 6+6+5+5+5+5.
-struct Cut {
-    Index tiles, base, extra;
-    explicit Cut(Index rows)
-        : tiles((rows + kTallest - 1) / kTallest), base(tiles ? rows / tiles : 0), extra(tiles ? rows % tiles : 0) {}
+/// Rows divided into tiles of nearly equal height: 32 = 6+6+5+5+5+5.
+struct Tiling {
+    Index count, base, extra;
+    explicit Tiling(Index rows)
+        : count((rows + kTallest - 1) / kTallest), base(count ? rows / count : 0), extra(count ? rows % count : 0) {}
     Index height(Index tile) const { return base + (tile < extra ? 1 : 0); }
     Index begin(Index tile) const { return tile * base + (tile < extra ? tile : extra); }
 };
@@ -150,11 +150,11 @@ __attribute__((noinline)) void tile(const TileArgs<S, W>& args, S* out) {
             for (int n = 0; n < N; ++n) store(out + ((p * R + r) * N + n) * kLanes<S>, sums[p][r][n]);
 }
 
-/// Room for the sums of any tile.
+/// Scalars that hold the sums of any tile.
 template <class S>
-inline constexpr Index kTileRoom = kTallest * 4 * kLanes<S> * 2;
+inline constexpr Index kTileSums = kTallest * 4 * kLanes<S> * 2;
 
-/// A tile of `height` rows and one panel; a single row may take two panels, to keep more sums in flight.
+/// Runs a tile of `height` rows and one panel; a single row may take two panels, which keeps more sums in flight.
 template <class S, class Sums, class W>
 UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S, W>& args, S* out) {
     if (height == 1 && panels == 2) return tile<S, Sums, 1, 2>(args, out);

@@ -1,4 +1,4 @@
-// All kernels for one instruction set and one scalar type; CMakeLists.txt compiles this file once for each.
+// All kernels of one instruction set and scalar type. CMakeLists.txt compiles this file once for each.
 #include "backward.hpp"
 #include "forward.hpp"
 #include "products_lstm.hpp"
@@ -10,25 +10,24 @@ using Scalar = UNROLLED_SCALAR;
 
 extern const Kernels<Scalar> UNROLLED_TABLE;
 const Kernels<Scalar> UNROLLED_TABLE = {
-    [](const Spec& spec) {
-        return with_cell<Scalar>(spec, [&](auto pass) { return decltype(pass)::size(spec); });
-    },
+    [](const Spec& spec) { return with_cell<Scalar>(spec, [&](auto pass) { return decltype(pass)::size(spec); }); },
     [](const Spec& spec, const Parameters<Scalar>& from, void* packed, Index part, Index parts, Scratch& scratch) {
-        with_cell<Scalar>(spec, [&](auto pass) { decltype(pass)::pack(spec, from, packed, Share{part, parts}, scratch); });
+        with_cell<Scalar>(spec,
+                          [&](auto pass) { decltype(pass)::pack(spec, from, packed, Share{part, parts}, scratch); });
     },
     columns_size<Scalar>,
     pack_columns<Scalar>,
     pack_transposed<Scalar>,
-    [](const Forward<Scalar>& f, Index direction, Index part, Index parts, Company company, Scratch& scratch) {
+    [](const Forward<Scalar>& f, Index direction, Index part, Index parts, Pairing pairing, Scratch& scratch) {
         with_cell<Scalar>(f.spec, [&](auto pass) {
-            forward_pass<Scalar>(pass, f, f.direction[direction], part, parts, company, scratch);
+            forward_pass<Scalar>(pass, f, f.direction[direction], part, parts, pairing, scratch);
         });
     },
     [](const Step<Scalar>& step, Index part, Index parts, Scratch& scratch) {
         with_cell<Scalar>(step.spec, [&](auto pass) { step_pass<Scalar>(pass, step, part, parts, scratch); });
     },
-    [](const Backward<Scalar>& b, Index direction, Index part, Index parts, Company company, Scratch& scratch) {
-        bptt_pass<Scalar>(b, b.direction[direction], part, parts, company, scratch);
+    [](const Backward<Scalar>& b, Index direction, Index part, Index parts, Pairing pairing, Scratch& scratch) {
+        bptt_pass<Scalar>(b, b.direction[direction], part, parts, pairing, scratch);
     },
     input_gradient<Scalar>,
     weight_gradients<Scalar>,

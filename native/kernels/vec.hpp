@@ -1,8 +1,8 @@
-// Vectors: one register of scalars, by the vector extensions that GCC and Clang share.
+// Vectors: one register of scalars, through the vector extensions of GCC and Clang.
 //
 // This header is compiled once for each instruction set (UNROLLED_ISA names it, UNROLLED_VECTOR_BYTES is the width of
-// its registers). Everything in it lives in a namespace of that name and is inlined, so that no function compiled for
-// a wider set can be linked into a narrower one.
+// its registers). All of it is in a namespace of that name and inlined, so that no function compiled for a wider set is
+// ever linked into a narrower one.
 #pragma once
 
 #include <cstdint>
@@ -36,13 +36,13 @@ struct VectorOf<double> {
     typedef double Unaligned __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(8), may_alias));
 };
 
-/// A register of S, and the integers of the same width that comparisons yield.
+/// A register of S, and the integers of the same width that comparisons return.
 template <class S>
 using Vec = typename VectorOf<S>::Values;
 template <class S>
 using Bits = typename VectorOf<S>::Bits;
 
-/// How many S a register holds.
+/// The number of S in a register.
 template <class S>
 inline constexpr Index kLanes = UNROLLED_VECTOR_BYTES / sizeof(S);
 
@@ -62,7 +62,7 @@ UNROLLED_INLINE void store(S* to, Vec<S> v) {
     *reinterpret_cast<typename VectorOf<S>::Unaligned*>(to) = v;
 }
 
-/// The first `n` lanes from memory, zero in the others; reads nothing beyond them.
+/// Loads the first `n` lanes and sets the others to zero; reads nothing beyond them.
 template <class S>
 UNROLLED_INLINE Vec<S> load(const S* from, Index n) {
     if (n >= kLanes<S>) return load(from);
@@ -71,7 +71,7 @@ UNROLLED_INLINE Vec<S> load(const S* from, Index n) {
     return load(lanes);
 }
 
-/// The first `n` lanes to memory; writes nothing beyond them.
+/// Stores the first `n` lanes; writes nothing beyond them.
 template <class S>
 UNROLLED_INLINE void store(S* to, Vec<S> v, Index n) {
     if (n >= kLanes<S>) return store(to, v);
@@ -80,13 +80,13 @@ UNROLLED_INLINE void store(S* to, Vec<S> v, Index n) {
     std::memcpy(to, lanes, static_cast<std::size_t>(n) * sizeof(S));
 }
 
-/// A bfloat16: the upper half of a float. Two that follow each other in k share 32 bits, the first in the lower half, so
-/// that a shift and a mask widen a whole register of them.
+/// A bfloat16: the upper half of a float. Two with consecutive k share 32 bits, the first in the lower half, so that a
+/// shift and a mask widen a whole register of them.
 struct Narrow {
     std::uint16_t bits;
 };
 
-/// The nearest bfloat16, to even where two are; a NaN stays one.
+/// Rounds to the nearest bfloat16, ties to even; a NaN stays a NaN.
 UNROLLED_INLINE std::uint32_t narrowed(float value) {
     std::uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -94,24 +94,22 @@ UNROLLED_INLINE std::uint32_t narrowed(float value) {
     return (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
 }
 
-/// The first and the second of each pair, as floats.
-UNROLLED_INLINE Vec<float> first_of(Bits<float> pairs) {
-    return reinterpret_cast<Vec<float>>(pairs << 16);
-}
+/// The first and the second bfloat16 of each pair, as floats.
+UNROLLED_INLINE Vec<float> first_of(Bits<float> pairs) { return reinterpret_cast<Vec<float>>(pairs << 16); }
 UNROLLED_INLINE Vec<float> second_of(Bits<float> pairs) {
     return reinterpret_cast<Vec<float>>(pairs & static_cast<std::int32_t>(0xffff0000U));
 }
 
-/// Asks for `count` scalars that will be read soon; null is allowed.
+/// Prefetches `count` scalars that will be read soon; null is allowed.
 template <class S>
-UNROLLED_INLINE void expect_reads(const S* from, Index count) {
+UNROLLED_INLINE void prefetch_reads(const S* from, Index count) {
     if (from == nullptr) return;
     for (Index i = 0; i < count; i += static_cast<Index>(64 / sizeof(S))) __builtin_prefetch(from + i, 0, 3);
 }
 
-/// Likewise for scalars that will be written.
+/// Prefetches `count` scalars that will be written soon; null is allowed.
 template <class S>
-UNROLLED_INLINE void expect_writes(S* to, Index count) {
+UNROLLED_INLINE void prefetch_writes(S* to, Index count) {
     if (to == nullptr) return;
     for (Index i = 0; i < count; i += static_cast<Index>(64 / sizeof(S))) __builtin_prefetch(to + i, 1, 3);
 }

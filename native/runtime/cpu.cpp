@@ -22,24 +22,24 @@ UNROLLED_DECLARE(baseline)
 #endif
 
 std::vector<const Variant*> variants() {
-    std::vector<const Variant*> found;
+    std::vector<const Variant*> usable;
 #if defined(UNROLLED_ARM)
     static const Variant neon{"neon", neon::table_f32, neon::table_f64};
-    found.push_back(&neon);
+    usable.push_back(&neon);
 #else
     static const Variant baseline{"baseline", baseline::table_f32, baseline::table_f64};
-    found.push_back(&baseline);
+    usable.push_back(&baseline);
 #endif
 #if defined(UNROLLED_X86)
     static const Variant avx2{"avx2", avx2::table_f32, avx2::table_f64};
     static const Variant avx512{"avx512", avx512::table_f32, avx512::table_f64};
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&avx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl"))
-        found.push_back(&avx512);
+        usable.push_back(&avx512);
 #endif
-    return found;
+    return usable;
 }
 
 namespace {

@@ -1,4 +1,4 @@
-// Which instruction set this process uses.
+// The instruction sets: which there are, and which one is in use.
 #pragma once
 
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace unrolled {
 
-/// The variants that were compiled in and that this machine can run, widest last.
+/// The variants that are compiled in and that this machine can run, the widest last.
 std::vector<const Variant*> variants();
 
-/// The one in use: the widest, or the one called by the environment variable UNROLLED_CPU, or by `use_variant`.
+/// The variant in use: the widest, or the one named by the environment variable UNROLLED_CPU or by `use_variant`.
 const Variant& variant();
 
-/// Chooses a variant by name for all later calls; false if there is none of that name here.
+/// Uses the variant of that name in all later calls. Returns false if there is none.
 bool use_variant(const std::string& name);
 
 }  // namespace unrolled

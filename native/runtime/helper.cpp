@@ -35,8 +35,8 @@ void relax() {
 #endif
 }
 
-/// Waits for holds() without sleeping, and says how long if it ran out of patience, else 0. Whoever is late has lost
-/// its core, so that from then on this one is offered to others.
+/// Waits for holds() without sleeping, then, once it has waited for `patience`, with sleep: the other thread has lost
+/// its core, and may be waiting for this one. Returns how long it waited if that was beyond `patience`, else 0.
 template <class F>
 Clock::duration spin_until(F holds, Clock::duration patience = kLateStep) {
     for (int i = 0; i < kTurnsPerLook; ++i) {
@@ -49,17 +49,17 @@ Clock::duration spin_until(F holds, Clock::duration patience = kLateStep) {
             if (holds()) return {};
             relax();
         }
-    // it may be waiting for this very core, which yielding alone would not give it
+    // yielding alone would not give it this core
     while (!holds()) std::this_thread::sleep_for(kNap);
     return Clock::now() - start;
 }
 
-/// The last round trip, and until when it is believed (ticks of Clock).
+/// The last measured round trip, and the time (in ticks of Clock) until which it is valid.
 std::atomic<Index> measured{0};
 std::atomic<Clock::rep> measured_until{0};
 
-/// What becomes of a job, with its number above: one that was taken back is not the idleness before it, so that whoever
-/// was woken in vain notices.
+/// The state of a job, in the lowest bits; its number is in the others. A job that was withdrawn therefore differs from
+/// the idle state before it, and a helper that was woken in vain notices.
 enum State : unsigned { idle = 0, offered = 1, taken = 2, all_states = 3, next_job = 4 };
 
 /// Never destroyed: the thread outlives every destructor of the process.
@@ -68,20 +68,22 @@ struct Helper {
     alignas(128) std::atomic<bool> in_use{false};
     void (*run)(void*) = nullptr;
     void* data = nullptr;
-    // what follows is touched only by who has set in_use
+    // what follows belongs to the caller that has set in_use
     unsigned job = 0;
     bool started = false, broken = false;
-    /// When help was last thought of, until when it is not asked for, and likewise in calls; savings are full at first.
+    /// The last call that considered asking, and the times and calls until which the helper rests. Savings are full at
+    /// first.
     Clock::time_point asked_at{}, rest_until{};
     std::int64_t calls = kMaxSavedCalls, rest_until_call = 0;
     std::thread thread;
+    /// The core that the helper keeps off.
     int avoided = -1;
 
-    /// Whether there is a thread to ask; the first time it has only begun to begin.
+    /// Whether there is a thread to ask; starts it the first time, and has it rest until the system has begun it.
     bool is_there() {
         if (started || broken) return started;
 #if defined(__linux__) || defined(__APPLE__)
-        // signals are for the threads of the program
+        // signals are for the program's own threads
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -99,9 +101,8 @@ struct Helper {
         return started;
     }
 
-    /// Until somebody asks: awake for kAwakeAfterJob, then asleep; who was woken in vain is awake for as long again.
-    /// What was asked.
-    unsigned look_out() {
+    /// Waits for an offered job, awake for kAwakeAfterJob, then asleep; once woken in vain, awake for as long again.
+    unsigned wait_for_job() {
         auto until = Clock::now() + kAwakeAfterJob;
         for (;;) {
             unsigned now = idle;
@@ -116,9 +117,9 @@ struct Helper {
         }
     }
 
-    /// Keeps the helper off the core of who asks: a system whose cores are all taken would wake it there, behind the
-    /// very thread that waits for it. False if there is no other core.
-    bool keep_away() {
+    /// Keeps the helper off the caller's core: a system whose cores are all busy would wake it there, behind the very
+    /// thread that waits for it. Returns false if there is no other core.
+    bool avoid_callers_core() {
 #if defined(__linux__)
         const int here = sched_getcpu();
         if (here < 0 || here == avoided) return true;
@@ -133,14 +134,14 @@ struct Helper {
 
     [[noreturn]] void work() {
         for (;;) {
-            unsigned job = look_out();
+            unsigned job = wait_for_job();
             if (!state.compare_exchange_strong(job, job - offered + taken, std::memory_order_acquire)) continue;
             run(data);
             state.store(job - offered + idle, std::memory_order_release);
         }
     }
 
-    /// Help was waited for.
+    /// Records that the caller waited for the helper, and how long the helper rests for it.
     void was_late(Clock::duration waited) {
         if (waited.count() == 0) return;
         const auto now = Clock::now();
@@ -150,8 +151,8 @@ struct Helper {
         rest_until_call = std::max(rest_until_call, calls - kMaxSavedCalls) + kRestCalls;
     }
 
-    /// Whether no help is to be asked for in this call.
-    bool rests(bool short_job) {
+    /// Whether this call does not ask for help.
+    bool is_resting(bool short_job) {
         const auto now = Clock::now();
         const bool may_sleep = now - std::exchange(asked_at, now) > kSoonAfter;
         return (short_job && may_sleep) || ++calls < rest_until_call || now < rest_until;
@@ -159,8 +160,8 @@ struct Helper {
 };
 
 Helper& helper() {
-    static Helper* const one = new Helper;
-    return *one;
+    static Helper* const instance = new Helper;
+    return *instance;
 }
 
 }  // namespace
@@ -169,7 +170,7 @@ Help::Help(Index threads, void (*run)(void*), void* data, bool short_job) : aske
     if (threads < 2 || was_forked()) return;
     Helper& h = helper();
     if (h.in_use.exchange(true, std::memory_order_acquire)) return;
-    if (!h.is_there() || h.rests(short_job) || !h.keep_away()) {
+    if (!h.is_there() || h.is_resting(short_job) || !h.avoid_callers_core()) {
         h.in_use.store(false, std::memory_order_release);
         return;
     }
@@ -187,7 +188,7 @@ Help::~Help() {
     unsigned expected = h.job + offered;
     if (!h.state.compare_exchange_strong(expected, h.job + idle, std::memory_order_acq_rel))
         h.was_late(
-            spin_until([&] { return h.state.load(std::memory_order_acquire) == h.job + idle; }, kLateStep + part_));
+            spin_until([&] { return h.state.load(std::memory_order_acquire) == h.job + idle; }, kLateStep + allowed_));
     h.in_use.store(false, std::memory_order_release);
 }
 
@@ -201,8 +202,7 @@ bool Lockstep::admit(Index step) {
     if (joined_.value.load(std::memory_order_acquire) == admitted_) return false;
     if (admitted_ > 0 && Clock::now() < rest_until_) return false;
     if (admitted_ == 0 && round_trip() == 0) {
-        // the shortest of some turns: in the others the helper was still on its way, or one core had something else to
-        // do
+        // the shortest counts: in the others the helper was still on its way, or one of the cores was interrupted
         auto shortest = Clock::duration::max();
         for (Index turn = 1; turn <= kRoundTripTurns; ++turn) {
             const auto start = Clock::now();
@@ -228,12 +228,12 @@ bool Lockstep::admit(Index step) {
 
 bool Lockstep::meet(Index step, bool long_step) {
     caller_.value.store(step + 1, std::memory_order_release);
-    // at first the helper has none of what it reads in a cache of its own
+    // in its first step the helper has nothing in its cache
     const auto waited =
         spin_until([&] { return helper_.value.load(std::memory_order_acquire) > step; },
                    long_step || step == first_.value.load(std::memory_order_relaxed) ? kLateLongStep : kLateStep);
     if (waited.count() == 0) return true;
-    // who is late once is late again; the helper reads this after it has seen the caller pass the next step
+    // a helper that is late once is late again; it reads this after it has seen the caller pass the next step
     limit_.value.store(step + 2, std::memory_order_relaxed);
     helper().was_late(waited);
     rest_until_ = helper().rest_until;
@@ -249,7 +249,7 @@ Index Lockstep::join() {
         return first_.value.load(std::memory_order_acquire) != kNotYet ||
                closed_.value.load(std::memory_order_acquire) != 0;
     };
-    // a caller who has begun is at work on what takes long; one who has sent the helper away lets it wait
+    // at first the caller is busy with a long step; later it has sent the helper away, and lets it wait
     const auto patience = come == 0 ? kLateLongStep : kLateStep;
     for (Index echoed = 0; !is_answered();) {
         Index ping = echoed;
@@ -272,7 +272,7 @@ bool Lockstep::go_on(Index step) {
 
 namespace {
 
-/// Deals one part after another to whoever asks; a negative number when there are no more.
+/// Hands out the parts in order; a negative number when there are no more.
 struct InOrder {
     const Index parts;
     Counter next{};
@@ -283,7 +283,8 @@ struct InOrder {
     }
 };
 
-/// Deals from both ends, or from the middle, to each its own half first; `asked` is how often this one has asked.
+/// Hands out the parts from both ends, or from the middle outwards, to each thread its own half first. `asked` counts
+/// the calls of a thread.
 struct FromTheEnds {
     const Index parts;
     const bool outwards;
@@ -312,7 +313,7 @@ struct Shared {
     void* data;
     std::exception_ptr failed{};
 
-    /// The helper must come back whatever happens.
+    /// The helper's share. It must return whatever happens.
     void help() {
         try {
             Index asked = 0;
@@ -321,7 +322,7 @@ struct Shared {
             failed = std::current_exception();
         }
     }
-    /// Whether it was done: alone, if help cannot be asked for, only when that is wanted.
+    /// Runs the job; alone, if the helper cannot be asked, only with `or_alone`. Returns whether it ran.
     bool run(Index threads, bool short_job, bool or_alone) {
         {
             Help help(threads, [](void* self) { static_cast<Shared*>(self)->help(); }, this, short_job);
@@ -336,7 +337,7 @@ struct Shared {
                 longest = std::max(longest, now - before);
                 before = now;
             }
-            // the helper may have begun just before the end, and on a slower core
+            // the helper may have begun its part just before the end, and on a slower core
             help.allow(kLateParts * longest);
         }
         if (failed) std::rethrow_exception(failed);
@@ -347,7 +348,7 @@ struct Shared {
 }  // namespace
 
 void share(Index threads, Index parts, void (*job)(void*, Index), void* data) {
-    // one part is nothing to share
+    // a single part cannot be shared
     Shared<InOrder>{{parts}, job, data}.run(parts < 2 ? 1 : threads, false, true);
 }
 

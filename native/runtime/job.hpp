@@ -1,4 +1,4 @@
-// Jobs in parts, as they are handed from thread to thread: void job(void* data, Index part).
+// Jobs in parts, as threads hand them to each other: void job(void* data, Index part).
 #pragma once
 
 #include <type_traits>
@@ -7,7 +7,7 @@
 
 namespace unrolled {
 
-/// A part of the function object that `data` points to.
+/// Runs one part by the function object that `data` points to.
 template <class F>
 void do_part(void* data, Index part) {
     (*static_cast<std::remove_reference_t<F>*>(data))(part);

@@ -34,25 +34,25 @@ struct Block {
 Index in_pages(Index bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
 
 void* map(Index size) {
-    // one page more than needed, of which what lies before and after the aligned ones goes back
-    void* found = mmap(nullptr, static_cast<std::size_t>(size + kHugePage), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (found == MAP_FAILED) throw std::bad_alloc();
+    // one page more than needed; what is before and after the aligned ones goes back
+    void* mapped = mmap(nullptr, static_cast<std::size_t>(size + kHugePage), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
     const auto page = static_cast<std::uintptr_t>(kHugePage);
-    const std::uintptr_t before = (page - reinterpret_cast<std::uintptr_t>(found) % page) % page;
-    char* aligned = static_cast<char*>(found) + before;
-    if (before > 0) munmap(found, before);
+    const std::uintptr_t before = (page - reinterpret_cast<std::uintptr_t>(mapped) % page) % page;
+    char* aligned = static_cast<char*>(mapped) + before;
+    if (before > 0) munmap(mapped, before);
     if (before < page) munmap(aligned + size, page - before);
-    // only advice: where it is not taken, pages are small
+    // only advice: without it, pages are small
     static_cast<void>(madvise(aligned, static_cast<std::size_t>(size), MADV_HUGEPAGE));
     return aligned;
 }
 
 void unmap(const Block& block) { munmap(block.memory, static_cast<std::size_t>(block.size)); }
 
-/// Blocks that nobody uses, the one that was freed last at the end. Where another thread is at it, or was when this
-/// process was forked, one does without.
-class Kept {
+/// Unused blocks, the one that was freed last at the end. While another thread holds the lock, or if one held it when
+/// this process was forked, callers do without.
+class FreeBlocks {
 public:
     /// A block of this size, or null.
     void* take(Index size) {
@@ -60,9 +60,9 @@ public:
         if (!lock) return nullptr;
         for (std::size_t i = count_; i-- > 0;)
             if (blocks_[i].size == size) {
-                void* found = blocks_[i].memory;
+                void* memory = blocks_[i].memory;
                 remove(i);
-                return found;
+                return memory;
             }
         return nullptr;
     }
@@ -93,9 +93,9 @@ private:
 };
 
 /// Never destroyed: tensors may outlive every destructor of the process.
-Kept& kept() {
-    static Kept* const one = new Kept;
-    return *one;
+FreeBlocks& free_blocks() {
+    static FreeBlocks* const instance = new FreeBlocks;
+    return *instance;
 }
 #endif
 
@@ -104,8 +104,8 @@ Kept& kept() {
 void* new_memory(Index bytes) {
 #if defined(__linux__)
     if (bytes > kMinLargeBlock) {
-        void* found = kept().take(in_pages(bytes));
-        return found != nullptr ? found : map(in_pages(bytes));
+        void* kept = free_blocks().take(in_pages(bytes));
+        return kept != nullptr ? kept : map(in_pages(bytes));
     }
 #endif
     return ::operator new(static_cast<std::size_t>(bytes > 0 ? bytes : 1), kAlignment);
@@ -113,7 +113,7 @@ void* new_memory(Index bytes) {
 
 void free_memory(void* memory, Index bytes) noexcept {
 #if defined(__linux__)
-    if (bytes > kMinLargeBlock) return kept().put({memory, in_pages(bytes)});
+    if (bytes > kMinLargeBlock) return free_blocks().put({memory, in_pages(bytes)});
 #endif
     ::operator delete(memory, kAlignment);
 }

@@ -1,11 +1,11 @@
-// Memory for tensors, packed weights and what a call needs in between: aligned to 64 bytes, not initialised.
+// Memory for tensors, packed weights and scratch: aligned to 64 bytes, not initialised.
 #pragma once
 
 #include "engine.hpp"
 
 namespace unrolled {
 
-/// Raises std::bad_alloc where there is none. Given back by `free_memory` with the same size.
+/// Throws std::bad_alloc if there is none. `free_memory` takes it back with the same size.
 void* new_memory(Index bytes);
 void free_memory(void* memory, Index bytes) noexcept;
 

@@ -17,10 +17,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Whether the helper is asked first.
+/// Whether the helper is preferred to torch's worker.
 std::atomic<bool> prefers_helper{false};
 
-/// A job that notes when the second thread began.
+/// A job that records when the second thread began.
 struct Watched {
     void (*job)(void*, Index);
     void* data;
@@ -33,7 +33,7 @@ struct Watched {
             delay.store((Clock::now() - start).count(), std::memory_order_relaxed);
         job(data, part);
     }
-    /// Somebody who never came was late by the whole time.
+    /// Whether the second thread was late; one that never came was late by the whole time.
     bool was_late() const {
         const auto all = Clock::now() - start;
         const Clock::rep noted = delay.load(std::memory_order_relaxed);

@@ -1,10 +1,10 @@
-// Two threads for work of milliseconds: the caller's and a second one, for which there are two to choose from.
+// Two threads for work of milliseconds: the caller's, and one of two candidates for the second.
 //
-// Torch's worker is at once there while it spins after an operation of torch's. Asleep, though, it is woken by the system
-// wherever that likes, and on a machine whose cores were busy a moment ago (another library's threads may have spun on
-// them) that is often the caller's own core, where it waits for milliseconds until the caller has done its own part. Our
-// helper keeps off that core, but has to share the other one with a worker that spins. Which of them it will be cannot be
-// seen beforehand, so that whoever was late is passed over the next time.
+// While torch's worker spins after an operation of torch's, it is there at once. Asleep, it is woken by the system on
+// any core; on a machine whose cores were busy a moment ago that is often the caller's own, where it waits for
+// milliseconds until the caller has done its part. The helper keeps off that core, but shares the other with a worker
+// that spins. Which of them will be late cannot be known in advance, so that the one that was late is passed over the
+// next time.
 #pragma once
 
 #include "job.hpp"

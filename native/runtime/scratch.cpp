@@ -24,7 +24,7 @@ Scratch::~Scratch() {
 }
 
 void Scratch::reset() {
-    // several blocks mean that the last call outgrew them: the next one gets a single block of their sum
+    // the last call outgrew its first block: the next one gets a single block of the sum of all
     if (blocks_ != nullptr && blocks_->next != nullptr) {
         Index total = 0;
         while (blocks_ != nullptr) {
@@ -46,9 +46,9 @@ void* Scratch::take(Index bytes) {
         *block = Block{blocks_, size, kHeader};
         blocks_ = block;
     }
-    void* found = reinterpret_cast<char*>(blocks_) + blocks_->used;
+    void* taken = reinterpret_cast<char*>(blocks_) + blocks_->used;
     blocks_->used += bytes;
-    return found;
+    return taken;
 }
 
 Scratch& Scratch::of_thread() {

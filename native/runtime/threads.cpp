@@ -22,13 +22,13 @@ namespace {
 
 std::atomic<bool> forked{false};
 
-/// The few entries of an OpenMP runtime that are used. GOMP_parallel is GNU's, and LLVM's and Intel's have it too.
+/// The functions of an OpenMP runtime that are used. GOMP_parallel is GNU's; LLVM's and Intel's runtimes have it, too.
 struct Runtime {
     void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
     int (*thread)() = nullptr;
     int (*threads)() = nullptr;
     int (*in_parallel)() = nullptr;
-    bool found() const { return parallel && thread && threads && in_parallel; }
+    bool is_complete() const { return parallel && thread && threads && in_parallel; }
 };
 
 #ifdef UNROLLED_DL
@@ -50,18 +50,18 @@ Runtime runtime_in(void* library) {
 Runtime find_runtime() {
     Runtime r;
 #if defined(__linux__)
-    // the library that is loaded already, whatever it is called in this build of torch; never a second one
+    // the library that is loaded already, by any of its names; never a second one
     std::vector<std::string> paths;
-    const auto visit = [](dl_phdr_info* info, std::size_t, void* found) -> int {
+    const auto visit = [](dl_phdr_info* info, std::size_t, void* paths) -> int {
         const std::string path = info->dlpi_name == nullptr ? "" : info->dlpi_name;
         const std::string base = path.substr(path.rfind('/') + 1);
         for (const char* name : {"libgomp", "libiomp5", "libomp"})
-            if (base.rfind(name, 0) == 0) static_cast<std::vector<std::string>*>(found)->push_back(path);
+            if (base.rfind(name, 0) == 0) static_cast<std::vector<std::string>*>(paths)->push_back(path);
         return 0;
     };
     dl_iterate_phdr(visit, &paths);
     for (const std::string& path : paths) {
-        void* library = r.found() ? nullptr : dlopen(path.c_str(), RTLD_NOLOAD | RTLD_LAZY);
+        void* library = r.is_complete() ? nullptr : dlopen(path.c_str(), RTLD_NOLOAD | RTLD_LAZY);
         if (library != nullptr) r = runtime_in(library);
     }
 #elif defined(__APPLE__)
@@ -75,7 +75,7 @@ const Runtime& runtime() {
     return r;
 }
 
-/// One job and the first exception any of its parts threw, which must not leave a parallel region.
+/// One job, and the first exception of its parts, which must not leave a parallel region.
 struct Region {
     const Runtime& omp;
     Index parts;
@@ -106,7 +106,7 @@ bool was_forked() {
 
 const char* why_single() {
     if (was_forked()) return "this process was forked from one that uses threads";
-    if (!runtime().found()) return "torch's OpenMP runtime was not found";
+    if (!runtime().is_complete()) return "torch's OpenMP runtime was not found";
     return nullptr;
 }
 
@@ -119,7 +119,7 @@ void parallel(Index threads, Index parts, void (*job)(void*, Index), void* data)
     Region region{runtime(), parts, job, data, {}, nullptr};
     const auto enter = [](void* self) {
         auto* r = static_cast<Region*>(self);
-        // fewer threads than asked for may come; the parts are then dealt round
+        // the runtime may provide fewer threads than requested; each takes every n-th part
         r->work(r->omp.thread(), r->omp.threads());
     };
     region.omp.parallel(enter, &region, static_cast<unsigned>(threads), 0);

@@ -1,20 +1,20 @@
-// Threads, borrowed: a job runs in the OpenMP runtime that torch has already loaded, so that its workers, which may
-// still be spinning after torch's last operation, do our work instead of stealing the core from it.
+// Borrowed threads: jobs run in the OpenMP runtime that torch has already loaded. Its workers may still spin after
+// torch's last operation; threads of our own would compete with them for the cores.
 #pragma once
 
 #include "job.hpp"
 
 namespace unrolled {
 
-/// Runs job(data, part) for every part below `parts`, on up to `threads` threads, and returns when all are done.
-/// In the calling thread alone where there is no OpenMP runtime to borrow, inside a parallel region, or in a process
-/// that was forked (a runtime whose threads stayed behind in the parent would wait for them for ever).
+/// Runs job(data, part) for every part below `parts` on up to `threads` threads, and returns when all are done. The
+/// calling thread runs them alone if there is no OpenMP runtime to borrow, inside a parallel region, and in a forked
+/// process, where the runtime would wait forever for threads that exist only in the parent.
 void parallel(Index threads, Index parts, void (*job)(void* data, Index part), void* data);
 
-/// Whether this process was forked from one that had loaded this library: threads stay behind in the parent.
+/// Whether this process was forked from one that had loaded this library; threads do not exist in the child.
 bool was_forked();
 
-/// Why jobs run in the calling thread alone, or null if they need not.
+/// Why jobs run in the calling thread alone, or null if they do not.
 const char* why_single();
 
 template <class F>

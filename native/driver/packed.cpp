@@ -1,0 +1,129 @@
+#include "packed.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "runtime/helper.hpp"
+#include "tuning.hpp"
+
+namespace unrolled {
+
+using namespace tuning;
+
+bool is_worth_sharing(Index bytes) {
+    return bytes >= (round_trip() > kFarRoundTrip ? kMinPackedBytesSharedFar : kMinPackedBytesShared);
+}
+
+template <class S>
+Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threads)
+    : fingerprint_(fingerprint(spec, parameters)),
+      spec_(spec),
+      kernels_(kernels_of<S>(variant())),
+      gates_(kernels_.gates_size(spec)) {
+    const Index parts = is_worth_sharing(gates_.size()) ? kPackingParts : 1;
+    share(threads, parts, [&](Index part) {
+        kernels_.pack_gates(spec, parameters, gates_.template as<void>(), part, parts, Scratch::of_thread());
+    });
+    if (spec.is_projected()) {
+        projection_ =
+            std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
+        kernels_.pack_transposed(parameters.weight_hr, spec.output, spec.hidden, projection_->template as<S>());
+    }
+    if (spec.peephole) {
+        const auto bytes = static_cast<std::size_t>((spec.gates() - 1) * spec.hidden) * sizeof(S);
+        peephole_ = std::make_unique<Buffer>(static_cast<Index>(bytes));
+        std::memcpy(peephole_->template as<S>(), parameters.weight_peephole, bytes);
+    }
+}
+
+template <class S>
+std::uint64_t Packed<S>::fingerprint(const Spec& spec, const Parameters<S>& p) {
+    const Index rows = spec.gates() * spec.hidden;
+    const std::pair<const S*, Index> tensors[] = {{p.weight_ih, rows * spec.input},
+                                                  {p.weight_hh, rows * spec.output},
+                                                  {p.bias_ih, rows},
+                                                  {p.bias_hh, rows},
+                                                  {p.weight_hr, spec.output * spec.hidden},
+                                                  {p.weight_peephole, rows - spec.hidden}};
+    std::uint64_t mixed = 0;
+    for (const auto& [data, count] : tensors) {
+        if (data == nullptr || count == 0) continue;
+        for (Index i = 0; i < kSampledElements; ++i) {
+            std::uint64_t bits = 0;
+            std::memcpy(&bits, data + (count - 1) * i / (kSampledElements - 1), sizeof(S));
+            mixed = (mixed ^ bits) * 0x9e3779b97f4a7c15U + 1;
+        }
+    }
+    return mixed;
+}
+
+template <class S>
+Index Packed<S>::bytes() const {
+    return gates_.size() + (projection_ ? projection_->size() : 0) + (peephole_ ? peephole_->size() : 0);
+}
+
+template <class S>
+BackwardWeights<S>::BackwardWeights(Backward<S>& call, const Kernels<S>& kernels, Index threads) : kernels_(kernels) {
+    const Spec& spec = call.spec;
+    const Index H = spec.hidden, G = spec.gates();
+    const bool resets_before = spec.kind == Kind::gru && !spec.reset_after;
+    for (Index i = 0; i < call.directions; ++i) {
+        BackwardDirection<S>& d = call.direction[i];
+        const Parameters<S>& p = d.parameters;
+        d.hidden_packed = add(p.weight_hh, (resets_before ? 2 : G) * H, spec.output);
+        if (resets_before) d.candidate_packed = add(p.weight_hh + 2 * H * H, H, H);
+        if (spec.is_projected()) d.projection_packed = add(p.weight_hr, spec.output, H);
+        if (call.dx == nullptr) continue;
+        d.input_packed = add(spec.kind == Kind::gru ? reordered(p.weight_ih, spec) : p.weight_ih, G * H, spec.input);
+    }
+    const Index bytes = G * H * (spec.input + spec.output) * static_cast<Index>(sizeof(S));
+    share(is_worth_sharing(bytes) ? threads : 1, static_cast<Index>(matrices_.size()), [&](Index i) {
+        const Matrix& matrix = matrices_[static_cast<std::size_t>(i)];
+        kernels.pack_columns(matrix.from, matrix.rows, matrix.columns, matrix.packed->template as<S>());
+    });
+}
+
+template <class S>
+const S* BackwardWeights<S>::add(const S* from, Index rows, Index columns) {
+    const Index bytes = kernels_.columns_size(rows, columns) * static_cast<Index>(sizeof(S));
+    matrices_.push_back({from, rows, columns, std::make_unique<Buffer>(bytes)});
+    return matrices_.back().packed->template as<S>();
+}
+
+template <class S>
+const S* BackwardWeights<S>::reordered(const S* weight, const Spec& spec) {
+    const Index gate = spec.hidden * spec.input;
+    reordered_.push_back(std::make_unique<Buffer>(3 * gate * static_cast<Index>(sizeof(S))));
+    S* to = reordered_.back()->template as<S>();
+    std::memcpy(to, weight + 2 * gate, static_cast<std::size_t>(gate) * sizeof(S));
+    std::memcpy(to + gate, weight, static_cast<std::size_t>(2 * gate) * sizeof(S));
+    return to;
+}
+
+Plan::Plan(Index time, Index batch, const std::int64_t* lengths) : row_(batch), length_(batch, time) {
+    std::iota(row_.begin(), row_.end(), Index{0});
+    if (lengths != nullptr) {
+        std::stable_sort(row_.begin(), row_.end(), [&](Index a, Index b) { return lengths[a] > lengths[b]; });
+        for (Index j = 0; j < batch; ++j) length_[j] = lengths[row_[j]];
+    }
+    const Index steps = batch ? length_.front() : 0;
+    running_.resize(steps + 1);
+    offset_.resize(steps + 1);
+    Index running = batch, all = 0;
+    for (Index s = 0; s <= steps; ++s) {
+        while (running > 0 && length_[running - 1] <= s) --running;
+        running_[s] = running;
+        offset_[s] = all;
+        all += running;
+    }
+    schedule_ = {time, batch, steps, row_.data(), length_.data(), running_.data(), offset_.data()};
+}
+
+template class Packed<float>;
+template class Packed<double>;
+template class BackwardWeights<float>;
+template class BackwardWeights<double>;
+
+}  // namespace unrolled

@@ -1,0 +1,97 @@
+// Packed weights and the order of work: what the driver prepares for the kernels.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "engine.hpp"
+#include "runtime/cpu.hpp"
+#include "runtime/memory.hpp"
+
+namespace unrolled {
+
+/// Aligned memory, not initialised.
+class Buffer {
+public:
+    explicit Buffer(Index bytes) : data_(new_memory(bytes)), size_(bytes) {}
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() { free_memory(data_, size_); }
+    template <class S>
+    S* as() const {
+        return static_cast<S*>(data_);
+    }
+    Index size() const { return size_; }
+
+private:
+    void* data_;
+    Index size_;
+};
+
+/// One direction's weights as the forward pass reads them. It owns a copy; later changes of the parameters do not reach
+/// it.
+template <class S>
+class Packed {
+public:
+    /// Packs with up to `threads` threads.
+    Packed(const Spec& spec, const Parameters<S>& parameters, Index threads = 1);
+    const Spec& spec() const { return spec_; }
+    const Kernels<S>& kernels() const { return kernels_; }
+    const void* gates() const { return gates_.template as<void>(); }
+    const S* projection() const { return projection_ ? projection_->template as<S>() : nullptr; }
+    const S* peephole() const { return peephole_ ? peephole_->template as<S>() : nullptr; }
+    Index bytes() const;
+    /// Whether the parameters still look as they did when they were packed. A few elements of each are compared: that
+    /// notices any ordinary update, but not a write to single elements.
+    bool matches(const Parameters<S>& parameters) const { return fingerprint(spec_, parameters) == fingerprint_; }
+
+private:
+    static std::uint64_t fingerprint(const Spec& spec, const Parameters<S>& parameters);
+
+    std::uint64_t fingerprint_;
+    Spec spec_;
+    const Kernels<S>& kernels_;
+    Buffer gates_;
+    std::unique_ptr<Buffer> projection_, peephole_;
+};
+
+/// The weights of a backward pass, packed anew for each: sets the pointers of `call` into memory that it owns.
+template <class S>
+class BackwardWeights {
+public:
+    BackwardWeights(Backward<S>& call, const Kernels<S>& kernels, Index threads);
+
+private:
+    struct Matrix {
+        const S* from;
+        Index rows, columns;
+        std::unique_ptr<Buffer> packed;
+    };
+    const S* add(const S* from, Index rows, Index columns);
+    /// weight_ih with GRU's gates in the kernels' order n, r, z.
+    const S* reordered(const S* weight, const Spec& spec);
+
+    const Kernels<S>& kernels_;
+    std::vector<Matrix> matrices_;
+    std::vector<std::unique_ptr<Buffer>> reordered_;
+};
+
+/// The order of work for given lengths; owns the arrays that `Schedule` points to.
+class Plan {
+public:
+    /// lengths: (B,), each 0 to T; null means T for all.
+    Plan(Index time, Index batch, const std::int64_t* lengths);
+    const Schedule& schedule() const { return schedule_; }
+    /// M, the valid steps of all sequences.
+    Index all() const { return offset_.back(); }
+
+private:
+    std::vector<Index> row_, length_, running_, offset_;
+    Schedule schedule_;
+};
+
+/// Whether packing so many bytes of weights takes long enough to be shared.
+bool is_worth_sharing(Index bytes);
+
+}  // namespace unrolled
