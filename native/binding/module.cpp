@@ -1,5 +1,6 @@
-// The binding: integers, sizes and addresses in, nothing out but what is written there. It checks nothing: its one
-// caller, src/unrolled/kernels/native.py, does, and keeps every tensor alive during a call. The GIL is released.
+// The Python module. `forward` and `backward` take addresses and sizes, and check nothing: their one caller,
+// src/unrolled/kernels/native/engine.py, does, and keeps every tensor alive during a call. They release the GIL. The
+// classes PackedStack, Stream and TrainingLayer read tensors themselves.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
@@ -8,10 +9,11 @@
 #include <array>
 
 #include "any_packed.hpp"
-#include "prepared.hpp"
-#include "tensors.hpp"
+#include "packed_stack.hpp"
 #include "runtime/threads.hpp"
-#include "training.hpp"
+#include "stream.hpp"
+#include "tensors.hpp"
+#include "training_layer.hpp"
 
 namespace nb = nanobind;
 
@@ -21,7 +23,7 @@ namespace {
 /// An array (T, B, ·): its address, and the strides of T and B in elements.
 using Strided = std::array<std::int64_t, 3>;
 
-/// recurrent, keep_h, keep_c as addresses, then the two probabilities of evaluation.
+/// The addresses of recurrent, keep_h and keep_c, and the two probabilities of evaluation.
 struct Masks {
     std::array<std::int64_t, 3> addresses{};
     double rate_h = 0, rate_c = 0;
@@ -107,34 +109,12 @@ void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directio
     run_backward(call, threads);
 }
 
-}  // namespace
-
-NB_MODULE(_native, m) {
-    // a graph that is there at the end of the process holds what its backward pass needs
-    nb::set_leak_warnings(false);
-    // from here on a fork is noticed
-    was_forked();
-    m.doc() = "The native engine: see native/ in the sources. Called by unrolled.kernels.native alone.";
-
-    nb::class_<Spec>(m, "Spec").def("__init__", [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole,
-                                                   bool reset_after, bool narrow, Index input, Index hidden,
-                                                   Index output) {
-        new (self) Spec{static_cast<Kind>(kind),
-                        static_cast<Nonlinearity>(nonlinearity),
-                        coupled,
-                        peephole,
-                        reset_after,
-                        narrow,
-                        input,
-                        hidden,
-                        output};
-    });
+/// Adds `forward` and `backward` and their arguments to the module.
+void bind_passes(nb::module_& m) {
     nb::class_<Masks>(m, "Masks")
         .def("__init__", [](Masks* self, std::array<std::int64_t, 3> addresses, double rate_h, double rate_c) {
             new (self) Masks{addresses, rate_h, rate_c};
         });
-    bind_prepared(m);
-    bind_training(m);
     nb::class_<ForwardArgs>(m, "ForwardDirection")
         .def(
             "__init__",
@@ -162,6 +142,34 @@ NB_MODULE(_native, m) {
               if (is_double) return backward<double>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
               return backward<float>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
           });
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    // a graph that still exists at the end of the process holds what its backward pass needs
+    nb::set_leak_warnings(false);
+    // forks are noticed from here on
+    was_forked();
+    m.doc() = "The native engine: see native/ in the sources. For unrolled.kernels.native only.";
+
+    nb::class_<Spec>(m, "Spec").def(
+        "__init__", [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole, bool reset_after,
+                       bool narrow, Index input, Index hidden, Index output) {
+            new (self) Spec{static_cast<Kind>(kind),
+                            static_cast<Nonlinearity>(nonlinearity),
+                            coupled,
+                            peephole,
+                            reset_after,
+                            narrow,
+                            input,
+                            hidden,
+                            output};
+        });
+    bind_packed_stack(m);
+    bind_stream(m);
+    bind_training_layer(m);
+    bind_passes(m);
     m.def("use_torch", &use_torch);
     m.def("variants", [] {
         std::vector<std::string> names;

@@ -1,4 +1,4 @@
-// torch's tensors, read and made through Python: what they say of themselves, and DLPack. No torch headers.
+// torch's tensors, read and made through Python: by their attributes, and by DLPack. No torch headers are needed.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -9,7 +9,7 @@ namespace unrolled {
 
 namespace nb = nanobind;
 
-/// What is looked up in torch once. Set by `use_torch`; lives as long as the process.
+/// Objects of torch that are looked up once. Set by `use_torch`; they live as long as the process.
 struct Torch {
     nb::object tensor, parameter, float32, float64, int64, from_dlpack, thread_count;
     nb::object dtype, is_cpu, shape, is_contiguous, is_neg, data_ptr, version, requires_grad;  // names
@@ -31,19 +31,23 @@ struct TensorView {
     void* data = nullptr;
 };
 
-/// Reads a tensor that can be read as it lies: a plain one of that dtype on the CPU, contiguous, of at most three
-/// dimensions. False, without an exception, for whatever else it is; a Parameter only where one may come.
+/// Reads a tensor that kernels can read in place: a plain one of that dtype on the CPU, contiguous, of at most three
+/// dimensions. Returns false, without an exception, for any other object, for a Parameter unless it may be one, and
+/// while torch.jit traces.
 bool read_tensor(nb::handle object, nb::handle dtype, TensorView& view, bool may_be_parameter = false);
 
-/// Whether a tensor takes part in a graph.
+/// Reads the lengths of a batch: (B,) int64, each 0 to T. Returns false for any other object.
+bool read_lengths(nb::handle object, Index time, Index batch, const std::int64_t*& lengths);
+
+/// Whether a tensor requires a gradient.
 bool wants_gradient(nb::handle tensor);
 
-/// The address of a tensor's data, 0 if it has none to tell.
+/// The address of a tensor's data; −1 if it has none.
 std::int64_t address_of(nb::handle tensor);
-/// How often a tensor was written to, −1 if that is not counted.
+/// torch's count of writes to a tensor; −1 if it does not count them.
 std::int64_t version_of(nb::handle tensor);
 
-/// A new tensor with memory of its own, not initialised, and the address of its data.
+/// Makes a tensor with memory of its own, not initialised, and returns the address of its data, too.
 nb::object new_tensor(bool is_double, std::initializer_list<Index> sizes, void*& data);
 
 }  // namespace unrolled

@@ -172,7 +172,7 @@ def test_torch_func_goes_to_the_scan() -> None:
 def test_a_detour_is_logged_once(caplog) -> None:
     layer = unrolled.GRU(2, 3, reset_after=False, truncate=17)
     with caplog.at_level(logging.INFO, "unrolled.kernels"):
-        dispatch._said.clear()
+        dispatch._logged.clear()
         layer(torch.zeros(4, 1, 2))
         layer(torch.zeros(4, 1, 2))
     assert [r.getMessage() for r in caplog.records] == [

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from unrolled.cells import GRUCell, LSTMCell, RNNCell
-from unrolled.kernels import Call, Direction, native, packed
+from unrolled.kernels import Call, Direction, native
 from unrolled.kernels.autograd import run_scan
+from unrolled.kernels.native import packed
 
 from .native_cases import ENGINE, flat, problem, solve
 

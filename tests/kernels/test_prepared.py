@@ -1,4 +1,4 @@
-"""Calls that were prepared: the same bits as the long way; two threads in step; weights in bfloat16."""
+"""Prepared inference and steps: the dispatcher's bits; two threads in lockstep; weights in bfloat16."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from unrolled.cells import GRUCell, LSTMCell, RNNCell, variants
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import native
 from unrolled.layers import Recurrent
+
+from .paths import by_dispatcher, counted
 
 pytestmark = pytest.mark.skipif(native.NativeEngine().unavailable() is not None, reason="the engine was not built")
 
@@ -50,24 +52,43 @@ def _same(a, b) -> bool:
 @pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "batch_first": True}], ids=["plain", "both"])
 @pytest.mark.parametrize("cell", SERVED, ids=repr)
-def test_prepared_sequences_are_those_of_the_long_way(cell, options, ragged: bool) -> None:
+def test_prepared_sequences_are_those_of_the_dispatcher(cell, options, ragged: bool) -> None:
     layer = _layer(cell, 5, 9, 3, **options)
     x = torch.randn(4, 6, 5) if options else torch.randn(6, 4, 5)
     lengths = torch.tensor([6, 0, 3, 5]) if ragged else None
     with torch.no_grad():
-        first = layer(x, None, lengths)
-        assert layer._ready is not None
-        assert _same(layer(x, None, lengths), first)
-        again = layer(x, first[1], lengths)
-        layer.engine = "auto"
-        assert layer._ready is None
-        assert _same(layer(x, first[1], lengths), again)
+        with counted() as dispatched:
+            first = layer(x, None, lengths)
+            again = layer(x, first[1], lengths)
+        assert dispatched == []
+        with by_dispatcher(), counted() as dispatched:
+            assert _same(layer(x, None, lengths), first)
+            assert _same(layer(x, first[1], lengths), again)
+        assert dispatched == ["run"] * 6
     if options:
         assert again[0].is_contiguous()
     assert not again[0].requires_grad
 
 
-def test_what_is_not_as_prepared_goes_the_long_way() -> None:
+@pytest.mark.parametrize("options", [{}, {"residual": True}], ids=["plain", "residual"])
+@pytest.mark.parametrize("cell", SERVED, ids=repr)
+def test_prepared_steps_are_those_of_the_dispatcher(cell, options) -> None:
+    layer, x = _layer(cell, 9, 9, 3, **options), torch.randn(4, 9)
+    with counted() as dispatched:
+        first = layer.step(x)
+        again = layer.step(x, first[1])
+        stream = layer.stream(4)
+        assert torch.equal(stream.step(x), first[0])
+        assert torch.equal(stream.step(x), again[0])
+    # a stream's first state is not with the engine yet
+    assert dispatched == []
+    with by_dispatcher(), counted() as dispatched:
+        assert _same(layer.step(x), first)
+        assert _same(layer.step(x, first[1]), again)
+    assert dispatched == ["step"] * 6
+
+
+def test_unusual_calls_are_dispatched() -> None:
     layer = _layer(LSTMCell(), 5, 9)
     x = torch.randn(6, 4, 5)
     with torch.no_grad():
@@ -133,7 +154,7 @@ def test_copies_are_independent() -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 7])
 @pytest.mark.parametrize("cell", [RNNCell(), LSTMCell(), LSTMCell(peephole=True, coupled=True), GRUCell()], ids=repr)
-def test_two_threads_in_step_change_no_bit(cell, batch: int, threads) -> None:
+def test_two_threads_in_lockstep_change_no_bit(cell, batch: int, threads) -> None:
     layer, x = _layer(cell, 70, 100), torch.randn(60, batch, 70)
     lengths = torch.tensor([60, 33, 7, 59, 60, 1, 20][:batch])
 

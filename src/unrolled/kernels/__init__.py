@@ -1,12 +1,25 @@
 """The contract of `scan`, kept by faster engines.
 
-`contract` says what an engine is given and must return; `dispatch` chooses one for each call, can be overridden, and
-says why; `autograd` makes any engine differentiable. `native` is our C++ engine, `aten` torch's own (cuDNN on a GPU),
-and the scan itself serves whatever they can't. A kernel is slower or faster, never different.
+`contract` says what an engine is given and returns, `prepared` the same for calls that are too short for that;
+`dispatch` chooses an engine for each call, can be overridden, and says why; `autograd` makes any engine differentiable.
+`native` is our C++ engine, `aten` torch's own (cuDNN on a GPU), and the scan itself serves whatever they can't. An
+engine is slower or faster, never different.
 """
 
-from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved
-from unrolled.kernels.dispatch import Choice, choose, engines, run, step, use_engine
+from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved, is_traced
+from unrolled.kernels.dispatch import (
+    Choice,
+    choose,
+    engines,
+    forget,
+    may_use_prepared,
+    plainest_call,
+    prepare,
+    run,
+    step,
+    use_engine,
+)
+from unrolled.kernels.prepared import Prepared, PreparedStream, Stack, StackResult, StackState
 
 __all__ = [
     "Call",
@@ -14,10 +27,20 @@ __all__ = [
     "Direction",
     "Engine",
     "Gradients",
+    "Prepared",
+    "PreparedStream",
     "Result",
     "Saved",
+    "Stack",
+    "StackResult",
+    "StackState",
     "choose",
     "engines",
+    "forget",
+    "is_traced",
+    "may_use_prepared",
+    "plainest_call",
+    "prepare",
     "run",
     "step",
     "use_engine",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import _VF, Tensor
@@ -14,7 +14,7 @@ from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
 
 
 def _operator(cell: Cell) -> str | None:
-    """torch's name for a cell that it has, as in `torch._VF`, or None."""
+    """Return torch's name for a cell, as in `torch._VF`, or None if it has none."""
     # a subclass is another cell
     if type(cell) is LSTMCell:
         return None if cell.layer_norm or cell.peephole or cell.coupled else "lstm"
@@ -25,17 +25,24 @@ def _operator(cell: Cell) -> str | None:
     return None
 
 
+class _InnerGraph(NamedTuple):
+    """A graph of torch's own, from the leaves to the results of a call."""
+
+    leaves: list[Tensor]
+    outputs: list[Tensor]
+
+
 class AtenEngine(Engine):
-    """What `torch.nn.RNN`, `LSTM` and `GRU` themselves run."""
+    """The operators that `torch.nn.RNN`, `LSTM` and `GRU` themselves run."""
 
     name: ClassVar[str] = "torch"
 
     def unavailable(self) -> str | None:
-        """Never: torch is a requirement."""
+        """Return None: torch is a requirement."""
         return None
 
     def refuses(self, call: Call) -> str | None:
-        """Cells, regularisers and lengths that torch's operators lack."""
+        """Refuse cells, regularisers and lengths that torch's operators lack."""
         if _operator(call.cell) is None:
             return f"torch has no operator for {call.cell}"
         if call.is_masked:
@@ -53,29 +60,34 @@ class AtenEngine(Engine):
     def infer(self, call: Call) -> Result:
         """Run the operator without a graph."""
         with torch.no_grad():
-            return _run(call)
+            return _run(call, train=False)
+
+    def trace(self, call: Call) -> Result | None:
+        """Run the operator as it is."""
+        # as if for a backward pass, whatever the mode: a trace may be used in another
+        return _run(call, train=True)
 
     def forward(self, call: Call) -> tuple[Result, Saved]:
         """Run the operator on leaves of a graph of its own, which `backward` differentiates."""
         leaves = [t.detach().requires_grad_() for t in call.tensors]
         with torch.enable_grad():
-            inner = _run(call.with_tensors(leaves))
-        outputs = [inner.output, *(s for state in inner.states for s in state)]
+            inner = _run(call.with_tensors(leaves), train=True)
+        outputs = list(inner.flat)
         detached = Result(inner.output.detach(), tuple(tuple(s.detach() for s in state) for state in inner.states))
-        return detached, Saved((), (leaves, outputs))
+        return detached, Saved((), _InnerGraph(leaves, outputs))
 
     def backward(
         self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
     ) -> Gradients:
-        """Differentiate the inner graph, keeping it for a caller who kept theirs."""
-        leaves, outputs = saved.extra
+        """Differentiate the inner graph, and keep it for a caller who kept theirs."""
+        leaves, outputs = cast(_InnerGraph, saved.extra)
         wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need]
         grads = [doutput, *(d for state in dstates for d in state)]
-        found = iter(torch.autograd.grad(outputs, wanted, grads, retain_graph=True, allow_unused=True))
-        return Gradients(tuple(next(found) if need else None for need in needed))
+        gradients = iter(torch.autograd.grad(outputs, wanted, grads, retain_graph=True, allow_unused=True))
+        return Gradients(tuple(next(gradients) if need else None for need in needed))
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
-        """One step by torch's cell operators, which skip the set-up that a sequence of one would pay for."""
+        """Take one step by torch's cell operators, which skip the set-up of a sequence of one step."""
         operator = _operator(cell)
         if operator is None or "weight_hr" in params:
             return None
@@ -89,16 +101,19 @@ def _is_runnable(call: Call) -> bool:
     return [d.reverse for d in call.directions] in ([False], [False, True])
 
 
-def _run(call: Call) -> Result:
-    """One operator call over all directions; ragged batches are packed."""
+def _run(call: Call, train: bool) -> Result:
+    """Call the operator over all directions; ragged batches are packed.
+
+    Args:
+        call: the call.
+        train: whether there will be a backward pass, which cuDNN refuses otherwise.
+    """
     flat = [p for d in call.directions for p in d.params.values()]
     initial = [torch.stack([d.state[k] for d in call.directions]) for k in range(len(call.cell.state_names))]
     bias, bidirectional = "bias_ih" in call.directions[0].params, len(call.directions) == 2
     operator = getattr(_VF, str(_operator(call.cell)))
-    # to torch "train" is whether there will be a backward pass, which cuDNN refuses without
-    train = torch.is_grad_enabled()
     if call.lengths is None:
-        hx: Any = initial if len(initial) == 2 else initial[0]
+        hx: list[Tensor] | Tensor = initial if len(initial) == 2 else initial[0]
         output, *final = operator(call.x, hx, flat, bias, 1, 0.0, train, bidirectional, False)
     else:
         packed = pack_padded_sequence(call.x, call.lengths.cpu(), enforce_sorted=False)

@@ -1,4 +1,4 @@
-"""What an engine is given, what it returns, and what it may keep for the backward pass.
+"""The contract of an engine: what a call is, what an engine returns, and what it keeps for the backward pass.
 
 The unit of work is one layer over one batch, all its directions at once. Letters: T time, B batch, I input, H hidden,
 P width of h (the projection, else H), D directions, G gates.
@@ -9,12 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C import _get_tracing_state
+from torch.compiler import is_compiling
 
 from unrolled.cells import Cell, Params, State
+from unrolled.kernels.prepared import Prepared, Stack
 from unrolled.scan import Masks
 
 
@@ -37,11 +40,11 @@ class Direction:
 
 @dataclass(frozen=True)
 class Call:
-    """One layer over one batch.
+    """One layer over one batch. An engine borrows its tensors while the call lasts, and writes to none of them.
 
     Attributes:
         cell: the recurrence, the same in every direction.
-        x: (T, B, I), any strides. Steps that a sequence does not have may hold anything, NaN included.
+        x: (T, B, I), any strides. Steps that a sequence does not have may hold anything, including NaN.
         directions: one, or two with the second reversed.
         lengths: (B,) int64 on any device, each 0 to T, already checked; None means T for all.
         truncate: truncated BPTT, see `scan`; None is exact.
@@ -58,13 +61,13 @@ class Call:
     @property
     def tensors(self) -> list[Tensor]:
         """Every tensor a gradient may be asked for: x, then each direction's states and parameters."""
-        found = [self.x]
+        tensors = [self.x]
         for direction in self.directions:
-            found += [*direction.state, *direction.params.values()]
-        return found
+            tensors += [*direction.state, *direction.params.values()]
+        return tensors
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> Call:
-        """The same call over other tensors, in the order of `tensors`."""
+        """Return the same call over other tensors, in the order of `tensors`."""
         rest = iter(tensors)
         x = next(rest)
         # written out, since `replace` takes as long as a short kernel
@@ -101,49 +104,59 @@ class Call:
 
 
 class Result(NamedTuple):
-    """What an engine returns.
+    """The result of a call; new tensors, which the caller owns.
 
     Attributes:
         output: (T, B, D·P), zero where a sequence is over; any strides.
-        states: for each direction its final states, each (B, size), of a ragged sequence those after its last step.
+        states: for each direction its final states, each (B, size): of a ragged sequence, those after its last step.
     """
 
     output: Tensor
     states: tuple[State, ...]
 
+    @property
+    def flat(self) -> tuple[Tensor, ...]:
+        """The output, then the states of each direction."""
+        return (self.output, *(s for state in self.states for s in state))
+
 
 class Saved(NamedTuple):
-    """What an engine keeps between its forward and backward pass.
+    """What an engine keeps between its forward and its backward pass.
 
-    Budget, in units of T·B·H·4 bytes a direction, the inputs not counted: LSTM 6, GRU 6, RNN 2.
+    Budget, in units of T·B·H·4 bytes for each direction, without the inputs: LSTM 6, GRU 6, RNN 2.
 
     Attributes:
         tensors: kept by autograd, so that freeing the graph frees them.
-        extra: anything else the engine wants back.
+        extra: anything else that the engine wants to get back, of a type that it alone knows.
     """
 
     tensors: tuple[Tensor, ...]
-    extra: Any = None
+    extra: object = None
 
 
 class Gradients(NamedTuple):
-    """What an engine's backward pass returns: a tensor or None for each of `Call.tensors`, in that order."""
+    """The result of a backward pass: a tensor or None for each of `Call.tensors`, in that order."""
 
     of: tuple[Tensor | None, ...]
 
 
+def is_traced() -> bool:
+    """Return whether torch.compile, torch.export or torch.jit.trace is recording this call."""
+    return is_compiling() or _get_tracing_state() is not None
+
+
 class Engine(ABC):
-    """Something that keeps the contract of `scan` for the calls it does not refuse."""
+    """Something that keeps the contract of `scan` for the calls that it does not refuse."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def unavailable(self) -> str | None:
-        """Why this engine can't be used in this process at all, or None."""
+        """Return why this engine can't be used in this process at all, or None."""
 
     @abstractmethod
     def refuses(self, call: Call) -> str | None:
-        """What this call asks for that the engine lacks, or None if it will serve it."""
+        """Return what this call asks for that the engine lacks, or None if it will serve it."""
 
     @abstractmethod
     def infer(self, call: Call) -> Result:
@@ -161,12 +174,24 @@ class Engine(ABC):
 
         Args:
             call: as in `forward`.
-            saved: what `forward` kept.
+            saved: what `forward` kept; it may be used again.
             doutput: (T, B, D·P); may hold anything where a sequence is over.
             dstates: the gradients of the final states.
             needed: for each of `Call.tensors`, whether its gradient is wanted.
         """
 
+    def trace(self, call: Call) -> Result | None:
+        """Serve a call by operators of torch's own, which tracing and autograd follow; None if it uses others."""
+        return None
+
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
         """One step without a gradient, (B, I) → states, or None if the engine has no faster way than a call of T=1."""
         return None
+
+    def prepare(self, stack: Stack) -> Prepared | None:
+        """Prepare for short calls a stack that this engine would serve; None if it has no such path."""
+        return None
+
+    def forget(self, params: Params) -> None:
+        """Drop everything kept from these parameters, after a write that can't be noticed."""
+        return

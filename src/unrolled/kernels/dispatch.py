@@ -1,4 +1,4 @@
-"""Which engine serves a call, and why.
+"""The choice of an engine for each call, and the reason for it.
 
 In order: what the caller forces (`use_engine`, a layer's `engine=`, the variable UNROLLED_ENGINE); else the first of
 native, torch and scan that does not refuse. A forced engine that refuses is an error, never a silent detour.
@@ -16,20 +16,23 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 
 from unrolled.cells import Cell, Params, State
 from unrolled.errors import ArgumentError, EngineError
 from unrolled.kernels.aten import AtenEngine
 from unrolled.kernels.autograd import run_engine, run_scan
-from unrolled.kernels.contract import Call, Engine, Result
+from unrolled.kernels.contract import Call, Direction, Engine, Result
 from unrolled.kernels.native import NativeEngine
+from unrolled.kernels.prepared import Prepared, Stack
 
 log = logging.getLogger("unrolled.kernels")
 
 ENGINE_NAMES = ("auto", "native", "torch", "scan")
 _forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("unrolled_engine", default=None)
-_said: set[tuple[str, str]] = set()
+_logged: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class Choice:
 
 @functools.cache
 def engines() -> dict[str, Engine]:
-    """The engines of this process by name, fastest first; the scan is none of them, since it is the definition."""
+    """Return the engines of this process by name, fastest first; the scan is not among them: it is the definition."""
     return {engine.name: engine for engine in (NativeEngine(), AtenEngine())}
 
 
 def check_engine_name(name: str, argument: str = "engine") -> str:
-    """`name`, if an engine is called that.
+    """Return `name`, if an engine has it.
 
     Raises:
         ArgumentError: naming those that exist.
@@ -76,29 +79,17 @@ def use_engine(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
-def forced_engine() -> str | None:
-    """The engine that `use_engine` forces here, or None."""
-    return _forced.get()
-
-
-def preference(own: str = "auto") -> tuple[str, str]:
-    """The engine asked for, and by whom: the context before the layer, the layer before the environment."""
-    context = _forced.get()
-    if context is not None and context != "auto":
-        return context, "forced by use_engine"
-    if own != "auto":
-        return own, "forced by the layer's engine="
-    variable = os.environ.get("UNROLLED_ENGINE", "auto")
-    return check_engine_name(variable, "UNROLLED_ENGINE"), "forced by UNROLLED_ENGINE"
-
-
 def choose(call: Call, own: str = "auto") -> Choice:
-    """The engine that will serve a call.
+    """Return the engine that will serve a call.
+
+    Args:
+        call: the call.
+        own: the engine that the layer insists on.
 
     Raises:
-        EngineError: if the engine that is forced can't.
+        EngineError: the engine that is forced can't serve it.
     """
-    asked, by = preference(own)
+    asked, by = _preference(own)
     if asked == "scan":
         return Choice("scan", by)
     if asked != "auto":
@@ -115,6 +106,22 @@ def choose(call: Call, own: str = "auto") -> Choice:
     return Choice("scan", "; ".join(refusals))
 
 
+def _preference(own: str) -> tuple[str, str]:
+    """Return the engine asked for, and by whom: the context before the layer, the layer before the environment."""
+    context = _forced.get()
+    if context is not None and context != "auto":
+        return context, "forced by use_engine"
+    return _lasting_preference(own)
+
+
+def _lasting_preference(own: str) -> tuple[str, str]:
+    """Return the engine asked for outside any context, and by whom."""
+    if own != "auto":
+        return own, "forced by the layer's engine="
+    variable = os.environ.get("UNROLLED_ENGINE", "auto")
+    return check_engine_name(variable, "UNROLLED_ENGINE"), "forced by UNROLLED_ENGINE"
+
+
 def _refusal(name: str, call: Call) -> str | None:
     engine = engines().get(name)
     if engine is None:
@@ -125,8 +132,8 @@ def _refusal(name: str, call: Call) -> str | None:
 
 
 def is_transformed(call: Call) -> bool:
-    """Whether a torch.func transform or forward-mode differentiation is in progress, which engines can't follow."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    """Return whether torch.func or forward-mode differentiation is in progress, which engines can't follow."""
+    if peek_interpreter_stack() is not None:
         return True
     level: int = forward_ad._current_level
     return level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in call.tensors)
@@ -136,8 +143,8 @@ def run(call: Call, own: str = "auto") -> Result:
     """Serve a call by the engine chosen for it; a slower choice is logged once with its reason."""
     choice = choose(call, own)
     if choice.name == "scan":
-        if (choice.name, choice.reason) not in _said:
-            _said.add((choice.name, choice.reason))
+        if (choice.name, choice.reason) not in _logged:
+            _logged.add((choice.name, choice.reason))
             log.info("the scan serves %s: %s", call.cell, choice.reason)
         return run_scan(call)
     return run_engine(engines()[choice.name], call)
@@ -147,9 +154,9 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
     """One step of one direction, (B, I) and states in, states out; never part of an autograd graph.
 
     Raises:
-        EngineError: if the engine that is forced has no single step for this cell.
+        EngineError: the engine that is forced has no single step for this cell.
     """
-    asked, by = preference(own)
+    asked, by = _preference(own)
     if asked in ("auto", "native"):
         # makes no graph whatever the mode, and is too short to pay for a context manager
         native = engines().get("native")
@@ -166,3 +173,56 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
             if asked == name:
                 raise EngineError(f"engine {asked!r} was {by}, but {lacks or f'has no single step for {cell}'}")
         return cell.step(cell.project_input(x, params), state, params)
+
+
+def prepare(stack: Stack, own: str = "auto") -> Prepared | None:
+    """Have a stack prepared by the engine that would serve its plainest call.
+
+    Args:
+        stack: the stack.
+        own: the engine that the layer insists on. The variable UNROLLED_ENGINE counts as it is now; `use_engine` does
+            not count, since the result outlives its context.
+
+    Returns:
+        None if that engine prepares nothing, or is not there.
+    """
+    blocks = stack.blocks()
+    if blocks is None:
+        return None
+    asked, _ = _lasting_preference(own)
+    call = plainest_call(stack.cell, blocks[0])
+    for name, engine in engines().items():
+        if asked in ("auto", name) and _refusal(name, call) is None:
+            return engine.prepare(stack)
+    return None
+
+
+def plainest_call(cell: Cell, params: Params) -> Call:
+    """Return a call of one step of one sequence in one direction, about which engines can be asked."""
+    weight = params["weight_ih"]
+    state = cell.initial_state(1, cell.hidden_size(params), weight)
+    return Call(cell, weight.new_empty(1, 1, weight.shape[1]), (Direction(params, state),))
+
+
+def may_use_prepared(prepared: Prepared | None, *, is_step: bool = False) -> bool:
+    """Return whether a call made here and now may take a prepared path. No other place decides this.
+
+    Args:
+        prepared: the prepared stack; None asks for any engine's.
+        is_step: whether the call is a single step, which makes no graph and so does not concern gradients or autocast.
+    """
+    # first, since torch.compile traces no further
+    if is_compiling():
+        return False
+    forced = _forced.get()
+    if forced is not None and forced != "auto" and prepared is not None and forced != prepared.engine:
+        return False
+    return is_step or (
+        peek_interpreter_stack() is None and forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def forget(params: Params) -> None:
+    """Have every engine drop what it keeps of these parameters, after a write that can't be noticed."""
+    for engine in engines().values():
+        engine.forget(params)

@@ -1,114 +1,126 @@
-"""A stack of layers made ready once: packed weights and everything that a call would else look up again.
+"""The contract of short calls: a stack that an engine prepared once, and its streams.
 
-What `Prepared.step` and `infer` of the compiled module check at each call is what may have changed since: that the
-layer's parameters are still the same objects, written to as often as then, and that 12 elements of each still have
-the same bits (for writes through `.data`, which torch does not count); and that x and the state are plain tensors of
-the right dtype and shape. Where anything is otherwise they return None, and the caller goes the long way, which finds
-out what is wrong, or prepares anew.
+A short sequence or a single step takes microseconds, and what `Call`, `choose` and `run` look up at each call takes
+longer. A layer therefore asks its engine once to prepare the stack, and hands later calls to the `Prepared` that it
+got, if `dispatch.may_use_prepared` allows it. A `Prepared` returns None for a call that it does not serve; the
+dispatcher then serves it, with the same result bit for bit, or names what is wrong with it.
+
+Who owns what: a `Prepared` owns the copies of the weights that it packs, and nothing else. The tensors of a call are
+borrowed until it returns; results are new tensors, which the caller owns; what a forward pass keeps belongs to
+autograd's graph; the states of a `PreparedStream` are its own.
+
+What makes a prepared stack stale, who notices it, and what then happens:
+
+| change | noticed by | effect |
+|---|---|---|
+| a parameter written in place, replaced, or given other memory | `Prepared`, at each call | weights packed anew |
+| `requires_grad`, gradient mode | `Prepared`, at each call | a graph, or none |
+| an attribute of the layer; another dtype or device | the layer | dropped (`close`), and asked for again |
+| `use_engine`, autocast, torch.func, forward mode, torch.compile | `may_use_prepared` | the call is dispatched |
+| torch.jit.trace, tensor subclasses, unusual memory or shapes | `Prepared`, at each call | the call is dispatched |
+
+Writes through `.data` or `.numpy()` are not counted by torch: those to whole tensors are noticed, those to single
+elements are not (docs/engine.md).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.nn import Parameter
 
-from unrolled.cells import Cell
-from unrolled.kernels import dispatch
-from unrolled.kernels.dispatch import check_engine_name, forced_engine
-from unrolled.kernels.native import NativeEngine, lacks
-from unrolled.kernels.packed import PARAMETERS, cached, compiled
+from unrolled.cells import Cell, Params
 
-_DTYPES = (torch.float32, torch.float64)
-#: the names of each block's parameters in the layer, by the cell's own
-Names = Sequence[dict[str, str]]
+#: the states of a stack as its caller holds them: h, or (h, c); each (L·D, B, size)
+StackState = Tensor | tuple[Tensor, ...]
+#: output and final states
+StackResult = tuple[Tensor, StackState]
 
 
-def prepare(
-    cell: Cell,
-    parameters: dict[str, Any],
-    names: Names,
-    directions: int,
-    *,
-    batch_first: bool = False,
-    residual: bool = False,
-    starts_at_zero: bool = True,
-    narrow: bool = False,
-    engine: str = "auto",
-) -> Any | None:
-    """The compiled module's `Prepared` of a layer, or None where the native engine can't serve it or must not.
+@dataclass(frozen=True)
+class Stack:
+    """A stack of layers that an engine is to prepare: its kernels and nothing else, no regulariser, no truncation.
 
-    Args:
+    Attributes:
         cell: the recurrence.
-        parameters: the layer's own dictionary of parameters, which is looked into again at each call.
-        names: for each layer and direction the names in `parameters`, by the cell's names.
-        directions: D.
-        batch_first: whether x and output of `infer` are (B, T, ·).
-        residual: whether a layer's input is added to its output; `infer` then serves nothing.
-        starts_at_zero: whether no state means zeros.
-        narrow: whether the weights are kept as bfloat16.
-        engine: what the layer insists on; the variable UNROLLED_ENGINE counts as it is now.
+        parameters: the module's own table of parameters, which every call looks into again.
+        names: for each layer and direction (l0, l0_reverse, l1, …) the names in `parameters` by the cell's names.
+        num_directions: D.
+        batch_first: whether x and output of a sequence are (B, T, ·).
+        residual: whether a layer's input is added to its output where both are equally wide.
+        zero_start: whether a call without states starts from zeros.
+        weights_dtype: the dtype to which weight_ih and weight_hh are rounded without a graph; None leaves them.
     """
-    if not serves(cell, parameters, names, engine):
-        return None
-    blocks = [{own: parameters[name] for own, name in block.items()} for block in names]
-    tensors = [p for block in blocks for p in block.values()]
-    if narrow and tensors[0].dtype is not torch.float32:
-        return None
-    packed = [cached(cell, block, narrow=narrow).packed for block in blocks]
-    watched = [
-        (full, parameters[full], index, PARAMETERS.index(own))
-        for index, block in enumerate(names)
-        for own, full in block.items()
-    ]
-    return compiled().Prepared(packed, parameters, watched, (batch_first, residual, starts_at_zero), directions)
+
+    cell: Cell
+    parameters: Mapping[str, Tensor | None]
+    names: Sequence[Mapping[str, str]]
+    num_directions: int
+    batch_first: bool = False
+    residual: bool = False
+    zero_start: bool = True
+    weights_dtype: torch.dtype | None = None
+
+    def blocks(self) -> list[Params] | None:
+        """Return the parameters of each layer and direction by the cell's names, or None if one of them is missing."""
+        blocks: list[Params] = []
+        for names in self.names:
+            params = {name: self.parameters.get(full) for name, full in names.items()}
+            present = {name: tensor for name, tensor in params.items() if tensor is not None}
+            if len(present) < len(params):
+                return None
+            blocks.append(present)
+        return blocks
 
 
-def serves(cell: Cell, parameters: dict[str, Any], names: Names, engine: str) -> bool:
-    """Whether the native engine may serve a layer at all; arguments as of `prepare`."""
-    native = dispatch.engines().get("native")
-    wanted = (
-        engine if engine != "auto" else check_engine_name(os.environ.get("UNROLLED_ENGINE", "auto"), "UNROLLED_ENGINE")
-    )
-    if wanted not in ("auto", "native") or not isinstance(native, NativeEngine):
-        return False
-    if native.unavailable() is not None or lacks(cell) is not None:
-        return False
-    if not all(name in parameters for block in names for name in block.values()):
-        return False
-    tensors = [parameters[name] for block in names for name in block.values()]
-    return bool(tensors) and all(_is_lasting(t, tensors[0].dtype) for t in tensors)
+class PreparedStream(Protocol):
+    """Streams that are always stepped together, with their states, which it owns. One thread at a time may use it."""
+
+    def is_current(self) -> bool:
+        """Return whether the next step would use the weights as they are now."""
+
+    def step(self, x: Tensor, out: Tensor | None) -> Tensor | None:
+        """Take one step, (B, I) → (B, P), into `out` if given; None, with the states unchanged, if it can't."""
+
+    def get_state(self) -> StackState:
+        """Return a copy of the states."""
+
+    def set_state(self, state: StackState) -> bool:
+        """Copy the states from (L, B, size) tensors; False if they are not plain and contiguous."""
 
 
-def may_use() -> bool:
-    """Whether what was prepared may be used here: no other engine is forced, and nothing traces the call."""
-    return forced_engine() in (None, "auto", "native") and not torch.compiler.is_compiling()
+class Prepared(ABC):
+    """A stack that an engine prepared. A call that it does not serve returns None, having changed nothing."""
 
+    #: the name of the engine
+    engine: ClassVar[str]
 
-def may_infer() -> bool:
-    """Likewise for whole sequences: no graph is made, and neither autocast nor forward mode are in progress."""
-    return (
-        not torch.is_grad_enabled()
-        and may_use()
-        and not torch.is_autocast_enabled("cpu")
-        and forward_ad._current_level < 0
-    )
+    @abstractmethod
+    def run(self, x: object, state: object, lengths: object) -> StackResult | None:
+        """Run the stack over a batch of sequences, as part of a graph if gradients are enabled and wanted.
 
+        Args:
+            x: (T, B, I), or (B, T, I) with batch_first.
+            state: the initial states, or None.
+            lengths: (B,) int64 valid steps, or None.
+        """
 
-def _is_lasting(tensor: Any, dtype: torch.dtype) -> bool:
-    """Whether a parameter can be packed, and be known to be unchanged later."""
-    return (
-        (type(tensor) is Parameter or type(tensor) is Tensor)
-        and tensor.dtype is dtype
-        and dtype in _DTYPES
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.is_contiguous()
-        and not tensor.is_inference()
-        and not tensor.is_neg()
-    )
+    @abstractmethod
+    def step(self, x: object, state: object) -> StackResult | None:
+        """Take one step, (B, I) → (B, P) and states, without a graph."""
+
+    @abstractmethod
+    def stream(self, batch_size: int) -> PreparedStream | None:
+        """Return `batch_size` streams with states of zeros, or None if the engine can't keep streams of this stack."""
+
+    @abstractmethod
+    def step_together(self, streams: Sequence[PreparedStream], x: Tensor, out: Tensor | None) -> Tensor | None:
+        """Take one step of several streams of this stack, each once, with their rows in `x` one after the other."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End its use: the layer has changed. Its streams keep their states, and take no further step."""

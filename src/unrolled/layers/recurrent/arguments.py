@@ -1,15 +1,18 @@
-"""Checking what a caller hands to a recurrent layer, and the PackedSequence there and back."""
+"""What a caller hands to a recurrent layer: checked, and brought into the form that the layer works with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from unrolled.cells import Cell, GRUCell, LSTMCell
+from unrolled.cells import Cell, GRUCell, LSTMCell, State
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
+from unrolled.kernels import StackState
+from unrolled.scan import valid_steps
 
 if TYPE_CHECKING:
     from unrolled.layers.recurrent.stack import Recurrent
@@ -98,7 +101,7 @@ def check_input(x: Tensor, input_size: int, like: Tensor, batch_first: bool) -> 
         raise DTypeError(f"x: expected dtype {like.dtype}, found {x.dtype}; cast it with x.to({like.dtype})")
 
 
-def check_state(given: tuple[Any, ...], cell: Cell, hidden: int, count: int, x: Tensor, batched: bool) -> None:
+def check_state(given: tuple[Tensor, ...], cell: Cell, hidden: int, count: int, x: Tensor, batched: bool) -> None:
     """Refuse initial states that do not fit.
 
     Raises:
@@ -111,8 +114,8 @@ def check_state(given: tuple[Any, ...], cell: Cell, hidden: int, count: int, x: 
     for name, tensor, size in zip(names, given, cell.state_sizes(hidden), strict=True):
         if tuple(tensor.shape) != (count, x.shape[1], size):
             batch = f"B={x.shape[1]}, " if batched else ""
-            found = tensor.shape if batched else (tensor.shape[0], *tensor.shape[2:])
-            raise ShapeError(f"state {name}", f"(L·D={count}, {batch}{size})", found)
+            shape = tensor.shape if batched else (tensor.shape[0], *tensor.shape[2:])
+            raise ShapeError(f"state {name}", f"(L·D={count}, {batch}{size})", shape)
         if tensor.device != x.device or (tensor.dtype != x.dtype and autocast_dtype(x) is None):
             raise DTypeError(
                 f"state {name}: expected {x.dtype} on {x.device} as x, found {tensor.dtype} on {tensor.device}"
@@ -120,22 +123,45 @@ def check_state(given: tuple[Any, ...], cell: Cell, hidden: int, count: int, x: 
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype | None:
-    """The dtype that an autocast in progress asks for, or None; float64 is left alone, as torch does."""
+    """Return the dtype that an autocast in progress asks for, or None; float64 is left as it is, as torch does."""
     if x.dtype == torch.float64 or not is_autocast(x):
         return None
     return torch.get_autocast_dtype(x.device.type)
 
 
 def is_autocast(x: Tensor) -> bool:
-    """Whether autocast is in progress on the device of `x`."""
+    """Return whether autocast is in progress on the device of `x`."""
     return torch.is_autocast_enabled(x.device.type)
 
 
 def pack_like(x: PackedSequence, output: Tensor) -> PackedSequence:
-    """`output` (T, B, ·), packed in the order of `x`."""
+    """Pack `output` (T, B, ·) in the order of `x`."""
     if x.sorted_indices is not None:
         output = output.index_select(1, x.sorted_indices)
     counts = x.batch_sizes
     sorted_lengths = (counts.unsqueeze(0) > torch.arange(int(counts[0])).unsqueeze(1)).sum(1)
     data = pack_padded_sequence(output, sorted_lengths).data
     return PackedSequence(data, counts, x.sorted_indices, x.unsorted_indices)
+
+
+def join_states(states: Sequence[State]) -> StackState:
+    """Join the states of each layer and direction as a caller holds them: h, or (h, c), each (L·D, B, size)."""
+    if len(states) == 1:
+        joined = tuple(s.unsqueeze(0) for s in states[0])
+    else:
+        joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+    return joined if len(joined) > 1 else joined[0]
+
+
+def map_state(state: StackState | None, change: Callable[[Tensor], Tensor]) -> StackState | None:
+    """Apply `change` to each tensor of a state; anything else stays, for `check_state` to refuse."""
+    if isinstance(state, (tuple, list)):
+        return tuple(change(s) if isinstance(s, Tensor) else s for s in state)
+    return change(state) if isinstance(state, Tensor) else state
+
+
+def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return x (T, B, ·) with zeros where a sequence is over."""
+    if lengths is None:
+        return x
+    return x.masked_fill(~valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device).unsqueeze(-1), 0)

@@ -6,7 +6,6 @@ Letters: B batch, I input, H hidden.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +13,14 @@ from torch import Tensor, nn
 from unrolled import cells
 from unrolled.cells import State
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
-from unrolled.kernels import Call, Choice, Direction, choose, run
+from unrolled.kernels import Call, Choice, Direction, choose, may_use_prepared, plainest_call, run
 from unrolled.kernels.dispatch import check_engine_name
-from unrolled.kernels.prepared import may_infer
-from unrolled.kernels.training import may_train
-from unrolled.layers.recurrent.arguments import autocast_dtype, check_options
+from unrolled.layers.recurrent.arguments import autocast_dtype, check_options, join_states
+from unrolled.layers.recurrent.cached import CachedEngine
 from unrolled.layers.recurrent.initial import initialise
-from unrolled.layers.recurrent.ready import Readied
 
 
-class CellModule(Readied):
+class CellModule(CachedEngine):
     """A recurrent cell with parameters of its own: what RNNCell, LSTMCell and GRUCell have in common.
 
     Parameters are named and shaped as torch.nn's (`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`), so state_dicts load
@@ -44,7 +41,7 @@ class CellModule(Readied):
     num_directions = 1
     batch_first = residual = learn_initial_state = False
     truncate = None
-    zoneout: ClassVar[tuple[float, ...]] = ()  # type: ignore[misc]
+    zoneout = ()
     dropout = recurrent_dropout = weight_dropout = 0.0
 
     def __init__(
@@ -79,10 +76,7 @@ class CellModule(Readied):
     @property
     def engine(self) -> Choice:
         """The engine that would serve a step in training now, and why. Set it to a name to insist on one."""
-        params = self.parameter_blocks()[0]
-        like = params["weight_ih"]
-        state = self.cell.initial_state(1, self.hidden_size, like)
-        return choose(Call(self.cell, like.new_empty(1, 1, self.input_size), (Direction(params, state),)), self._engine)
+        return choose(plainest_call(self.cell, self.parameter_blocks()[0]), self._engine)
 
     @engine.setter
     def engine(self, name: str) -> None:
@@ -113,20 +107,13 @@ class CellModule(Readied):
 
     def _step(self, x: Tensor, state: State) -> State:
         """Return the next state of x (B, I) and a checked state, or none for zeros, by the shortest way there is."""
-        ready, trainer = self._ready, self._trainer
-        if ready is not None and may_infer():
-            layered = tuple(s.unsqueeze(0) for s in state)
-            stepped = ready.step(x, (layered if len(layered) > 1 else layered[0]) if layered else None)
-            if stepped is not None:
-                return _parts(stepped[1])
-        elif trainer and may_train():
-            trained = trainer(x.unsqueeze(0), tuple(s.unsqueeze(0) for s in state) or None, None)
-            if trained is not None:
-                return _parts(trained[1])
-        if not torch.is_grad_enabled():
-            self._prepare()
-        elif trainer is None:
-            self._prepare_training()
+        prepared = self._prepared or self.prepared()
+        if prepared is not None and may_use_prepared(prepared):
+            given = join_states([state]) if state else None
+            with_graph = torch.is_grad_enabled()
+            result = prepared.run(x.unsqueeze(0), given, None) if with_graph else prepared.step(x, given)
+            if result is not None:
+                return _parts(result[1])
         low, params = autocast_dtype(x), self._used_blocks()[0]
         state = state or self.cell.initial_state(len(x), self.hidden_size, x)
         if low is not None:

@@ -62,7 +62,7 @@ def _by_kind(block: dict[str, nn.Parameter], hidden_size: int, method: str) -> N
         elif name == "weight_hh":
             _recurrent(parameter, hidden_size, method)
         elif name == "weight_ih":
-            for gate in parameter.split(hidden_size):
+            for gate in torch.split(parameter, hidden_size):
                 nn.init.xavier_uniform_(gate)
         elif parameter.dim() == 1:
             nn.init.zeros_(parameter)
@@ -71,7 +71,7 @@ def _by_kind(block: dict[str, nn.Parameter], hidden_size: int, method: str) -> N
 
 
 def _recurrent(weight: Tensor, hidden_size: int, method: str) -> None:
-    for gate in weight.split(hidden_size):
+    for gate in torch.split(weight, hidden_size):
         if method == "orthogonal":
             nn.init.orthogonal_(gate)
         else:

@@ -6,7 +6,8 @@ Letters: T time, B batch, I input, H hidden, P width of h (the projection, else 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,8 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from unrolled.cells import Cell, State, Trace
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.kernels import Call, Choice, Direction, choose, run, step
+from unrolled.kernels import Call, Choice, Direction, StackState, choose, may_use_prepared, plainest_call, run, step
 from unrolled.kernels.dispatch import check_engine_name
-from unrolled.kernels.prepared import may_infer, may_use
-from unrolled.kernels.training import may_train
 from unrolled.layers.recurrent.arguments import (
     autocast_dtype,
     check_input,
@@ -26,19 +25,22 @@ from unrolled.layers.recurrent.arguments import (
     check_options,
     check_state,
     is_autocast,
+    join_states,
+    map_state,
     pack_like,
+    zero_padding,
 )
+from unrolled.layers.recurrent.cached import CachedEngine
 from unrolled.layers.recurrent.initial import initialise
-from unrolled.layers.recurrent.ready import Readied
 from unrolled.layers.recurrent.regularise import draw_masks, drop
 from unrolled.layers.recurrent.streams import LayerStream
 from unrolled.scan import ScanResult, Tape, unfold, valid_steps
 
-#: what a caller holds as state: h, or a tuple as (h, c); each (L·D, B, size)
-LayerState = Any
+#: the state of a layer: h, or a tuple as (h, c), each (L·D, B, size); None where a call starts from the beginning
+LayerState = StackState | None
 
 
-class Recurrent(Readied):
+class Recurrent(CachedEngine):
     """A stack of one cell, unfolded over time: the hidden layers of a recurrent network.
 
     Parameters are named and shaped as torch.nn's (`weight_ih_l0`, `bias_hh_l1_reverse`, …), so state_dicts load both
@@ -151,22 +153,26 @@ class Recurrent(Readied):
     @property
     def engine(self) -> Choice:
         """The engine that would serve a plain batch now, and why. Set it to a name to insist on one."""
-        block = self.parameter_blocks()[0]
-        like = block["weight_ih"]
-        state = self.cell.initial_state(1, self.hidden_size, like)
-        call = Call(self.cell, like.new_empty(1, 1, self.input_size), (Direction(block, state),), None, self.truncate)
+        call = replace(plainest_call(self.cell, self.parameter_blocks()[0]), truncate=self.truncate)
         if self.training and (self.recurrent_dropout or any(self.zoneout)):
-            block_masks = draw_masks(self.recurrent_dropout, self.zoneout, True, 1, state, like)
-            call = Call(call.cell, call.x, (Direction(block, state, masks=block_masks),), None, self.truncate)
+            plain = call.directions[0]
+            masks = draw_masks(self.recurrent_dropout, self.zoneout, True, 1, plain.state, call.x)
+            call = replace(call, directions=(replace(plain, masks=masks),))
         return choose(call, self._engine)
 
     @engine.setter
     def engine(self, name: str) -> None:
         self._engine = check_engine_name(name)
 
+    @overload
+    def forward(
+        self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, StackState]: ...
+    @overload
+    def forward(self, x: PackedSequence, state: LayerState = None) -> tuple[PackedSequence, StackState]: ...
     def forward(
         self, x: Tensor | PackedSequence, state: LayerState = None, lengths: Tensor | None = None
-    ) -> tuple[Any, LayerState]:
+    ) -> tuple[Tensor | PackedSequence, StackState]:
         """Run the stack over a batch of sequences.
 
         Args:
@@ -182,16 +188,11 @@ class Recurrent(Readied):
         Raises:
             ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
         """
-        ready = self._ready
-        if ready is not None and may_infer():
-            found = ready.infer(x, state, lengths)
-            if found is not None:
-                return found
-        trainer = self._trainer
-        if trainer and may_train():
-            trained = trainer(x, state, lengths)
-            if trained is not None:
-                return trained
+        prepared = self._prepared or self.prepared()
+        if prepared is not None and may_use_prepared(prepared):
+            result = prepared.run(x, state, lengths)
+            if result is not None:
+                return result
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
@@ -205,24 +206,20 @@ class Recurrent(Readied):
         if not batched:
             if lengths is not None:
                 raise ArgumentError("lengths: an unbatched sequence (T, I) has none; slice it instead")
-            x, state = x.unsqueeze(1), _unbatch(state, lambda s: s.unsqueeze(1))
+            x, state = x.unsqueeze(1), map_state(state, lambda s: s.unsqueeze(1))
         elif self.batch_first:
             x = x.transpose(0, 1)
         output, final = self._run(x, state, lengths, batched, time_first=False)
         if not batched:
-            return output.squeeze(1), _unbatch(final, lambda s: s.squeeze(1))
+            return output.squeeze(1), cast(StackState, map_state(final, lambda s: s.squeeze(1)))
         return (output.transpose(0, 1) if self.batch_first else output), final
 
     def _run(
         self, x: Tensor, state: LayerState, lengths: Tensor | None, batched: bool, time_first: bool
-    ) -> tuple[Tensor, LayerState]:
-        """All layers over x (T, B, I)."""
+    ) -> tuple[Tensor, StackState]:
+        """Run all layers over x (T, B, I) by the dispatcher."""
         if lengths is not None:
             valid_steps(lengths, x.shape[0], x.shape[1])
-        if not torch.is_grad_enabled():
-            self._prepare()
-        elif self._trainer is None:
-            self._prepare_training()
         states = self._states(state, x, batched)
         blocks = self._used_blocks()
         low = autocast_dtype(x)
@@ -230,19 +227,19 @@ class Recurrent(Readied):
         with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
             if low is not None:
                 x = x.to(low)
-                states = [tuple(s.to(low) for s in one) for one in states]
-                blocks = [{k: p.to(low) for k, p in block.items()} for block in blocks]
+                states = [tuple(s.to(low) for s in state) for state in states]
+                blocks = [{name: p.to(low) for name, p in block.items()} for block in blocks]
             finals: list[State] = []
             for layer in range(self.num_layers):
                 call = self._call(layer, x, states, blocks, lengths, self.batch_first and not time_first)
-                output, settled = run(call, self._engine)
-                finals += settled
+                output, final = run(call, self._engine)
+                finals += final
                 if self.residual and output.shape == x.shape:
-                    output = output + (x if lengths is None else _blank(x, lengths))
+                    output = output + zero_padding(x, lengths)
                 x = output
                 if self.dropout and self.training and layer < self.num_layers - 1:
                     x = drop(x, self.dropout, self.variational)
-            return x, self._joined(finals)
+            return x, join_states(finals)
 
     def _call(
         self,
@@ -279,16 +276,8 @@ class Recurrent(Readied):
         check_state(given, self.cell, self.hidden_size, count, x, batched)
         return list(zip(*(s.unbind(0) for s in given), strict=True))
 
-    def _joined(self, states: list[State]) -> LayerState:
-        """Per-layer states as the caller holds them: h, or (h, c)."""
-        if len(states) == 1:
-            joined = tuple(s.unsqueeze(0) for s in states[0])
-        else:
-            joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
-        return joined if len(joined) > 1 else joined[0]
-
-    def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, LayerState]:
-        """One time step, for streams: the same numbers as `forward` over a sequence, without a graph.
+    def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, StackState]:
+        """Take one time step, for streams: the same numbers as `forward` over a sequence, without a graph.
 
         Args:
             x: (B, I), or (I,) for one stream.
@@ -300,15 +289,15 @@ class Recurrent(Readied):
         Raises:
             ArgumentError: for a bidirectional layer, which can't be streamed, and while training with regularisers.
         """
-        ready = self._ready
-        if ready is not None and may_use():
-            found = ready.step(x, state)
-            if found is not None:
-                return found
+        prepared = self._prepared or self.prepared()
+        if prepared is not None and may_use_prepared(prepared, is_step=True):
+            result = prepared.step(x, state)
+            if result is not None:
+                return result
         self._check_streamable("step")
         if x.dim() == 1:
-            y, final = self.step(x.unsqueeze(0), _unbatch(state, lambda s: s.unsqueeze(1)))
-            return y.squeeze(0), _unbatch(final, lambda s: s.squeeze(1))
+            y, final = self.step(x.unsqueeze(0), map_state(state, lambda s: s.unsqueeze(1)))
+            return y.squeeze(0), cast(StackState, map_state(final, lambda s: s.squeeze(1)))
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
         check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
@@ -323,11 +312,10 @@ class Recurrent(Readied):
                 new = step(self.cell, x, previous, params, self._engine)
                 finals.append(new)
                 x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
-            self._prepare()
-            return x, self._joined(finals)
+            return x, join_states(finals)
 
     def stream(self, batch_size: int = 1, state: LayerState = None) -> LayerStream:
-        """Streams in progress, which keep their state: quicker than `step`, with the same numbers.
+        """Start streams that keep their state: faster than `step`, with the same numbers.
 
         Args:
             batch_size: B, how many are stepped together; `unrolled.layers.step_together` steps several such streams.
@@ -339,12 +327,12 @@ class Recurrent(Readied):
         self._check_streamable("stream")
         return LayerStream(self, batch_size, state)
 
-    def stream_state(self, batch_size: int, state: LayerState) -> LayerState:
-        """A state that streams can begin with: the one given, copied, or what the layer starts from."""
+    def stream_state(self, batch_size: int, state: LayerState) -> StackState:
+        """Return a state that streams can begin with: the one given, copied, or what the layer starts from."""
         like = self.parameter_blocks()[0]["weight_ih"]
         with torch.no_grad():
             states = self._states(state, like.new_empty(1, batch_size, self.input_size), True)
-            return self._joined([tuple(s.detach() for s in one) for one in states])
+            return join_states([tuple(s.detach() for s in state) for state in states])
 
     def _check_streamable(self, where: str) -> None:
         if self.bidirectional:
@@ -353,7 +341,7 @@ class Recurrent(Readied):
             raise ArgumentError(f"{where}: dropout and zoneout are for training on whole sequences; call eval() first")
 
     def trace(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> list[Trace]:
-        """Every gate and state at every step, by the scan, without a graph and as in evaluation.
+        """Return every gate and state at every step, by the scan, without a graph and as in evaluation.
 
         Args:
             x, state, lengths: as in `forward`, batched.
@@ -371,7 +359,7 @@ class Recurrent(Readied):
     def unfold(
         self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
     ) -> list[tuple[ScanResult, Tape]]:
-        """The stack unfolded over time by the scan, without a graph and as in evaluation: what `scan.bptt` walks back.
+        """Unfold the stack by the scan, without a graph and as in evaluation: the tapes that `scan.bptt` walks back.
 
         Args:
             x, state, lengths: as in `forward`, batched.
@@ -386,14 +374,14 @@ class Recurrent(Readied):
         if x.dim() != 3:
             raise ShapeError("x", "three dimensions", x.shape)
         x = x.transpose(0, 1) if self.batch_first else x
-        found: list[tuple[ScanResult, Tape]] = []
+        unfolded: list[tuple[ScanResult, Tape]] = []
         with torch.no_grad():
             states, blocks = self._states(state, x, True), self.parameter_blocks()
             for _ in range(self.num_layers):
-                first = len(found)
+                first = len(unfolded)
                 for d in range(self.num_directions):
                     masks = draw_masks(0.0, self.zoneout, False, x.shape[0], states[first + d], x)
-                    found.append(
+                    unfolded.append(
                         unfold(
                             self.cell,
                             x,
@@ -405,11 +393,11 @@ class Recurrent(Readied):
                             masks=masks,
                         )
                     )
-                output = torch.cat([result.output for result, _ in found[first:]], -1)
+                output = torch.cat([result.output for result, _ in unfolded[first:]], -1)
                 if self.residual and output.shape == x.shape:
-                    output = output + (x if lengths is None else _blank(x, lengths))
+                    output = output + zero_padding(x, lengths)
                 x = output
-        return found
+        return unfolded
 
     def extra_repr(self) -> str:
         """The options that differ from their defaults."""
@@ -422,15 +410,3 @@ class Recurrent(Readied):
             shown += [f"{name}={getattr(self, name)}"] if getattr(self, name) else []
         shown += [f"zoneout={self.zoneout}"] if any(self.zoneout) else []
         return ", ".join(shown)
-
-
-def _blank(x: Tensor, lengths: Tensor) -> Tensor:
-    """x (T, B, ·) with zeros where a sequence is over."""
-    return x.masked_fill(~valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device).unsqueeze(-1), 0)
-
-
-def _unbatch(state: LayerState, change: Any) -> LayerState:
-    """`change` applied to each tensor of a state; what is no tensor stays, for `check_state` to refuse."""
-    if isinstance(state, (tuple, list)):
-        return tuple(_unbatch(s, change) for s in state)
-    return change(state) if isinstance(state, Tensor) else state

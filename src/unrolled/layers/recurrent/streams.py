@@ -6,26 +6,41 @@ Letters: L layers, B streams, I input, H hidden, P width of h (the projection, e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
-from unrolled.kernels.packed import compiled
-from unrolled.kernels.prepared import may_use
+from unrolled.kernels import Prepared, PreparedStream, StackState, may_use_prepared
 
-if TYPE_CHECKING:
-    from unrolled.layers.recurrent.stack import Recurrent
+
+class StreamableLayer(Protocol):
+    """What a stream needs of its layer: `Recurrent` has it."""
+
+    input_size: int
+    output_size: int
+
+    def step(self, x: Tensor, state: StackState | None = None) -> tuple[Tensor, StackState]:
+        """Take one step, (B, I) → (B, P) and the new state."""
+
+    def stream_state(self, batch_size: int, state: StackState | None) -> StackState:
+        """Return a state to begin with."""
+
+    def prepared(self) -> Prepared | None:
+        """Return what the engine prepared for the layer as it is now."""
+
+    def forget_prepared(self) -> None:
+        """Read the parameters anew before they are next used."""
 
 
 class LayerStream:
     """`batch_size` streams that are always stepped together, and their state: `Recurrent.stream` makes one.
 
-    What `layer.step` does, with the state kept here and nothing looked up twice: with the native engine a step costs
-    what its arithmetic costs, and a microsecond or two. The numbers are the same, bit for bit. The stream follows its
-    layer: weights that an optimiser, `load_state_dict` or any write that torch counts has changed hold from the next
-    step on. A write through `.data` is not counted; after one, call `refresh`.
+    A step is that of `layer.step`, bit for bit, with the state kept here and nothing looked up twice: with the native
+    engine it takes a microsecond or two beyond its arithmetic. The stream follows its layer: weights changed by an
+    optimiser, `load_state_dict` or any write that torch counts are used from the next step on. A write through `.data`
+    is not counted; after one, call `refresh`.
 
     One thread at a time may step a stream; several may step different ones.
 
@@ -39,16 +54,17 @@ class LayerStream:
         batch_size: B.
     """
 
-    def __init__(self, layer: Recurrent, batch_size: int = 1, state: Any = None) -> None:
+    def __init__(self, layer: StreamableLayer, batch_size: int = 1, state: StackState | None = None) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ArgumentError(f"batch_size: expected an integer of at least 1, found {batch_size!r}")
         self.layer, self.batch_size = layer, batch_size
-        self._native: Any = None
-        self._prepared: Any = None
-        self._state: Any = layer.stream_state(batch_size, state)
+        # the state is with the engine's stream if there is one, else here
+        self._prepared: Prepared | None = None
+        self._stream: PreparedStream | None = None
+        self._state: StackState | None = layer.stream_state(batch_size, state)
 
     def step(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """One time step of each stream.
+        """Take one time step of each stream.
 
         Args:
             x: (B, I).
@@ -61,67 +77,58 @@ class LayerStream:
         Raises:
             ShapeError, DTypeError, ArgumentError: naming the argument; the state is then as it was.
         """
-        if self._prepared is not None and self._prepared is self.layer._ready and may_use():
-            y: Tensor | None = self._native.step(x, out)
+        stream = self._stream
+        if stream is not None and may_use_prepared(self._prepared, is_step=True):
+            y = stream.step(x, out)
             if y is not None:
                 return y
         return _step_slowly([self], x, out)
 
     @property
-    def state(self) -> Any:
-        """The state as `layer.step` takes and returns it, h (L, B, P) or (h, c); a copy. Set it to go on from another.
+    def state(self) -> StackState:
+        """A copy of the state as `layer.step` takes it, h (L, B, P) or (h, c). Set it to continue from another.
 
         Raises:
             ArgumentError, ShapeError, DTypeError: when it is set to one that does not fit.
         """
-        if self._native is None:
-            parts = self._state if isinstance(self._state, tuple) else (self._state,)
-            copies = tuple(s.clone() for s in parts)
-            return copies if len(copies) > 1 else copies[0]
-        like = self.layer.parameter_blocks()[0]["weight_ih"]
-        sizes = self.layer.cell.state_sizes(self.layer.hidden_size)
-        new = tuple(like.new_empty(self.layer.num_layers, self.batch_size, n, requires_grad=False) for n in sizes)
-        self._native.write(new[0].data_ptr(), new[1].data_ptr() if len(new) > 1 else 0)
-        return new if len(new) > 1 else new[0]
+        if self._stream is not None:
+            return self._stream.get_state()
+        state = cast(StackState, self._state)
+        return tuple(s.clone() for s in state) if isinstance(state, tuple) else state.clone()
 
     @state.setter
-    def state(self, state: Any) -> None:
+    def state(self, state: StackState | None) -> None:
         self._take(self.layer.stream_state(self.batch_size, state))
 
     def fork(self) -> LayerStream:
-        """A second stream that goes on from here by itself."""
+        """Return a second stream that continues from here by itself."""
         return LayerStream(self.layer, self.batch_size, self.state)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[LayerStream], tuple[StreamableLayer, int, StackState]]:
         return LayerStream, (self.layer, self.batch_size, self.state)
 
     def refresh(self) -> None:
         """Read the layer's weights again, after a write through `.data`."""
-        state = self.state
-        self._native = self._prepared = None
+        self._state = self.state
+        self._stream = self._prepared = None
         self.layer.forget_prepared()
-        self._state = state
 
-    def _take(self, state: Any) -> None:
-        """Go on from this state, and with the layer as it is now."""
-        ready = self.layer._ready
-        if ready is None:
-            self._native = self._prepared = None
-            self._state = state
-            return
-        if self._native is None or self._prepared is not ready:
-            self._native = compiled().Stream(ready, self.batch_size)
-            self._prepared = ready
-        parts = [s.contiguous() for s in (state if isinstance(state, tuple) else (state,))]
-        self._native.read(parts[0].data_ptr(), parts[1].data_ptr() if len(parts) > 1 else 0)
-        self._state = None
+    def _take(self, state: StackState) -> None:
+        """Continue from this state, with the layer as it is now."""
+        stream = self._stream
+        if stream is None or not stream.is_current():
+            self._prepared = self.layer.prepared()
+            stream = None if self._prepared is None else self._prepared.stream(self.batch_size)
+        solid = tuple(s.contiguous() for s in state) if isinstance(state, tuple) else state.contiguous()
+        is_taken = stream is not None and stream.set_state(solid)
+        self._stream, self._state = (stream, None) if is_taken else (None, state)
 
 
 def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None = None) -> Tensor:
-    """One time step of many streams of one layer at once: each weight is read once for all of them.
+    """Take one time step of many streams of one layer at once: each weight is read once for all of them.
 
-    Each stream's result is the same, bit for bit, as that of a step alone. With the native engine the states stay where
-    they are: nothing is gathered or scattered.
+    Each stream's result is the same, bit for bit, as that of a step alone. With the native engine states are read and
+    written where they are: nothing is gathered or scattered.
 
     >>> import torch, unrolled
     >>> layer = unrolled.LSTM(3, 5).eval()
@@ -141,16 +148,17 @@ def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None 
         ArgumentError: no streams, one that is there twice, or streams of several layers.
         ShapeError, DTypeError: naming the argument. All states are then as they were.
     """
-    ready = streams[0].layer._ready if streams else None
-    if ready is not None and may_use() and all(s._prepared is ready for s in streams):
-        y: Tensor | None = compiled().step_many([s._native for s in streams], x, out)
+    prepared = streams[0]._prepared if streams else None
+    if prepared is not None and may_use_prepared(prepared, is_step=True):
+        own = [s._stream for s in streams if s._stream is not None and s._prepared is prepared]
+        y = prepared.step_together(own, x, out) if len(own) == len(streams) else None
         if y is not None:
             return y
     return _step_slowly(streams, x, out)
 
 
 def _step_slowly(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None) -> Tensor:
-    """The same by `layer.step`, which says what is wrong; and makes ready for the next time."""
+    """Do the same by `layer.step`, which names what is wrong, and hand the states to the engine for the next step."""
     if not streams:
         raise ArgumentError("streams: expected at least one, found none")
     layer = streams[0].layer
@@ -166,14 +174,14 @@ def _step_slowly(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None) 
     if out is not None:
         _check_out(out, x, (sum(sizes), layer.output_size))
     # one by one: torch's products would make a row's last bits depend on its neighbours
-    results = [layer.step(part, s.state) for part, s in zip(x.split(sizes), streams, strict=True)]
+    results = [layer.step(part, s.state) for part, s in zip(torch.split(x, sizes), streams, strict=True)]
     for stream, (_, state) in zip(streams, results, strict=True):
         stream._take(state)
     y = torch.cat([y for y, _ in results])
     return y if out is None else out.copy_(y)
 
 
-def _check_out(out: Any, x: Tensor, shape: tuple[int, int]) -> None:
+def _check_out(out: object, x: Tensor, shape: tuple[int, int]) -> None:
     if not isinstance(out, Tensor):
         raise DTypeError(f"out: expected a Tensor, found {type(out).__name__}")
     if tuple(out.shape) != shape:

@@ -1,51 +1,48 @@
 """The native engine: our C++ kernels (native/ in the sources) behind the contract. See docs/engine.md.
 
-The compiled module `unrolled._native` takes addresses and sizes and checks nothing, so everything is checked here:
-what it can't take is refused with a reason, never handed on. It may be absent, where the package was installed
+The functions `forward` and `backward` of the compiled module take addresses and sizes and check nothing, so that all is
+checked here: what they can't take is refused with a reason. The module may be absent, where the package was installed
 without a C++ compiler; the engine then says so, and the dispatcher takes another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 from torch.nn import Parameter
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
-from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
-from unrolled.kernels.packed import (
+from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved, is_traced
+from unrolled.kernels.native.binding import (
+    NativeBackward,
+    NativeMasks,
+    NativePacked,
+    Strided,
     addresses,
-    cached,
     compiled,
-    cpu_variant,
-    cpu_variants,
     load,
-    pack,
-    single_thread_reason,
     spec,
-    use_cpu_variant,
 )
+from unrolled.kernels.native.packed import DTYPES, cached, forget, is_lasting, pack
+from unrolled.kernels.native.prepared import NativePrepared
+from unrolled.kernels.prepared import Prepared, Stack
 from unrolled.scan import Masks
-
-__all__ = ["NativeEngine", "cpu_variant", "cpu_variants", "single_thread_reason", "use_cpu_variant"]
-
-_DTYPES = (torch.float32, torch.float64)
 
 
 def lacks(cell: Cell) -> str | None:
-    """What of this cell the engine lacks, or None."""
-    if type(cell) not in (RNNCell, LSTMCell, GRUCell):
+    """Return what of this cell the engine lacks, or None."""
+    # a subclass may compute something else
+    if not isinstance(cell, (RNNCell, LSTMCell, GRUCell)) or type(cell) not in (RNNCell, LSTMCell, GRUCell):
         return f"the native engine has no kernel for {cell}"
-    if cell.layer_norm:  # type: ignore[attr-defined]
-        return "the native engine has no layer norm"
-    return None
+    return "the native engine has no layer norm" if cell.layer_norm else None
 
 
 def _unfit(name: str, tensor: Tensor, dtype: torch.dtype) -> str | None:
-    """Why the engine can't read a tensor, or None."""
+    """Return why the engine can't read a tensor, or None."""
     if type(tensor) is not Tensor and type(tensor) is not Parameter:
         return f"{name} is a {type(tensor).__name__}, and the native engine reads plain tensors"
     if tensor.dtype is not dtype:
@@ -58,7 +55,7 @@ def _unfit(name: str, tensor: Tensor, dtype: torch.dtype) -> str | None:
 
 
 def _misshapen(call: Call) -> str | None:
-    """Which tensor does not have the shape the contract gives it, or None."""
+    """Return which tensor does not have the shape that the contract gives it, or None."""
     sizes, batch = call.cell.state_sizes(call.hidden_size), call.x.shape[1]
     for direction in call.directions:
         wrong = _misshapen_parameters(call.cell, call.x, direction.params)
@@ -78,21 +75,21 @@ def _misshapen_parameters(cell: Cell, x: Tensor, params: Params) -> str | None:
     return None
 
 
-def _strided(tensor: Tensor) -> tuple[int, int, int]:
-    """Address and strides of a (T, B, ·) tensor."""
+def _strided(tensor: Tensor) -> Strided:
+    """Return address and strides of a (T, B, ·) tensor."""
     return tensor.data_ptr(), tensor.stride(0), tensor.stride(1)
 
 
 def _readable(tensor: Tensor) -> Tensor:
-    """A tensor whose last dimension is contiguous, and whose sign is written out: itself, if it can be."""
+    """Return the tensor, or a copy if its last dimension is not contiguous or its sign not resolved."""
     tensor = tensor.resolve_neg()
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] <= 1 else tensor.contiguous()
 
 
 class _Regularisers(NamedTuple):
-    """A direction's masks as the compiled module takes them, and the tensors they point into."""
+    """A direction's masks as the compiled module takes them, and the tensors that they point into."""
 
-    native: Any
+    native: NativeMasks
     held: tuple[Tensor, ...]
 
 
@@ -106,7 +103,8 @@ def _regularisers(masks: Masks | None) -> _Regularisers:
                 mask_addresses[place] = held[-1].data_ptr()
             elif mask is not None:
                 rates[place - 1] = float(mask)
-    return _Regularisers(compiled().Masks(tuple(mask_addresses), *rates), tuple(held))
+    recurrent, keep_h, keep_c = mask_addresses
+    return _Regularisers(compiled().Masks((recurrent, keep_h, keep_c), *rates), tuple(held))
 
 
 class NativeEngine(Engine):
@@ -115,21 +113,21 @@ class NativeEngine(Engine):
     name: ClassVar[str] = "native"
 
     def unavailable(self) -> str | None:
-        """That it was not built, if so."""
+        """Return that it was not built, if so."""
         module, reason = load()
         return None if module is not None else reason
 
     def refuses(self, call: Call) -> str | None:
-        """Cells with layer norm, dtypes but float32 and float64, devices but the CPU, and truncation."""
+        """Refuse layer norm, truncation, traced calls, and all but float32 and float64 on the CPU."""
         lack = lacks(call.cell)
         if lack is not None:
             return lack
         if call.truncate is not None:
             return "the native engine does not truncate BPTT"
-        if torch.compiler.is_compiling():
-            return "the native engine can't be traced by torch.compile"
+        if is_traced():
+            return "the native engine can't be traced"
         dtype = call.x.dtype
-        if dtype not in _DTYPES:
+        if dtype not in DTYPES:
             return f"x is {dtype}, and the native engine computes in float32 and float64"
         tensors = call.tensors
         for index, tensor in enumerate(tensors):
@@ -167,13 +165,13 @@ class NativeEngine(Engine):
         return self._forward(call, packed, training=False)[0]
 
     def forward(self, call: Call) -> tuple[Result, Saved]:
-        """As `infer`, keeping gates, cell states and the output itself. Weights are packed anew."""
+        """Run as `infer` does, and keep gates, cell states and the output. Weights are packed anew."""
         packed = [pack(call.cell, d.params) for d in call.directions]
         result, kept = self._forward(call, packed, training=True)
         return result, Saved((result.output, *kept))
 
     @staticmethod
-    def _forward(call: Call, packed: list[Any], training: bool) -> tuple[Result, list[Tensor]]:
+    def _forward(call: Call, packed: list[NativePacked], training: bool) -> tuple[Result, list[Tensor]]:
         module = compiled()
         cell, x = call.cell, _readable(call.x)
         time, batch, hidden = x.shape[0], x.shape[1], call.hidden_size
@@ -223,58 +221,28 @@ class NativeEngine(Engine):
     def backward(
         self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
     ) -> Gradients:
-        """BPTT by hand; the weights' gradients are one product over all steps."""
-        module = compiled()
-        cell, x, doutput = call.cell, _readable(call.x), _readable(doutput)
-        time, batch, hidden, width = x.shape[0], x.shape[1], call.hidden_size, call.output_size
-        has_cell_state = len(cell.state_names) == 2
+        """BPTT by hand; the gradients of the weights are one product over all steps."""
+        x, doutput = _readable(call.x), _readable(doutput)
+        time, batch = x.shape[0], x.shape[1]
         output, *rest = saved.tensors
         kept = iter(rest)
         lengths = None if call.lengths is None else call.lengths.to("cpu", torch.int64).contiguous()
         steps = time * batch if lengths is None else int(lengths.sum())
         wanted = iter(needed)
         dx = torch.empty_like(x) if next(wanted) else None
-        found: list[Tensor | None] = [dx]
-        directions, held = [], []
+        gradients: list[Tensor | None] = [dx]
+        sides = []
         for direction, dfinal in zip(call.directions, dstates, strict=True):
-            initial = [s.contiguous() for s in direction.state]
-            darriving = [d.contiguous().resolve_neg() for d in dfinal]
-            gates = next(kept) if cell.name != "rnn" else None
-            cells = next(kept) if has_cell_state else None
-            dgates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))
-            dh = x.new_empty((steps, width)) if width != hidden else None
-            dinitial = [torch.empty_like(s) for s in initial]
-            params = {name: p.contiguous() for name, p in direction.params.items()}
-            found += [d if need else None for d, need in zip(dinitial, wanted, strict=False)]
-            gradients = {name: torch.empty_like(p) for name, p in params.items() if next(wanted)}
-            found += [gradients.get(name) for name in params]
-            masks = _regularisers(direction.masks)
-            arrays = (
-                initial[0],
-                initial[1] if has_cell_state else None,
-                gates,
-                cells,
-                darriving[0],
-                darriving[1] if has_cell_state else None,
-                dgates,
-                dh,
-                dinitial[0],
-                dinitial[1] if has_cell_state else None,
+            gates = next(kept) if call.cell.name != "rnn" else None
+            cells = next(kept) if len(call.cell.state_names) == 2 else None
+            sides.append(
+                _BackwardSide(call, direction, dfinal, gates, cells, steps, [next(wanted) for _ in _tensors(direction)])
             )
-            directions.append(
-                module.BackwardDirection(
-                    direction.reverse,
-                    addresses(params),
-                    addresses(gradients),
-                    tuple(0 if a is None else a.data_ptr() for a in arrays),
-                    masks.native,
-                )
-            )
-            held.append((arrays, params, gradients, masks))
-        module.backward(
-            spec(cell, x.shape[2], hidden),
+            gradients += sides[-1].gradients
+        compiled().backward(
+            spec(call.cell, x.shape[2], call.hidden_size),
             x.dtype is torch.float64,
-            directions,
+            [side.native for side in sides],
             time,
             batch,
             0 if lengths is None else lengths.data_ptr(),
@@ -284,12 +252,12 @@ class NativeEngine(Engine):
             (0, 0, 0) if dx is None else _strided(dx),
             torch.get_num_threads(),
         )
-        return Gradients(tuple(found))
+        return Gradients(tuple(gradients))
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
-        """One step of one direction; a layer's own `step` goes a shorter way (`prepared`)."""
+        """Take one step of one direction; a layer takes a shorter path (`prepared`)."""
         dtype, batch = x.dtype, x.shape[0]
-        if self.unavailable() is not None or lacks(cell) is not None or dtype not in _DTYPES:
+        if self.unavailable() is not None or lacks(cell) is not None or dtype not in DTYPES:
             return None
         if any(_unfit(name, p, dtype) is not None for name, p in [("x", x), *params.items()]):
             return None
@@ -300,10 +268,73 @@ class NativeEngine(Engine):
         sizes = cell.state_sizes(params["weight_ih"].shape[0] // cell.num_gates)
         if any(s.shape != (batch, size) for s, size in zip(state, sizes, strict=True)):
             return None
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if peek_interpreter_stack() is not None or is_traced():
             return None
-        ready = compiled().Prepared([cached(cell, params).packed], {}, [], (False, False, True), 1)
+        packed = compiled().PackedStack([cached(cell, params).packed], {}, [], (False, False, True), 1)
         parts = tuple(s.detach().contiguous().unsqueeze(0) for s in state)
-        found = ready.step(x.detach().contiguous(), parts if len(parts) > 1 else parts[0])
-        new = found[1] if len(parts) > 1 else (found[1],)
+        result = packed.step(x.detach().contiguous(), parts if len(parts) > 1 else parts[0])
+        if result is None:
+            return None
+        new = result[1] if isinstance(result[1], tuple) else (result[1],)
         return tuple(s.squeeze(0) for s in new)
+
+    def prepare(self, stack: Stack) -> Prepared | None:
+        """Prepare a stack of float32 or float64 parameters that are plain tensors."""
+        blocks = stack.blocks()
+        if blocks is None:
+            return None
+        dtype = blocks[0]["weight_ih"].dtype
+        lasting = all(is_lasting(tensor, dtype) for params in blocks for tensor in params.values())
+        return NativePrepared(stack) if lasting else None
+
+    def forget(self, params: Params) -> None:
+        """Drop the packed copies of these parameters."""
+        forget(params)
+
+
+class _BackwardSide:
+    """One direction of a backward pass: its gradients, and all tensors whose addresses the compiled module gets."""
+
+    def __init__(
+        self,
+        call: Call,
+        direction: Direction,
+        dfinal: State,
+        gates: Tensor | None,
+        cells: Tensor | None,
+        steps: int,
+        needed: Sequence[bool],
+    ) -> None:
+        cell, x, hidden, width = call.cell, call.x, call.hidden_size, call.output_size
+        self.params = {name: p.contiguous() for name, p in direction.params.items()}
+        initial = [s.contiguous() for s in direction.state]
+        arriving = [d.contiguous().resolve_neg() for d in dfinal]
+        dgates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))
+        dh = x.new_empty((steps, width)) if width != hidden else None
+        dinitial = [torch.empty_like(s) for s in initial]
+        wanted = iter(needed)
+        dstate = [d if next(wanted) else None for d in dinitial]
+        dparams = {name: torch.empty_like(p) for name, p in self.params.items() if next(wanted)}
+        #: of the states and of the parameters, None where not needed
+        self.gradients = [*dstate, *(dparams.get(name) for name in self.params)]
+        self.masks = _regularisers(direction.masks)
+        h_0, c_0 = _pair(initial)
+        dh_n, dc_n = _pair(arriving)
+        dh_0, dc_0 = _pair(dinitial)
+        self.arrays = (h_0, c_0, gates, cells, dh_n, dc_n, dgates, dh, dh_0, dc_0)
+        self.native: NativeBackward = compiled().BackwardDirection(
+            direction.reverse,
+            addresses(self.params),
+            addresses(dparams),
+            tuple(0 if a is None else a.data_ptr() for a in self.arrays),
+            self.masks.native,
+        )
+
+
+def _tensors(direction: Direction) -> list[Tensor]:
+    return [*direction.state, *direction.params.values()]
+
+
+def _pair(states: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Return h and c, None for cells without c."""
+    return states[0], states[1] if len(states) == 2 else None
