@@ -1,8 +1,8 @@
 """Measurements of this package against others, on the machine at hand.
 
-`grid` says what is measured, `problem` makes its numbers and the truth that every answer is held to, `peers` has one
-file for each library, `timing` takes turns, `ceiling` measures what the machine could do at best, `goals` holds the
-ratios to reach, and `layers` walks over the grid. An answer that is wrong gets no time.
+`grid` lists what is measured, `problem` makes its numbers and the reference that every answer is compared with, `peers`
+has one file for each library, `timing` takes turns, `ceiling` measures the limits of the machine, `goals` holds the
+ratios to reach, and `layers` measures the grid. A wrong answer gets no time.
 """
 
 from unrolled.bench.grid import CELLS, MODES, SHAPES, Case

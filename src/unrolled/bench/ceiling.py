@@ -1,4 +1,4 @@
-"""What the machine could do at best, measured in the same run: multiply-adds a second, and bytes read a second."""
+"""The limits of the machine, measured in the same run: multiply-adds a second, and bytes read a second."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FLOAT = 4  # bytes
 
 
 class Ceiling:
-    """Probes of the machine, each made once.
+    """Probes of the machine, each run once.
 
     Args:
-        threads: as many as the contenders have; torch is to be set to them.
-        cores: those that this process may use; numpy's product takes them all.
+        threads: as many as the contenders have; torch must be set to them.
+        cores: those that this process may use; numpy's product uses them all.
         seconds: for one probe.
-        peers: whose products are tried too.
+        peers: libraries whose products are tried, too.
     """
 
     def __init__(self, threads: int, cores: int, seconds: float = 0.2, peers: Sequence[Peer] = ()) -> None:
@@ -54,11 +54,11 @@ class Ceiling:
 
     @property
     def flops(self) -> float:
-        """FLOP a second, of the fastest."""
+        """FLOP a second of the fastest product."""
         return max(self.products.values())
 
     def bandwidth(self, size: int) -> float:
-        """Bytes a second, reading the same `size` bytes again and again, shared out among the threads."""
+        """Measure bytes a second when the same `size` bytes are read again and again, divided between the threads."""
         if size not in self._reads:
             part = max(64, size // _FLOAT // self._threads)
             again = max(1, 16 * _MIB // size)
@@ -75,9 +75,9 @@ class Ceiling:
         return self._reads[size]
 
     def least_seconds(self, case: Case) -> float:
-        """How long a case takes at the least: every multiply-add at the peak of the product.
+        """Return the shortest time a case can take, with every multiply-add at the peak of the product.
 
-        A small batch must besides read weight_hh anew at every step; reading is what it waits for.
+        A small batch must also read weight_hh at every step, and that is what it waits for.
         """
         if case.batch >= COMPUTE_BOUND_BATCH:
             return flop(case) / self.flops
@@ -95,7 +95,7 @@ class Ceiling:
         return reading + (flop(case) - passes * 2 * recurrent * rows) / self.flops
 
     def as_json(self) -> dict[str, Any]:
-        """What was measured so far, in GFLOP/s and GB/s."""
+        """Return the measurements so far, in GFLOP/s and GB/s."""
         return {
             "gflops": {name: round(rate / 1e9, 1) for name, rate in self.products.items()},
             "gbytes_per_second": {str(size): round(rate / 1e9, 1) for size, rate in sorted(self._reads.items())},
@@ -103,7 +103,7 @@ class Ceiling:
 
 
 def flop(case: Case) -> float:
-    """Floating-point operations of a case's products, padding not counted; training has three of each.
+    """Count the floating-point operations of a case's products, without padding; training has three of each.
 
     >>> flop(Case("rnn", "inference", 10, 2, 8))
     5120.0
@@ -113,7 +113,7 @@ def flop(case: Case) -> float:
 
 
 def _fastest(run: Callable[[], Any], seconds: float) -> float:
-    """Seconds of the fastest of many calls."""
+    """Return the seconds of the fastest of many calls."""
     settle()
     run()
     best, end = float("inf"), time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""The ratios to reach: how many times as long as ours a peer takes, per regime. Data; a row without one has FLOOR."""
+"""The ratios to reach, peer's time ÷ ours, for each regime. A row without a goal of its own has FLOOR."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Goal(NamedTuple):
 
 
 class Regime(NamedTuple):
-    """Which rows a goal is for: a mode, batch sizes and hidden sizes, ends included.
+    """The rows that a goal is for: a mode, and ranges of batch and hidden size, ends included.
 
     Attributes:
-        name: as the results are spoken of.
-        goals: for each cell one or more.
+        name: as the results show it.
+        goals: one or more for each cell.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Regime(NamedTuple):
     goals: dict[str, tuple[Goal, ...]]
 
     def holds(self, case: Case) -> bool:
-        """Whether a row belongs to this regime."""
+        """Return whether a row belongs to this regime."""
         in_batch = self.batch[0] <= case.batch <= self.batch[1]
         return case.mode == self.mode and in_batch and self.hidden[0] <= case.hidden <= self.hidden[1]
 
@@ -86,30 +86,30 @@ REGIMES = (
 
 
 def goals(case: Case) -> dict[str, float]:
-    """The goals of a row by whom they are measured against; always one against "best".
+    """Return the goals of a row by the peer they are against; there is always one against "best".
 
     >>> goals(Case("lstm", "step", 1, 1, 128))
     {'best': 1.6, 'torch': 12}
     >>> goals(Case("gru", "inference", 100, 1, 512))
     {'best': 1.0}
     """
-    found = {"best": FLOOR}
+    by_peer = {"best": FLOOR}
     for regime in REGIMES:
         if regime.holds(case):
-            found |= {goal.against: goal.ratio for goal in regime.goals[case.cell]}
-    return found
+            by_peer |= {goal.against: goal.ratio for goal in regime.goals[case.cell]}
+    return by_peer
 
 
 def regimes(case: Case) -> list[str]:
-    """The names of the regimes that a row belongs to."""
+    """Return the names of the regimes that a row belongs to."""
     return [regime.name for regime in REGIMES if regime.holds(case)]
 
 
 def headline(case: Case) -> Goal:
-    """The goal that a row is shown with: its regime's, else the floor.
+    """Return the goal that a row is shown with: that of its regime, else the floor.
 
     >>> headline(Case("rnn", "ragged", 100, 64, 256))
     Goal(ratio=2, against='torch')
     """
-    found = [goal for regime in REGIMES if regime.holds(case) for goal in regime.goals[case.cell]]
-    return found[0] if found else Goal(FLOOR)
+    own = [goal for regime in REGIMES if regime.holds(case) for goal in regime.goals[case.cell]]
+    return own[0] if own else Goal(FLOOR)

@@ -1,4 +1,4 @@
-"""What is measured: cells × shapes × modes."""
+"""The grid of measurements: cells × shapes × modes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Case:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """How many steps each sequence has, longest first: T, or in a ragged batch evenly from T/B to T.
+        """The steps of each sequence, longest first: T, or in a ragged batch evenly from T/B to T.
 
         >>> Case("gru", "ragged", 100, 4, 8).lengths, Case("gru", "ragged", 100, 1, 8).lengths
         ((100, 75, 50, 25), (50,))
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Steps in all sequences together, padding not counted."""
+        """The steps of all sequences together, without padding."""
         return sum(self.lengths)
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ def grid(
     shapes: Sequence[tuple[int, int]] = SHAPES,
     time: int = TIME,
 ) -> list[Case]:
-    """All cases, cell by cell and mode by mode."""
+    """Return all cases, cell by cell and mode by mode."""
     return [
         Case(cell, mode, 1 if mode == "step" else time, batch, hidden)
         for cell in cells
@@ -77,25 +77,25 @@ def grid(
 
 
 def names(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:
-    """A list with commas, each one of `known`; in the order given, without repetitions.
+    """Split a list with commas, all of them in `known`; in the order given, without repetitions.
 
     >>> names("gru,lstm,gru", CELLS, "--cell")
     ('gru', 'lstm')
 
     Raises:
-        ArgumentError: naming the option and what there is.
+        ArgumentError: naming the option and the known names.
     """
-    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for name in found:
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in chosen:
         if name not in known:
             raise ArgumentError(f"{option}: expected some of {', '.join(known)}, found {name!r}")
-    if not found:
+    if not chosen:
         raise ArgumentError(f"{option}: expected some of {', '.join(known)}, found nothing")
-    return found
+    return chosen
 
 
 def shapes(text: str, option: str = "--shapes") -> tuple[tuple[int, int], ...]:
-    """A list of BxH with commas.
+    """Parse a list of BxH with commas.
 
     >>> shapes("1x128,64x256")
     ((1, 128), (64, 256))
@@ -103,10 +103,10 @@ def shapes(text: str, option: str = "--shapes") -> tuple[tuple[int, int], ...]:
     Raises:
         ArgumentError: naming the option and the part that is no shape.
     """
-    found = []
+    pairs = []
     for part in text.split(","):
         sizes = part.strip().lower().split("x")
         if len(sizes) != 2 or not all(s.isascii() and s.isdigit() and int(s) >= 1 for s in sizes):
             raise ArgumentError(f"{option}: expected BxH with commas, as in 1x128,64x256, found {part.strip()!r}")
-        found.append((int(sizes[0]), int(sizes[1])))
-    return tuple(dict.fromkeys(found))
+        pairs.append((int(sizes[0]), int(sizes[1])))
+    return tuple(dict.fromkeys(pairs))

@@ -1,4 +1,4 @@
-"""The walk over the grid: make a problem, hold every answer to the truth, time what is right, write what was found."""
+"""Measuring the grid: make a problem, compare every answer with the reference, time the right ones, write the rows."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.storage import storage_error, write_whole
 
 OURS = Ours.name
-#: our layer with weights in bfloat16, which is timed beside the others but is none of them
+#: our layer with weights in bfloat16, which is timed with the others but not compared as one of them
 NARROW = f"{OURS} bfloat16"
-#: told what is being done, how much of it is done, and of how much
+#: called with a sentence about the work in progress, the rows done, and the number of rows or None
 Progress = Callable[[str, int, "int | None"], None]
-#: what must be the same for rows of an earlier run to stand beside new ones
+#: the parts of the results that rows of an earlier run must share to be kept
 _SAME = ("machine", "versions", "threads", "plan")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure, and how thoroughly.
+    """The rows to measure, and how thoroughly.
 
     Attributes:
         cases: the rows.
         peers: names of `PEERS`; those that are not installed are named in the results.
-        seconds: for the rounds of one row; preparing it comes on top.
+        seconds: for the rounds of one row, without its preparation.
         repeats: the most rounds of a row.
-        threads: of every contender.
-        command: as it was typed.
-        path: where the results are kept, rewritten after each row; None for nowhere.
-        resume: keep the rows that `path` has already.
+        threads: the number that every contender has.
+        command: the command line.
+        path: the file of the results, rewritten after each row; None for none.
+        resume: keep the rows that are in `path` already.
     """
 
     cases: Sequence[Case] = tuple(grid())
@@ -60,10 +60,10 @@ def measure_layers(plan: Plan, progress: Progress = lambda sentence, done, of: N
     """Measure every case of a plan.
 
     Returns:
-        What `--json` writes: machine, versions, date, command, threads, load average, ceiling and rows.
+        The results as `--json` writes them: machine, versions, date, command, threads, load average, ceiling, rows.
 
     Raises:
-        ArgumentError: no peer is left, or `resume` meets results of another machine, version or plan.
+        ArgumentError: no peer is left, or `resume` finds results of another machine, version or plan.
         DataError, StorageError: results that can't be read or written.
     """
     before = torch.get_num_threads()
@@ -79,7 +79,7 @@ def _measure_layers(plan: Plan, progress: Progress) -> dict[str, Any]:
     peers = [PEERS[name] for name in plan.peers if name not in missing]
     if not peers:
         raise ArgumentError("--peers: " + "; ".join(f"{name} is {reason}" for name, reason in missing.items()))
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "machine": machine(),
         "versions": versions(peers),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
@@ -90,7 +90,7 @@ def _measure_layers(plan: Plan, progress: Progress) -> dict[str, Any]:
         "notes": {},
         "load_average": {"before": load_average(), "after": None},
     }
-    kept = _kept(plan, found)
+    kept = _kept(plan, results)
     progress("measuring the machine's ceiling", 0, None)
     ceiling = Ceiling(plan.threads, usable_cores(), peers=peers)
     rows: list[dict[str, Any]] = []
@@ -98,18 +98,18 @@ def _measure_layers(plan: Plan, progress: Progress) -> dict[str, Any]:
         progress(f"measuring {case}", index, len(plan.cases))
         row = kept.get(case)
         rows.append(measure(case, peers, plan, ceiling) if row is None else row)
-        found["notes"] = {p.name: note for p in peers if (note := p.note(plan.threads)) is not None}
-        found["load_average"]["after"] = load_average()
-        found |= {"ceiling": ceiling.as_json(), "rows": rows}
+        results["notes"] = {p.name: note for p in peers if (note := p.note(plan.threads)) is not None}
+        results["load_average"]["after"] = load_average()
+        results |= {"ceiling": ceiling.as_json(), "rows": rows}
         if plan.path is not None:
-            write_whole(plan.path, (json.dumps(found, ensure_ascii=False, indent=1) + "\n").encode())
-    return found
+            write_whole(plan.path, (json.dumps(results, ensure_ascii=False, indent=1) + "\n").encode())
+    return results
 
 
 def measure(
     case: Case, peers: Sequence[Peer], plan: Plan, ceiling: Ceiling, ours: Peer | None = None
 ) -> dict[str, Any]:
-    """One row: equality first, then time."""
+    """Measure one row: first that answers are right, then times."""
     problem = make(case)
     true = truth(problem)
     errors: dict[str, str] = {}
@@ -140,13 +140,13 @@ def measure(
 def _right_ways(
     peer: Peer, problem: Problem, true: Mapping[str, torch.Tensor], threads: int
 ) -> tuple[list[Way], dict[str, str]]:
-    """A peer's ways whose answer is right, and what is wrong with the others."""
+    """Return a peer's ways whose answer is right, and what is wrong with the others."""
     try:
         return _checked(peer.name, peer.prepare(problem, threads), problem, true)
-    # whatever a library raises is a finding about that library, and the row says it
+    # whatever a library raises is a result about that library, and is written in the row
     except Exception as error:
-        said = (str(error).strip().splitlines() or [""])[0]
-        return [], {peer.name: f"{type(error).__name__}: {said}"}
+        message = (str(error).strip().splitlines() or [""])[0]
+        return [], {peer.name: f"{type(error).__name__}: {message}"}
 
 
 def _checked(
@@ -155,16 +155,16 @@ def _checked(
     right: list[Way] = []
     wrong: dict[str, str] = {}
     for way in ways:
-        found = mistake(way.answer(way.run()), dict(true), problem.lengths)
-        if found is None:
+        error = mistake(way.answer(way.run()), dict(true), problem.lengths)
+        if error is None:
             right.append(way)
         else:
-            wrong[f"{name} {way.name}"] = found
+            wrong[f"{name} {way.name}"] = error
     return right, wrong
 
 
 def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: float) -> dict[str, Any]:
-    """The numbers of a row, from seconds per contender and round; of several ways of a peer the fastest counts."""
+    """Return the numbers of a row, from seconds per contender and round; the fastest way of each peer counts."""
     fastest: dict[str, tuple[str | None, list[float]]] = {}
     for (name, way), values in seconds.items():
         if name not in fastest or median(values) < median(fastest[name][1]):
@@ -176,9 +176,9 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
     goal, wanted = headline(case), goals(case)
     bfloat16: dict[str, Any] = {}
     if narrow and best is not None:
-        quicker = _round(timing.ratio(fastest[best][1], narrow))
-        bfloat16 = {"ours_ms": _round(1e3 * median(narrow)), "ratio_best": quicker, "goal": BFLOAT16_GOALS[case.cell]}
-    got = ratios | ({} if best is None else {"best": ratios[best]})
+        faster = _round(timing.ratio(fastest[best][1], narrow))
+        bfloat16 = {"ours_ms": _round(1e3 * median(narrow)), "ratio_best": faster, "goal": BFLOAT16_GOALS[case.cell]}
+    reached = ratios | ({} if best is None else {"best": ratios[best]})
     return {
         "cell": case.cell,
         "mode": case.mode,
@@ -204,12 +204,14 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
         "goals": wanted,
         "regimes": regimes(case),
         # None where the peer that a goal is against was not measured
-        "reached": all(got[name] >= value for name, value in wanted.items()) if wanted.keys() <= got.keys() else None,
+        "reached": all(reached[name] >= value for name, value in wanted.items())
+        if wanted.keys() <= reached.keys()
+        else None,
     }
 
 
 def _kept(plan: Plan, header: Mapping[str, Any]) -> dict[Case, dict[str, Any]]:
-    """The rows of an earlier run that need not be measured again."""
+    """Return the rows of an earlier run that need not be measured again."""
     if plan.path is None or not plan.resume:
         return {}
     try:
@@ -228,5 +230,5 @@ def _kept(plan: Plan, header: Mapping[str, Any]) -> dict[Case, dict[str, Any]]:
 
 
 def _round(value: float) -> float:
-    """To four significant digits."""
+    """Round to four significant digits."""
     return float(f"{value:.4g}")

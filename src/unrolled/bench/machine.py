@@ -1,4 +1,4 @@
-"""Where and with what a measurement was made."""
+"""The machine and the versions that a measurement was made with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unrolled.kernels.native import cpu_variant
 
 
 def machine() -> dict[str, Any]:
-    """The processor, the cores that this process may use, and the instruction set of the native engine in use."""
+    """Return the processor, the cores that this process may use, and the instruction set of the native engine."""
     return {
         "cpu": cpu_name(),
         "cores": usable_cores(),
@@ -28,25 +28,25 @@ def machine() -> dict[str, Any]:
 
 
 def versions(peers: Iterable[Peer]) -> dict[str, str | None]:
-    """Of Python, ours and the peers that are here."""
-    found = {"python": platform.python_version(), "unrolled": Ours().version(), "torch": torch.__version__}
-    return found | {p.packages[0]: p.version() for p in peers if p.packages[0] != "torch" and p.available() is None}
+    """Return the versions of Python, of this package and of the peers that are installed."""
+    own = {"python": platform.python_version(), "unrolled": Ours().version(), "torch": torch.__version__}
+    return own | {p.packages[0]: p.version() for p in peers if p.packages[0] != "torch" and p.available() is None}
 
 
 def load_average() -> list[float] | None:
-    """Of the last 1, 5 and 15 minutes, where the system tells."""
+    """Return the load average of the last 1, 5 and 15 minutes, where the system has one."""
     return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Count the cores that this process may run on."""
     # not on macOS or Windows
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def cpu_name() -> str:
-    """The processor as the system calls it."""
+    """Return the processor's name as the system has it."""
     if sys.platform.startswith("linux"):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -55,7 +55,7 @@ def cpu_name() -> str:
 
 
 def slug(cpu: str, cores: int) -> str:
-    """A machine's name in a file's name.
+    """Return a machine's name for use in a file's name.
 
     >>> slug("AMD EPYC", 2), slug("Intel(R) Core(TM) i7-1165G7 @ 2.80GHz", 8)
     ('amd-epyc-2c', 'intel-core-i7-1165g7-8c')

@@ -14,7 +14,7 @@ _COLOURS = {"lstm": "tab:blue", "gru": "tab:orange", "rnn": "tab:green"}
 
 
 def check_plot() -> None:
-    """Refuse before the measuring rather than after it.
+    """Check that matplotlib is there, before anything is measured.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -26,7 +26,7 @@ def check_plot() -> None:
 
 
 def plot_ratios(results: Mapping[str, Any], path: str | Path) -> None:
-    """Draw one panel a mode: a dot for each row, the line 1.0, and a bar for each goal.
+    """Draw a panel for each mode: a dot for each row, the line 1.0, and a bar for each goal.
 
     Where the goal is against one peer, a hollow dot is the ratio to that peer.
 

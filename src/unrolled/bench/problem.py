@@ -1,4 +1,4 @@
-"""The numbers of a case, the truth in float64, and how far an answer may be from it.
+"""The numbers of a case, the reference in float64, and how far an answer may be from it.
 
 Letters: T time, B batch, I input, H hidden, G gates.
 """
@@ -14,11 +14,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unrolled.bench.grid import Case
 
-#: what a contender computed, by name: `output`, `h_n`, `c_n`, and from training `dx` and a gradient per parameter
+#: the results of a contender by name: `output`, `h_n`, `c_n`, and from training `dx` and a gradient per parameter
 Answer = dict[str, Tensor]
 
-#: largest distance from float64, as a share of the tensor's largest entry. Plain float32 stays within 2e-6 and 2e-5
-#: on this grid; what is wrong is off by 1e-2 at least
+#: the largest distance from float64, as a share of the tensor's largest entry. Plain float32 stays within 2e-6 and
+#: 2e-5 on this grid; a wrong answer is off by 1e-2 at least
 TOLERANCE, GRADIENT_TOLERANCE = 3e-5, 3e-4
 
 _LAYERS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -26,14 +26,14 @@ _LAYERS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 @dataclass(frozen=True)
 class Problem:
-    """What every contender is given.
+    """The input of every contender.
 
     Attributes:
         case: the row.
         weights: `weight_ih` (G·H, I), `weight_hh` (G·H, H), `bias_ih` and `bias_hh` (G·H,), torch's gate order.
         x: (T, B, I); of a step (B, I).
-        state: h, or (h, c), each (B, H): where a step starts. Sequences start at zero.
-        doutput: (T, B, H), what training's backward pass begins with.
+        state: h, or (h, c), each (B, H), for a step. Sequences start at zero.
+        doutput: (T, B, H), the gradient that training's backward pass starts from.
         lengths: (B,) int64, longest first; None if all are T.
     """
 
@@ -46,12 +46,12 @@ class Problem:
 
     @property
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights by the names of a layer's first."""
+        """The weights by the names of a first layer."""
         return {f"{name}_l0": tensor for name, tensor in self.weights.items()}
 
 
 def make(case: Case, seed: int = 0) -> Problem:
-    """The numbers of a case: weights as torch.nn draws them, inputs from the normal distribution."""
+    """Draw the numbers of a case: weights as torch.nn does, inputs from the normal distribution."""
     generator = torch.Generator().manual_seed(seed)
     hidden, rows = case.hidden, case.gates * case.hidden
     shapes = {"weight_ih": (rows, hidden), "weight_hh": (rows, hidden), "bias_ih": (rows,), "bias_hh": (rows,)}
@@ -66,20 +66,20 @@ def make(case: Case, seed: int = 0) -> Problem:
 
 
 def rounded(problem: Problem) -> Problem:
-    """The same problem with its matrices rounded to bfloat16, in float32."""
+    """Return the same problem with its matrices rounded to bfloat16, in float32."""
     weights = {name: w.bfloat16().float() if w.dim() == 2 else w for name, w in problem.weights.items()}
     return replace(problem, weights=weights)
 
 
 def torch_layer(problem: Problem, dtype: torch.dtype = torch.float32) -> Any:
-    """torch.nn's layer with the weights of a problem."""
+    """Return torch.nn's layer with the weights of a problem."""
     layer = _LAYERS[problem.case.cell](problem.case.hidden, problem.case.hidden, dtype=dtype)
     layer.load_state_dict(problem.state_dict)
     return layer
 
 
 def truth(problem: Problem) -> Answer:
-    """The answer in float64, by torch.nn."""
+    """Compute the answer in float64, by torch.nn."""
     case, layer = problem.case, torch_layer(problem, torch.float64)
     x = problem.x.double()
     if case.mode == "training":
@@ -99,36 +99,36 @@ def truth(problem: Problem) -> Answer:
 
 
 def named(output: Tensor, final: Any) -> Answer:
-    """Output and final state, as torch.nn and our layers return them, by name."""
+    """Return output and final state by name, from what torch.nn and our layers return."""
     states = final if isinstance(final, tuple) else (final,)
     parts = {name: s.reshape(s.shape[-2:]) for name, s in zip(("h_n", "c_n"), states, strict=False)}
     return {name: t.detach() for name, t in {"output": output, **parts}.items()}
 
 
 def gradients(layer: nn.Module, x: Tensor) -> Answer:
-    """The gradients that a backward pass left, by name."""
-    found = {"dx": x.grad} | {f"d{name.removesuffix('_l0')}": p.grad for name, p in layer.named_parameters()}
-    return {name: g for name, g in found.items() if g is not None}
+    """Return the gradients that a backward pass left, by name."""
+    named_grads = {"dx": x.grad} | {f"d{name.removesuffix('_l0')}": p.grad for name, p in layer.named_parameters()}
+    return {name: g for name, g in named_grads.items() if g is not None}
 
 
 def mistake(answer: Answer, true: Answer, lengths: Tensor | None) -> str | None:
-    """What is wrong with an answer, or None.
+    """Return what is wrong with an answer, or None.
 
-    Outputs beyond the end of a sequence are not looked at, since libraries differ in what they put there.
+    Outputs beyond the end of a sequence are ignored, since libraries differ in what they put there.
     """
     for name, expected in true.items():
-        found = answer.get(name)
-        if found is None:
+        actual = answer.get(name)
+        if actual is None:
             return f"{name} is missing"
-        if found.shape != expected.shape:
-            return f"{name} has shape {tuple(found.shape)}, not {tuple(expected.shape)}"
+        if actual.shape != expected.shape:
+            return f"{name} has shape {tuple(actual.shape)}, not {tuple(expected.shape)}"
         if lengths is not None and name == "output":
             valid = torch.arange(expected.shape[0]).unsqueeze(1) < lengths
-            found, expected = found[valid], expected[valid]
+            actual, expected = actual[valid], expected[valid]
         scale = expected.abs().max().item() or 1.0
-        distance = (found.double() - expected).abs().max().item() / scale
+        distance = (actual.double() - expected).abs().max().item() / scale
         allowed = GRADIENT_TOLERANCE if name.startswith("d") else TOLERANCE
-        # a comparison that NaN fails too
+        # a comparison that NaN fails, too
         if not distance <= allowed:
             return f"{name} is off by {distance:.1e} of its largest entry; {allowed:.0e} is allowed"
     return None

@@ -1,4 +1,4 @@
-"""Results for people: a table a mode, and what must be said beside them."""
+"""Results as text: a table for each mode, and footnotes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLES = {
 
 
 def tables(results: Results) -> Iterator[Any]:
-    """A rich table for each mode in the results."""
+    """Yield a rich table for each mode in the results."""
     from rich.table import Table
 
     peers = results["plan"]["peers"]
@@ -45,7 +45,7 @@ def tables(results: Results) -> Iterator[Any]:
 
 
 def footnotes(results: Results) -> list[str]:
-    """What was not measured and why, what was wrong, and how the goals stand."""
+    """Return the footnotes: rows without a time and why, wrong answers, and how many goals are reached."""
     rows = results["rows"]
     lines = [f"{name}: {reason}" for name, reason in {**results["missing"], **results["notes"]}.items()]
     for row in rows:
@@ -63,10 +63,10 @@ def footnotes(results: Results) -> list[str]:
     known = [row for row in timed if row["reached"] is not None]
     for row in rows:
         if row.get("bfloat16"):
-            found = row["bfloat16"]
+            narrow = row["bfloat16"]
             lines.append(
-                f"{row['cell']} step {row['B']}x{row['H']}: with weights in bfloat16 {1e3 * found['ours_ms']:.3g} µs, "
-                f"{found['ratio_best']:.2f} (goal {found['goal']:g})"
+                f"{row['cell']} step {row['B']}x{row['H']}: with weights in bfloat16 {1e3 * narrow['ours_ms']:.3g} µs, "
+                f"{narrow['ratio_best']:.2f} (goal {narrow['goal']:g})"
             )
     lines.append(
         f"{len(timed)} of {len(rows)} rows timed; {sum(row['reached'] for row in known)} of {len(known)} reach their "
@@ -76,7 +76,7 @@ def footnotes(results: Results) -> list[str]:
 
 
 def ratio_text(row: Row) -> str:
-    """The ratio to the best peer and its name: green at the goal, yellow from 1.0, red below."""
+    """Return the ratio to the best peer and its name: green at the goal, yellow from 1.0, red below."""
     if row["ratio_best"] is None:
         return "[red]wrong[/red]" if row["ours_ms"] is None else ""
     colour = "red" if row["ratio_best"] < 1 else "green" if row["reached"] else "yellow"

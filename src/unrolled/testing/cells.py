@@ -28,12 +28,12 @@ from unrolled.testing.conditions import poisoned, strided, threads, unchanged
 from unrolled.testing.refusals import SCAN_REFUSALS, require_refusal
 from unrolled.testing.samples import Sample, draw, scenarios, tolerances
 
-#: hidden sizes on and beside what a vector register holds
+#: hidden sizes at and near the width of a vector register
 SIZES = (1, 7, 8, 9, 17, 33)
 
 
 def check_cell(cell: Cell, *, input_size: int = 2, hidden_size: int = 4, skip: Collection[str] = ()) -> list[str]:
-    """Check everything that a cell promises, in float64 on the CPU unless the check is of something else.
+    """Check everything that a cell promises, in float64 on the CPU unless a check says otherwise.
 
     >>> from unrolled.cells import RNNCell
     >>> from unrolled.testing import check_cell
@@ -41,7 +41,7 @@ def check_cell(cell: Cell, *, input_size: int = 2, hidden_size: int = 4, skip: C
     ['contract', 'gradcheck', 'step_backward']
 
     Args:
-        cell: the cell; one that defines `step` alone is spared the checks of `trace` and `step_backward`.
+        cell: the cell; one that defines `step` only is not checked for `trace` and `step_backward`.
         input_size, hidden_size: of the problems drawn; small, since gradcheck perturbs every number.
         skip: names of checks to leave out.
 
@@ -55,7 +55,7 @@ def check_cell(cell: Cell, *, input_size: int = 2, hidden_size: int = 4, skip: C
 
 
 def cell_checks(cell: Cell, *, input_size: int = 2, hidden_size: int = 4) -> Iterator[Check]:
-    """The checks that apply to a cell, each by its name; parameters as `check_cell`'s."""
+    """Yield the checks that apply to a cell; parameters as `check_cell`'s."""
     bodies: list[tuple[str, Callable[..., None]]] = [("contract", _contract), ("gradcheck", _gradcheck)]
     if cell.is_traced:
         bodies += [("step_backward", _step_backward), ("trace", _trace)]
@@ -111,7 +111,7 @@ def _gradcheck(cell: Cell, make: Callable[..., Sample]) -> None:
     sample = replace(make(time=3, batch=2, lengths=(3, 2)), reverse=False)
     leaves = sample.leaves()
     for name in leaves.named():
-        # one tensor at a time: the slow gradcheck says which, where the fast one could only say that
+        # one tensor at a time, so that a failure names it
         _gradcheck_one(leaves, name)
 
 
@@ -133,15 +133,15 @@ def _gradcheck_one(leaves: Sample, name: str) -> None:
 
 
 def _jacobians(loss: Callable[[Tensor], Tensor], tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of a scalar function by central differences, and by autograd."""
-    found = torch.autograd.grad(loss(tensor), tensor, allow_unused=True)[0] if loss(tensor).requires_grad else None
+    """Return the gradient of a scalar function by central differences, and by autograd."""
+    analytic = torch.autograd.grad(loss(tensor), tensor, allow_unused=True)[0] if loss(tensor).requires_grad else None
     numeric, flat = torch.zeros(tensor.numel(), dtype=tensor.dtype), tensor.detach().reshape(-1)
     for i in range(flat.numel()):
         bump = torch.zeros_like(flat)
         bump[i] = 1e-6
         up, down = loss((flat + bump).view_as(tensor)), loss((flat - bump).view_as(tensor))
         numeric[i] = (up - down).detach() / 2e-6
-    return numeric.view_as(tensor), torch.zeros_like(tensor) if found is None else found
+    return numeric.view_as(tensor), torch.zeros_like(tensor) if analytic is None else analytic
 
 
 def _step_backward(cell: Cell, make: Callable[..., Sample]) -> None:
@@ -157,7 +157,7 @@ def _step_backward(cell: Cell, make: Callable[..., Sample]) -> None:
 
 
 def _trace(cell: Cell, make: Callable[..., Sample]) -> None:
-    """`trace` proposes what `step` does, and records every new and previous state."""
+    """`trace` returns the states of `step`, and records every new and previous state."""
     sample = make()
     x_gates = cell.project_input(sample.x[0], sample.params)
     new, record = cell.trace(x_gates, sample.state, sample.params)
@@ -181,7 +181,7 @@ def _mask(cell: Cell, make: Callable[..., Sample]) -> None:
 
 
 def _alone(sample: Sample, row: int, steps: int) -> Sample:
-    """One sequence of a batch, without padding."""
+    """Return one sequence of a batch, without padding."""
     pick = slice(row, row + 1)
     return replace(
         sample,
@@ -215,27 +215,27 @@ def _ragged(cell: Cell, make: Callable[..., Sample]) -> None:
     lengths = (4, 0, 2)
     for reverse in (False, True):
         batch = replace(make(lengths=lengths), reverse=reverse)
-        found = batch.by_autograd()
-        allowed = tolerances(batch, found, torch.float64)
-        total = {name: torch.zeros_like(found[f"d{name}"]) for name in batch.params}
+        actual = batch.by_autograd()
+        allowed = tolerances(batch, actual, torch.float64)
+        total = {name: torch.zeros_like(actual[f"d{name}"]) for name in batch.params}
         for row, steps in enumerate(lengths):
             pick = slice(row, row + 1)
             if steps == 0:
                 for name, s in zip(cell.state_names, batch.state, strict=True):
-                    require_close(f"final state {name} of length 0", found[f"final state {name}"][pick], s[pick], 0.0)
+                    require_close(f"final state {name} of length 0", actual[f"final state {name}"][pick], s[pick], 0.0)
                 continue
             alone = _alone(batch, row, steps).by_autograd()
             for name in total:
                 total[name] += alone[f"d{name}"]
             for name in ("output", "dx"):
-                require_close(f"{name} of length {steps}", found[name][:steps, pick], alone[name], allowed[name])
-                rest = found[name][steps:, pick]
+                require_close(f"{name} of length {steps}", actual[name][:steps, pick], alone[name], allowed[name])
+                rest = actual[name][steps:, pick]
                 require_close(f"{name} beyond length {steps}", rest, torch.zeros_like(rest), 0.0)
             for state in cell.state_names:
                 for name in (f"final state {state}", f"dstate {state}"):
-                    require_close(f"{name} of length {steps}", found[name][pick], alone[name], allowed[name])
+                    require_close(f"{name} of length {steps}", actual[name][pick], alone[name], allowed[name])
         for name, value in total.items():
-            require_close(f"d{name} summed over sequences", found[f"d{name}"], value, allowed[f"d{name}"])
+            require_close(f"d{name} summed over sequences", actual[f"d{name}"], value, allowed[f"d{name}"])
 
 
 def _padding(cell: Cell, make: Callable[..., Sample]) -> None:
@@ -259,8 +259,8 @@ def _chunks(cell: Cell, make: Callable[..., Sample]) -> None:
     for t in range(1, whole.x.shape[0]):
         head = scan(cell, whole.x[:t], whole.state, whole.params)
         tail = scan(cell, whole.x[t:], head.state, whole.params)
-        found = whole.results(tail) | {"output": torch.cat([head.output, tail.output])}
-        require_all_close(found, {k: expected[k] for k in found}, allowed)
+        actual = whole.results(tail) | {"output": torch.cat([head.output, tail.output])}
+        require_all_close(actual, {k: expected[k] for k in actual}, allowed)
 
 
 def _inputs_unchanged(cell: Cell, make: Callable[..., Sample]) -> None:
@@ -295,8 +295,8 @@ def _strides(cell: Cell, make: Callable[..., Sample]) -> None:
     leaves = odd.with_tensors([t.requires_grad_() for t in odd.named().values()])
     named = leaves.named()
     result = leaves.scan()
-    found = torch.autograd.grad(leaves.loss(result), list(named.values()), allow_unused=True)
-    gradients = {f"d{name}": d for name, d in zip(named, found, strict=True) if d is not None}
+    grads = torch.autograd.grad(leaves.loss(result), list(named.values()), allow_unused=True)
+    gradients = {f"d{name}": d for name, d in zip(named, grads, strict=True) if d is not None}
     require_all_close({**leaves.results(result), **gradients}, {k: expected[k] for k in gradients}, allowed)
 
 
@@ -311,7 +311,7 @@ def _uninitialised(cell: Cell, make: Callable[..., Sample]) -> None:
 
 
 def _sizes(cell: Cell, make: Callable[..., Sample]) -> None:
-    """One step, no sequence, and hidden sizes on and beside a vector's width."""
+    """One step, no sequence, and hidden sizes at and near a vector's width."""
     empty = make(batch=0).by_autograd()
     require(
         empty["output"].shape[:2] == (4, 0), f"expected (T=4, B=0, P), found {tuple(empty['output'].shape)}", "output"
@@ -333,15 +333,15 @@ def _sizes(cell: Cell, make: Callable[..., Sample]) -> None:
 
 
 def _dtypes(cell: Cell, make: Callable[..., Sample]) -> None:
-    """float32 and bfloat16 come out as they went in; float32 all near float64, bfloat16's results at least roughly."""
+    """Results have the dtype of the inputs; in float32 all are near float64, in bfloat16 the outputs roughly."""
     for dtype, bound in ((torch.float32, 1e-4), (torch.bfloat16, 0.1)):
         low = make(lengths=(4, 0, 2)).to(dtype)
-        # the reference starts from the rounded values: what is judged is the arithmetic, not the rounding of inputs
-        expected, found = low.to(torch.float64).by_autograd(), low.by_autograd()
+        # the reference starts from the rounded values: the arithmetic is checked, not the rounding of inputs
+        expected, actual = low.to(torch.float64).by_autograd(), low.by_autograd()
         for name, value in expected.items():
-            require(found[name].dtype == dtype, f"expected {dtype}, found {found[name].dtype}", name)
+            require(actual[name].dtype == dtype, f"expected {dtype}, found {actual[name].dtype}", name)
             if dtype == torch.float32 or not name.startswith("d"):
-                require_close(f"{name} in {dtype}", found[name], value, bound * max(1.0, float(value.abs().max())))
+                require_close(f"{name} in {dtype}", actual[name], value, bound * max(1.0, float(value.abs().max())))
 
 
 def _double_backward(cell: Cell, make: Callable[..., Sample]) -> None:
@@ -358,7 +358,7 @@ def _double_backward(cell: Cell, make: Callable[..., Sample]) -> None:
     except GradcheckError as error:
         raise ConformanceError("the second derivative differs from finite differences") from error
     except (UnrolledError, NotImplementedError):
-        return  # a named refusal is an answer
+        return  # refused by name
 
 
 def _forward_mode(cell: Cell, make: Callable[..., Sample]) -> None:
@@ -371,18 +371,18 @@ def _forward_mode(cell: Cell, make: Callable[..., Sample]) -> None:
         problem = sample.with_tensors(tensors)
         return problem.loss(problem.scan())
 
-    found: Tensor
+    directional: Tensor
     try:
-        found = torch.func.jvp(loss, tuple(named.values()), directions)[1]
+        directional = torch.func.jvp(loss, tuple(named.values()), directions)[1]
     except (UnrolledError, NotImplementedError):
         return
     gradients = sample.by_autograd()
     terms = [(gradients[f"d{name}"] * d).sum() for name, d in zip(named, directions, strict=True)]
     bound = 1e-10 * (1 + float(sum(t.abs() for t in terms)))
-    require_close("directional derivative", found, torch.stack(terms).sum(), bound)
+    require_close("directional derivative", directional, torch.stack(terms).sum(), bound)
 
 
 def _bad_inputs(cell: Cell, make: Callable[..., Sample]) -> None:
-    """What does not fit is refused with the right error and a message that names it."""
+    """Bad input is refused with the right error and a message that names it."""
     for refusal in SCAN_REFUSALS:
         require_refusal(refusal, make())

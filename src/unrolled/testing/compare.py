@@ -1,4 +1,4 @@
-"""What a check is, how it fails, and how far apart two results may be."""
+"""Checks, their failures, and the distance that two results may have."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ConformanceError(AssertionError):
     """A check that failed.
 
     Attributes:
-        problem: what is wrong, in words.
-        subject: what was checked, e.g. the cell's repr.
+        problem: the fault, in words.
+        subject: the cell, layer or engine that was checked, e.g. its repr.
         check: the check's name.
         tensor: the tensor that is wrong, if it is one.
         deviation: the largest absolute deviation found in it; NaN where something is not finite.
@@ -37,8 +37,8 @@ class Check:
     """One named property of one subject. Call it to check it.
 
     Attributes:
-        subject: what is checked.
-        name: the property, e.g. "step_backward"; what `skip` takes.
+        subject: the cell, layer or engine that is checked.
+        name: the property, e.g. "step_backward", by which `skip` names it.
         body: does the work.
     """
 
@@ -47,7 +47,7 @@ class Check:
     body: Callable[[], None]
 
     def __call__(self) -> None:
-        """Check it.
+        """Run the check.
 
         Raises:
             ConformanceError: if the property does not hold, or if checking it raised anything at all.
@@ -58,9 +58,9 @@ class Check:
             error.subject, error.check = self.subject, self.name
             raise
         except Exception as error:
-            found = ConformanceError(f"raised {type(error).__name__}: {error}")
-            found.subject, found.check = self.subject, self.name
-            raise found from error
+            failure = ConformanceError(f"raised {type(error).__name__}: {error}")
+            failure.subject, failure.check = self.subject, self.name
+            raise failure from error
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.name}"
@@ -71,7 +71,7 @@ def run_checks(checks: Iterable[Check], skip: Collection[str] = ()) -> list[str]
 
     Raises:
         ConformanceError: from the first that fails.
-        ArgumentError: for a name in `skip` that is no check's.
+        ArgumentError: a name in `skip` is that of no check.
     """
     listed = list(checks)
     unknown = set(skip) - {check.name for check in listed}
@@ -88,7 +88,7 @@ def run_checks(checks: Iterable[Check], skip: Collection[str] = ()) -> list[str]
 def tolerance(
     reference: Tensor, plain: Tensor, dtype: torch.dtype | None = None, factor: float = 8.0, ulps: float = 4.0
 ) -> float:
-    """How far from `reference` a result in `dtype` may be: a small multiple of how far plain torch itself is.
+    """Return how far from `reference` a result in `dtype` may be: a small multiple of plain torch's own distance.
 
         factor · max|plain − reference| · ε(dtype)/ε(plain's dtype)  +  ulps · ε(dtype) · max|reference|
 
@@ -98,10 +98,10 @@ def tolerance(
 
     Args:
         reference: the result in float64.
-        plain: the same by plain torch, in `dtype`; for `dtype` float64, which has no wider witness, in float32.
+        plain: the same by plain torch, in `dtype`; for float64, which has no wider type to compare with, in float32.
         dtype: of the result to be judged; None is that of `plain`.
-        factor: how many times further than plain torch is still the same computation in another order.
-        ulps: how many units in the last place of the largest number are always allowed.
+        factor: how many times plain torch's distance is allowed to the same computation in another order.
+        ulps: units in the last place of the largest number that are always allowed.
 
     Returns:
         The largest absolute deviation allowed.
@@ -124,19 +124,19 @@ def require(holds: bool, problem: str, tensor: str | None = None) -> None:
         raise ConformanceError(problem, tensor)
 
 
-def require_close(name: str, found: Tensor | None, expected: Tensor, allowed: float) -> None:
-    """Fail unless `found` is within `allowed` of `expected` everywhere, of its shape, and finite where it is.
+def require_close(name: str, actual: Tensor | None, expected: Tensor, allowed: float) -> None:
+    """Fail unless `actual` is within `allowed` of `expected` everywhere, of its shape, and finite where it is.
 
     Raises:
         ConformanceError: naming the tensor and the largest deviation.
     """
-    if found is None:
+    if actual is None:
         raise ConformanceError("missing (None)", name)
-    if found.shape != expected.shape:
-        raise ConformanceError(f"expected shape {tuple(expected.shape)}, found {tuple(found.shape)}", name)
-    if found.numel() == 0:
+    if actual.shape != expected.shape:
+        raise ConformanceError(f"expected shape {tuple(expected.shape)}, found {tuple(actual.shape)}", name)
+    if actual.numel() == 0:
         return
-    gap = (found.detach().double() - expected.detach().double()).abs()
+    gap = (actual.detach().double() - expected.detach().double()).abs()
     # a NaN compares false with everything: it must be asked for by name
     if bool(gap.isnan().any()):
         where = tuple(int(i) for i in gap.isnan().nonzero()[0])
@@ -145,7 +145,7 @@ def require_close(name: str, found: Tensor | None, expected: Tensor, allowed: fl
     if largest > allowed:
         where = tuple(int(i) for i in (gap == gap.max()).nonzero()[0])
         raise ConformanceError(
-            f"largest deviation {largest:.3g} at {where} (found {float(found.detach()[where]):.6g}, expected "
+            f"largest deviation {largest:.3g} at {where} (found {float(actual.detach()[where]):.6g}, expected "
             f"{float(expected.detach()[where]):.6g}), allowed {allowed:.3g}",
             name,
             largest,
@@ -153,22 +153,22 @@ def require_close(name: str, found: Tensor | None, expected: Tensor, allowed: fl
 
 
 def require_all_close(
-    found: Mapping[str, Tensor | None], expected: Mapping[str, Tensor], allowed: float | Mapping[str, float]
+    actual: Mapping[str, Tensor | None], expected: Mapping[str, Tensor], allowed: float | Mapping[str, float]
 ) -> None:
-    """`require_close` for every tensor in `expected`.
+    """Require every tensor in `expected` to be close.
 
     Raises:
         ConformanceError: for the first that deviates.
     """
     for name, tensor in expected.items():
         bound = allowed if isinstance(allowed, (int, float)) else allowed[name]
-        require_close(name, found.get(name), tensor, bound)
+        require_close(name, actual.get(name), tensor, bound)
 
 
-def require_same(found: Mapping[str, Tensor | None], expected: Mapping[str, Tensor]) -> None:
-    """Fail unless every tensor in `expected` is in `found`, bit for bit.
+def require_same(actual: Mapping[str, Tensor | None], expected: Mapping[str, Tensor]) -> None:
+    """Fail unless every tensor in `expected` is in `actual`, bit for bit.
 
     Raises:
         ConformanceError: for the first that is not.
     """
-    require_all_close(found, expected, 0.0)
+    require_all_close(actual, expected, 0.0)

@@ -17,17 +17,17 @@ from unrolled.testing.compare import ConformanceError
 def poisoned() -> Iterator[None]:
     """Fill all memory that torch hands out uninitialised with NaN (integers: their largest value).
 
-    Whoever reads what they have not written gets a NaN instead of a zero that happened to lie there.
-    Uses `torch.utils.deterministic.fill_uninitialized_memory`, which acts under deterministic algorithms only.
+    Code that reads memory before writing it gets a NaN instead of a zero that happened to be there. Uses
+    `torch.utils.deterministic.fill_uninitialized_memory`, which acts under deterministic algorithms only.
     """
     enabled, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    module: Any = torch.utils.deterministic  # a module with a property, which type checkers can't see
+    module: Any = torch.utils.deterministic  # a module with a property, which type checkers do not see
     filled = module.fill_uninitialized_memory
     with warnings.catch_warnings():
-        # an operator without a deterministic form says so; that is not what is looked for here
+        # operators without a deterministic form warn, which does not matter here
         warnings.filterwarnings("ignore", message=".*determinis")
         torch.use_deterministic_algorithms(True, warn_only=True)
         module.fill_uninitialized_memory = True
@@ -51,7 +51,7 @@ def threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unchanged(named: Iterable[tuple[str, Tensor]]) -> Iterator[None]:
-    """Fail if any of the tensors is written to, even with what it already held.
+    """Fail if any of the tensors is written to, even with its own values.
 
     Raises:
         ConformanceError: naming the tensor.
@@ -67,7 +67,7 @@ def unchanged(named: Iterable[tuple[str, Tensor]]) -> Iterator[None]:
 
 
 def strided(tensor: Tensor) -> Tensor:
-    """The same values in memory that is not contiguous: dimensions in reverse order, every second element."""
+    """Return the same values in memory that is not contiguous: dimensions reversed, every second element."""
     if tensor.dim() == 0:
         return tensor
     backing = tensor.new_full((*reversed(tensor.shape), 2), float("nan"))

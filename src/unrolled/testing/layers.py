@@ -1,4 +1,4 @@
-"""The checks of a layer: what a user holds, from its constructor to its streams."""
+"""The checks of a layer, from its constructor to its streams."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_layer(
     hidden_size: int = 4,
     skip: Collection[str] = (),
 ) -> list[str]:
-    """Check everything that a recurrent layer promises, in float64 on the CPU unless the check is of something else.
+    """Check everything that a recurrent layer promises, in float64 on the CPU unless a check says otherwise.
 
     >>> import torch, unrolled
     >>> from unrolled.testing import check_layer
@@ -54,8 +54,8 @@ def check_layer(
         make_layer: called as `make_layer(input_size, hidden_size, num_layers=…, bias=…, batch_first=…,
             bidirectional=…, dtype=…)`, any of the names left out; `functools.partial` adds options of its own.
             Layers are put into evaluation before they are checked, so that dropout does not count.
-        like: the torch.nn layer that it stands in for; None leaves out the checks against it.
-        hidden_size: of the layers made, where the check does not walk over several.
+        like: the torch.nn layer that it replaces; None leaves out the checks against it.
+        hidden_size: of the layers, where a check does not try several.
         skip: names of checks to leave out.
 
     Returns:
@@ -70,7 +70,7 @@ def check_layer(
 def layer_checks(
     make_layer: MakeLayer, *, like: Callable[..., nn.Module] | None = None, hidden_size: int = 4
 ) -> Iterator[Check]:
-    """The checks that apply to a layer, each by its name; parameters as `check_layer`'s."""
+    """Yield the checks that apply to a layer; parameters as `check_layer`'s."""
     subject = repr(make_layer(2, hidden_size))
     make = partial(problem, make_layer, hidden_size=hidden_size)
     bodies: list[tuple[str, Callable[..., None]]] = [
@@ -125,26 +125,26 @@ def _ragged(make: Callable[..., Problem]) -> None:
     """A ragged batch equals each sequence alone: outputs, final states, gradients; also those of length 0."""
     for options in ({}, STACK):
         batch = make(lengths=LENGTHS, **options)
-        found = batch.everything()
-        total = {name: torch.zeros_like(found[f"d{name}"]) for name in batch.parameters}
+        actual = batch.everything()
+        total = {name: torch.zeros_like(actual[f"d{name}"]) for name in batch.parameters}
         for row, steps in enumerate(LENGTHS):
             if steps == 0:
-                require_close("output of length 0", found["output"][:, row], found["output"][:, row] * 0, 0.0)
+                require_close("output of length 0", actual["output"][:, row], actual["output"][:, row] * 0, 0.0)
                 for k, s in enumerate(batch.states):
-                    require_close(f"final state {k} of length 0", found[f"final state {k}"][:, row], s[:, row], 0.0)
+                    require_close(f"final state {k} of length 0", actual[f"final state {k}"][:, row], s[:, row], 0.0)
                 continue
             alone = batch.alone(row, steps).everything()
             for name in total:
                 total[name] += alone[f"d{name}"]
             for name in ("output", "dx"):
-                require_close(f"{name} of length {steps}", found[name][:steps, [row]], alone[name], CLOSE)
-                rest = found[name][steps:, row]
+                require_close(f"{name} of length {steps}", actual[name][:steps, [row]], alone[name], CLOSE)
+                rest = actual[name][steps:, row]
                 require_close(f"{name} beyond length {steps}", rest, torch.zeros_like(rest), 0.0)
             for k in range(len(batch.states)):
                 for name in (f"final state {k}", f"dstate {k}"):
-                    require_close(f"{name} of length {steps}", found[name][:, [row]], alone[name], CLOSE)
+                    require_close(f"{name} of length {steps}", actual[name][:, [row]], alone[name], CLOSE)
         for name, value in total.items():
-            require_close(f"d{name} summed over sequences", found[f"d{name}"], value, 10 * CLOSE)
+            require_close(f"d{name} summed over sequences", actual[f"d{name}"], value, 10 * CLOSE)
 
 
 def _padding(make: Callable[..., Problem]) -> None:
@@ -154,33 +154,35 @@ def _padding(make: Callable[..., Problem]) -> None:
             clean = make(lengths=lengths, **options)
             expected = clean.everything()
             over = torch.arange(4).unsqueeze(1) >= torch.tensor(lengths)
-            found = clean.over(clean.x.masked_fill(over.unsqueeze(-1), float("nan"))).everything()
-            require_same(found, expected)
-            require_close("dx in the padding", found["dx"][over], torch.zeros_like(found["dx"][over]), 0.0)
+            actual = clean.over(clean.x.masked_fill(over.unsqueeze(-1), float("nan"))).everything()
+            require_same(actual, expected)
+            require_close("dx in the padding", actual["dx"][over], torch.zeros_like(actual["dx"][over]), 0.0)
 
 
 def _packed(make: Callable[..., Problem]) -> None:
-    """A PackedSequence, sorted or not, gives what `lengths` does, packed as it came."""
+    """A PackedSequence, sorted or not, gives the results of `lengths`, packed in the same order."""
     for lengths, is_sorted in (((4, 3, 1), True), ((2, 4, 1), False), ((1, 3, 2), False)):
         case = make(lengths=lengths, **STACK)
         expected, state = case.call()
         packed = pack_padded_sequence(case.x, torch.tensor(lengths), enforce_sorted=is_sorted)
         output, final = case.layer(packed, case.state)
-        padded, found = pad_packed_sequence(output, total_length=4)
-        require(found.tolist() == list(lengths), f"lengths became {found.tolist()}, from {lengths}", "output")
+        padded, own_lengths = pad_packed_sequence(output, total_length=4)
+        require(
+            own_lengths.tolist() == list(lengths), f"lengths became {own_lengths.tolist()}, from {lengths}", "output"
+        )
         require_close("output of a PackedSequence", padded, expected, CLOSE)
         for k, (a, b) in enumerate(zip(tensors_of(final), tensors_of(state), strict=True)):
             require_close(f"final state {k} of a PackedSequence", a, b, CLOSE)
 
 
 def _unbatched(make: Callable[..., Problem]) -> None:
-    """(T, I) gives what (T, 1, I) does, without the batch dimension."""
+    """(T, I) gives the results of (T, 1, I), without the batch dimension."""
     case = make(batch=1, **STACK)
     for state in (case.state, None):
         expected, final = case.layer(case.x, state)
-        output, found = case.layer(case.x[:, 0], None if state is None else map_state(state, lambda s: s[:, 0]))
+        output, own_final = case.layer(case.x[:, 0], None if state is None else map_state(state, lambda s: s[:, 0]))
         require_close("output of an unbatched sequence", output, expected[:, 0], CLOSE)
-        for k, (a, b) in enumerate(zip(tensors_of(found), tensors_of(final), strict=True)):
+        for k, (a, b) in enumerate(zip(tensors_of(own_final), tensors_of(final), strict=True)):
             require_close(f"final state {k} of an unbatched sequence", a, b[:, 0], CLOSE)
 
 
@@ -189,9 +191,9 @@ def _batch_first(make: Callable[..., Problem]) -> None:
     for lengths in (None, LENGTHS):
         case, swapped = make(lengths=lengths, **STACK), make(lengths=lengths, batch_first=True, **STACK)
         expected, final = case.call()
-        output, found = swapped.layer(case.x.transpose(0, 1), case.state, lengths=case.lengths)
+        output, own_final = swapped.layer(case.x.transpose(0, 1), case.state, lengths=case.lengths)
         require_close("output", output.transpose(0, 1), expected, CLOSE)
-        for k, (a, b) in enumerate(zip(tensors_of(found), tensors_of(final), strict=True)):
+        for k, (a, b) in enumerate(zip(tensors_of(own_final), tensors_of(final), strict=True)):
             require_close(f"final state {k}", a, b, CLOSE)
 
 
@@ -208,7 +210,7 @@ def _chunks(make: Callable[..., Problem]) -> None:
 
 
 def _streaming(make: Callable[..., Problem]) -> None:
-    """`step` after `step` is `forward` over the sequence, from no state and from a given one, batched and not."""
+    """Steps give the results of `forward` over the sequence, from no state and from a given one, batched and not."""
     for options in ({}, {"num_layers": 2}, {"bias": False}):
         case = make(**options)
         for start in (None, case.state):
@@ -221,10 +223,13 @@ def _streaming(make: Callable[..., Problem]) -> None:
                 require_close(f"output of step {t}", output, expected[t], CLOSE)
             for k, (a, b) in enumerate(zip(tensors_of(state), tensors_of(final), strict=True)):
                 require_close(f"final state {k} of steps", a, b, CLOSE)
-        single, one = case.layer.step(case.x[0, 0])
+        single, state = case.layer.step(case.x[0, 0])
         require_close("output of a step of one stream", single, case.layer(case.x[:1])[0][0, 0], CLOSE)
         require_close(
-            "second output of one stream", case.layer.step(case.x[1, 0], one)[0], case.layer(case.x[:2])[0][1, 0], CLOSE
+            "second output of one stream",
+            case.layer.step(case.x[1, 0], state)[0],
+            case.layer(case.x[:2])[0][1, 0],
+            CLOSE,
         )
 
 
@@ -264,9 +269,9 @@ def _strides(make: Callable[..., Problem]) -> None:
     case = make(lengths=LENGTHS)
     expected, final = case.call()
     tensors = {"x": case.x, **{f"state {k}": s for k, s in enumerate(case.states)}, **case.parameters}
-    output, found = case.call({name: strided(t.detach()) for name, t in tensors.items()})
+    output, own_final = case.call({name: strided(t.detach()) for name, t in tensors.items()})
     require_close("output", output, expected, CLOSE)
-    for k, (a, b) in enumerate(zip(tensors_of(found), tensors_of(final), strict=True)):
+    for k, (a, b) in enumerate(zip(tensors_of(own_final), tensors_of(final), strict=True)):
         require_close(f"final state {k}", a, b, CLOSE)
 
 
@@ -282,7 +287,7 @@ def _uninitialised(make: Callable[..., Problem]) -> None:
 
 
 def _sizes(make: Callable[..., Problem]) -> None:
-    """One step, no sequence, and hidden sizes on and beside a vector's width."""
+    """One step, no sequence, and hidden sizes at and near a vector's width."""
     empty = make(batch=0, **STACK)
     output, final = empty.call()
     require(output.shape[:2] == (4, 0), f"expected (T=4, B=0, ·), found {tuple(output.shape)}", "output")
@@ -292,11 +297,11 @@ def _sizes(make: Callable[..., Problem]) -> None:
             case = make(hidden_size=hidden, time=1, batch=2)
         except ArgumentError:  # a width that the layer's own options exclude
             continue
-        found = case.everything()
-        for name, value in found.items():
+        actual = case.everything()
+        for name, value in actual.items():
             require(bool(value.isfinite().all()), f"not finite at H={hidden}, T=1", name)
         again = case.alone(0, 1).everything()
-        require_close(f"output of row 0 alone at H={hidden}", again["output"], found["output"][:, :1], CLOSE)
+        require_close(f"output of row 0 alone at H={hidden}", again["output"], actual["output"][:, :1], CLOSE)
 
 
 def _copies(make: Callable[..., Problem]) -> None:
@@ -311,7 +316,7 @@ def _copies(make: Callable[..., Problem]) -> None:
 
 
 def _state_dict(make: Callable[..., Problem]) -> None:
-    """Through safetensors into a layer drawn otherwise: the same bits out."""
+    """Parameters saved by safetensors and loaded into another layer give the same bits."""
     case, other = make(lengths=LENGTHS, **STACK), make(seed=1, lengths=LENGTHS, **STACK)
     other.layer.load_state_dict(load(save(case.layer.state_dict())))
     require_close(
@@ -353,7 +358,7 @@ def _double_backward(make: Callable[..., Problem]) -> None:
     except GradcheckError as error:
         raise ConformanceError("the second derivative differs from finite differences") from error
     except (UnrolledError, NotImplementedError):
-        return  # a named refusal is an answer
+        return  # refused by name
 
 
 def _forward_mode(make: Callable[..., Problem]) -> None:
@@ -364,16 +369,16 @@ def _forward_mode(make: Callable[..., Problem]) -> None:
     try:
         with forward_ad.dual_level():
             loss = case.loss(case.call({k: forward_ad.make_dual(t, directions[k]) for k, t in leaves.items()}))
-            found = forward_ad.unpack_dual(loss).tangent
+            directional = forward_ad.unpack_dual(loss).tangent
     except (UnrolledError, NotImplementedError):
         return
     gradients = case.everything()
     terms = torch.stack([(gradients[f"d{k}"] * d).sum() for k, d in directions.items()])
-    require_close("directional derivative", found, terms.sum(), 1e-10 * (1 + float(terms.abs().sum())))
+    require_close("directional derivative", directional, terms.sum(), 1e-10 * (1 + float(terms.abs().sum())))
 
 
 def _bad_inputs(make: Callable[..., Problem]) -> None:
-    """What does not fit is refused with the right error and a message that names it."""
+    """Bad input is refused with the right error and a message that names it."""
     case = make()
     for refusal in LAYER_REFUSALS:
         require_refusal(refusal, (case.layer, case.x))

@@ -28,7 +28,7 @@ def _options(like: MakeLayer) -> Iterator[dict[str, Any]]:
 
 
 def _initial_values(make_layer: MakeLayer, like: MakeLayer, hidden_size: int) -> None:
-    """Equal seeds draw equal parameters, of the same names in the same order, and leave the generator alike."""
+    """Equal seeds draw equal parameters, of the same names in the same order, and leave the generator in one state."""
     for options in _options(like):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(11)
@@ -50,13 +50,13 @@ def _results(make_layer: MakeLayer, like: MakeLayer, hidden_size: int) -> None:
         x = torch.randn(4, 3, 2, generator=generator, dtype=torch.float64)
         given = _random_state(theirs, x, generator)
         for state in (None, given):
-            found, expected = _everything(ours, x, state), _everything(theirs, x, state)
+            actual, expected = _everything(ours, x, state), _everything(theirs, x, state)
             for name, value in expected.items():
-                require_close(f"{name} with {options}", found[name], value, CLOSE)
+                require_close(f"{name} with {options}", actual[name], value, CLOSE)
 
 
 def _ragged(make_layer: MakeLayer, like: MakeLayer, hidden_size: int) -> None:
-    """`lengths`, and a PackedSequence, sorted or not, give what torch makes of the PackedSequence."""
+    """`lengths`, and a PackedSequence, sorted or not, give torch's results for the PackedSequence."""
     for lengths, is_sorted in (((4, 2, 1), True), ((2, 4, 1), False), ((1, 3, 3), False)):
         for options in ({}, {"num_layers": 2, "bidirectional": True}):
             ours, theirs = _pair(make_layer, like, hidden_size, options)
@@ -65,18 +65,18 @@ def _ragged(make_layer: MakeLayer, like: MakeLayer, hidden_size: int) -> None:
             state = _random_state(theirs, x, generator)
             packed = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=is_sorted)
             expected, final = theirs(packed, state)
-            output, found = ours(packed, state)
-            what = f"with lengths {lengths} and {options}"
-            require_close(f"data of the PackedSequence {what}", output.data, expected.data, CLOSE)
+            output, own_final = ours(packed, state)
+            case = f"with lengths {lengths} and {options}"
+            require_close(f"data of the PackedSequence {case}", output.data, expected.data, CLOSE)
             for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
                 a, b = getattr(output, name), getattr(expected, name)
-                require((a is None) == (b is None) and (b is None or torch.equal(a, b)), f"{name} differ {what}")
+                require((a is None) == (b is None) and (b is None or torch.equal(a, b)), f"{name} differ {case}")
             by_lengths, last = ours(x, state, lengths=torch.tensor(lengths))
             padded = pad_packed_sequence(expected, total_length=4)[0]
-            require_close(f"output {what}", by_lengths, padded, CLOSE)
-            for k, (a, b, c) in enumerate(zip(tensors_of(found), tensors_of(last), tensors_of(final), strict=True)):
-                require_close(f"final state {k} of a PackedSequence {what}", a, c, CLOSE)
-                require_close(f"final state {k} {what}", b, c, CLOSE)
+            require_close(f"output {case}", by_lengths, padded, CLOSE)
+            for k, (a, b, c) in enumerate(zip(tensors_of(own_final), tensors_of(last), tensors_of(final), strict=True)):
+                require_close(f"final state {k} of a PackedSequence {case}", a, c, CLOSE)
+                require_close(f"final state {k} {case}", b, c, CLOSE)
 
 
 def _unbatched(make_layer: MakeLayer, like: MakeLayer, hidden_size: int) -> None:
@@ -86,13 +86,13 @@ def _unbatched(make_layer: MakeLayer, like: MakeLayer, hidden_size: int) -> None
         generator = torch.Generator().manual_seed(5)
         x = torch.randn(4, 2, generator=generator, dtype=torch.float64)
         for state in (None, _random_state(theirs, x, generator)):
-            found, expected = _everything(ours, x, state), _everything(theirs, x, state)
+            actual, expected = _everything(ours, x, state), _everything(theirs, x, state)
             for name, value in expected.items():
-                require_close(f"{name} with {options}", found[name], value, CLOSE)
+                require_close(f"{name} with {options}", actual[name], value, CLOSE)
 
 
 def _pair(make_layer: MakeLayer, like: MakeLayer, hidden_size: int, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Our layer with the parameters of torch's, which has gone through ours."""
+    """Return our layer with the parameters of torch's, which were loaded from ours again."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         theirs = like(2, hidden_size, dtype=torch.float64, **options)
@@ -113,7 +113,7 @@ def _random_state(theirs: Any, x: Tensor, generator: torch.Generator) -> Any:
 
 
 def _everything(layer: Any, x: Tensor, state: Any) -> dict[str, Tensor]:
-    """Outputs, final states and all gradients of one layer, time first."""
+    """Return outputs, final states and all gradients of a layer, time first."""
     leaf = x.clone().requires_grad_()
     states = [s.clone().requires_grad_() for s in tensors_of(state)]
     given = None if state is None else (tuple(states) if len(states) > 1 else states[0])

@@ -46,12 +46,12 @@ class Problem:
         return dict(self.layer.named_parameters())
 
     def leaves(self) -> dict[str, Tensor]:
-        """Input, states and parameters as fresh leaves that want a gradient, by the name they have in messages."""
+        """Return input, states and parameters as fresh leaves that require a gradient, by their names in messages."""
         named = {"x": self.x, **{f"state {k}": s for k, s in enumerate(self.states)}, **self.parameters}
         return {name: t.detach().clone().requires_grad_() for name, t in named.items()}
 
     def call(self, leaves: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
-        """The layer's outputs and final state, over `leaves` in place of what it holds."""
+        """Run the layer, with `leaves` in place of its own input, states and parameters if given."""
         if leaves is None:
             result = self.layer(self.x, self.state, lengths=self.lengths)
         else:
@@ -62,23 +62,23 @@ class Problem:
         return result
 
     def loss(self, result: tuple[Tensor, Any]) -> Tensor:
-        """The loss: a weighted sum of outputs and final states."""
+        """Return the loss: a weighted sum of outputs and final states."""
         parts = [result[0], *tensors_of(result[1])]
         return torch.stack([(w * t).sum() for w, t in zip(self.weights, parts, strict=True)]).sum()
 
     def everything(self) -> dict[str, Tensor]:
-        """Outputs, final states, and the gradients of input, states and parameters, by name."""
+        """Return outputs, final states, and the gradients of input, states and parameters, by name."""
         leaves = self.leaves()
         result = self.call(leaves)
-        found = torch.autograd.grad(self.loss(result), list(leaves.values()), allow_unused=True)
+        grads = torch.autograd.grad(self.loss(result), list(leaves.values()), allow_unused=True)
         finals = {f"final state {k}": s for k, s in enumerate(tensors_of(result[1]))}
         gradients = {
-            f"d{k}": torch.zeros_like(t) if d is None else d for (k, t), d in zip(leaves.items(), found, strict=True)
+            f"d{k}": torch.zeros_like(t) if d is None else d for (k, t), d in zip(leaves.items(), grads, strict=True)
         }
         return {k: v.detach() for k, v in {"output": result[0], **finals}.items()} | gradients
 
     def alone(self, row: int, steps: int) -> Problem:
-        """One sequence of the batch, without padding."""
+        """Return one sequence of the batch, without padding."""
         pick = slice(row, row + 1)
         weights = (self.weights[0][:steps, pick], *(w[:, pick] for w in self.weights[1:]))
         return replace(
@@ -90,11 +90,11 @@ class Problem:
         )
 
     def over(self, x: Tensor) -> Problem:
-        """The same problem over another input."""
+        """Return the same problem over another input."""
         return replace(self, x=x)
 
     def weighing(self, *weights: Tensor) -> Problem:
-        """The same problem with another loss."""
+        """Return the same problem with another loss."""
         return replace(self, weights=weights)
 
 
@@ -109,7 +109,7 @@ def problem(
     seed: int = 0,
     **options: Any,
 ) -> Problem:
-    """A random problem with I=2; `options` go to `make_layer`. The caller's random state is left as it was."""
+    """Draw a random problem with I=2; `options` go to `make_layer`. The caller's random state is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layer = make_layer(2, hidden_size, dtype=dtype, **options).eval()
@@ -129,5 +129,5 @@ def problem(
 
 
 def map_state(state: Any, change: Callable[[Tensor], Any]) -> Any:
-    """`change` applied to each tensor of a layer's state, h or (h, c)."""
+    """Apply `change` to each tensor of a layer's state, h or (h, c)."""
     return change(state) if isinstance(state, Tensor) else tuple(change(s) for s in state)

@@ -1,4 +1,4 @@
-"""Bad inputs as data: what is wrong, how to do it, and the error it must raise, message included."""
+"""Bad inputs as data: the fault, a call that has it, and the error that it must raise, with its message."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from unrolled.testing.samples import Sample
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing that must be refused.
+    """One fault that must be refused.
 
     Attributes:
-        name: what is wrong, in words.
-        act: does it, to whatever the list it stands in is for.
+        name: the fault, in words.
+        act: a call with that fault, given the subject of its list.
         error: the type that must be raised.
-        message: a regular expression found in its message.
+        message: a regular expression that its message matches.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Refusal:
 
 
 def require_refusal(refusal: Refusal, subject: Any) -> None:
-    """Fail unless the thing is refused as it should be.
+    """Fail unless the fault is refused with the right error.
 
     Raises:
         ConformanceError: if nothing is raised, or another error, or with another message.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,23 +37,23 @@ class Sample:
     masks: Masks | None = None
 
     def named(self) -> dict[str, Tensor]:
-        """Every tensor that a gradient may be asked for, by the name it has in messages."""
+        """Return every tensor for which a gradient may be asked, by its name in messages."""
         states = {f"state {name}": s for name, s in zip(self.cell.state_names, self.state, strict=True)}
         return {"x": self.x, **states, **self.params}
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> Sample:
-        """The same problem over other tensors, in the order of `named`."""
+        """Return the same problem over other tensors, in the order of `named`."""
         rest = list(tensors)
         x, rest = rest[0], rest[1:]
         state, rest = tuple(rest[: len(self.state)]), rest[len(self.state) :]
         return replace(self, x=x, state=state, params=dict(zip(self.params, rest, strict=True)))
 
     def leaves(self) -> Sample:
-        """The same problem over fresh leaves that want a gradient."""
+        """Return the same problem over fresh leaves that require a gradient."""
         return self.with_tensors([t.detach().clone().requires_grad_() for t in self.named().values()])
 
     def to(self, dtype: torch.dtype) -> Sample:
-        """The same problem in another floating dtype."""
+        """Return the same problem in another floating dtype."""
         masks = self.masks
         if masks is not None and masks.recurrent is not None:
             masks = replace(masks, recurrent=masks.recurrent.to(dtype))
@@ -64,31 +65,31 @@ class Sample:
         return scan(self.cell, self.x, self.state, self.params, **self._options())
 
     def loss(self, result: ScanResult) -> Tensor:
-        """The loss: a weighted sum of outputs and final states."""
+        """Return the loss: a weighted sum of outputs and final states."""
         return sum(
             ((w * t).sum() for w, t in zip(self.weights, (result.output, *result.state), strict=True)),
             self.x.new_zeros(()),
         )
 
     def results(self, result: ScanResult) -> dict[str, Tensor]:
-        """Outputs and final states by name."""
+        """Return outputs and final states by name."""
         finals = {f"final state {name}": s for name, s in zip(self.cell.state_names, result.state, strict=True)}
         return {"output": result.output, **finals}
 
     def by_autograd(self) -> dict[str, Tensor]:
-        """Results and gradients (`dx`, `dstate h`, `dweight_hh`, …) by autograd through `scan`."""
+        """Return results and gradients (`dx`, `dstate h`, `dweight_hh`, …) by autograd through `scan`."""
         leaves = self.leaves()
         result = leaves.scan()
         named = leaves.named()
-        found = torch.autograd.grad(self.loss(result), list(named.values()), allow_unused=True)
+        grads = torch.autograd.grad(self.loss(result), list(named.values()), allow_unused=True)
         gradients = {
             f"d{name}": torch.zeros_like(t) if d is None else d
-            for (name, t), d in zip(named.items(), found, strict=True)
+            for (name, t), d in zip(named.items(), grads, strict=True)
         }
         return {k: v.detach() for k, v in self.results(result).items()} | gradients
 
     def by_bptt(self) -> dict[str, Tensor]:
-        """The same by `unfold` and `bptt`, that is by the cell's own `step_backward`."""
+        """Return the same by `unfold` and `bptt`, that is by the cell's own `step_backward`."""
         with torch.no_grad():
             result, tape = unfold(self.cell, self.x, self.state, self.params, **self._options())
             gradients = bptt(self.cell, tape, self.params, self.weights[0], self.weights[1:])
@@ -96,7 +97,7 @@ class Sample:
         dparams = {f"d{name}": d for name, d in gradients.dparams.items()}
         return {**self.results(result), "dx": gradients.dx, **dstate, **dparams}
 
-    def _options(self) -> dict:
+    def _options(self) -> dict[str, Any]:
         return {"lengths": self.lengths, "reverse": self.reverse, "truncate": self.truncate, "masks": self.masks}
 
 
@@ -112,7 +113,7 @@ def draw(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> Sample:
-    """A random problem, the same for the same arguments whatever the caller's own seed."""
+    """Draw a random problem, the same for the same arguments whatever the caller's own seed."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -120,7 +121,7 @@ def draw(
 
     shapes = cell.parameter_shapes(input_size, hidden_size, bias)
     sizes = cell.state_sizes(hidden_size)
-    # weights of about 1/√n keep gates away from saturation, where every gradient would be near 0 and prove little
+    # weights of about 1/√n keep gates away from saturation, where every gradient is near 0 and shows little
     params = {
         name: normal(*shape) * 0.9 / max(shape[-1], 1) ** (0.5 * (len(shape) > 1)) for name, shape in shapes.items()
     }
@@ -140,7 +141,7 @@ def draw(
 
 
 def scenarios(make: Callable[..., Sample]) -> Iterator[tuple[str, Sample]]:
-    """Problems that between them use everything a scan offers, by name; `make` is `draw` with a cell and sizes."""
+    """Yield problems by name that together use every option of a scan; `make` is `draw` with a cell and sizes."""
     ragged = (4, 0, 2)
     yield "plain", make()
     yield "without bias", make(bias=False, seed=1)
@@ -159,7 +160,7 @@ def scenarios(make: Callable[..., Sample]) -> Iterator[tuple[str, Sample]]:
 
 
 def tolerances(sample: Sample, reference: dict[str, Tensor], dtype: torch.dtype) -> dict[str, float]:
-    """For each named result of a sample, how far from its float64 `reference` one in `dtype` may be."""
+    """Return for each result by name how far one in `dtype` may be from its `reference` in float64."""
     if dtype == torch.float64:
         plain = sample.to(torch.float32).by_autograd()
         # the witness is of another dtype, and a tensor of one number may be nearly exact in it by luck

@@ -1,6 +1,6 @@
 """The contenders: our layer, and one file for each library that it is measured against, behind one contract.
 
-A library is imported only when its peer is asked for something, so none has to be installed.
+A library is imported only when its peer is used, so that none has to be installed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a contender must be able to do."""
+"""The contract of a contender."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Way(NamedTuple):
     Attributes:
         name: as the results name it.
         run: solves the problem once, with everything that a user pays each time; this is timed.
-        answer: what `run` returned, as torch tensors by name.
+        answer: turns the result of `run` into torch tensors by name.
     """
 
     name: str
@@ -38,32 +38,32 @@ class Peer(ABC):
     packages: ClassVar[Sequence[str]] = ()
 
     def available(self) -> str | None:
-        """Why it can't be measured in this process, with the command that helps, or None."""
+        """Return why it can't be measured in this process, with the command that helps, or None."""
         missing = [package for package in self.packages if importlib.util.find_spec(package) is None]
         return f"not installed: pip install {' '.join(missing)}" if missing else None
 
     def version(self) -> str | None:
-        """The version that is measured."""
+        """Return the version that is measured."""
         try:
             return version(self.packages[0])
         except PackageNotFoundError:
             return None
 
     def refuses(self, case: Case) -> str | None:
-        """What the library lacks for a case, or None."""
+        """Return what the library lacks for a case, or None."""
         return None
 
     def note(self, threads: int) -> str | None:
-        """What a reader must know of how it is run, such as a number of threads that could not be set."""
+        """Return what readers must know of the way it is run, such as a thread count that could not be set, or None."""
         return None
 
     def product(self, size: int, threads: int) -> Callable[[], Any] | None:
-        """A float32 product of two square matrices by this library, to learn what the machine can do; or None."""
+        """Return a float32 product of two square matrices by this library, to probe the machine; or None."""
         return None
 
     @abstractmethod
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
         """Build the layer with a problem's weights.
 
-        Any exception means that it can't be measured in that row; the row says so in the exception's words.
+        Any exception means that it can't be measured in that row, and is quoted there.
         """

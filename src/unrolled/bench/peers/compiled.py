@@ -26,14 +26,14 @@ class TorchCompile(Peer):
     packages = ("torch",)
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
-        """Compiles here, so that a failure is told before anything is timed."""
+        """Compile here, so that a failure shows before anything is timed."""
         from torch import _inductor as inductor
 
-        # what was compiled for other shapes would count towards the limit of recompilations
+        # graphs compiled for other shapes would count towards the limit of recompilations
         torch.compiler.reset()
         # inductor's own workers are forked, which may hang once other peers have started threads
         with inductor.config.patch(compile_threads=1), warnings.catch_warnings():
-            # of torch's own making, and not about the numbers
+            # warnings about torch itself, not about the numbers
             warnings.simplefilter("ignore")
             way = self._way(problem)
             way.run()

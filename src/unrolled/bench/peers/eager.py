@@ -1,4 +1,4 @@
-"""torch.nn, as it is without compilation."""
+"""torch.nn without compilation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CELLS: dict[str, Any] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNC
 
 
 def cell_of(problem: Problem) -> nn.Module:
-    """torch.nn's cell with a problem's weights."""
+    """Return torch.nn's cell with a problem's weights."""
     cell: nn.Module = _CELLS[problem.case.cell](problem.case.hidden, problem.case.hidden)
     cell.load_state_dict(problem.weights)
     return cell
 
 
 def cell_answer(new: Any) -> tuple[Tensor, Any]:
-    """What a cell returns, as a layer would: output and final state."""
+    """Return the result of a cell as a layer would: output and final state."""
     return (new[0] if isinstance(new, tuple) else new), new
 
 
@@ -33,7 +33,7 @@ class TorchEager(Peer):
     packages = ("torch",)
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
-        """For a ragged batch, packing and unpacking are part of what is timed."""
+        """Build the layer; for a ragged batch, packing and unpacking are timed, too."""
         layer, x = torch_layer(problem), problem.x
         kind = type(layer).__name__
         if problem.case.mode == "training":
@@ -53,6 +53,6 @@ class TorchEager(Peer):
 
 
 def packed(layer: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, Any]:
-    """A padded batch, longest first, through a torch.nn layer by way of a PackedSequence."""
+    """Run a padded batch, longest first, through a torch.nn layer as a PackedSequence."""
     output, final = layer(pack_padded_sequence(x, lengths))
     return pad_packed_sequence(output, total_length=x.shape[0])[0], final

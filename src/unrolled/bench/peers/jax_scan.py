@@ -24,13 +24,13 @@ class JaxScan(Peer):
         self._threads: int | None = None
 
     def note(self, threads: int) -> str | None:
-        """JAX makes its threads when it starts and keeps them."""
+        """Return a note if JAX was started with another number of threads, which it keeps."""
         if self._threads is None or self._threads == threads:
             return None
         return f"jax was started before and keeps its {self._threads or 'own number of'} threads"
 
     def _start(self, threads: int) -> Any:
-        """JAX on the CPU, with as many threads as the others have, if it is not running yet."""
+        """Start JAX on the CPU with as many threads as the others have, if it is not running yet."""
         if self._threads is not None:
             return sys.modules["jax"]
         started = "jax" in sys.modules
@@ -51,13 +51,13 @@ class JaxScan(Peer):
         return jax
 
     def product(self, size: int, threads: int) -> Any:
-        """XLA's."""
+        """Return XLA's product."""
         jax = self._start(threads)
         matrix, multiply = jax.numpy.ones((size, size)), jax.jit(lambda a, b: a @ b)
         return lambda: jax.block_until_ready(multiply(matrix, matrix))
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
-        """Everything is on JAX's device beforehand; its weights are stored transposed, (I, G·H), as it likes them."""
+        """Put everything on JAX's device; weights are stored transposed, (I, G·H), which is faster."""
         jax = self._start(threads)
         case = problem.case
         weights = tuple(
@@ -99,13 +99,13 @@ class JaxScan(Peer):
 
 
 def _project(cell: str, weights: Any, x: Any) -> Any:
-    """W_ih x + b_ih, and b_hh too where it may be added beforehand."""
+    """Return W_ih x + b_ih, with b_hh where it may be added beforehand."""
     weight_ih, _, bias_ih, bias_hh = weights
     return x @ weight_ih + (bias_ih if cell == "gru" else bias_ih + bias_hh)
 
 
 def _step(jax: Any, cell: str) -> Any:
-    """The step of a cell: (weights, states, projected input) → states."""
+    """Return the step of a cell: (weights, states, projected input) → states."""
     np, sigmoid = jax.numpy, jax.nn.sigmoid
 
     def lstm(weights: Any, state: Any, x: Any) -> Any:
@@ -126,7 +126,7 @@ def _step(jax: Any, cell: str) -> Any:
 
 
 def _scan(jax: Any, cell: str, weights: Any, x: Any, states: Any, lengths: Any) -> Any:
-    """Outputs (T, B, H) and final states."""
+    """Return outputs (T, B, H) and final states."""
     step = _step(jax, cell)
 
     def plain(state: Any, x_t: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is alike for everything that is a torch module called as torch.nn's recurrent layers are."""
+"""Ways that torch modules share if they are called as torch.nn's recurrent layers are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from unrolled.bench.problem import Answer, Problem, gradients, named
 
 
 def as_state(problem: Problem, layers: bool) -> Any:
-    """Where a step starts: h or (h, c), each (B, H), or with a dimension of layers (1, B, H)."""
+    """Return the state of a step: h or (h, c), each (B, H), or with a dimension of layers (1, B, H)."""
     parts = tuple(s.unsqueeze(0) if layers else s for s in problem.state)
     return parts if len(parts) > 1 else parts[0]
 
 
 def inference(name: str, module: Callable[..., Any], *arguments: Any) -> Way:
-    """A call without a graph; the module returns output and final state."""
+    """Return a call without a graph; the module returns output and final state."""
 
     def run() -> Any:
         with torch.no_grad():
@@ -29,12 +29,12 @@ def inference(name: str, module: Callable[..., Any], *arguments: Any) -> Way:
 
 
 def training(name: str, layer: nn.Module, called: Callable[..., Any], problem: Problem) -> Way:
-    """Forward and backward, to the input and every parameter, and dropping the gradients before.
+    """Return a forward and backward pass to the input and every parameter, which drops the gradients before.
 
     Args:
         name: of the way.
-        layer: whose parameters they are.
-        called: the layer itself, or what calls it.
+        layer: the module that has the parameters.
+        called: the layer itself, or a function that calls it.
         problem: x and doutput.
     """
     x = problem.x.clone().requires_grad_()

@@ -16,9 +16,10 @@ _STATES = ("initial_h", "initial_c")
 
 
 def onnx_model(problem: Problem) -> bytes:
-    """The model. Inputs: x (T, B, I), then `lengths` (B,) int32 if ragged, or the initial states (1, B, H) of a step.
+    """Return the model.
 
-    Outputs: y (T, 1, B, H) and the final states (1, B, H).
+    Inputs: x (T, B, I), then `lengths` (B,) int32 if ragged, or the initial states (1, B, H) of a step. Outputs: y
+    (T, 1, B, H) and the final states (1, B, H).
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -47,24 +48,24 @@ def onnx_model(problem: Problem) -> bytes:
     graph = helper.make_graph(
         [node], "layer", inputs, outputs, [numpy_helper.from_array(c.numpy(), n) for n, c in constants.items()]
     )
-    # versions that runtimes of the last years all read
+    # versions that all runtimes of recent years read
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
 def onnx_inputs(problem: Problem) -> dict[str, Any]:
-    """The model's inputs as numpy arrays by name."""
-    found = {"x": problem.x.reshape(problem.case.time, problem.case.batch, -1).numpy()}
+    """Return the model's inputs as numpy arrays by name."""
+    inputs = {"x": problem.x.reshape(problem.case.time, problem.case.batch, -1).numpy()}
     if problem.lengths is not None:
-        found["lengths"] = problem.lengths.to(torch.int32).numpy()
+        inputs["lengths"] = problem.lengths.to(torch.int32).numpy()
     if problem.case.mode == "step":
-        found |= {name: s.unsqueeze(0).numpy() for name, s in zip(_STATES, problem.state, strict=False)}
-    return found
+        inputs |= {name: s.unsqueeze(0).numpy() for name, s in zip(_STATES, problem.state, strict=False)}
+    return inputs
 
 
 def onnx_answer(problem: Problem, results: Any) -> Answer:
-    """The model's outputs, in their order, by our names."""
+    """Return the model's outputs, given in their order, by our names."""
     import numpy
 
     y, *finals = (torch.from_numpy(numpy.array(r)) for r in results)
@@ -73,6 +74,6 @@ def onnx_answer(problem: Problem, results: Any) -> Answer:
 
 
 def _reordered(weight: Tensor, cell: str) -> Tensor:
-    """Rows by gate, in ONNX's order."""
+    """Reorder rows by gate as ONNX has them."""
     gates = weight.chunk(len(_ORDER[cell]))
     return torch.cat([gates[k] for k in _ORDER[cell]]).contiguous()

@@ -17,11 +17,11 @@ class OnnxRuntime(Peer):
     packages = ("onnxruntime", "onnx")
 
     def refuses(self, case: Case) -> str | None:
-        """Training."""
+        """Refuse training."""
         return "ONNX Runtime only infers" if case.mode == "training" else None
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
-        """Weights are packed by the session when it is made."""
+        """Make the session, which packs the weights."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

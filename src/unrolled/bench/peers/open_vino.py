@@ -18,11 +18,11 @@ class OpenVino(Peer):
     packages = ("openvino", "onnx")
 
     def refuses(self, case: Case) -> str | None:
-        """Training."""
+        """Refuse training."""
         return "OpenVINO only infers" if case.mode == "training" else None
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
-        """Compiles the model."""
+        """Compile the model."""
         import numpy
 
         openvino = _import_quietly()
@@ -41,7 +41,7 @@ class OpenVino(Peer):
 
         def run() -> Any:
             request.infer()
-            # what the tensors share must live as long as the request
+            # memory that the tensors share must live as long as the request
             return inputs
 
         def answer(_: Any) -> Any:
@@ -51,15 +51,15 @@ class OpenVino(Peer):
 
 
 def _import_quietly() -> Any:
-    """OpenVINO without its telemetry.
+    """Import OpenVINO without its telemetry.
 
-    That would fork this process, while others' threads run, and tell a server over the network of the import; OpenVINO
-    works without it where it is absent.
+    It would fork this process while threads of others run, and report the import to a server on the network; OpenVINO
+    works without it if it is absent.
     """
     name = "openvino_telemetry"
     absent = name not in sys.modules
     if absent:
-        # what Python then takes for not installed
+        # Python then considers it not installed
         sys.modules[name] = None  # type: ignore[assignment]
     try:
         import openvino

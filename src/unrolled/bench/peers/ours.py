@@ -1,4 +1,4 @@
-"""Our own layer, as a user has it: engine "auto"."""
+"""Our own layer as users have it: engine "auto"."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ class Ours(Peer):
     packages = ("unrolled",)
 
     def layer(self, problem: Problem) -> Any:
-        """The layer with a problem's weights."""
+        """Return the layer with a problem's weights."""
         layer = _LAYERS[problem.case.cell](problem.case.hidden, problem.case.hidden)
         layer.load_state_dict(problem.state_dict)
         return layer
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
-        """The layer itself, or its `step`."""
+        """Return the layer itself, or its `step`."""
         layer, mode = self.layer(problem), problem.case.mode
         engine = layer.engine.name
         if mode == "training":
             return [training(engine, layer, layer, problem)]
         if mode == "step":
-            # none makes a graph
+            # a step makes no graph
             return self._steps(layer, problem, engine)
         return [inference(engine, layer, problem.x, None, problem.lengths)]
 
     def narrow(self, problem: Problem) -> list[Way]:
-        """A step with weights in bfloat16."""
+        """Return a step with weights in bfloat16."""
         layer = self.layer(problem)
         layer.weights_dtype = torch.bfloat16
         return self._steps(layer, problem, layer.engine.name)
 
     @staticmethod
     def _steps(layer: Any, problem: Problem, engine: str) -> list[Way]:
-        """With the state given and returned; kept by a stream; and with the output's memory given too."""
+        """Return steps that are given the state, that keep it in a stream, and that also write to a given output."""
         x, state = problem.x, as_state(problem, layers=True)
         layer.eval()
         stream, bound = layer.stream(problem.case.batch, state), layer.stream(problem.case.batch, state)
         out = torch.empty(problem.case.batch, problem.case.hidden)
 
         def answer(stream: LayerStream, y: Any) -> Answer:
-            found = named(y.clone(), stream.state)
-            # the same again next time
+            result = named(y.clone(), stream.state)
+            # every call starts from the same state
             stream.state = state
-            return found
+            return result
 
         return [
             Way(engine, lambda: layer.step(x, state), lambda result: named(*result)),
