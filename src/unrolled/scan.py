@@ -36,7 +36,7 @@ class Masks:
 
 
 class ScanResult(NamedTuple):
-    """What a scan yields.
+    """The result of a scan.
 
     Attributes:
         output: (T, B, P), the first state at every step; zero where a sequence is over.
@@ -48,7 +48,7 @@ class ScanResult(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What `unfold` records and `bptt` reads. Lists are in the order in which steps were taken."""
+    """The record of `unfold`, which `bptt` reads. Lists are in the order in which steps were taken."""
 
     x: Tensor
     order: list[int]
@@ -58,7 +58,7 @@ class Tape(NamedTuple):
     truncate: int | None
 
     def stacked(self) -> Trace:
-        """Every recorded quantity as (T, B, size), in time order, zero where a sequence is over."""
+        """Return every recorded quantity as (T, B, size), in time order, zero where a sequence is over."""
         names = [k for k in self.traces[0] if "." not in k and k != "mask"]
         by_time = [self.traces[self.order.index(t)] for t in range(len(self.order))]
         stacks = {k: torch.stack([trace[k] for trace in by_time]) for k in names}
@@ -68,13 +68,13 @@ class Tape(NamedTuple):
 
 
 class ScanGradients(NamedTuple):
-    """What BPTT yields.
+    """The result of BPTT.
 
     Attributes:
         dx: (T, B, I); exactly zero where a sequence is over.
         dstate: the gradient of the initial states.
         dparams: the gradient of every parameter.
-        errors: for each state (T, B, size), the error that arrives at that state after step t, the loss at t included.
+        errors: for each state (T, B, size), the gradient that arrives at it after step t, including the loss at t.
     """
 
     dx: Tensor
@@ -98,7 +98,7 @@ def scan(
 
     Args:
         cell: the recurrence.
-        x: (T, B, I). What stands at steps a sequence does not have is never read, NaN included.
+        x: (T, B, I). Steps that a sequence does not have are never read, and may be NaN.
         state: the initial states, each (B, size); not modified.
         params: the cell's parameters by name.
         lengths: (B,), the number of valid steps of each sequence, 0 to T; None means T for all.
@@ -131,10 +131,10 @@ def unfold(
     truncate: int | None = None,
     masks: Masks | None = None,
 ) -> tuple[ScanResult, Tape]:
-    """As `scan`, with the tape of all that happened at each step.
+    """Run a cell over time as `scan` does, and record every step on a tape.
 
     Raises:
-        ArgumentError: for a cell that defines `step` alone.
+        ArgumentError: the cell defines `step` only.
     """
     if not cell.is_traced:
         raise ArgumentError(f"cell: {cell.name!r} defines step alone; unfolding needs trace and step_backward")
@@ -166,10 +166,10 @@ def bptt(
     contribution to the gradient of every parameter, which add up: the weights are shared over time.
 
     Args:
-        cell, tape, params: as given to and got from `unfold`.
+        cell, tape, params: as passed to and returned by `unfold`.
         doutput: (T, B, P), the gradient of the outputs.
         dstate: the gradient of the final states.
-        watch: told of each t and what that step yields, the last step first.
+        watch: called with each t and the gradients of that step, the last step first.
 
     Source: Werbos 1990, doi:10.1109/5.58337.
     """
@@ -203,7 +203,7 @@ def bptt(
 
 
 class _Walk:
-    """One pass over time: the order of the steps, the state between them, and what lengths and zoneout do to it."""
+    """One pass over time: the order of the steps, and the state between them, with lengths and zoneout applied."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class _Walk:
         self.x = x if self.valid is None else x.masked_fill(~self.valid.unsqueeze(-1), 0)
 
     def steps(self) -> Iterator[tuple[int, Tensor, State]]:
-        """t, the gates' input at t, and the state that enters, in the order in which steps are taken."""
+        """Yield t, the gates' input at t, and the state before it, in the order in which steps are taken."""
         x_gates = self.cell.project_input(self.x, self.params).unbind(0)
         for index, t in enumerate(self.order):
             if _is_cut(index, self.truncate):
@@ -235,13 +235,13 @@ class _Walk:
             yield t, x_gates[t], self.state
 
     def cell_step(self, x_gates: Tensor, state: State) -> State:
-        """The cell's step; the mask is named only if there is one, so that a cell need not know of it."""
+        """Take the cell's step; the mask is passed only if there is one, so that a cell need not accept it."""
         if self.masks.recurrent is None:
             return self.cell.step(x_gates, state, self.params)
         return self.cell.step(x_gates, state, self.params, self.masks.recurrent)
 
     def settle(self, t: int, previous: State, proposed: State) -> Tensor:
-        """Take the cell's proposal as the new state, but for what zoneout keeps and sequences that are over."""
+        """Set the new state: the cell's, but for units that zoneout keeps and sequences that are over."""
         settled = []
         for k, (old, new) in enumerate(zip(previous, proposed, strict=True)):
             keep = None if self.masks.zoneout is None else self.masks.zoneout[k]
@@ -257,7 +257,7 @@ class _Walk:
 def _settle_backward(
     t: int, dstate: State, valid: Tensor | None, masks: Masks
 ) -> tuple[State, tuple[Tensor | None, ...]]:
-    """The gradient of `_Walk.settle`: for the cell's proposal, and for the previous state where it was kept."""
+    """Return the gradients of `_Walk.settle`: of the cell's new state, and of the previous one where it was kept."""
     dproposed, dkept = [], []
     for k, d in enumerate(dstate):
         kept: Tensor | None = None
@@ -275,15 +275,15 @@ def _settle_backward(
 
 
 def _is_cut(index: int, truncate: int | None) -> bool:
-    """Whether the gradient stops before the step taken as number `index`."""
+    """Return whether the gradient stops before the step taken as number `index`."""
     return truncate is not None and index > 0 and index % truncate == 0
 
 
 def valid_steps(lengths: Tensor, time: int, batch: int) -> Tensor:
-    """(T, B) bool, true where a sequence still runs.
+    """Return (T, B) bool, true where a sequence still runs.
 
     Raises:
-        DTypeError, ShapeError, ArgumentError: for lengths that are not a tensor of (B,) integers from 0 to T.
+        DTypeError, ShapeError, ArgumentError: lengths are not a tensor of (B,) integers from 0 to T.
     """
     if not isinstance(lengths, Tensor):
         raise DTypeError(f"lengths: expected a tensor of integers, found {type(lengths).__name__}; use torch.tensor(…)")

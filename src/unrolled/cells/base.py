@@ -21,11 +21,11 @@ Trace = dict[str, Tensor]
 
 
 class StepGradients(NamedTuple):
-    """What one step of BPTT yields.
+    """The gradients of one step of BPTT.
 
     Attributes:
-        dx_gates: (B, X), the gradient arriving at the input's share of the gates.
-        dstate: one tensor per state, shaped as that state: what flows on to the step before.
+        dx_gates: (B, X), the gradient of the input's share of the gates.
+        dstate: the gradient of each previous state, shaped as that state.
         dparams: this step's contribution to the gradient of each parameter that the step itself uses.
     """
 
@@ -114,7 +114,7 @@ class Cell(ABC):
         return dx_gates @ params["weight_ih"], dparams
 
     def trace(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> tuple[State, Trace]:
-        """As `step`, and a record of every gate, by name: what pictures show and `step_backward` needs.
+        """Take a step, and record every gate by name, for `step_backward` and for pictures.
 
         Raises:
             NotImplementedError: for a cell that defines `step` alone.
@@ -122,7 +122,7 @@ class Cell(ABC):
         raise NotImplementedError(f"the cell {self.name!r} defines step alone, so it has no record of its gates")
 
     def step_backward(self, trace: Trace, dstate: State, params: Params) -> StepGradients:
-        """One step of BPTT: from the gradient of the new state to those of what made it.
+        """Take one step of BPTT: from the gradient of the new state to those of its inputs.
 
         Args:
             trace: the record of that step.
@@ -135,7 +135,7 @@ class Cell(ABC):
 
     @property
     def activations(self) -> Mapping[str, str]:
-        """Of what `trace` records, which activation each quantity is the result of: sigmoid, tanh or relu."""
+        """The activation of each quantity that `trace` records: sigmoid, tanh or relu."""
         return {}
 
     @property

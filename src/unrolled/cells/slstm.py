@@ -159,4 +159,4 @@ class SLSTMCell(Cell):
 
     def _blocks(self, weight: Tensor) -> Tensor:
         """weight_hh as (gate, head, unit, unit of the head)."""
-        return weight.unflatten(0, (4, self.num_heads, -1))
+        return torch.unflatten(weight, 0, (4, self.num_heads, -1))

@@ -68,7 +68,7 @@ _NOTHING = torch.empty(0)
 
 
 class Pass(ABC):
-    """A forward pass that an engine has made: what its node in the graph does when gradients arrive.
+    """A forward pass that an engine has made, and the backward pass of its node in the graph.
 
     Its tensors are not here but with autograd: `inputs`, for which gradients may be asked, and `kept`.
     """

@@ -1,4 +1,4 @@
-"""The contract of an engine: what a call is, what an engine returns, and what it keeps for the backward pass.
+"""The contract of an engine: its calls, its results, and what it keeps for the backward pass.
 
 The unit of work is one layer over one batch, all its directions at once. Letters: T time, B batch, I input, H hidden,
 P width of h (the projection, else H), D directions, G gates.
@@ -121,7 +121,7 @@ class Result(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What an engine keeps between its forward and its backward pass.
+    """The data that an engine keeps between its forward and its backward pass.
 
     Budget, in units of T·B·H·4 bytes for each direction, without the inputs: LSTM 6, GRU 6, RNN 2.
 

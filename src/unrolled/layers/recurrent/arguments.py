@@ -1,9 +1,9 @@
-"""What a caller hands to a recurrent layer: checked, and brought into the form that the layer works with."""
+"""The arguments of a recurrent layer: checks, and conversions to the form that the layer works with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,8 +14,19 @@ from unrolled.errors import ArgumentError, DTypeError, ShapeError
 from unrolled.kernels import StackState
 from unrolled.scan import valid_steps
 
-if TYPE_CHECKING:
-    from unrolled.layers.recurrent.stack import Recurrent
+#: the state that a call starts from: h, or (h, c), each (L·D, B, size); None is the layer's own
+LayerState = StackState | None
+AnyState = TypeVar("AnyState", bound=LayerState)
+
+#: the values of the options that a cell may lack, where they are not asked for
+_DEFAULTS = {
+    "recurrent_dropout": 0.0,
+    "weight_dropout": 0.0,
+    "learn_initial_state": False,
+    "initialisation": "uniform",
+    "forget_bias": None,
+    "chrono": None,
+}
 
 
 def check_options(
@@ -61,24 +72,17 @@ def lacks(cell: Cell, input_size: int, hidden_size: int) -> dict[str, str]:
     return reasons
 
 
-def check_lacks(layer: Recurrent) -> None:
-    """Refuse an option of a layer that its cell lacks.
+def check_lacks(
+    cell: Cell, sizes: Mapping[str, int], options: Mapping[str, object], zoneouts: tuple[float, ...]
+) -> None:
+    """Refuse an option that differs from its default and that the cell lacks.
 
     Raises:
         ArgumentError: naming the option and the cell.
     """
-    cell = layer.cell
-    asked = {
-        "recurrent_dropout": layer.recurrent_dropout > 0,
-        "weight_dropout": layer.weight_dropout > 0,
-        "zoneout": any(z for n, z in zip(cell.state_names, layer.zoneout, strict=True) if n in cell.joint_states),
-        "learn_initial_state": layer.learn_initial_state,
-        "initialisation": layer.initialisation != "uniform",
-        "forget_bias": layer.forget_bias is not None,
-        "chrono": layer.chrono is not None,
-    }
-    for option, reason in lacks(cell, layer.input_size, layer.hidden_size).items():
-        if asked[option]:
+    joint = [rate for name, rate in zip(cell.state_names, zoneouts, strict=True) if name in cell.joint_states]
+    for option, reason in lacks(cell, sizes["input_size"], sizes["hidden_size"]).items():
+        if any(joint) if option == "zoneout" else options[option] != _DEFAULTS[option]:
             raise ArgumentError(f"{option}: {reason}")
 
 
@@ -153,11 +157,11 @@ def join_states(states: Sequence[State]) -> StackState:
     return joined if len(joined) > 1 else joined[0]
 
 
-def map_state(state: StackState | None, change: Callable[[Tensor], Tensor]) -> StackState | None:
+def map_state(state: AnyState, change: Callable[[Tensor], Tensor]) -> AnyState:
     """Apply `change` to each tensor of a state; anything else stays, for `check_state` to refuse."""
     if isinstance(state, (tuple, list)):
-        return tuple(change(s) if isinstance(s, Tensor) else s for s in state)
-    return change(state) if isinstance(state, Tensor) else state
+        return cast(AnyState, tuple(change(s) if isinstance(s, Tensor) else s for s in state))
+    return cast(AnyState, change(state)) if isinstance(state, Tensor) else state
 
 
 def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:

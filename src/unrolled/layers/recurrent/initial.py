@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import Cell, GRUCell
+from unrolled.cells import Cell, GRUCell, State
 from unrolled.errors import ArgumentError
 
 INITIALISATIONS = ("uniform", "orthogonal", "identity")
@@ -104,3 +104,20 @@ def _set_chrono(
         rows = slice(gate * hidden_size, (gate + 1) * hidden_size)
         block["bias_ih"][rows] = bias
         block["bias_hh"][rows] = 0
+
+
+def initial_states(cell: Cell, hidden_size: int, count: int, x: Tensor, learned: Mapping[str, Tensor]) -> list[State]:
+    """Return the states that each of `count` layers and directions starts from, one tensor (B, size) a state.
+
+    Args:
+        x: (T, B, I), the input.
+        learned: the learned states by name, (count, 1, size); zeros for those that are absent.
+    """
+    batch = x.shape[1]
+    if not learned:
+        return [cell.initial_state(batch, hidden_size, x) for _ in range(count)]
+    states = [
+        learned[name].expand(-1, batch, -1) if name in learned else x.new_zeros(count, batch, size)
+        for name, size in zip(cell.state_names, cell.state_sizes(hidden_size), strict=True)
+    ]
+    return list(zip(*(s.unbind(0) for s in states), strict=True))

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: drop-in for torch.nn's, with what torch's lack; and a layer of each other cell."""
+"""RNN, LSTM and GRU: drop-in replacements of torch.nn's, with more options; and a layer of each other cell."""
 
 from __future__ import annotations
 

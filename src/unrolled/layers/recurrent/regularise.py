@@ -1,4 +1,4 @@
-"""The random regularisers of recurrent layers, drawn from torch's generator of the device at hand."""
+"""The random regularisers of recurrent layers, drawn from torch's generator of the device in use."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from unrolled.scan import Masks
 
 
 def drop(x: Tensor, p: float, variational: bool) -> Tensor:
-    """Dropout of x (T, B, ·): one mask for all steps if `variational`, else one a step."""
+    """Apply dropout to x (T, B, ·): one mask for all steps if `variational`, else one for each."""
     if not variational:
         return torch.nn.functional.dropout(x, p)
     return x * variational_mask(x, p, x.shape[1:])
 
 
 def variational_mask(like: Tensor, p: float, shape: torch.Size | tuple[int, ...]) -> Tensor:
-    """0 with probability p, else 1/(1 − p)."""
+    """Draw a mask: 0 with probability p, else 1/(1 − p)."""
     return torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - p).div_(1 - p)
 
 
 def draw_masks(
     recurrent: float, zoneout: tuple[float, ...], training: bool, time: int, state: State, like: Tensor
 ) -> Masks | None:
-    """The masks of one direction of one layer; None where there is nothing to mask."""
+    """Draw the masks of one direction of one layer; None if there is nothing to mask."""
     mask = variational_mask(like, recurrent, state[0].shape) if recurrent and training else None
     if not any(zoneout):
         return None if mask is None else Masks(mask)

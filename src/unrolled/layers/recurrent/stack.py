@@ -1,4 +1,4 @@
-"""A stack of one cell, unfolded over time: what RNN, LSTM and GRU have in common.
+"""A stack of one cell, unfolded over time: the base of RNN, LSTM and GRU.
 
 Letters: T time, B batch, I input, H hidden, P width of h (the projection, else H), L layers, D directions, G gates.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import cast, overload
+from functools import partial
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from unrolled.errors import ArgumentError, ShapeError
 from unrolled.kernels import Call, Choice, Direction, StackState, choose, may_use_prepared, plainest_call, run, step
 from unrolled.kernels.dispatch import check_engine_name
 from unrolled.layers.recurrent.arguments import (
+    LayerState,
     autocast_dtype,
     check_input,
     check_lacks,
@@ -31,13 +33,18 @@ from unrolled.layers.recurrent.arguments import (
     zero_padding,
 )
 from unrolled.layers.recurrent.cached import CachedEngine
-from unrolled.layers.recurrent.initial import initialise
+from unrolled.layers.recurrent.initial import initial_states, initialise
 from unrolled.layers.recurrent.regularise import draw_masks, drop
 from unrolled.layers.recurrent.streams import LayerStream
 from unrolled.scan import ScanResult, Tape, unfold, valid_steps
 
-#: the state of a layer: h, or a tuple as (h, c), each (L·D, B, size); None where a call starts from the beginning
-LayerState = StackState | None
+#: the options that `repr` shows where they differ from these defaults
+_SHOWN: dict[str, object] = {
+    "num_layers": 1,
+    "bias": True,
+    **dict.fromkeys(("batch_first", "bidirectional", "variational", "residual", "learn_initial_state"), False),
+    **dict.fromkeys(("dropout", "recurrent_dropout", "weight_dropout"), 0.0),
+}
 
 
 class Recurrent(CachedEngine):
@@ -69,10 +76,10 @@ class Recurrent(CachedEngine):
         chrono: the longest memory in steps, for gates that begin with biases for memories of up to so many (Tallec &
             Ollivier 2018, arXiv 1804.11188); LSTM and GRU.
         truncate: cut the gradient every so many steps.
-        engine: "auto", or one of "native", "torch", "scan" to insist on it.
+        engine: "auto", or "native", "torch" or "scan" to insist on that engine.
 
     Raises:
-        ArgumentError: for an option out of range, or one that the cell lacks, naming it.
+        ArgumentError: an option is out of range, or the cell lacks it; names it.
     """
 
     def __init__(
@@ -105,6 +112,8 @@ class Recurrent(CachedEngine):
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
         check_options(cell, sizes, rates, zoneouts, truncate)
+        start = {"initialisation": initialisation, "forget_bias": forget_bias, "chrono": chrono}
+        check_lacks(cell, sizes, {**rates, **start, "learn_initial_state": bool(learn_initial_state)}, zoneouts)
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
@@ -115,7 +124,6 @@ class Recurrent(CachedEngine):
         self.initialisation, self.forget_bias, self.chrono = initialisation, forget_bias, chrono
         self.num_directions = 2 if self.bidirectional else 1
         self._engine = check_engine_name(engine)
-        check_lacks(self)
 
         state_sizes = cell.state_sizes(hidden_size)
         self.output_size = state_sizes[0] * self.num_directions
@@ -128,27 +136,26 @@ class Recurrent(CachedEngine):
                 for name, shape in shapes.items():
                     self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
                 self._names.append({name: name + suffix for name in shapes})
-        for name, size in zip(cell.state_names, state_sizes, strict=True):
-            if learn_initial_state and name not in cell.unread_states:
-                shape = (num_layers * self.num_directions, 1, size)
-                self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self._learned = [n for n in cell.state_names if learn_initial_state and n not in cell.unread_states]
+        for name in self._learned:
+            shape = (num_layers * self.num_directions, 1, state_sizes[cell.state_names.index(name)])
+            self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, by `initialisation`, `forget_bias` and `chrono`."""
         blocks, how = self.parameter_blocks(), (self.initialisation, self.forget_bias, self.chrono)
         initialise(self.cell, blocks, self.hidden_size, *how)
-        for name in self.cell.state_names if self.learn_initial_state else ():
-            if name not in self.cell.unread_states:
-                nn.init.zeros_(self.get_parameter(f"initial_{name}"))
+        for name in self._learned:
+            nn.init.zeros_(self.get_parameter(f"initial_{name}"))
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
-        """As torch.nn's: the parameters of each layer and direction."""
+        """The parameters of each layer and direction, as torch.nn has them."""
         return [list(block.values()) for block in self.parameter_blocks()]
 
     def flatten_parameters(self) -> None:
-        """Kept for torch.nn's sake; nothing has to be flattened here."""
+        """Do nothing: for code written for torch.nn, whose parameters must be flattened."""
 
     @property
     def engine(self) -> Choice:
@@ -179,7 +186,7 @@ class Recurrent(CachedEngine):
             x: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence, or a PackedSequence.
             state: the initial states, h of shape (L·D, B, P), or (h, c) with c (L·D, B, H); (L·D, size) for one
                 sequence. None is zeros, or the learned initial state.
-            lengths: (B,) integers, the valid steps of each sequence; what lies beyond them is never read.
+            lengths: (B,) integers, the valid steps of each sequence; steps beyond them are never read.
 
         Returns:
             The outputs, shaped as x with D·P for I and zero beyond each length, and the final states, shaped as
@@ -196,7 +203,7 @@ class Recurrent(CachedEngine):
         if isinstance(x, PackedSequence):
             if lengths is not None:
                 raise ArgumentError("lengths: a PackedSequence carries its own; pass one or the other")
-            # torch packs in sorted order but takes and gives states in the caller's, and so do we
+            # like torch: data in sorted order, states in the caller's
             padded, lengths = pad_packed_sequence(x)
             check_input(padded, self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
             output, final = self._run(padded, state, lengths, batched=True, time_first=True)
@@ -211,7 +218,7 @@ class Recurrent(CachedEngine):
             x = x.transpose(0, 1)
         output, final = self._run(x, state, lengths, batched, time_first=False)
         if not batched:
-            return output.squeeze(1), cast(StackState, map_state(final, lambda s: s.squeeze(1)))
+            return output.squeeze(1), map_state(final, lambda s: s.squeeze(1))
         return (output.transpose(0, 1) if self.batch_first else output), final
 
     def _run(
@@ -261,17 +268,11 @@ class Recurrent(CachedEngine):
         return Call(self.cell, x, tuple(directions), lengths, self.truncate, batch_first)
 
     def _states(self, state: LayerState, x: Tensor, batched: bool) -> list[State]:
-        """The initial states of each layer and direction, from what the caller gave, what is learned, or zeros."""
-        count, batch = self.num_layers * self.num_directions, x.shape[1]
-        if state is None and self.learn_initial_state:
-            unread, sizes = self.cell.unread_states, self.cell.state_sizes(self.hidden_size)
-            learned = [
-                x.new_zeros(count, batch, size) if n in unread else getattr(self, f"initial_{n}").expand(-1, batch, -1)
-                for n, size in zip(self.cell.state_names, sizes, strict=True)
-            ]
-            return list(zip(*(s.unbind(0) for s in learned), strict=True))
+        """Return the initial states of each layer and direction: those given, those learned, or zeros."""
+        count = self.num_layers * self.num_directions
         if state is None:
-            return [self.cell.initial_state(batch, self.hidden_size, x) for _ in range(count)]
+            learned = {n: getattr(self, f"initial_{n}") for n in self._learned if self.learn_initial_state}
+            return initial_states(self.cell, self.hidden_size, count, x, learned)
         given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
         check_state(given, self.cell, self.hidden_size, count, x, batched)
         return list(zip(*(s.unbind(0) for s in given), strict=True))
@@ -287,7 +288,7 @@ class Recurrent(CachedEngine):
             The output (B, P), or (P,), and the new state.
 
         Raises:
-            ArgumentError: for a bidirectional layer, which can't be streamed, and while training with regularisers.
+            ArgumentError: the layer is bidirectional and can't be streamed, or is training with regularisers.
         """
         prepared = self._prepared or self.prepared()
         if prepared is not None and may_use_prepared(prepared, is_step=True):
@@ -297,7 +298,7 @@ class Recurrent(CachedEngine):
         self._check_streamable("step")
         if x.dim() == 1:
             y, final = self.step(x.unsqueeze(0), map_state(state, lambda s: s.unsqueeze(1)))
-            return y.squeeze(0), cast(StackState, map_state(final, lambda s: s.squeeze(1)))
+            return y.squeeze(0), map_state(final, lambda s: s.squeeze(1))
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
         check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
@@ -328,7 +329,7 @@ class Recurrent(CachedEngine):
         return LayerStream(self, batch_size, state)
 
     def stream_state(self, batch_size: int, state: LayerState) -> StackState:
-        """Return a state that streams can begin with: the one given, copied, or what the layer starts from."""
+        """Return a state that streams can start from: a copy of the one given, or the layer's own."""
         like = self.parameter_blocks()[0]["weight_ih"]
         with torch.no_grad():
             states = self._states(state, like.new_empty(1, batch_size, self.input_size), True)
@@ -352,7 +353,7 @@ class Recurrent(CachedEngine):
             for the others what their `trace` says.
 
         Raises:
-            ArgumentError: for a cell that defines `step` alone.
+            ArgumentError: the cell defines `step` only.
         """
         return [tape.stacked() for _, tape in self.unfold(x, state, lengths)]
 
@@ -368,31 +369,22 @@ class Recurrent(CachedEngine):
             A result and a tape for each layer and direction (l0, l0_reverse, l1, …), time first.
 
         Raises:
-            ArgumentError: for a cell that defines `step` alone.
+            ArgumentError: the cell defines `step` only.
         """
         check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
         if x.dim() != 3:
             raise ShapeError("x", "three dimensions", x.shape)
         x = x.transpose(0, 1) if self.batch_first else x
         unfolded: list[tuple[ScanResult, Tape]] = []
+        over_time = partial(unfold, self.cell, lengths=lengths, truncate=self.truncate)
         with torch.no_grad():
             states, blocks = self._states(state, x, True), self.parameter_blocks()
             for _ in range(self.num_layers):
                 first = len(unfolded)
                 for d in range(self.num_directions):
-                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], states[first + d], x)
-                    unfolded.append(
-                        unfold(
-                            self.cell,
-                            x,
-                            states[first + d],
-                            blocks[first + d],
-                            lengths=lengths,
-                            reverse=bool(d),
-                            truncate=self.truncate,
-                            masks=masks,
-                        )
-                    )
+                    start, params = states[first + d], blocks[first + d]
+                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], start, x)
+                    unfolded.append(over_time(x, start, params, reverse=bool(d), masks=masks))
                 output = torch.cat([result.output for result, _ in unfolded[first:]], -1)
                 if self.residual and output.shape == x.shape:
                     output = output + zero_padding(x, lengths)
@@ -400,13 +392,7 @@ class Recurrent(CachedEngine):
         return unfolded
 
     def extra_repr(self) -> str:
-        """The options that differ from their defaults."""
+        """Return the options that differ from their defaults."""
         shown = [f"{self.cell}, {self.input_size}, {self.hidden_size}"]
-        shown += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
-        shown += [] if self.bias else ["bias=False"]
-        for name in ("batch_first", "bidirectional", "variational", "residual", "learn_initial_state"):
-            shown += [f"{name}=True"] if getattr(self, name) else []
-        for name in ("dropout", "recurrent_dropout", "weight_dropout"):
-            shown += [f"{name}={getattr(self, name)}"] if getattr(self, name) else []
-        shown += [f"zoneout={self.zoneout}"] if any(self.zoneout) else []
-        return ", ".join(shown)
+        shown += [f"{name}={getattr(self, name)}" for name, usual in _SHOWN.items() if getattr(self, name) != usual]
+        return ", ".join(shown + [f"zoneout={self.zoneout}"] * any(self.zoneout))

@@ -1,11 +1,11 @@
-"""The state of a stream, saved and restored: tensors in safetensors, bound to the model they belong to."""
+"""The state of a stream, saved and restored: tensors in safetensors, bound to the model that they belong to."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +21,15 @@ FORMAT = "unrolled-state"
 VERSION = 1
 
 S = TypeVar("S", bound="Session")
+#: tensors in tuples and lists, and the same with their names in the place of tensors, as JSON has it
+Nested = Tensor | None | Sequence["Nested"]
+Form = str | None | list["Form"]
 
 
 def fingerprint(module: nn.Module) -> str:
-    """A hash of a module's parameters and buffers: names, shapes, dtypes and values.
+    """Return a hash of a module's parameters and buffers: names, shapes, dtypes and values.
 
-    Two models have the same one exactly if a state of the first continues in the second.
+    Two models have the same hash exactly if a state of the first continues in the second.
     """
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
@@ -37,7 +40,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 class StreamState:
-    """What a stream carries from one push to the next; immutable, so forking is sharing.
+    """The state that a stream carries from one push to the next; immutable, so that forks share it.
 
     Attributes:
         tensors: the carried tensors, nested in tuples and lists as the network returned them, or None at the start.
@@ -50,7 +53,7 @@ class StreamState:
         self.tensors, self.position, self.model, self.extra = tensors, position, model, extra or {}
 
     def to_bytes(self) -> bytes:
-        """The state as the bytes of one safetensors file."""
+        """Return the state as the bytes of one safetensors file."""
         flat: dict[str, Tensor] = {}
         form = _describe(self.tensors, flat, "state")
         header = {
@@ -75,15 +78,15 @@ class StreamState:
 
     @classmethod
     def from_bytes(cls, data: bytes, model: str, where: str = "state") -> StreamState:
-        """Read what `to_bytes` wrote.
+        """Read the bytes of `to_bytes`.
 
         Args:
             data: the bytes.
-            model: the fingerprint of the model that is to continue it.
-            where: what errors call it.
+            model: the fingerprint of the model that will continue it.
+            where: its name in errors.
 
         Raises:
-            StateError: if it is no saved state, is torn, of a later version, or belongs to another model.
+            StateError: it is no saved state, incomplete, of a later version, or belongs to another model.
         """
         try:
             flat = load(data)
@@ -112,7 +115,7 @@ class StreamState:
 
         Args:
             path: the file.
-            model: the fingerprint of the model that is to continue it.
+            model: the fingerprint of the model that will continue it.
 
         Raises:
             StorageError: if the file can't be read.
@@ -129,31 +132,31 @@ class StreamState:
 
 
 class Session(ABC):
-    """A stream in progress: a model and the state that it carries, which can be forked, saved and gone on from.
+    """A stream in progress: a model and the state that it carries, which can be forked, saved and resumed.
 
-    A subclass keeps its state in immutable values, names it with `state` and takes it up again with `resume`.
+    A subclass keeps its state in immutable values, returns it as `state` and continues from one in `resume`.
     """
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Of the model whose stream this is."""
+        """The fingerprint of the model whose stream this is."""
 
     @property
     @abstractmethod
     def state(self) -> StreamState:
-        """The stream so far, to be saved; bound to this model."""
+        """The state so far, to be saved; bound to this model."""
 
     @abstractmethod
     def resume(self: S, saved: StreamState) -> S:
-        """Go on from a state of this model.
+        """Continue from a state of this model.
 
         Raises:
-            StateError: it is not of such a stream.
+            StateError: it is not the state of such a stream.
         """
 
     def fork(self: S) -> S:
-        """A second session that goes on from here; what is pushed to one does not reach the other."""
+        """Return a second session that continues from here; pushes to one do not reach the other."""
         twin: S = object.__new__(type(self))
         twin.__dict__ = dict(self.__dict__)
         return twin
@@ -167,7 +170,7 @@ class Session(ABC):
         self.state.save(path)
 
     def load(self: S, path: str | Path) -> S:
-        """Go on from a state that `save` wrote.
+        """Continue from a state that `save` wrote.
 
         Raises:
             StorageError: the file can't be read.
@@ -181,14 +184,14 @@ class Session(ABC):
 
 
 def _header(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: JSON after its length in eight bytes."""
+    """Return the metadata of a safetensors file: JSON after its length in eight bytes."""
     length = int.from_bytes(data[:8], "little")
-    found = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    return found if isinstance(found, dict) else {}
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _describe(value: Any, flat: dict[str, Tensor], key: str) -> Any:
-    """The form of a nested state as JSON; its tensors go into `flat`."""
+def _describe(value: object, flat: dict[str, Tensor], key: str) -> Form:
+    """Return the form of a nested state as JSON; its tensors go into `flat`."""
     if value is None:
         return None
     if isinstance(value, Tensor):
@@ -199,7 +202,7 @@ def _describe(value: Any, flat: dict[str, Tensor], key: str) -> Any:
     raise StateError(f"a stream's state holds tensors in tuples and lists, found {type(value).__name__}")
 
 
-def _rebuild(form: Any, flat: dict[str, Tensor]) -> Any:
+def _rebuild(form: object, flat: dict[str, Tensor]) -> Nested:
     if form is None:
         return None
     if isinstance(form, str):
@@ -209,8 +212,8 @@ def _rebuild(form: Any, flat: dict[str, Tensor]) -> Any:
     return tuple(_rebuild(f, flat) for f in form)
 
 
-def tensors_of(value: Any) -> Iterator[Tensor]:
-    """The tensors of a nested state, in order."""
+def tensors_of(value: Nested) -> Iterator[Tensor]:
+    """Yield the tensors of a nested state, in order."""
     if isinstance(value, Tensor):
         yield value
     elif value is not None:

@@ -13,18 +13,19 @@ from torch import Tensor
 
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 from unrolled.kernels import Prepared, PreparedStream, StackState, may_use_prepared
+from unrolled.layers.recurrent.arguments import LayerState
 
 
 class StreamableLayer(Protocol):
-    """What a stream needs of its layer: `Recurrent` has it."""
+    """The part of a layer that a stream uses; `Recurrent` has it."""
 
     input_size: int
     output_size: int
 
-    def step(self, x: Tensor, state: StackState | None = None) -> tuple[Tensor, StackState]:
+    def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, StackState]:
         """Take one step, (B, I) → (B, P) and the new state."""
 
-    def stream_state(self, batch_size: int, state: StackState | None) -> StackState:
+    def stream_state(self, batch_size: int, state: LayerState) -> StackState:
         """Return a state to begin with."""
 
     def prepared(self) -> Prepared | None:
@@ -54,7 +55,7 @@ class LayerStream:
         batch_size: B.
     """
 
-    def __init__(self, layer: StreamableLayer, batch_size: int = 1, state: StackState | None = None) -> None:
+    def __init__(self, layer: StreamableLayer, batch_size: int = 1, state: LayerState = None) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ArgumentError(f"batch_size: expected an integer of at least 1, found {batch_size!r}")
         self.layer, self.batch_size = layer, batch_size
@@ -97,7 +98,7 @@ class LayerStream:
         return tuple(s.clone() for s in state) if isinstance(state, tuple) else state.clone()
 
     @state.setter
-    def state(self, state: StackState | None) -> None:
+    def state(self, state: LayerState) -> None:
         self._take(self.layer.stream_state(self.batch_size, state))
 
     def fork(self) -> LayerStream:

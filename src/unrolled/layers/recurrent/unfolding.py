@@ -1,4 +1,4 @@
-"""A stack laid open over time, and the error walking back through it: what monitors and pictures look at.
+"""A stack unfolded over time, and the error walked back through it: what monitors and pictures read.
 
     x_t ─▶ layer 0 ─▶ … ─▶ layer L−1 ─▶ output_t            forwards, by `Recurrent.unfold`
      dx ◀─ layer 0 ◀─ … ◀─ layer L−1 ◀─ doutput_t            back, by `scan.bptt`, one layer after the other
@@ -17,25 +17,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import Cell, StepGradients
+from unrolled.cells import Cell, Params, StepGradients
 from unrolled.errors import ArgumentError, ShapeError
+from unrolled.layers.recurrent.arguments import AnyState, LayerState, map_state
 from unrolled.layers.recurrent.stack import Recurrent
 from unrolled.scan import ScanResult, Tape, bptt, valid_steps
 
 
 @dataclass(frozen=True)
 class LayerFlow:
-    """What walks back through one layer in one direction.
+    """The error that walks back through one layer in one direction.
 
     Attributes:
         name: l0, l0_reverse, l1, …
-        errors: for each state by name (T, B, size): the error that arrives at it after step t, from the loss at t and
-            from all that depends on it later.
+        errors: for each state by name (T, B, size): the gradient that arrives at it after step t, from the loss at t
+            and from all that depends on it later.
         error: (T, B, size), the one to follow back: that at h, or where no step reads h, those at all states in a row.
         dx: (T, B, I), for the layer's input.
         dparams: the gradient of each parameter by the cell's own name.
-        shares: for each parameter (T,), the norm of what step t contributes to its gradient; the shares' sum over
-            time, as vectors, is the gradient, since the weights are the same at every step.
+        shares: for each parameter (T,), the norm of the contribution of step t to its gradient; the contributions of
+            all steps, as vectors, sum to the gradient, since the weights are the same at every step.
     """
 
     name: str
@@ -47,10 +48,10 @@ class LayerFlow:
 
 
 class StackFlow(NamedTuple):
-    """What walks back through a whole stack.
+    """The error that walks back through a whole stack.
 
     Attributes:
-        layers: what flowed through each layer and direction, in the order l0, l0_reverse, l1, …
+        layers: that of each layer and direction, in the order l0, l0_reverse, l1, …
         dx: (T, B, I), for the stack's input.
     """
 
@@ -60,7 +61,7 @@ class StackFlow(NamedTuple):
 
 @dataclass(frozen=True)
 class Unfolding:
-    """A recurrent stack over one batch, every step of every layer laid open.
+    """A recurrent stack over one batch, with every step of every layer recorded.
 
     Attributes:
         layer: the stack.
@@ -73,7 +74,7 @@ class Unfolding:
     lengths: Tensor | None = None
 
     @classmethod
-    def of(cls, layer: Recurrent, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> Unfolding:
+    def of(cls, layer: Recurrent, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> Unfolding:
         """Unfold a stack, as in evaluation.
 
         Args:
@@ -99,11 +100,11 @@ class Unfolding:
         return output + below if self.layer.residual and output.shape == below.shape else output
 
     def traces(self) -> dict[str, dict[str, Tensor]]:
-        """Every gate and state of each layer and direction by name, (T, B, size); states as they are after zoneout."""
-        found = {}
+        """Return every gate and state of each layer and direction by name, (T, B, size); states after zoneout."""
+        traces = {}
         for name, (result, tape) in zip(self.names, self.parts, strict=True):
-            found[name] = tape.stacked() | _settled(self.layer.cell.state_names, result, tape)
-        return found
+            traces[name] = tape.stacked() | _settled(self.layer.cell.state_names, result, tape)
+        return traces
 
     def backward(
         self, doutput: Tensor, shares: bool = False, dstate: tuple[Tensor | None, ...] | None = None
@@ -111,12 +112,12 @@ class Unfolding:
         """Walk an error back through all layers.
 
         Args:
-            doutput: (T, B, D·P), the gradient of something for `output`.
-            shares: whether each step's share of every weight's gradient is wanted.
-            dstate: the gradient for each of the final states, (L·D, B, size), or None for those that none arrives at.
+            doutput: (T, B, D·P), the gradient of `output`.
+            shares: whether to compute each step's share of every weight's gradient.
+            dstate: the gradient of each of the final states, (L·D, B, size), or None for those without.
 
         Raises:
-            ShapeError: doutput is shaped unlike the output.
+            ShapeError: doutput does not have the shape of the output.
         """
         if doutput.shape != self.output.shape:
             raise ShapeError("doutput", f"{tuple(self.output.shape)}, as the output", doutput.shape)
@@ -128,7 +129,7 @@ class Unfolding:
                 over = ~valid_steps(self.lengths, *doutput.shape[:2]).to(doutput.device).unsqueeze(-1)
                 flowing = doutput.masked_fill(over, 0)
             for index in reversed(range(layer.num_layers)):
-                found = []
+                own = []
                 for d, part in enumerate(flowing.chunk(directions, -1)):
                     at = index * directions + d
                     result, tape = self.parts[at]
@@ -141,32 +142,32 @@ class Unfolding:
                     errors = dict(zip(layer.cell.state_names, back.errors, strict=True))
                     error = torch.cat(back.errors, -1) if layer.cell.unread_states else errors["h"]
                     by_step = norms.norms if norms else {}
-                    found.append(LayerFlow(self.names[at], errors, error, back.dx, back.dparams, by_step))
-                below = sum((flow.dx for flow in found), torch.zeros_like(found[0].dx))
+                    own.append(LayerFlow(self.names[at], errors, error, back.dx, back.dparams, by_step))
+                below = sum((flow.dx for flow in own), torch.zeros_like(own[0].dx))
                 if layer.residual and below.shape == flowing.shape:
                     below = below + flowing
-                flows = found + flows
+                flows = own + flows
                 flowing = below
         return StackFlow(flows, flowing)
 
 
 def _settled(state_names: tuple[str, ...], result: ScanResult, tape: Tape) -> dict[str, Tensor]:
-    """The states after each step, where zoneout keeps a share of the old ones; the tape has what the cell proposed."""
+    """Return the states after zoneout, if there is any; the tape has those that the cell computed."""
     if tape.masks.zoneout is None:
         return {}
-    found = {}
+    settled = {}
     for name, last in zip(state_names, result.state, strict=True):
         if f"{name}_prev" in tape.traces[0]:
             after = [*(trace[f"{name}_prev"] for trace in tape.traces[1:]), last]
             states = torch.stack([after[tape.order.index(t)] for t in range(len(after))])
-            found[name] = states if tape.valid is None else states.masked_fill(~tape.valid.unsqueeze(-1), 0)
-    return found
+            settled[name] = states if tape.valid is None else states.masked_fill(~tape.valid.unsqueeze(-1), 0)
+    return settled
 
 
 class _Shares:
-    """Gathers the norm of each step's contribution to the gradient of every parameter."""
+    """Collects the norm of each step's contribution to the gradient of every parameter."""
 
-    def __init__(self, cell: Cell, tape: Tape, params: Any) -> None:
+    def __init__(self, cell: Cell, tape: Tape, params: Params) -> None:
         steps = len(tape.order)
         self._cell, self._x, self._params = cell, tape.x, params
         self.norms = {name: tape.x.new_zeros(steps) for name in params}
@@ -184,30 +185,30 @@ class RecordedCall:
     Attributes:
         name: the layer's name in the network.
         layer: the layer.
-        x, state, lengths: what it was given, outside the graph.
-        output: what it returned, in the graph; of a `SteppedPass` zeros that were added to it, which get its gradient.
-        final: the final states it returned, (L·D, B, size) each, in the graph.
+        x, state, lengths: its arguments, outside the graph.
+        output: its output, in the graph; for a `SteppedPass`, zeros that were added to it, which get its gradient.
+        final: its final states, (L·D, B, size) each, in the graph.
     """
 
     name: str
     layer: Recurrent
     x: Tensor
-    state: Any
+    state: LayerState
     lengths: Tensor | None
     output: Tensor = field(repr=False)
     final: tuple[Tensor, ...] = field(repr=False, default=())
 
 
-#: the recordings in progress: the names of the layers that each listens to, and where it notes their passes
+#: the recordings in progress: the names of the layers that each one records, and its list of their passes
 _RECORDERS: ContextVar[tuple[tuple[dict[int, str], list[RecordedCall]], ...]] = ContextVar("recorders", default=())
 
 
 class SteppedPass:
-    """A pass through a layer whose cell a network steps itself, told to whoever records it.
+    """A pass through a layer whose cell a network steps itself, for the recordings in progress.
 
-    A decoder must step itself where what it reads depends on what it yielded the step before. The error that arrives at
-    each output, however it goes on from there, is the gradient of zeros that are added to it; what goes from
-    state to state does not pass them, and is walked back by hand as in any other layer.
+    A decoder must step itself where its input depends on its output of the step before. The error that arrives at an
+    output, by whatever way, is the gradient of zeros that are added to it; the error that goes from state to state does
+    not pass them, and is walked back by hand as in any other layer.
 
     Args:
         layer: the layer.
@@ -216,37 +217,37 @@ class SteppedPass:
 
     def __init__(self, layer: Recurrent, steps: int) -> None:
         self._layer, self._steps = layer, steps
-        self._told = [(names[id(layer)], found) for names, found in _RECORDERS.get() if id(layer) in names]
+        self._recorders = [(names[id(layer)], calls) for names, calls in _RECORDERS.get() if id(layer) in names]
         self._zeros: Tensor | None = None
 
     @property
     def is_recorded(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._told)
+        """Whether the layer is recorded."""
+        return bool(self._recorders)
 
     def leaving(self, t: int, h: Tensor) -> Tensor:
-        """What leaves the layer at step t, (B, P): h itself, or if anybody records the layer, h with a trace on it."""
-        if not self._told:
+        """Return the output at step t, (B, P): h or, if the layer is recorded, h plus zeros that get its gradient."""
+        if not self._recorders:
             return h
         if self._zeros is None:
             self._zeros = h.new_zeros(self._steps, *h.shape).requires_grad_()
         return h + self._zeros[t]
 
-    def note(self, x: Sequence[Tensor], state: Any, lengths: Tensor | None) -> None:
-        """Say what the layer was given, after its last step: x_t (B, I) for each step; the rest as for `forward`."""
+    def note(self, x: Sequence[Tensor], state: LayerState, lengths: Tensor | None) -> None:
+        """Record the arguments after the last step: x_t (B, I) for each step; the others as for `forward`."""
         if self._zeros is None:
             return
         read = torch.stack(list(x)).detach()
-        for name, found in self._told:
-            found.append(RecordedCall(name, self._layer, read, _detached(state), lengths, self._zeros))
+        for name, calls in self._recorders:
+            calls.append(RecordedCall(name, self._layer, read, _detached(state), lengths, self._zeros))
 
 
 @contextmanager
 def recording(network: nn.Module, retain: bool = False) -> Iterator[list[RecordedCall]]:
-    """Note every pass through a recurrent layer of a network, whatever engine serves it, or the network itself.
+    """Record every pass through a recurrent layer of a network, whatever engine serves it, or the network itself.
 
     Args:
-        network: whatever contains the layers.
+        network: the module that contains the layers.
         retain: keep the gradient that `backward` brings to each output, in `output.grad`.
 
     Yields:
@@ -255,12 +256,12 @@ def recording(network: nn.Module, retain: bool = False) -> Iterator[list[Recorde
     Raises:
         ArgumentError: there is no recurrent layer in the network.
     """
-    found: list[RecordedCall] = []
+    calls: list[RecordedCall] = []
     layers = {name: module for name, module in network.named_modules() if isinstance(module, Recurrent)}
     if not layers:
         raise ArgumentError("network: there is no recurrent layer in it to look into")
     handles = []
-    token = _RECORDERS.set((*_RECORDERS.get(), ({id(layer): name for name, layer in layers.items()}, found)))
+    token = _RECORDERS.set((*_RECORDERS.get(), ({id(layer): name for name, layer in layers.items()}, calls)))
     for name, layer in layers.items():
 
         def note(
@@ -274,32 +275,26 @@ def recording(network: nn.Module, retain: bool = False) -> Iterator[list[Recorde
             for tensor in (output, *final) if retain else ():
                 if tensor.requires_grad:
                     tensor.retain_grad()
-            found.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output, final))
+            calls.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output, final))
 
         handles.append(layer.register_forward_hook(note, with_kwargs=True))
     try:
-        yield found
+        yield calls
     finally:
         _RECORDERS.reset(token)
         for handle in handles:
             handle.remove()
 
 
-def _detached(state: Any) -> Any:
-    if isinstance(state, Tensor):
-        return state.detach()
-    return tuple(_detached(s) for s in state) if isinstance(state, (tuple, list)) else state
+def _detached(state: LayerState) -> LayerState:
+    return map_state(state, Tensor.detach)
 
 
-def as_dtype(state: Any, dtype: torch.dtype) -> Any:
-    """A state, or None, in another precision."""
-    if isinstance(state, Tensor):
-        return state.to(dtype)
-    return tuple(as_dtype(s, dtype) for s in state) if isinstance(state, (tuple, list)) else state
+def as_dtype(state: AnyState, dtype: torch.dtype) -> AnyState:
+    """Return a state, or None, in another dtype."""
+    return map_state(state, lambda s: s.to(dtype))
 
 
-def columns(state: Any, chosen: Tensor) -> Any:
-    """The states of some sequences of a batch, (L·D, B, size) → (L·D, len(chosen), size)."""
-    if isinstance(state, Tensor):
-        return state.index_select(1, chosen)
-    return tuple(columns(s, chosen) for s in state) if isinstance(state, (tuple, list)) else state
+def columns(state: AnyState, chosen: Tensor) -> AnyState:
+    """Return the states of some sequences of a batch, (L·D, B, size) → (L·D, len(chosen), size)."""
+    return map_state(state, lambda s: s.index_select(1, chosen))
