@@ -165,7 +165,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100, help="steps of a sequence")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure with")
     parser.add_argument("--rounds", type=int, default=60, help="turns of each case and build")
-    parser.add_argument("--processes", type=int, default=6, help="pairs of processes that share the rounds")
+    parser.add_argument("--processes", type=int, default=20, help="pairs of processes that share the rounds")
     parser.add_argument("--instructions", action="store_true", help="count instructions under Valgrind, too")
     parser.add_argument("--note", default="", help="what else the machine did meanwhile")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "single-call.json")

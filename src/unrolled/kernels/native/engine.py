@@ -256,8 +256,12 @@ class NativeEngine(Engine):
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
         """Take one step of one direction; a layer takes a shorter path (`prepared`)."""
+        if self.unavailable() is not None or lacks(cell) is not None:
+            return None
+        if peek_interpreter_stack() is not None or is_traced():
+            return None
         dtype, batch = x.dtype, x.shape[0]
-        if self.unavailable() is not None or lacks(cell) is not None or dtype not in DTYPES:
+        if dtype not in DTYPES:
             return None
         if any(_unfit(name, p, dtype) is not None for name, p in [("x", x), *params.items()]):
             return None
@@ -267,8 +271,6 @@ class NativeEngine(Engine):
             return None
         sizes = cell.state_sizes(params["weight_ih"].shape[0] // cell.num_gates)
         if any(s.shape != (batch, size) for s, size in zip(state, sizes, strict=True)):
-            return None
-        if peek_interpreter_stack() is not None or is_traced():
             return None
         packed = compiled().PackedStack([cached(cell, params).packed], {}, [], (False, False, True), 1)
         parts = tuple(s.detach().contiguous().unsqueeze(0) for s in state)
