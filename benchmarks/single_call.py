@@ -21,6 +21,7 @@ import json
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -127,7 +128,9 @@ def main() -> None:
     ]
     builds = {"old": args.old, "new": args.new}
     result: dict[str, Any] = {
-        **provenance(),
+        **provenance(
+            f"python benchmarks/single_call.py OLD_PYTHON NEW_PYTHON {shlex.join(options(sys.argv[1:]))}".strip()
+        ),
         "note": args.note,
         "load_average": {"before": os.getloadavg()},
         "steps": args.steps,
@@ -152,6 +155,17 @@ def main() -> None:
     args.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     report(result)
     print(f"written to {args.out}")
+
+
+def options(words: list[str]) -> list[str]:
+    """Return the words of a command without the executables and the note.
+
+    >>> options(["old/python", "new/python", "--rounds", "60", "--note", "a busy machine"])
+    ['--rounds', '60']
+    """
+    first = next((k for k, word in enumerate(words) if word.startswith("--")), len(words))
+    note = words.index("--note") if "--note" in words else len(words)
+    return words[first:note] + words[note + 2 :]
 
 
 def arguments() -> argparse.Namespace:
