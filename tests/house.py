@@ -1,6 +1,6 @@
 """Measure the house: what `docs/architecture.md` says of lines, files, circles and types, from the code alone.
 
-python -m tests.house [REPOSITORY]      a Markdown table row by row, of this repository or another checkout
+python -m tests.house [REPOSITORY …]    the rows of a Markdown table, a column for each checkout (this one if none is named)
 """
 
 from __future__ import annotations
@@ -141,10 +141,11 @@ def _strongly_connected(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Print the table's rows."""
-    house = House(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1])
-    for name, value in house.figures().items():
-        print(f"| {name} | {value} |")
+    """Print the table's rows, with a column for each checkout."""
+    checkouts = [Path(path) for path in sys.argv[1:]] or [Path(__file__).parents[1]]
+    columns = [House(path).figures() for path in checkouts]
+    for name in columns[0]:
+        print(f"| {name} |", " | ".join(figures[name] for figures in columns), "|")
 
 
 if __name__ == "__main__":
