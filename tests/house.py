@@ -1,6 +1,6 @@
 """Measure the house: what `docs/architecture.md` says of lines, files, circles and types, from the code alone.
 
-python -m tests.house [REPOSITORY …]    the rows of a Markdown table, a column for each checkout (this one if none is named)
+python -m tests.house [REPOSITORY …]    rows of a Markdown table, a column for each checkout (this one if none is named)
 """
 
 from __future__ import annotations
