@@ -47,7 +47,7 @@ LEAVES = {
     "onnx": ("bench/peers/onnx_graph.py", "export/onnx/files.py"),
     "h5py": ("export/keras/files.py",),
     "keras": ("export/keras/files.py",),
-    "onnxruntime": ("bench/peers/onnx_runtime.py",),
+    "onnxruntime": ("bench/peers/onnx_runtime.py", "export/onnx/driver.py"),
     "openvino": ("bench/peers/open_vino.py",),
     "PIL": ("data/images/files.py",),
     "soundfile": ("data/sound/files.py",),

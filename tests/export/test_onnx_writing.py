@@ -22,7 +22,6 @@ from unrolled.layers import (
     Embedding,
     Frames,
     LinearOutput,
-    StackedFrames,
     make_pooling,
 )
 from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork, SyncedNetwork, TaggingNetwork
@@ -271,10 +270,10 @@ class OwnCell(Cell):
     ("make", "message"),
     [
         (lambda: unrolled.Recurrent(OwnCell(), 2, 3), "layer: the cell 'own' is none of RNNCell, GRUCell, LSTMCell"),
-        (lambda: nn.Linear(2, 3), "module: a Linear has no ONNX form yet; these have one: Recurrent layers"),
+        (lambda: nn.Linear(2, 3), "module: a Linear has no ONNX form; these have one: recurrent layers"),
         (
-            lambda: SyncedNetwork(StackedFrames(2, 3), unrolled.GRU(3, 4), LinearOutput(4, 2)),
-            "inputs: a StackedFrames has no ONNX form yet; Embedding and Frames have one",
+            lambda: SyncedNetwork(nn.Linear(2, 3), unrolled.GRU(3, 4), LinearOutput(4, 2)),
+            "inputs: a Linear has no ONNX form; these have one: Embedding",
         ),
         (
             lambda: SyncedNetwork(Frames(2, 3), unrolled.GRU(3, 4), CTC()),

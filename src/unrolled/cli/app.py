@@ -14,6 +14,7 @@ from unrolled.cli.data import data_app
 from unrolled.cli.demo import demo
 from unrolled.cli.doctor import doctor
 from unrolled.cli.evaluate import evaluating
+from unrolled.cli.export import export
 from unrolled.cli.failures import debugging, exit_code
 from unrolled.cli.inspect import compare, inspect
 from unrolled.cli.lab import lab_app
@@ -30,6 +31,7 @@ ROOT_HELP = """
   unrolled evaluate my-mail held-out.mbox
   unrolled inspect my-mail "Thank you for"            look inside
   unrolled serve my-mail                              try it in a browser, and put it behind a product
+  unrolled export my-mail --to onnx --out mail.onnx   take it elsewhere
 
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
@@ -45,6 +47,7 @@ ORDER = (
     "compare",
     "personalise",
     "serve",
+    "export",
     "data",
     "lab",
     "bench",
@@ -86,6 +89,7 @@ for _command, _help in (
     (compare, "models side by side: sizes, speeds, curves, metrics"),
     (personalise, "adapt a model to one writer"),
     (serving, "models behind an HTTP API, streams, and a page where they can be tried"),
+    (export, "a model for another runtime: ONNX"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="the standard data sets: list them, get one")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +68,13 @@ def read(source: str | Path | bytes) -> Graph:
         raise ModelError(f"{where}: a damaged ONNX model: {error}") from error
 
 
-def write(graph: Graph, path: str | Path) -> None:
+def write(graph: Graph, path: str | Path, properties: Mapping[str, str]) -> None:
     """Write a graph to an ONNX file, after onnx's own check of it.
 
     Args:
         graph: what to write.
         path: the file; an older one of that name is whole until the new one is.
+        properties: texts by name, the file's metadata.
 
     Raises:
         StorageError: the file can't be written.
@@ -86,6 +87,7 @@ def write(graph: Graph, path: str | Path) -> None:
         ir_version=IR_VERSION,
         producer_name="unrolled",
     )
+    library.helper.set_model_props(model, dict(properties))
     library.checker.check_model(model, full_check=True)
     write_whole(path, model.SerializeToString())
 

@@ -39,6 +39,7 @@ class ImageVector(nn.Module):
             )
         rows, columns = encoder.grid_shape(height, width)
         self.encoder, self.output_size, self.dropout = encoder, size, dropout
+        self.height, self.width = height, width
         self.linear = nn.Linear(encoder.grid_size * rows * columns, size)
         self.norm = nn.LayerNorm(size)
 

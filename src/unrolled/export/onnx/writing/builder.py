@@ -63,8 +63,14 @@ class Builder:
         self._outputs.append(Value(name, dtype, tuple(shape)))
 
     def graph(self, name: str) -> Graph:
-        """Return what was built."""
-        return Graph(tuple(self._inputs), tuple(self._outputs), tuple(self._nodes), self._constants, name)
+        """Return what was built, without what no output depends on."""
+        wanted, nodes = {value.name for value in self._outputs}, []
+        for node in reversed(self._nodes):
+            if wanted.intersection(node.outputs):
+                nodes.append(node)
+                wanted |= _read_by(node)
+        constants = {name: tensor for name, tensor in self._constants.items() if name in wanted}
+        return Graph(tuple(self._inputs), tuple(self._outputs), tuple(reversed(nodes)), constants, name)
 
     def inner(self, name: str) -> Builder:
         """Return a builder of a graph that stands inside a node of this one."""
@@ -78,3 +84,9 @@ class Builder:
     def _fresh(self, name: str) -> str:
         self._count += 1
         return f"{self._prefix}{name}_{self._count}"
+
+
+def _read_by(node: GraphNode) -> set[str]:
+    """Return the values that a node reads, those that graphs inside it read among them."""
+    inner = [value for value in node.attributes.values() if isinstance(value, Graph)]
+    return {*node.inputs, *(name for graph in inner for part in graph.nodes for name in _read_by(part))}

@@ -5,19 +5,32 @@ Time comes first here. Letters: T time, B batch, I input, W width of what is poo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unrolled.errors import ArgumentError
 from unrolled.export.onnx.writing.builder import Builder
+from unrolled.export.onnx.writing.encoders import add_encoder, add_linear, item_shape
+from unrolled.export.onnx.writing.forecasts import add_autoregressive, add_direct
+from unrolled.export.onnx.writing.inputs import Reading
+from unrolled.export.onnx.writing.outputs import add_output
 from unrolled.export.onnx.writing.poolings import add_pooling
-from unrolled.export.onnx.writing.stacks import Lengths, add_stack, lengths_of
-from unrolled.layers import AdaptiveOutput, Embedding, Frames, LinearOutput, Recurrent
-from unrolled.networks import FeedForward, ManyToOneNetwork, OneToOneNetwork, SyncedNetwork
-
-NETWORKS = "Recurrent layers, SyncedNetwork, TaggingNetwork, ManyToOneNetwork and OneToOneNetwork"
+from unrolled.export.onnx.writing.stacks import add_stack
+from unrolled.export.onnx.writing.states import dtype_of, state_inputs, state_outputs
+from unrolled.export.onnx.writing.votes import add_votes
+from unrolled.layers import Embedding
+from unrolled.networks import (
+    AutoregressiveForecaster,
+    DirectForecaster,
+    FeedForward,
+    ManyToOneNetwork,
+    OneToOneNetwork,
+    SyncedNetwork,
+    TaggingNetwork,
+)
 
 
 def add_network(graph: Builder, network: nn.Module, ragged: bool) -> None:
@@ -26,117 +39,71 @@ def add_network(graph: Builder, network: nn.Module, ragged: bool) -> None:
     Raises:
         ArgumentError: naming the network or the part that has no such form.
     """
-    if isinstance(network, OneToOneNetwork):
-        vectors = add_inputs(graph, network.inputs, ("batch",))
-        logits = add_output(graph, network.output, _feed_forward(graph, network.hidden, vectors))
-        graph.output("logits", logits, _dtype(network), ("batch", network.classes))
-        return
-    if not isinstance(network, (SyncedNetwork, ManyToOneNetwork)):
-        raise ArgumentError(f"module: a {type(network).__name__} has no ONNX form yet; these have one: {NETWORKS}")
-    vectors = add_inputs(graph, network.inputs, ("time", "batch"))
-    lengths = lengths_of(graph, graph.input("lengths", torch.int64, ("batch",)), vectors) if ragged else None
-    y, finals = add_stack(graph, network.hidden, vectors, state_inputs(graph, network.hidden), lengths)
-    if isinstance(network, SyncedNetwork):
-        logits = add_output(graph, network.output, y)
-        graph.output("logits", logits, _dtype(network), ("time", "batch", network.vocabulary_size))
+    for kind, add in _SHAPES.items():
+        if isinstance(network, kind):
+            add(graph, network, ragged)
+            return
+    raise ArgumentError(f"module: a {type(network).__name__} has no ONNX form; these have one: {', '.join(KNOWN)}")
+
+
+def _one_to_one(graph: Builder, network: OneToOneNetwork, ragged: bool) -> None:
+    dtype = dtype_of(network)
+    if isinstance(network.inputs, Embedding):
+        tokens = graph.input("x", torch.int64, ("batch",))
+        vectors = graph.node("Gather", graph.constant(network.inputs.weight, "embedding"), tokens)
     else:
-        logits = add_output(graph, network.output, _pooled(graph, network, y, lengths))
-        graph.output("logits", logits, _dtype(network), ("batch", network.classes))
+        x = graph.input("x", dtype, ("batch", *item_shape(network.inputs)))
+        vectors = add_encoder(graph, network.inputs, x)
+    logits = add_output(graph, network.output, _feed_forward(graph, network.hidden, vectors))
+    graph.output("logits", logits, dtype, ("batch", network.classes))
+
+
+def _synced(graph: Builder, network: SyncedNetwork, ragged: bool) -> None:
+    y, finals, reading = _hidden(graph, network, ragged, carried=not network.hidden.bidirectional)
+    logits = add_output(graph, network.output, y)
+    graph.output("logits", logits, reading.dtype, (reading.time, "batch", network.vocabulary_size))
+    reading.finish()
+    state_outputs(graph, network.hidden, finals)
+    if isinstance(network, TaggingNetwork) and network.chained:
+        labels = network.vocabulary_size
+        for name, scores in zip(("transitions", "begins", "ends"), network.chain_scores(), strict=True):
+            shape = (labels,) * scores.dim()
+            graph.output(name, graph.constant(scores, name), scores.dtype, shape)
+
+
+def _many_to_one(graph: Builder, network: ManyToOneNetwork, ragged: bool) -> None:
+    y, finals, reading = _hidden(graph, network, ragged, carried=network.is_causal)
+    pooled = add_pooling(graph, network.pooling, y, reading.lengths, carried=network.is_causal, dtype=reading.dtype)
+    logits = add_output(graph, network.output, pooled)
+    if network.beside is not None:
+        logits = graph.node("Add", logits, add_votes(reading, network.beside))
+    graph.output("logits", logits, reading.dtype, ("batch", network.classes))
+    reading.finish()
     state_outputs(graph, network.hidden, finals)
 
 
-def _pooled(graph: Builder, network: ManyToOneNetwork, y: str, lengths: Lengths | None) -> str:
-    if network.beside is not None:
-        raise ArgumentError(
-            f"beside: a {type(network.beside).__name__} has no ONNX form; export a network without it, and add its "
-            f"votes to the logits yourself"
-        )
-    return add_pooling(graph, network.pooling, y, lengths, carried=network.is_causal, dtype=_dtype(network))
-
-
-def state_inputs(graph: Builder, layer: Recurrent) -> list[str]:
-    """Add the inputs of a stack's states, `h_in` and `c_in`, each (L·D, B, size)."""
-    return [graph.input(f"{name}_in", _dtype(layer), shape) for name, shape in _states(layer)]
-
-
-def state_outputs(graph: Builder, layer: Recurrent, finals: Sequence[str]) -> None:
-    """Add the outputs of a stack's states, and of those that it begins with where they were learned."""
-    for (name, shape), value in zip(_states(layer), finals, strict=True):
-        graph.output(f"{name}_out", value, _dtype(layer), shape)
-    for name, shape in _states(layer) if layer.learn_initial_state else ():
-        initial = graph.constant(layer.get_parameter(f"initial_{name}"), "initial")
-        graph.output(f"{name}_start", initial, _dtype(layer), (shape[0], 1, shape[2]))
-
-
-def _states(layer: Recurrent) -> list[tuple[str, tuple[int | str, ...]]]:
-    count, sizes = layer.num_layers * layer.num_directions, layer.cell.state_sizes(layer.hidden_size)
-    return [(name, (count, "batch", size)) for name, size in zip(layer.cell.state_names, sizes, strict=True)]
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    return next(module.parameters()).dtype
-
-
-def add_inputs(graph: Builder, layer: nn.Module, dims: tuple[str, ...]) -> str:
-    """Add an input layer and its input `x`: tokens (T, B) int64, or frames (T, B, features); returns (T, B, I).
-
-    Raises:
-        ArgumentError: for an input layer that has no such form.
-    """
-    if isinstance(layer, Embedding):
-        tokens = graph.input("x", torch.int64, dims)
-        return graph.node("Gather", graph.constant(layer.weight, "embedding"), tokens)
-    if isinstance(layer, Frames):
-        x = graph.input("x", layer.mean.dtype, (*dims, layer.features))
-        centred = graph.node("Sub", x, graph.constant(layer.mean, "mean"))
-        return _linear(graph, layer.linear, graph.node("Div", centred, graph.constant(layer.std, "std")))
-    raise ArgumentError(f"inputs: a {type(layer).__name__} has no ONNX form yet; Embedding and Frames have one")
-
-
-def add_output(graph: Builder, layer: nn.Module, h: str) -> str:
-    """Add an output layer over h (…, H); returns logits (…, K).
-
-    Raises:
-        ArgumentError: for an output layer that has no such form.
-    """
-    if isinstance(layer, LinearOutput):
-        return graph.linear(_linear(graph, layer.bridge, h), layer.weight, layer.bias, "output")
-    if isinstance(layer, AdaptiveOutput):
-        return _adaptive(graph, layer.softmax, h)
-    if isinstance(layer, nn.Linear):
-        return _linear(graph, layer, h)
-    raise ArgumentError(f"output: a {type(layer).__name__} has no ONNX form; LinearOutput and AdaptiveOutput have one")
-
-
-def _adaptive(graph: Builder, softmax: nn.AdaptiveLogSoftmaxWithLoss, h: str) -> str:
-    """Add the log-probabilities of all classes: the head's, and for each cluster its own beside those inside it."""
-    head = graph.node("LogSoftmax", _linear(graph, softmax.head, h), axis=-1)
-    short = softmax.shortlist_size
-    parts = [_columns(graph, head, 0, short)]
-    for index, tail in enumerate(softmax.tail):
-        inside = h
-        for layer in tail if isinstance(tail, nn.Sequential) else ():
-            inside = _linear(graph, layer, inside)
-        cluster = _columns(graph, head, short + index, short + index + 1)
-        parts.append(graph.node("Add", cluster, graph.node("LogSoftmax", inside, axis=-1)))
-    return graph.node("Concat", *parts, axis=-1)
-
-
-def _columns(graph: Builder, x: str, first: int, last: int) -> str:
-    return graph.node("Slice", x, graph.whole(first), graph.whole(last), graph.whole(-1))
+def _hidden(
+    graph: Builder, network: SyncedNetwork | ManyToOneNetwork, ragged: bool, *, carried: bool
+) -> tuple[str, list[str], Reading]:
+    """Add input layer and stack; returns the stack's outputs (T, B, D·P) and its states after the last step."""
+    reading = Reading(graph, ragged=ragged, carried=carried, dtype=dtype_of(network))
+    steps = reading.add(network.inputs)
+    y, finals = add_stack(graph, network.hidden, steps, state_inputs(graph, network.hidden), reading.lengths)
+    return y, finals, reading
 
 
 def _feed_forward(graph: Builder, hidden: FeedForward, x: str) -> str:
     for layer in hidden.layers:
-        x = graph.node("Relu", x) if isinstance(layer, nn.ReLU) else _linear(graph, layer, x)
+        x = graph.node("Relu", x) if isinstance(layer, nn.ReLU) else add_linear(graph, layer, x)
     return x
 
 
-def _linear(graph: Builder, layer: nn.Module, x: str) -> str:
-    """Add a linear layer; what passes its input through in evaluation is left out."""
-    if isinstance(layer, (nn.Identity, nn.Dropout)):
-        return x
-    if not isinstance(layer, nn.Linear):
-        raise ArgumentError(f"module: expected a linear layer, found a {type(layer).__name__}, which has no ONNX form")
-    bias: Tensor | None = layer.bias
-    return graph.linear(x, layer.weight, bias)
+_SHAPES: dict[type[nn.Module], Callable[[Builder, Any, bool], None]] = {
+    SyncedNetwork: _synced,
+    ManyToOneNetwork: _many_to_one,
+    OneToOneNetwork: _one_to_one,
+    DirectForecaster: add_direct,
+    AutoregressiveForecaster: add_autoregressive,
+}
+#: the names of what has a form
+KNOWN = ("recurrent layers", *(kind.__name__ for kind in _SHAPES), "ManyToManyNetwork", "OneToManyNetwork")
