@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from unrolled.cells import Cell, Params, State, StepGradients, Trace
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
@@ -291,7 +292,7 @@ def valid_steps(lengths: Tensor, time: int, batch: int) -> Tensor:
         raise ShapeError("lengths", f"(B={batch},)", lengths.shape)
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
         raise ArgumentError(f"lengths: expected integers, found {lengths.dtype}")
-    if batch and (int(lengths.min()) < 0 or int(lengths.max()) > time):
+    if batch and not is_compiling() and (int(lengths.min()) < 0 or int(lengths.max()) > time):
         wrong = next(i for i, n in enumerate(lengths.tolist()) if not 0 <= n <= time)
         raise ArgumentError(f"lengths[{wrong}]: expected 0 to T={time}, found {int(lengths[wrong])}")
     return torch.arange(time, device=lengths.device).unsqueeze(1) < lengths.unsqueeze(0)

@@ -6,7 +6,7 @@ Time comes first here. Letters: T time, B batch, I input, H hidden, P width of h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +16,8 @@ from unrolled.errors import ArgumentError
 from unrolled.export.onnx.graph import NUMBERS
 from unrolled.export.onnx.writing.builder import Builder
 from unrolled.export.onnx.writing.steps import body, project
+from unrolled.kernels.onnx_nodes import has_node, node_attributes, node_weights
 from unrolled.layers import Recurrent
-
-#: ONNX's order of gates in ours: i f g o → i o f c, r z n → z r h
-_ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 
 
 class Lengths(NamedTuple):
@@ -89,7 +87,7 @@ def add_stack(
             if layer.num_layers > 1
             else list(state)
         )
-        add = _add_node if says(layer) else _add_scans
+        add = _add_node if has_node(layer.cell) and not any(layer.zoneout) else _add_scans
         y, settled = add(graph, layer, blocks, x, own, lengths)
         if layer.residual and width == layer.output_size:
             y = graph.node(
@@ -100,12 +98,6 @@ def add_stack(
     if layer.num_layers == 1:
         return x, list(finals[0])
     return x, [graph.node("Concat", *parts, axis=0) for parts in zip(*finals, strict=True)]
-
-
-def says(layer: Recurrent) -> bool:
-    """Return whether ONNX's own nodes can say a layer."""
-    projected = isinstance(layer.cell, cells.LSTMCell) and layer.cell.proj_size
-    return not projected and not getattr(layer.cell, "layer_norm", False) and not any(layer.zoneout)
 
 
 def _zero(graph: Builder, blocks: Sequence[Mapping[str, Tensor]]) -> str:
@@ -121,22 +113,11 @@ def _add_node(
     lengths: Lengths | None,
 ) -> tuple[str, list[str]]:
     """Add a layer as one node."""
-    cell, hidden = layer.cell, layer.hidden_size
-    attributes: dict[str, Any] = {"hidden_size": hidden}
-    if len(blocks) == 2:
-        attributes["direction"] = "bidirectional"
-    if isinstance(cell, cells.RNNCell) and cell.nonlinearity != "tanh":
-        attributes["activations"] = [cell.nonlinearity.title()] * len(blocks)
-    if isinstance(cell, cells.GRUCell) and cell.reset_after:
-        attributes["linear_before_reset"] = 1
-    if isinstance(cell, cells.LSTMCell) and cell.coupled:
-        attributes["input_forget"] = 1
-    files = [_as_files(cell, block) for block in blocks]
-    w, r, b, p = (
-        graph.constant(torch.stack([own[key] for own in files]), key) if key in files[0] else "" for key in "WRBP"
-    )
+    weights = node_weights(layer.cell, blocks)
+    w, r, b, p = (graph.constant(weights[key], key) if key in weights else "" for key in "WRBP")
     inputs = [x, w, r, b, "" if lengths is None else lengths.int32, *state, *([p] if p else [])]
-    y, *finals = graph.nodes(cell.name.upper(), 1 + len(state), *inputs, **attributes)
+    attributes = node_attributes(layer.cell, layer.hidden_size, len(blocks))
+    y, *finals = graph.nodes(layer.cell.name.upper(), 1 + len(state), *inputs, **attributes)
     if len(blocks) == 1:
         y = graph.node("Squeeze", y, graph.whole(1))
     else:
@@ -145,27 +126,6 @@ def _add_node(
         # a sequence of no step keeps its state, of which runtimes make nothing
         finals = [graph.node("Where", lengths.empty, old, new) for old, new in zip(state, finals, strict=True)]
     return y, finals
-
-
-def _as_files(cell: cells.Cell, block: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return one direction's W (G·H, I), R (G·H, H), B (2·G·H,) and P (3·H,), as ONNX has them."""
-    gates = {"W": block["weight_ih"], "R": block["weight_hh"]}
-    if "bias_ih" in block:
-        gates |= {"Wb": block["bias_ih"], "Rb": block["bias_hh"]}
-    split = {name: list(tensor.detach().chunk(cell.num_gates)) for name, tensor in gates.items()}
-    peepholes = list(block["weight_peephole"].detach().chunk(cell.num_gates - 1)) if "weight_peephole" in block else []
-    if isinstance(cell, cells.LSTMCell) and cell.coupled:
-        # ours keeps f and has i = 1 − f; ONNX keeps i = 1 − f = σ(−…), and reads no f
-        split = {name: [-own[0], *own] for name, own in split.items()}
-        peepholes = [-peepholes[0], *peepholes] if peepholes else []
-    files = {name: torch.cat([own[k] for k in _ORDER[cell.name]]) for name, own in split.items()}
-    inputs = {"W": files["W"], "R": files["R"]}
-    if "Wb" in files:
-        inputs["B"] = torch.cat([files["Wb"], files["Rb"]])
-    if peepholes:
-        i, f, o = peepholes
-        inputs["P"] = torch.cat([i, o, f])
-    return inputs
 
 
 def _add_scans(
