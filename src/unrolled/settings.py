@@ -52,7 +52,7 @@ class Settings(BaseModel):
 
 
 def one_line(error: ValidationError, known: tuple[str, ...]) -> str:
-    """The first problem that pydantic found, as one line that begins with the option."""
+    """Return the first problem that pydantic found, as one line that begins with the option."""
     problem = error.errors(include_url=False)[0]
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:

@@ -23,7 +23,7 @@ _FULL = {
 
 
 def storage_error(error: OSError, path: str | Path, doing: str) -> StorageError:
-    """The error to raise when the system refused to do something with a path.
+    """Return the error to raise when the system refused to do something with a path.
 
     Args:
         error: what the system said.
@@ -80,7 +80,8 @@ def written_aside(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def plain_json(value: Any) -> Any:
-    """A value as strict JSON can hold it, at any depth: a number that is not finite becomes None, as JSON has none.
+    """Return a value as strict JSON can hold it, at any depth: a number that is not finite becomes None, as JSON has
+    none.
 
     >>> plain_json({"a": [1.5, float("inf")], "b": {"c": float("nan")}})
     {'a': [1.5, None], 'b': {'c': None}}

@@ -91,7 +91,7 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_losses(tmp_path: Path, whole:
     torch.rand(7)
     listener = Listener()
     toy_fit(tmp_path, resume=True, reporter=listener)
-    assert listener.texts[0].startswith("going on from step")
+    assert listener.texts[0].startswith("resuming from step")
     same(tmp_path, whole)
 
 
@@ -137,7 +137,7 @@ def test_an_interrupt_finishes_the_step_saves_and_says_how_to_go_on(
     result = toy_fit(tmp_path, reporter=listener)
     assert result.interrupted
     assert result.step == 31
-    assert result.reason == f"stopped by {number.name} after step 31, all saved; go on with --resume"
+    assert result.reason == f"stopped by {number.name} after step 31, all saved; continue with --resume"
     assert (tmp_path / "checkpoints/step-00000031").is_dir()
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not toy_fit(tmp_path, resume=True).interrupted
@@ -203,7 +203,7 @@ def test_resume_where_nothing_was_saved_begins(tmp_path: Path) -> None:
 def test_resume_where_only_the_checkpoints_are_gone_is_refused(tmp_path: Path) -> None:
     toy_fit(tmp_path, steps=2)
     (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl tells of a run"):
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl records a run"):
         toy_fit(tmp_path, steps=2, resume=True)
 
 
@@ -239,11 +239,11 @@ def test_a_torn_or_foreign_checkpoint_is_named_and_the_one_before_used(tmp_path:
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 99}))
     listener = Listener()
     toy_fit(tmp_path, resume=True, reporter=listener)
-    assert listener.texts[0] == "going on from step 27"
+    assert listener.texts[0] == "resuming from step 27"
     assert len(listener.notices) == 1
     assert "step-00000036" in listener.notices[0]
     expected = {"foreign": "another run", "later": "later version", "missing": "state.json is missing"}
-    assert expected.get(harm, "torn or foreign") in listener.notices[0]
+    assert expected.get(harm, "damaged or foreign") in listener.notices[0]
     same(tmp_path, whole)
 
 
@@ -251,9 +251,7 @@ def test_no_usable_checkpoint_is_an_error_that_says_why(tmp_path: Path) -> None:
     toy_fit(tmp_path, steps=10)
     for manifest in (tmp_path / "checkpoints").glob("*/manifest.json"):
         manifest.write_text("{}")
-    with pytest.raises(
-        CheckpointError, match=r"none of 2 checkpoints is of use, the last one because: .*step-00000010"
-    ):
+    with pytest.raises(CheckpointError, match=r"none of 2 checkpoints can be used, the last because: .*step-00000010"):
         toy_fit(tmp_path, steps=10, resume=True)
 
 

@@ -14,16 +14,15 @@ from unrolled.errors import ArgumentError
 from unrolled.training import FitResult, LossReport, TrainingSettings, fit, read_metrics
 from unrolled.training.criteria import (
     Best,
-    Epochs,
-    Minutes,
+    EpochLimit,
     Patience,
     Position,
     Progress,
-    Steps,
+    StepLimit,
+    TimeLimit,
     Until,
     fraction_used,
     lower_is_better,
-    make_criteria,
 )
 from unrolled.training.optimisation.averaging import ExponentialAverage, TailAverage
 from unrolled.training.optimisation.optimisers import clip_gradients, gradient_norm
@@ -206,7 +205,7 @@ def test_warm_up_rises_in_equal_steps_to_one() -> None:
 
 
 def test_cosine_over_steps() -> None:
-    schedule = make_schedule(TrainingSettings(steps=12, warmup_steps=4, min_lr_ratio=0.2), [Steps(12)])
+    schedule = make_schedule(TrainingSettings(steps=12, warmup_steps=4, min_lr_ratio=0.2), [StepLimit(12)])
     factors = [schedule.factor(at(step)) for step in range(13)]
     assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     # Halfway between the warm-up and the end, then the end.
@@ -216,9 +215,9 @@ def test_cosine_over_steps() -> None:
 
 
 def test_cosine_over_epochs_and_over_minutes_resumed_in_between() -> None:
-    schedule = make_schedule(TrainingSettings(epochs=2, min_lr_ratio=0.0), [Epochs(2)])
+    schedule = make_schedule(TrainingSettings(epochs=2, min_lr_ratio=0.0), [EpochLimit(2)])
     assert schedule.factor(at(50, 1.0)) == pytest.approx(0.5)
-    minutes = [Minutes(2)]
+    minutes = [TimeLimit(2)]
     first = make_schedule(TrainingSettings(minutes=2, warmup_steps=2, min_lr_ratio=0.0), minutes)
     assert [first.factor(at(n, seconds=10.0 * n)) for n in (0, 1, 2)] == [0.5, 1.0, 1.0]
     second = make_schedule(TrainingSettings(minutes=2, warmup_steps=2, min_lr_ratio=0.0), minutes)
@@ -229,7 +228,7 @@ def test_cosine_over_epochs_and_over_minutes_resumed_in_between() -> None:
 
 
 def test_without_a_name_the_schedule_is_cosine_if_there_is_an_end() -> None:
-    assert isinstance(make_schedule(TrainingSettings(), [Steps(5)]), Cosine)
+    assert isinstance(make_schedule(TrainingSettings(), [StepLimit(5)]), Cosine)
     assert isinstance(make_schedule(TrainingSettings(), [Patience(5)]), Constant)
 
 
@@ -281,12 +280,12 @@ def progress(**values: Any) -> Progress:
 
 
 def test_each_criterion() -> None:
-    assert Steps(5).met(progress(step=4)) is None
-    assert Steps(5).met(progress(step=5)) == "5 of 5 steps done"
-    assert Epochs(1.5).met(progress(batches=14)) is None
-    assert Epochs(1.5).met(progress(batches=15)) == "1.5 of 1.5 epochs done"
-    assert Minutes(2).met(progress(seconds=119.9)) is None
-    assert Minutes(2).met(progress(seconds=120.0)) == "2.0 of 2 minutes used"
+    assert StepLimit(5).met(progress(step=4)) is None
+    assert StepLimit(5).met(progress(step=5)) == "5 of 5 steps done"
+    assert EpochLimit(1.5).met(progress(batches=14)) is None
+    assert EpochLimit(1.5).met(progress(batches=15)) == "1.5 of 1.5 epochs done"
+    assert TimeLimit(2).met(progress(seconds=119.9)) is None
+    assert TimeLimit(2).met(progress(seconds=120.0)) == "2.0 of 2 minutes used"
     until = Until.parse("loss=1.5")
     assert until.met(progress()) is None
     assert until.met(progress(metrics={"loss": 1.6}, evaluated_step=1)) is None
@@ -309,7 +308,7 @@ def test_the_best_is_judged_by_the_metric_and_nan_never_is() -> None:
 
 
 def test_the_tightest_budget_counts() -> None:
-    assert fraction_used([Steps(100), Minutes(1), Patience(3)], at(50, seconds=45.0)) == 0.75
+    assert fraction_used([StepLimit(100), TimeLimit(1), Patience(3)], at(50, seconds=45.0)) == 0.75
     assert fraction_used([Patience(3)], at(50)) is None
 
 
@@ -321,7 +320,7 @@ def test_an_unreadable_target_is_named(text: str) -> None:
 
 def test_no_criterion_is_an_error() -> None:
     with pytest.raises(ArgumentError, match="give --minutes, --epochs, --steps, --until or --patience"):
-        make_criteria(TrainingSettings())
+        TrainingSettings().criteria()
 
 
 def test_runs_end_by_epochs_minutes_target_and_patience(tmp_path: Path) -> None:
@@ -376,9 +375,9 @@ def test_a_metric_that_is_not_measured_is_named_with_those_that_are(tmp_path: Pa
         ({"optimiser": "lion"}, "--optimiser: 'lion' is not possible: input should be 'sgd', 'adam' or 'adamw'"),
         ({"learning_rate": 1}, "learning_rate: no such option; there are optimiser, lr,"),
         ({"nesterov": True}, "--nesterov needs --optimiser sgd"),
-        ({"momentum": 0.9}, "--momentum belongs to --optimiser sgd"),
-        ({"schedule": "cosine"}, "--schedule cosine needs an end"),
-        ({"evaluate_every": 0, "patience": 2}, "--patience looks at evaluations"),
+        ({"momentum": 0.9}, "--momentum needs --optimiser sgd"),
+        ({"schedule": "cosine"}, "--schedule cosine needs a known end"),
+        ({"evaluate_every": 0, "patience": 2}, "--patience needs evaluations"),
     ],
 )
 def test_an_option_out_of_range_is_named_in_one_line(options: dict[str, Any], message: str) -> None:

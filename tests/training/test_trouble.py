@@ -6,6 +6,7 @@ import errno
 import io
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ class Poisoned(ToyLearner):
         report = super().loss(batch, carried)
         if self.calls not in self.bad:
             return report
-        return report._replace(
-            mean=report.mean * math.nan, total=math.nan, carried=tuple(part * math.nan for part in report.carried)
+        return replace(
+            report,
+            mean=report.mean * math.nan,
+            total=math.nan,
+            carried=tuple(part * math.nan for part in report.carried),
         )
 
 
@@ -79,7 +83,7 @@ def test_ten_in_a_row_end_the_run_and_nothing_saved_is_lost(tmp_path: Path) -> N
     assert "the last 10 steps, up to step 20" in message
     assert "lower --lr" in message
     assert "--clip-norm" in message
-    assert "The checkpoint of step 18 is intact: go on from it with --resume." in message
+    assert "The checkpoint of step 18 is intact: continue from it with --resume." in message
     assert toy_fit(tmp_path, resume=True, lr=0.01).step == 60
 
 
@@ -157,7 +161,7 @@ def test_a_full_disk_names_the_file_and_leaves_everything_before_intact(
     message = str(caught.value)
     assert "the disk is full while" in message
     assert str(tmp_path) in message
-    assert "is intact: go on from it with --resume." in message
+    assert "is intact: continue from it with --resume." in message
     assert not list((tmp_path / "checkpoints").glob(".*"))
     assert all(line.endswith(b"}\n") for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines(keepends=True))
     toy_fit(tmp_path, resume=True)

@@ -15,7 +15,7 @@ from unrolled.layers import Recurrent
 from unrolled.layers.recurrent.unfolding import recording
 from unrolled.tasks import Model
 from unrolled.training import TrainingSettings, seed_everything
-from unrolled.training.criteria import Position, make_criteria
+from unrolled.training.criteria import Position
 from unrolled.training.gradients.flow import norms_by_lag
 from unrolled.training.gradients.verdict import Verdict, judge
 from unrolled.training.optimisation.optimisers import (
@@ -167,7 +167,7 @@ class Tries:
         batches = own.task.batches(own, self._material, settings)
         parameters = trainable_parameters(own.network)
         optimiser = make_optimiser(parameters, settings)
-        schedule = make_schedule(settings, make_criteria(settings))
+        schedule = make_schedule(settings, settings.criteria())
         # a budget in minutes is used up as fast as it was in the model's own run
         result = own.config.result
         pace = float(result.get("seconds") or 0) / max(1, int(result.get("step") or 0))

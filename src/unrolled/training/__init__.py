@@ -1,9 +1,9 @@
-"""Training, in the textbook's six steps (`loop.py`), for any task: it knows a `Learner` that scores batches and the
-`Batches` that it scores, and takes care of the rest: optimiser, schedule, clipping, averaging, criteria, checkpoints,
-progress. A run can be killed at any moment and resumed to the same losses.
+"""Training, in the textbook's six steps (`loop.py`), for any task. A task provides a `Learner` and the `Batches` that
+it scores; this room does the rest: optimiser, schedule, clipping, averaging, criteria, checkpoints and progress. A run
+can be killed at any moment and resumed to the same losses.
 """
 
-from unrolled.training.contract import Batch, Batches, Learner, LossReport
+from unrolled.training.contract import Batches, Learner, LossReport, TrainingBatch
 from unrolled.training.loop import FitResult, fit
 from unrolled.training.plots import plot_run
 from unrolled.training.progress import (
@@ -20,7 +20,6 @@ from unrolled.training.saving.randomness import seed_everything
 from unrolled.training.settings import TrainingSettings
 
 __all__ = [
-    "Batch",
     "Batches",
     "Checkpoints",
     "FitResult",
@@ -31,6 +30,7 @@ __all__ = [
     "QuietReporter",
     "Reporter",
     "Snapshot",
+    "TrainingBatch",
     "TrainingSettings",
     "fit",
     "make_reporter",

@@ -1,60 +1,40 @@
-"""What the training loop asks of a task, and no more: something that scores batches, and something that hands them out.
+"""What the training loop needs of a task: a `Learner` that scores batches, and the `Batches` that it scores.
 
-The loop knows no task by name; a task makes a `Learner` and a `Batches` and passes them to `unrolled.training.fit`.
+The loop knows no task by name; a task makes both and passes them to `unrolled.training.fit`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
+from unrolled.training.saving.packing import Nest
+from unrolled.types import Json
 
-class LossReport(NamedTuple):
-    """What one batch cost.
+
+@dataclass(frozen=True)
+class LossReport:
+    """The loss of one batch.
 
     Attributes:
         mean: 0-d tensor that is differentiated: nats per counted item, plus regularisers.
-        total: the plain loss summed over the counted items, in nats, without regularisers. A detached 0-d tensor is
-            welcome: the loop reads it together with the gradient norm, in one synchronisation with the device.
-        count: how many items were counted (tokens, sequences, frames …).
+        total: the plain loss summed over the counted items, in nats, without regularisers. Prefer a detached 0-d
+            tensor: the loop reads it together with the gradient norm, in one synchronisation with the device.
+        count: the number of counted items (tokens, sequences, frames …).
         carried: the state for the next call, already detached: tensors in nested tuples, lists or dicts, or None.
     """
 
     mean: Tensor
     total: float | Tensor
-    # typing has no way to say that a field may be called as tuple.count is
-    count: int  # type: ignore[assignment]
-    carried: Any
+    count: int
+    carried: Nest
 
 
-class Learner(Protocol):
-    """A network and the way to score it. Made by a task."""
-
-    @property
-    def network(self) -> nn.Module:
-        """The network; its parameters that require a gradient are trained."""
-        ...
-
-    def loss(self, batch: Any, carried: Any) -> LossReport:
-        """Forward pass and loss. `carried` is what the last call returned, or None when the state starts anew."""
-        ...
-
-    def evaluate(self) -> dict[str, float]:
-        """Metrics on the development data, with "loss" (nats per item) among them; {} if there is no such data.
-
-        Called in evaluation mode, without gradients, and with the random generators put back afterwards.
-        """
-        ...
-
-    def sample(self) -> str | None:
-        """Text that shows what the model produces now, or None. Called as `evaluate` is."""
-        ...
-
-
-class Batch(Protocol):
-    """What the loop itself looks at in a batch; the rest is between the task's data and its learner."""
+class TrainingBatch(Protocol):
+    """The part of a batch that the loop reads; the rest is between the task's data and its learner."""
 
     @property
     def epoch(self) -> int:
@@ -67,22 +47,51 @@ class Batch(Protocol):
         ...
 
 
-class Batches(Protocol):
+B = TypeVar("B", bound=TrainingBatch)
+_B_in = TypeVar("_B_in", bound=TrainingBatch, contravariant=True)
+_B_out = TypeVar("_B_out", bound=TrainingBatch, covariant=True)
+
+
+class Learner(Protocol[_B_in]):
+    """A network and the way to score it. Made by a task."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network; its parameters that require a gradient are trained."""
+        ...
+
+    def loss(self, batch: _B_in, carried: Any) -> LossReport:
+        """Run the forward pass and the loss; `carried` is that of the last report, or None where the state resets."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Return metrics on the development data, with "loss" (nats per item) among them; {} without such data.
+
+        Called in evaluation mode and without gradients; the random generators are restored afterwards.
+        """
+        ...
+
+    def sample(self) -> str | None:
+        """Return text that shows what the model produces now, or None. Called as `evaluate` is."""
+        ...
+
+
+class Batches(Protocol[_B_out]):
     """An endless supply of batches whose position can be saved and restored exactly."""
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many batches make one pass over the data."""
+        """The number of batches in one pass over the data."""
         ...
 
-    def next_batch(self) -> Any:
-        """The next batch: an object with the attributes of `Batch`."""
+    def next_batch(self) -> _B_out:
+        """Return the next batch."""
         ...
 
-    def state_dict(self) -> dict[str, Any]:
-        """The position, as JSON can hold it."""
+    def state_dict(self) -> Json:
+        """Return the position."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved position: the following batches are those that would have followed it."""
+        """Continue from a saved position, with the batches that would have followed it."""
         ...

@@ -1,7 +1,7 @@
-"""When to stop: each criterion is a small object that looks at the progress and says why the run is over, or None.
+"""When to stop: each criterion is a small object that reads the progress and returns why the run is over, or None.
 
-A criterion that knows its end beforehand (steps, epochs, minutes) is a `Budget` and also says which fraction is used
-up; the cosine schedule and the time left are read from that.
+A criterion whose end is known beforehand (steps, epochs, minutes) is a `Limit` and also tells which fraction is used
+up; the cosine schedule and the estimate of the time left depend on that.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from unrolled.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from unrolled.training.settings import TrainingSettings
+from unrolled.types import Json
 
 _LOWER_WORDS = {
     *("loss", "perplexity", "ppl", "nats", "bits", "error", "errors", "wer", "cer", "per"),
@@ -25,7 +23,7 @@ _LOWER_WORDS = {
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of a metric of this name is the better one.
+    """Return whether a smaller value of the named metric is better.
 
     >>> lower_is_better("nats_per_char"), lower_is_better("loss"), lower_is_better("f1")
     (True, True, False)
@@ -34,7 +32,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 class Position(NamedTuple):
-    """How far a run has come, in each unit that a budget can be counted in.
+    """How far a run has come, in each unit that a limit can be given in.
 
     Attributes:
         step: parameter updates done, skipped ones included.
@@ -58,7 +56,7 @@ class Best:
     """Evaluations since the best one."""
 
     def observe(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Take note of an evaluation; True if it is the best so far. A value that is not finite never is."""
+        """Record an evaluation and return whether it is the best so far; a value that is not finite never is."""
         value = metric_value(metrics, self.metric)
         best = self.metrics.get(self.metric)
         better = math.isfinite(value) and (
@@ -73,7 +71,7 @@ class Best:
 
 @dataclass
 class Progress:
-    """Everything that the criteria look at; saved in every checkpoint."""
+    """Everything that the criteria read; saved in every checkpoint."""
 
     batches_per_epoch: int
     best: Best = field(default_factory=Best)
@@ -96,14 +94,14 @@ class Progress:
         """Steps, epochs and seconds at this moment."""
         return Position(self.step, self.epoch, self.seconds)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All of it, except what the data says anew each time."""
+    def state_dict(self) -> Json:
+        """Return all fields but `batches_per_epoch`, which the data gives anew."""
         state = asdict(self)
         del state["batches_per_epoch"]
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`; the metric to judge by stays the one that was asked for now."""
+        """Restore what `state_dict` returned; the metric to judge by stays the one asked for now."""
         for name, value in state.items():
             if name != "best":
                 setattr(self, name, value)
@@ -112,10 +110,10 @@ class Progress:
 
 
 def metric_value(metrics: Mapping[str, float], metric: str) -> float:
-    """One metric of an evaluation.
+    """Return one metric of an evaluation.
 
     Raises:
-        ArgumentError: there is no development data, or no metric of that name; says which there are.
+        ArgumentError: there is no development data, or no metric of that name; lists those there are.
     """
     if not metrics:
         raise ArgumentError(f"the metric {metric!r} needs development data, and this run has none: give it with --dev")
@@ -125,74 +123,74 @@ def metric_value(metrics: Mapping[str, float], metric: str) -> float:
 
 
 class Criterion(Protocol):
-    """Says when a run is over."""
+    """Tells when a run is over."""
 
     def met(self, progress: Progress) -> str | None:
-        """The reason to stop, in words, or None to go on."""
+        """Return the reason to stop, in words, or None to continue."""
         ...
 
 
-class Budget(ABC):
+class Limit(ABC):
     """A criterion whose end is known beforehand."""
 
     @abstractmethod
     def met(self, progress: Progress) -> str | None:
-        """As for every criterion."""
+        """Return the reason to stop, in words, or None to continue."""
 
     @abstractmethod
     def fraction(self, position: Position) -> float:
-        """The part used up at a position: 0 at the start, 1 (or a little more) at the end."""
+        """Return the part used up at a position: 0 at the start, 1 (or a little more) at the end."""
 
 
 @dataclass(frozen=True)
-class Steps(Budget):
+class StepLimit(Limit):
     """A number of parameter updates."""
 
     limit: int
 
     def met(self, progress: Progress) -> str | None:
-        """Met once that many steps are done."""
+        """Stop after that many steps."""
         return f"{progress.step} of {self.limit} steps done" if progress.step >= self.limit else None
 
     def fraction(self, position: Position) -> float:
-        """Steps done per steps wanted."""
+        """Return the share of the steps that are done."""
         return position.step / self.limit
 
 
 @dataclass(frozen=True)
-class Epochs(Budget):
-    """A number of passes over the training data; a fraction of one is allowed."""
+class EpochLimit(Limit):
+    """A number of passes over the training data; fractions are allowed."""
 
     limit: float
 
     def met(self, progress: Progress) -> str | None:
-        """Met once the batches handed out make up that many passes."""
+        """Stop once the batches handed out make up that many passes."""
         return f"{progress.epoch:g} of {self.limit:g} epochs done" if progress.epoch >= self.limit else None
 
     def fraction(self, position: Position) -> float:
-        """Epochs done per epochs wanted."""
+        """Return the share of the epochs that are done."""
         return position.epoch / self.limit
 
 
 @dataclass(frozen=True)
-class Minutes(Budget):
-    """A time budget, evaluations included; the time before an interruption counts too."""
+class TimeLimit(Limit):
+    """A number of minutes, evaluations included; the time before an interruption counts too."""
 
     limit: float
 
     def met(self, progress: Progress) -> str | None:
-        """Met once the time is over."""
+        """Stop once the time is used up."""
         minutes = progress.seconds / 60
         return f"{minutes:.1f} of {self.limit:g} minutes used" if minutes >= self.limit else None
 
     def fraction(self, position: Position) -> float:
-        """Time used per time given."""
+        """Return the share of the time that is used."""
         return position.seconds / (60 * self.limit)
 
 
 @dataclass(frozen=True)
 class Until:
-    """A metric on the development data that has come far enough."""
+    """A target for a metric on the development data."""
 
     metric: str
     target: float
@@ -200,7 +198,7 @@ class Until:
 
     @classmethod
     def parse(cls, text: str) -> Until:
-        """Read METRIC=VALUE, METRIC<=VALUE or METRIC>=VALUE; with = the metric's name tells the direction.
+        """Parse METRIC=VALUE, METRIC<=VALUE or METRIC>=VALUE; with =, the direction follows from the metric's name.
 
         >>> Until.parse("loss=1.5"), Until.parse("f1 >= 0.9")
         (Until(metric='loss', target=1.5, lower=True), Until(metric='f1', target=0.9, lower=False))
@@ -208,9 +206,9 @@ class Until:
         Raises:
             ArgumentError: the text is none of these.
         """
-        found = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=|=)\s*(\S+)\s*", text)
+        match = re.fullmatch(r"\s*([^\s<>=]+)\s*(<=|>=|=)\s*(\S+)\s*", text)
         try:
-            metric, sign, value = found.groups() if found else ("", "", "nan")
+            metric, sign, value = match.groups() if match else ("", "", "nan")
             target = float(value)
         except ValueError:
             target = math.nan
@@ -219,7 +217,7 @@ class Until:
         return cls(metric, target, lower_is_better(metric) if sign == "=" else sign == "<=")
 
     def met(self, progress: Progress) -> str | None:
-        """Met by the latest evaluation; unknown, so not met, before the first.
+        """Stop once the latest evaluation reaches the target; never before the first.
 
         Raises:
             ArgumentError: the evaluation has no such metric.
@@ -239,7 +237,7 @@ class Patience:
     evaluations: int
 
     def met(self, progress: Progress) -> str | None:
-        """Met once the best evaluation lies that far back."""
+        """Stop once the best evaluation lies that far back."""
         best = progress.best
         if best.stale < self.evaluations:
             return None
@@ -247,33 +245,12 @@ class Patience:
         return f"no better {best.metric} {since}, {best.stale} evaluations in a row"
 
 
-def make_criteria(settings: TrainingSettings) -> list[Criterion]:
-    """The criteria that the settings ask for; the run ends with the first one that is met.
-
-    Raises:
-        ArgumentError: there is none, so that the run would never end.
-    """
-    wanted: list[Criterion | None] = [
-        Steps(settings.steps) if settings.steps is not None else None,
-        Epochs(settings.epochs) if settings.epochs is not None else None,
-        Minutes(settings.minutes) if settings.minutes is not None else None,
-        Until.parse(settings.until) if settings.until is not None else None,
-        Patience(settings.patience) if settings.patience is not None else None,
-    ]
-    criteria = [criterion for criterion in wanted if criterion is not None]
-    if not criteria:
-        raise ArgumentError(
-            "nothing says when training is to end: give --minutes, --epochs, --steps, --until or --patience"
-        )
-    return criteria
-
-
 def first_met(criteria: Sequence[Criterion], progress: Progress) -> str | None:
-    """The reason of the first criterion that is met, or None."""
+    """Return the reason of the first criterion met, or None."""
     return next((reason for criterion in criteria if (reason := criterion.met(progress))), None)
 
 
 def fraction_used(criteria: Sequence[Criterion], position: Position) -> float | None:
-    """The part of the tightest budget that is used up, at most 1; None if no criterion has a known end."""
-    fractions = [criterion.fraction(position) for criterion in criteria if isinstance(criterion, Budget)]
+    """Return the used-up part of the tightest limit, at most 1; None if no criterion has a known end."""
+    fractions = [criterion.fraction(position) for criterion in criteria if isinstance(criterion, Limit)]
     return min(1.0, max(fractions)) if fractions else None

@@ -1,15 +1,18 @@
-"""Ctrl-C, and the polite kill: the first asks the loop to finish its step and save, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first asks the loop to finish its step and save, the second stops at once."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TypeAlias
+
+_Handler: TypeAlias = Callable[[int, FrameType | None], object] | int
 
 
 class Interrupt:
-    """Listens for SIGINT and SIGTERM within a `with`. Elsewhere than in the main thread it hears nothing.
+    """Catches SIGINT and SIGTERM within a `with` block. Does nothing outside the main thread.
 
     Attributes:
         asked: the name of the signal that asked to stop, or None.
@@ -17,14 +20,14 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked: str | None = None
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, _Handler] = {}
 
     def __enter__(self) -> Interrupt:
-        # Python allows signal handlers to be set from the main thread alone.
+        # Python sets signal handlers from the main thread only.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                before = signal.signal(number, self._hear)
-                # None stands for a handler that was not set from Python and can't be put back from it.
+                before = signal.signal(number, self._handle)
+                # None stands for a handler that was not set from Python and can't be restored from it.
                 self._before[number] = signal.SIG_DFL if before is None else before
         return self
 
@@ -33,7 +36,7 @@ class Interrupt:
     ) -> None:
         self._restore()
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked is None:
             self.asked = signal.Signals(number).name
             return

@@ -2,12 +2,12 @@
 
     1. initialise   the weights, the optimiser and the carried state; or resume where a checkpoint left off
     2. forward      the batch goes through the network, from the state that the batch before it left
-    3. loss         what the predictions cost, in nats per item
+    3. loss         the cost of the predictions, in nats per item
     4. backpropagate through time      the gradient of that loss for every weight, over all time steps of the batch
-    5. update       clip the gradient, take a step of the optimiser; a step that is not finite is left out
+    5. update       clip the gradient and take a step of the optimiser; a step that is not finite is skipped
     6. repeat       until a criterion is met: steps, epochs, minutes, a metric, no more progress, or Ctrl-C
 
-`fit` is these six, in this order. What goes on around them (logging, evaluating, saving) is in `run.py`.
+`fit` does these six, in this order. The work around them (logging, evaluating, saving) is in `run.py`.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
 from unrolled.errors import StorageError
-from unrolled.training.contract import Batches, Learner, LossReport
+from unrolled.training.contract import B, Batches, Learner, LossReport
 from unrolled.training.interrupt import Interrupt
 from unrolled.training.optimisation.finite import read_scalars
 from unrolled.training.optimisation.optimisers import clip_gradients, gradient_norm, gradients
 from unrolled.training.progress import QuietReporter, Reporter
 from unrolled.training.run import Run
+from unrolled.training.saving.packing import Nest
 from unrolled.training.saving.randomness import deterministic_algorithms
 from unrolled.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a run ended. The network then holds the weights that did best on the development data, averaged if asked for;
-    without such data, the last ones.
+    """How a run ended. The network then holds the weights that did best on the development data, averaged if the
+    settings say so; without such data, the last ones.
 
     Attributes:
         reason: why it ended, in words.
-        interrupted: True if Ctrl-C or SIGTERM ended it, so that it can be gone on with.
+        interrupted: True if Ctrl-C or SIGTERM ended it, so that it can be resumed.
         step, epoch, seconds, skipped: how far it came, over all its sessions.
-        best_step: the step of the best evaluation, None if there was none.
+        best_step: the step of the best evaluation; None without evaluations.
         best: that evaluation's metrics.
         last: the last evaluation's metrics.
     """
@@ -60,8 +61,8 @@ class FitResult:
 
 
 def fit(
-    learner: Learner,
-    batches: Batches,
+    learner: Learner[B],
+    batches: Batches[B],
     settings: TrainingSettings,
     out: str | Path,
     *,
@@ -73,23 +74,23 @@ def fit(
     """Train a network until a criterion of the settings is met.
 
     Writes `metrics.jsonl`, `samples.md` and `checkpoints/` into `out`. A run that is killed at any moment and resumed
-    goes through the same losses, bit for bit, as one that never stopped (same machine, same number of threads; a budget
-    in minutes or a schedule that follows one depends on the clock and is the exception).
+    goes through the same losses, bit for bit, as an uninterrupted run (same machine, same number of threads; limits in
+    minutes and the schedules that follow them depend on the clock and are the exception).
 
     Args:
-        learner: the network and how to score it. Whoever makes it initialises its weights; `seed_everything` beforehand
-            makes that repeatable.
-        batches: where batches come from.
+        learner: the network and how to score it. Its maker initialises the weights; `seed_everything` beforehand makes
+            that repeatable.
+        batches: the source of batches.
         settings: how to train.
         out: the folder, created if need be.
-        identity: what this run is (network, data …), as JSON can hold it; a checkpoint with another one is not resumed.
-        resume: go on from the latest usable checkpoint in `out`; if none was ever saved there, begin.
-        reporter: is told of everything; by default only warnings are shown.
+        identity: what this run is (network, data …), as a JSON object; a checkpoint with another identity is refused.
+        resume: continue from the latest usable checkpoint in `out`; if none was ever saved there, begin.
+        reporter: receives every event; by default only warnings are shown.
         options: names of the options that a user can set, for advice; None where there is no command.
 
     Raises:
-        ArgumentError: nothing says when to stop, nothing is trainable, or a metric asked for is not measured.
-        OutputExistsError: `out` holds a run, and `resume` is not given.
+        ArgumentError: no criterion is set, nothing is trainable, or a metric of the settings is not measured.
+        OutputExistsError: `out` holds a run, and `resume` is False.
         CheckpointError: there are checkpoints, but none of them can be resumed.
         DivergenceError: ten steps in a row were not finite.
         StorageError: `out` can't be written, or the disk is full; says what is intact.
@@ -104,7 +105,7 @@ def fit(
         try:
             run.begin(resume)  # 1 initialise, or resume
             while not (reason := run.reason_to_stop()) and not interrupt.asked:
-                tally = Tally()
+                tally: Tally[B] = Tally()
                 for batch in next_batches(run):
                     report = forward_and_loss(run, batch, tally)  # 2 forward, 3 loss
                     backpropagate(run, report)  # 4 backpropagate through time
@@ -116,25 +117,25 @@ def fit(
 
 
 @dataclass
-class Tally:
-    """What the batches of one step add up to, kept on the device: summing there waits for nothing."""
+class Tally(Generic[B]):
+    """Sums over the batches of one step, kept on the device so that adding to them does not synchronise."""
 
     mean: float | Tensor = 0.0
     total: float | Tensor = 0.0
     count: int = 0
     started: float = field(default_factory=time.perf_counter)
-    batch: Any = None
-    carried: Any = None
+    batch: B = field(init=False)
+    carried: Nest = None
 
 
-def next_batches(run: Run) -> Iterator[Any]:
-    """The batches of one step: one, or as many as gradients are accumulated over."""
+def next_batches(run: Run[B]) -> Iterator[B]:
+    """Yield the batches of one step: as many as gradients are accumulated over."""
     for _ in range(run.settings.accumulate):
         yield run.batches.next_batch()
 
 
-def forward_and_loss(run: Run, batch: Any, tally: Tally) -> LossReport:
-    """Score a batch from the carried state, and carry on the state that it leaves."""
+def forward_and_loss(run: Run[B], batch: B, tally: Tally[B]) -> LossReport:
+    """Score a batch from the carried state, and keep the state that it leaves."""
     tally.batch, tally.carried = batch, None if batch.resets else run.carried
     with run.flow.watching(run.progress.step):
         report = run.learner.loss(batch, tally.carried)
@@ -145,28 +146,28 @@ def forward_and_loss(run: Run, batch: Any, tally: Tally) -> LossReport:
     return report
 
 
-def backpropagate(run: Run, report: LossReport) -> None:
-    """Add a batch's gradient to what the step has gathered.
+def backpropagate(run: Run[B], report: LossReport) -> None:
+    """Add a batch's gradient to the gradients of the step.
 
-    With several batches, each counts by its items and `update` divides by all of them: the step is that of one large
+    Several batches are weighted by their items, and `update` divides by all of them: the step is that of one large
     batch.
     """
     loss = report.mean if run.settings.accumulate == 1 else report.mean * report.count
-    loss.backward()
+    torch.autograd.backward(loss)
     for sentence in run.flow.observe():
         run.reporter.notice(f"step {run.progress.step}: {sentence}")
 
 
-def update(run: Run, tally: Tally) -> None:
-    """Clip the gradient and take a step, or leave the step out if its loss or gradient is not finite.
+def update(run: Run[B], tally: Tally[B]) -> None:
+    """Clip the gradient and take a step, or skip the step if its loss or gradient is not finite.
 
     Raises:
-        DivergenceError: that has happened ten times in a row.
+        DivergenceError: the tenth skipped step in a row.
     """
     grads = gradients(run.parameters)
     if run.settings.accumulate > 1 and grads:
         torch._foreach_mul_(grads, 1 / max(1, tally.count))
-    # The only moment in a step at which the device is waited for.
+    # The only synchronisation with the device in a step.
     mean, total, norm = read_scalars(tally.mean, tally.total, gradient_norm(grads))
     run.set_learning_rate()
     if math.isfinite(mean) and math.isfinite(total) and math.isfinite(norm):
@@ -179,16 +180,16 @@ def update(run: Run, tally: Tally) -> None:
     run.optimiser.zero_grad(set_to_none=True)
 
 
-def conclude(run: Run, reason: str | None, interrupt: Interrupt) -> FitResult:
-    """Wind the run up and say how it ended."""
-    run.wind_up(evaluate=reason is not None)
+def conclude(run: Run[B], reason: str | None, interrupt: Interrupt) -> FitResult:
+    """Finish the run and return how it ended."""
+    run.finish(evaluate=reason is not None)
     progress = run.progress
     interrupted = reason is None
     if reason is None:
-        reason = f"stopped by {interrupt.asked} after step {progress.step}, all saved; go on with --resume"
+        reason = f"stopped by {interrupt.asked} after step {progress.step}, all saved; continue with --resume"
     best = progress.best
-    found = "" if best.step is None else f"; best {best.metric} {best.metrics[best.metric]:.4f} at step {best.step}"
-    run.reporter.finished(f"{reason}{found}")
+    summary = "" if best.step is None else f"; best {best.metric} {best.metrics[best.metric]:.4f} at step {best.step}"
+    run.reporter.finished(f"{reason}{summary}")
     return FitResult(
         reason=reason,
         interrupted=interrupted,

@@ -1,14 +1,14 @@
-"""The course of a run as two pictures: loss and gradient norm over steps. Needs matplotlib, from the extra `plot`."""
+"""A run's loss and gradient norm over steps, as two plots. Needs matplotlib, from the extra `plot`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from unrolled.errors import MissingDependencyError
 from unrolled.storage import make_folder, storage_error
 from unrolled.training.saving.files import read_metrics
+from unrolled.types import Json
 
 
 def plot_run(folder: str | Path) -> list[Path]:
@@ -18,11 +18,11 @@ def plot_run(folder: str | Path) -> list[Path]:
         folder: the run's folder.
 
     Returns:
-        The files drawn.
+        The files written.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
-        StorageError: the metrics can't be read, or the pictures not written.
+        StorageError: the metrics can't be read, or the plots can't be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def plot_run(folder: str | Path) -> list[Path]:
     return drawn
 
 
-def _series(records: Sequence[Mapping[str, Any]], split: str, name: str) -> tuple[list[int], list[float]]:
+def _series(records: Sequence[Json], split: str, name: str) -> tuple[list[int], list[float]]:
     points = [
         (record["step"], record[name])
         for record in records

@@ -1,4 +1,4 @@
-"""What a run says while it goes on, through one small protocol: a terminal, a log, a test or a server can listen."""
+"""Progress of a run, through one small protocol that a terminal, a log, a test or a server can implement."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Snapshot(NamedTuple):
     """A run right after a step.
 
     Attributes:
-        step, epoch: how far it has come.
-        loss: this step's, in nats per item.
+        step, epoch: the position.
+        loss: the loss of this step, in nats per item.
         grad_norm: before clipping.
         lr: the learning rate of this step.
         items_per_second: since the last logged line.
-        seconds, seconds_left: training time so far, and estimated until the budget is used up (None without one).
+        seconds, seconds_left: training time so far, and the estimate until the limit is reached (None without a limit).
         skipped: steps skipped so far.
     """
 
@@ -34,76 +37,76 @@ class Snapshot(NamedTuple):
 
 
 class Reporter(Protocol):
-    """Listens to a run. Every method returns quickly and changes nothing about the run."""
+    """Receives the events of a run. Every method returns quickly and changes nothing about the run."""
 
     def started(self, text: str) -> None:
-        """Training begins or goes on."""
+        """Report that training begins or resumes."""
         ...
 
     def stepped(self, now: Snapshot) -> None:
-        """A step is done. Called every step."""
+        """Report a step. Called after every step."""
         ...
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        """A line was added to `metrics.jsonl`."""
+        """Report a new line of `metrics.jsonl`."""
         ...
 
     def sampled(self, step: int, text: str) -> None:
-        """The model produced this."""
+        """Report what the model produced."""
         ...
 
     def saved(self, step: int, path: Path) -> None:
-        """A checkpoint was saved."""
+        """Report a saved checkpoint."""
         ...
 
     def notice(self, text: str) -> None:
-        """Something the user should know."""
+        """Warn the user."""
         ...
 
     def finished(self, text: str) -> None:
-        """Training is over."""
+        """Report that training is over."""
         ...
 
     def close(self) -> None:
-        """The run has ended, in whatever way; nothing more will come."""
+        """Clean up; called last, however the run ended."""
         ...
 
 
 class QuietReporter:
-    """Says nothing but what the user should know, on standard error. Also the base of the other reporters."""
+    """Prints only warnings, on standard error. Also the base of the other reporters."""
 
     def started(self, text: str) -> None:
-        """Silent."""
+        """Ignore the start."""
 
     def stepped(self, now: Snapshot) -> None:
-        """Silent."""
+        """Ignore a step."""
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        """Silent."""
+        """Ignore a logged line."""
 
     def sampled(self, step: int, text: str) -> None:
-        """Silent."""
+        """Ignore a sample."""
 
     def saved(self, step: int, path: Path) -> None:
-        """Silent."""
+        """Ignore a checkpoint."""
 
     def notice(self, text: str) -> None:
-        """To standard error."""
+        """Print a warning to standard error."""
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
     def finished(self, text: str) -> None:
-        """Silent."""
+        """Ignore the end."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 class PlainReporter(QuietReporter):
-    """Plain lines, for logs and pipes.
+    """Prints plain lines, for logs and pipes.
 
     Args:
-        stream: where to; standard output by default.
-        seconds_between: at most one line about steps in that time; evaluations are always shown.
+        stream: where to print; standard output by default.
+        seconds_between: the shortest time between two lines about steps; evaluations are always shown.
         clock: seconds, from any origin.
     """
 
@@ -118,32 +121,32 @@ class PlainReporter(QuietReporter):
         self._last: float | None = None
 
     def started(self, text: str) -> None:
-        """One line."""
+        """Print the text."""
         self._say(text)
 
     def stepped(self, now: Snapshot) -> None:
-        """A line now and then."""
+        """Print a line, unless the last one is recent."""
         moment = self._clock()
         if self._last is None or moment - self._last >= self._between:
             self._last = moment
             self._say(describe(now))
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        """Evaluations."""
+        """Print evaluations."""
         if record["split"] == "dev":
             self._say(describe_evaluation(record))
 
     def sampled(self, step: int, text: str) -> None:
-        """The sample, indented."""
+        """Print the sample, indented."""
         self._say(f"sample at step {step}:")
         self._say("".join(f"    {line}\n" for line in text.splitlines()))
 
     def notice(self, text: str) -> None:
-        """One line."""
+        """Print a warning."""
         self._say(f"warning: {text}")
 
     def finished(self, text: str) -> None:
-        """One line."""
+        """Print the text."""
         self._say(text)
 
     def _say(self, text: str) -> None:
@@ -151,16 +154,16 @@ class PlainReporter(QuietReporter):
 
 
 class LiveReporter(QuietReporter):
-    """A line that changes in place at the foot of a terminal, everything else scrolling by above it.
+    """Updates one line in place at the bottom of a terminal, with everything else scrolling above it.
 
     Args:
-        console: a `rich.console.Console`; standard output by default.
-        per_second: how often the line may change. No thread draws it: it costs the training nothing in between.
+        console: standard output by default.
+        per_second: how often the line may change. It is drawn by no thread, so it costs nothing in between.
         clock: seconds, from any origin.
     """
 
     def __init__(
-        self, console: Any = None, per_second: float = 5.0, clock: Callable[[], float] = time.monotonic
+        self, console: Console | None = None, per_second: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         from rich.console import Console
         from rich.live import Live
@@ -172,48 +175,48 @@ class LiveReporter(QuietReporter):
         self._between, self._clock, self._last = 1 / per_second, clock, float("-inf")
 
     def started(self, text: str) -> None:
-        """Shows the line."""
+        """Print the text and show the line."""
         self._print(text)
         self._live.start()
 
     def stepped(self, now: Snapshot) -> None:
-        """Changes the line, a few times a second."""
+        """Update the line, a few times a second."""
         moment = self._clock()
         if moment - self._last >= self._between:
             self._last = moment
             self._live.update(self._text(describe(now), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        """Evaluations scroll by."""
+        """Print evaluations."""
         if record["split"] == "dev":
             self._print(describe_evaluation(record), "bold")
 
     def sampled(self, step: int, text: str) -> None:
-        """Samples scroll by."""
+        """Print the sample."""
         self._print(f"── step {step} ──", "cyan")
         self._print(text)
 
     def notice(self, text: str) -> None:
-        """Scrolls by."""
+        """Print a warning."""
         self._print(f"warning: {text}", "yellow")
 
     def finished(self, text: str) -> None:
-        """The last line."""
+        """Print the text."""
         self._print(text, "bold")
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Restore the terminal."""
         self._live.stop()
 
     def _print(self, text: str, style: str = "") -> None:
-        # As Text, so that brackets in a sample aren't taken for markup, nor control characters for commands.
+        # As Text, so that brackets in a sample are not read as markup, nor control characters as commands.
         self._console.print(
             self._text("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text), style=style)
         )
 
 
 def make_reporter(quiet: bool = False, stream: TextIO | None = None) -> Reporter:
-    """The reporter that suits: nothing if quiet, a live line on a terminal, plain lines elsewhere."""
+    """Return a reporter: only warnings if quiet, a live line on a terminal, plain lines elsewhere."""
     stream = sys.stdout if stream is None else stream
     if quiet:
         return QuietReporter()
@@ -225,7 +228,7 @@ def make_reporter(quiet: bool = False, stream: TextIO | None = None) -> Reporter
 
 
 def describe(now: Snapshot) -> str:
-    """A snapshot as one line."""
+    """Return a snapshot as one line."""
     parts = [
         f"step {now.step}",
         f"epoch {now.epoch:.2f}",
@@ -241,14 +244,14 @@ def describe(now: Snapshot) -> str:
 
 
 def describe_evaluation(record: Mapping[str, Any]) -> str:
-    """A dev line of `metrics.jsonl` for people."""
+    """Return a dev line of `metrics.jsonl` in readable form."""
     about_run = ("step", "split", "epoch", "seconds", "skipped")
     metrics = [f"{name} {value:.4g}" for name, value in record.items() if name not in about_run and value is not None]
     return f"step {record['step']} · dev " + (" · ".join(metrics) or "loss not finite")
 
 
 def duration(seconds: float) -> str:
-    """A time for people.
+    """Return a duration in readable form.
 
     >>> duration(7.4), duration(187), duration(7500)
     ('7 s', '3 min 07 s', '2 h 05 min')

@@ -1,7 +1,4 @@
-"""A run in progress: everything that the loop's six steps work on, and what is written about it.
-
-Here is the book-keeping, so that `loop.py` can show the steps: what counts, and what falls due after a step.
-"""
+"""The work around the loop's six steps: counting, logging, evaluating, sampling and saving."""
 
 from __future__ import annotations
 
@@ -10,111 +7,72 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from unrolled.errors import CheckpointError, DivergenceError, OutputExistsError
-from unrolled.storage import make_folder, plain_json
-from unrolled.training.contract import Batches, Learner
-from unrolled.training.criteria import Best, Progress, first_met, fraction_used, make_criteria, metric_value
-from unrolled.training.gradients.flow import FlowMonitor
-from unrolled.training.optimisation.averaging import make_averaging
+from unrolled.storage import plain_json
+from unrolled.training.contract import B, Batches, Learner
+from unrolled.training.criteria import first_met, fraction_used, metric_value
 from unrolled.training.optimisation.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
-from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
-from unrolled.training.optimisation.schedules import make_schedule
 from unrolled.training.progress import Reporter, Snapshot
-from unrolled.training.saving.checkpoints import Checkpoints
-from unrolled.training.saving.files import Journal
+from unrolled.training.saving.packing import Nest
 from unrolled.training.saving.randomness import preserved_randomness, seed_everything
-from unrolled.training.saving.resuming import restore, restore_part, state_of
 from unrolled.training.settings import TrainingSettings
+from unrolled.training.state import LogWindow, RunState
+from unrolled.types import Json
 
 
-@dataclass
-class Window:
-    """What the steps since the last logged line add up to; skipped steps are left out, except for their time."""
-
-    total: float = 0.0
-    count: int = 0
-    steps: int = 0
-    norms: float = 0.0
-    clipped: int = 0
-    seconds: float = 0.0
-
-
-class Run:
-    """A run, before its first step. The order of things is `loop.fit`'s.
+class Run(RunState[B]):
+    """A run, before its first step. `loop.fit` says in which order these methods are called.
 
     Args:
         learner, batches, settings, out, identity, reporter, options: as for `loop.fit`.
 
     Raises:
-        ArgumentError: nothing to train, or nothing says when to stop.
-        StorageError: the folder can't be written.
+        ArgumentError, StorageError: as `RunState`.
     """
 
     def __init__(
         self,
-        learner: Learner,
-        batches: Batches,
+        learner: Learner[B],
+        batches: Batches[B],
         settings: TrainingSettings,
         out: Path,
         identity: Mapping[str, Any],
         reporter: Reporter,
         options: Collection[str] | None = None,
     ) -> None:
-        self.learner, self.batches, self.settings, self.reporter = learner, batches, settings, reporter
-        self.criteria = make_criteria(settings)
-        self.progress = Progress(batches.batches_per_epoch, Best(settings.monitor))
-        self.parameters = trainable_parameters(learner.network)
-        self.device = self.parameters[0].device
-        self.optimiser = make_optimiser(self.parameters, settings)
-        self.schedule = make_schedule(settings, self.criteria)
-        self.averaging = make_averaging(self.parameters, settings)
-        self.carried: Any = None
-        self.window = Window()
+        super().__init__(learner, batches, settings, out, identity, reporter, options)
         self.watch = GradientWatch()
-        self.flow = FlowMonitor(learner.network, options)
         self.lr = settings.lr
-        make_folder(out)
-        self.checkpoints = Checkpoints(out / "checkpoints", identity)
-        self.metrics = Journal(out / "metrics.jsonl")
-        self.samples = Journal(out / "samples.md")
-        self.saved_step: int | None = None
-        self.sampled_step: int | None = None
         self._improved = self._unsaved = False
         self._since = time.perf_counter()
 
-    def close(self) -> None:
-        """Close the files."""
-        self.metrics.close()
-        self.samples.close()
-
     def begin(self, resume: bool) -> None:
-        """Initialise the run, or take up its latest usable checkpoint.
+        """Initialise the run, or restore its latest usable checkpoint.
 
         Raises:
-            OutputExistsError: not to be resumed, and there is a run already.
-            CheckpointError: to be resumed, and no checkpoint can be used.
+            OutputExistsError: `resume` is False, and the folder holds a run.
+            CheckpointError: `resume` is True, and no checkpoint can be used.
         """
         written = self.metrics.length > 0 or self.samples.length > 0
         if not resume and (written or self.checkpoints.steps()):
             folder = self.checkpoints.folder.parent
             raise OutputExistsError(
-                f"{folder}: holds a training run already; give --resume to go on with it, or another folder"
+                f"{folder}: holds a training run already; give --resume to continue it, or another folder"
             )
         seed_everything(self.settings.seed)
         self.learner.network.train()
-        found = self.checkpoints.load_latest(self.reporter.notice) if resume else None
-        if found is not None:
-            restore(self, *found)
-            self.reporter.started(f"going on from step {self.progress.step}")
+        latest = self.checkpoints.load_latest(self.reporter.notice) if resume else None
+        if latest is not None:
+            self.restore(*latest)
+            self.reporter.started(f"resuming from step {self.progress.step}")
         elif written:
             raise CheckpointError(
-                f"can't resume: {self.metrics.path} tells of a run, but {self.checkpoints.folder} is empty"
+                f"can't resume: {self.metrics.path} records a run, but {self.checkpoints.folder} is empty"
             )
         else:
             self.save()
@@ -122,17 +80,17 @@ class Run:
         self._since = time.perf_counter() - self.progress.seconds
         if self.progress.step == 0 and self.progress.evaluated_step is None:
             self._evaluate_and_sample(self.settings.evaluate_every > 0, self.settings.sample_every > 0)
-            # The weights of step 0 are saved already, and a run resumed from there evaluates them again.
+            # The weights of step 0 are already saved, and a run resumed from there evaluates them again.
             self._improved = False
 
     def set_learning_rate(self) -> None:
-        """Give the optimiser the learning rate of the step that comes next."""
+        """Give the optimiser the learning rate of the next step."""
         self.lr = self.settings.lr * self.schedule.factor(self.progress.position)
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
 
     def count_step(self, total: float, count: int, norm: float, clipped: bool, seconds: float) -> None:
-        """Enter a step that was done."""
+        """Record a step."""
         window = self.window
         window.total += total
         window.count += count
@@ -145,16 +103,16 @@ class Run:
         if warning:
             self.reporter.notice(f"step {self.progress.step}: {warning}")
 
-    def count_skipped(self, loss: float, norm: float, batch: Any, carried: Any, seconds: float) -> None:
-        """Enter a step that was skipped because its loss or gradient is not finite.
+    def count_skipped(self, loss: float, norm: float, batch: B, carried: Nest, seconds: float) -> None:
+        """Record a step that was skipped because its loss or gradient is not finite.
 
         Args:
-            loss, norm: what was found.
-            batch, carried: what went into the last forward pass.
-            seconds: how long it took.
+            loss, norm: the loss and the gradient norm.
+            batch, carried: the inputs of the last forward pass.
+            seconds: how long the step took.
 
         Raises:
-            DivergenceError: it was the tenth in a row; says where the trouble starts and what to try.
+            DivergenceError: it was the tenth in a row; says where the numbers stop being finite and what to try.
         """
         progress = self.progress
         progress.skipped += 1
@@ -165,7 +123,7 @@ class Run:
                 f"finite loss and gradient; {locate_nonfinite(self.learner, batch, carried)}. "
                 f"{self._way_out()} {self.intact()}"
             )
-        # A state that is not finite would spoil every step after this one.
+        # A state that is not finite would spoil every following step.
         if not all_finite(self.carried):
             self.carried = None
         self._count(loss, norm, seconds)
@@ -173,7 +131,7 @@ class Run:
             self.reporter.notice(f"step {progress.step} skipped: its loss is {loss:g} and its gradient norm {norm:g}")
 
     def _count(self, loss: float, norm: float, seconds: float) -> None:
-        """What every step adds, done or skipped."""
+        """Record what every step adds, done or skipped."""
         progress, window = self.progress, self.window
         progress.step += 1
         progress.batches += self.settings.accumulate
@@ -195,7 +153,7 @@ class Run:
         )
 
     def do_what_is_due(self) -> None:
-        """Log, evaluate, sample and save, each if it is its turn. The save comes last and so covers the others."""
+        """Log, evaluate, sample and save, each if it is due. The save comes last and so covers the others."""
         step, settings = self.progress.step, self.settings
         if _due(step, settings.log_every):
             self._log()
@@ -204,11 +162,11 @@ class Run:
             self.save()
 
     def reason_to_stop(self) -> str | None:
-        """The criterion that is met, in words, or None."""
+        """Return the reason of the first criterion met, or None."""
         return first_met(self.criteria, self.progress)
 
-    def wind_up(self, evaluate: bool) -> None:
-        """Evaluate and sample a last time, save, and leave in the network the weights that did best.
+    def finish(self, evaluate: bool) -> None:
+        """Evaluate and sample a last time, save, and leave the weights that did best in the network.
 
         Args:
             evaluate: False to save only.
@@ -229,14 +187,14 @@ class Run:
                 self.reporter.notice(f"the last weights are used, not the best: {error}")
             else:
                 self.learner.network.load_state_dict(state["network"])
-                restore_part(self, "averaging", self.averaging, state)
+                self.restore_part("averaging", self.averaging, state)
         self.averaging.install()
 
     def intact(self) -> str:
-        """What remains if the run ends now."""
+        """Return a sentence about what remains if the run ends now."""
         if self.saved_step is None:
             return "Nothing has been saved yet."
-        return f"The checkpoint of step {self.saved_step} is intact: go on from it with --resume."
+        return f"The checkpoint of step {self.saved_step} is intact: continue from it with --resume."
 
     def _way_out(self) -> str:
         clip = (
@@ -247,8 +205,9 @@ class Run:
         return f"Try a lower --lr (it was {self.lr:g}), {clip} or more --warmup-steps."
 
     def _log(self) -> None:
-        """One line about the steps since the last one."""
+        """Write a line about the steps since the last one."""
         window = self.window
+        report, self.flow.report = self.flow.report, None
         self._write(
             "train",
             {
@@ -257,17 +216,12 @@ class Run:
                 "grad_norm": window.norms / window.steps if window.steps else None,
                 "clipped": window.clipped / window.steps if window.steps else None,
                 "items_per_second": window.count / window.seconds if window.seconds else None,
-                **self._flow_report(),
+                **({} if report is None else {"flow": report}),
             },
         )
-        self.window = Window()
+        self.window = LogWindow()
 
-    def _flow_report(self) -> dict[str, Any]:
-        """How the error flowed back over time when it was last looked at, if that is news."""
-        report, self.flow.report = self.flow.report, None
-        return {} if report is None else {"flow": report}
-
-    def _write(self, split: str, values: Mapping[str, Any]) -> None:
+    def _write(self, split: str, values: Json | dict[str, float]) -> None:
         progress = self.progress
         record = {"step": progress.step, "split": split, **values}
         record.update(epoch=progress.epoch, seconds=progress.seconds, skipped=progress.skipped)
@@ -279,8 +233,8 @@ class Run:
     def _evaluate_and_sample(self, evaluate: bool, sample: bool) -> None:
         if not (evaluate or sample):
             return
-        # Both in one go, as the averaged weights have to be put in and taken out again.
-        with self._aside():
+        # Both together, since the averaged weights have to be swapped in and out.
+        with self._evaluation_mode():
             if evaluate:
                 self._evaluate()
             if sample:
@@ -288,8 +242,8 @@ class Run:
         self.progress.seconds = time.perf_counter() - self._since
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Evaluation mode with averaged weights; training goes on afterwards as if nothing had been done."""
+    def _evaluation_mode(self) -> Iterator[None]:
+        """Switch to evaluation mode with averaged weights; nothing of it shows in the training that follows."""
         modes = [(module, module.training) for module in self.learner.network.modules()]
         self.learner.network.eval()
         try:
@@ -302,10 +256,8 @@ class Run:
     def _evaluate(self) -> None:
         metrics = {name: float(value) for name, value in self.learner.evaluate().items()}
         progress, settings = self.progress, self.settings
-        looked_at = (
-            settings.until or settings.patience or settings.schedule == "plateau" or settings.averaging == "tail"
-        )
-        if not metrics and not looked_at:
+        needed = settings.until or settings.patience or settings.schedule == "plateau" or settings.averaging == "tail"
+        if not metrics and not needed:
             return
         loss = metric_value(metrics, "loss")
         progress.metrics, progress.evaluated_step = metrics, progress.step
@@ -322,7 +274,7 @@ class Run:
         if text is None:
             return
         loss = f" · dev loss {progress.metrics['loss']:.4f}" if progress.evaluated_step == progress.step else ""
-        # A fence longer than any in the text, which thus can't end it.
+        # A fence longer than any in the text, which then can't close it.
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
         title = "" if self.samples.length else "# What the model produced as it learned\n"
         self.samples.append(
@@ -338,10 +290,10 @@ class Run:
             StorageError: the disk is full, or the like; everything saved before is still there.
         """
         step = self.progress.step
-        # What the checkpoint says of these files must be on the disk before it is.
+        # The files must be on the disk before the checkpoint that refers to them.
         self.metrics.sync()
         self.samples.sync()
-        path = self.checkpoints.save(step, state_of(self))
+        path = self.checkpoints.save(step, self.state_dict())
         self.saved_step, self._improved, self._unsaved = step, False, False
         best = self.progress.best.step
         self.checkpoints.prune(() if best is None else (best,), self.settings.keep_every)

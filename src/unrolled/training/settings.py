@@ -1,4 +1,4 @@
-"""How to train, as one validated object: optimiser, schedule, clipping, averaging, criteria and saving."""
+"""The training settings, as one validated object: optimiser, schedule, clipping, averaging, criteria and saving."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
-from unrolled.training.criteria import Until
+from unrolled.training.criteria import Criterion, EpochLimit, Patience, StepLimit, TimeLimit, Until
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -16,7 +17,7 @@ Interval = Annotated[int, Field(ge=0)]
 
 
 class TrainingSettings(Settings):
-    """How to train. Units are in the field's comment; every `*_every` is in steps, and 0 means never.
+    """How to train. Units are in each field's comment; every `*_every` is in steps, and 0 means never.
 
     >>> TrainingSettings(lr=0.002, steps=100).lr
     0.002
@@ -33,16 +34,16 @@ class TrainingSettings(Settings):
     lr: Positive = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    # of SGD alone
+    # SGD only
     momentum: Fraction = 0.0
     nesterov: bool = False
 
-    # None: cosine when steps, epochs or minutes say where the end is, else constant.
+    # None: cosine when steps, epochs or minutes fix the end, else constant.
     schedule: Literal["constant", "cosine", "plateau"] | None = None
     warmup_steps: Interval = 0
-    # Where cosine ends and below which plateau does not go, as a fraction of lr.
+    # The final value of cosine and the lower bound of plateau, as a fraction of lr.
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
-    # plateau: lr is multiplied by the factor after that many evaluations without a better loss.
+    # plateau: lr is multiplied by the factor after this many evaluations without a better loss.
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     plateau_patience: Count = 2
 
@@ -53,7 +54,7 @@ class TrainingSettings(Settings):
 
     averaging: Literal["none", "ema", "tail"] = "none"
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    # tail: averaging begins when the loss is no better than it was this many evaluations ago.
+    # tail: averaging begins when the loss is no better than this many evaluations ago.
     tail_patience: Count = 5
 
     epochs: Positive | None = None
@@ -69,7 +70,7 @@ class TrainingSettings(Settings):
     evaluate_every: Interval = 500
     sample_every: Interval = 500
     save_every: Count = 500
-    # Checkpoints at multiples of this are kept for good, beside the last two and the best.
+    # Checkpoints at multiples of this are kept, beside the last two and the best.
     keep_every: Interval = 0
     log_every: Count = 10
 
@@ -80,8 +81,26 @@ class TrainingSettings(Settings):
     deterministic: bool = True
 
     def replace(self, **changes: Any) -> TrainingSettings:
-        """The same settings with some changed, validated again."""
+        """Return the settings with some changed, validated again."""
         return TrainingSettings(**{**self.model_dump(), **changes})
+
+    def criteria(self) -> list[Criterion]:
+        """Return the criteria that are set; the run ends with the first one met.
+
+        Raises:
+            ArgumentError: none is set, so the run would never end.
+        """
+        wanted: list[Criterion | None] = [
+            StepLimit(self.steps) if self.steps is not None else None,
+            EpochLimit(self.epochs) if self.epochs is not None else None,
+            TimeLimit(self.minutes) if self.minutes is not None else None,
+            Until.parse(self.until) if self.until is not None else None,
+            Patience(self.patience) if self.patience is not None else None,
+        ]
+        criteria = [criterion for criterion in wanted if criterion is not None]
+        if not criteria:
+            raise ArgumentError("training would never end: give --minutes, --epochs, --steps, --until or --patience")
+        return criteria
 
     @field_validator("until")
     @classmethod
@@ -96,9 +115,9 @@ class TrainingSettings(Settings):
         if self.nesterov and not (self.optimiser == "sgd" and self.momentum > 0):
             raise ValueError("--nesterov needs --optimiser sgd and a --momentum above 0")
         if self.momentum > 0 and self.optimiser != "sgd":
-            raise ValueError(f"--momentum belongs to --optimiser sgd; {self.optimiser} has betas instead")
+            raise ValueError(f"--momentum needs --optimiser sgd; {self.optimiser} has betas instead")
         if self.schedule == "cosine" and not has_end:
-            raise ValueError("--schedule cosine needs an end to fall towards: give --steps, --epochs or --minutes")
+            raise ValueError("--schedule cosine needs a known end: give --steps, --epochs or --minutes")
         if self.evaluate_every == 0:
             for option, used in (
                 ("--until", self.until is not None),
@@ -107,5 +126,5 @@ class TrainingSettings(Settings):
                 ("--averaging tail", self.averaging == "tail"),
             ):
                 if used:
-                    raise ValueError(f"{option} looks at evaluations, and --evaluate-every 0 turns them off")
+                    raise ValueError(f"{option} needs evaluations, and --evaluate-every 0 turns them off")
         return self

@@ -1,8 +1,8 @@
-"""A look at how the error flows back over time, now and then during every training run, at next to no cost.
+"""Measures how the error flows back over time, now and then during every training run, at next to no cost.
 
-Every so many steps the passes through the recurrent layers are noted; after the backward pass the error that the last
-step's loss sent to a layer's output is walked back by hand, for two sequences and at most 64 steps. Where steps are
-short and looks would take more than 2 % of the time, some are left out.
+Every 200 steps the calls of the recurrent layers are recorded; after the backward pass the error that the last step's
+loss sent to a layer's output is propagated back by hand, for two sequences and at most 64 steps. Where steps are short
+and measuring would take more than 2 % of the time, some measurements are skipped.
 """
 
 from __future__ import annotations
@@ -11,34 +11,52 @@ import logging
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
+from unrolled.layers.recurrent.stack import LayerState
 from unrolled.layers.recurrent.unfolding import RecordedCall, Unfolding, as_dtype, columns, recording
 from unrolled.training.gradients.verdict import Verdict, judge
 
 log = logging.getLogger("unrolled.training")
 
-#: steps between two looks, after the first at step 20
+#: steps between two measurements, after the first at step 20
 EVERY, FIRST = 200, 20
-#: of the time of training, at most this share is spent on looks
+#: the largest share of the training time that measurements may take
 SHARE = 0.02
-#: sequences, and steps back, that are looked at
+#: sequences, and steps back, that are measured
 SEQUENCES, LAGS = 2, 64
-#: a layer is warned of when so many looks in a row say the same
+#: a layer is reported when this many measurements in a row agree
 IN_A_ROW = 3
 
 
+class FlowRecord(TypedDict):
+    """One layer's entry in `metrics.jsonl`: the norms by lag, the verdict and the lag from which it holds."""
+
+    norms: list[float]
+    verdict: Literal["healthy", "vanishing", "exploding", "unknown"]
+    lag: int | None
+
+
+class FlowState(TypedDict):
+    """A monitor's part of a checkpoint: the last verdict of each layer and how often in a row, what has been said."""
+
+    last: dict[str, list[str | int]]
+    said: list[str]
+    report: dict[str, FlowRecord] | None
+
+
 class FlowMonitor:
-    """Looks at the flow of the error through each recurrent layer of a network, and says once if it is ill.
+    """Measures the flow of the error through each recurrent layer of a network, and warns once of vanishing or
+    exploding gradients.
 
     Args:
-        network: the network in training; one without recurrent layers, or with cells that define `step` alone, is
-            left alone.
-        options: names of those that the network is trained with, for advice; None where there is no command.
+        network: the network in training. Nothing is measured without recurrent layers, or with cells that define only
+            `step`.
+        options: names of the options that the network is trained with, for advice; None where there is no command.
     """
 
     def __init__(self, network: nn.Module, options: Collection[str] | None = None) -> None:
@@ -49,18 +67,18 @@ class FlowMonitor:
         self._calls: list[RecordedCall] = []
         self._last: dict[str, tuple[str, int]] = {}
         self._said: set[str] = set()
-        # what the last look took, and when it was
-        self._cost, self._looked = 0.0, time.perf_counter()
-        #: the latest look, for metrics.jsonl: layer → lags, norms and verdict; taken away when it is written
-        self.report: dict[str, Any] | None = None
+        # the duration of the last measurement, and when it was
+        self._cost, self._measured = 0.0, time.perf_counter()
+        #: the latest measurement by layer, for metrics.jsonl; cleared when it is written
+        self.report: dict[str, FlowRecord] | None = None
         if layers and not self._active:
-            log.info("the flow of gradients is not watched: a cell that defines step alone can't be walked back")
+            log.info("the flow of gradients is not measured: a cell that defines only step has no step_backward")
 
     @contextmanager
     def watching(self, step: int) -> Iterator[None]:
-        """Note the passes of this step's forward, if a look is due."""
+        """Record the layers' calls within the block, if a measurement is due."""
         due = self._active and (step == FIRST or (step > 0 and step % EVERY == 0))
-        if not due or self._cost > SHARE * (time.perf_counter() - self._looked):
+        if not due or self._cost > SHARE * (time.perf_counter() - self._measured):
             yield
             return
         with recording(self._network, retain=True) as calls:
@@ -68,28 +86,29 @@ class FlowMonitor:
         self._calls = calls
 
     def observe(self) -> list[str]:
-        """After the backward pass: what there is to say, each layer and illness once."""
+        """Measure the recorded calls after the backward pass, and return warnings, each layer and kind once."""
         calls, self._calls = self._calls, []
         if not calls:
             return []
         begun = time.perf_counter()
-        said: list[str] = []
-        report: dict[str, Any] = {}
+        warnings: list[str] = []
+        report: dict[str, FlowRecord] = {}
         for call in calls:
             for name, norms in norms_by_lag(call).items():
                 verdict = judge(f"{call.name}.{name}", norms, call.layer.cell.name, self._options)
                 report[verdict.layer] = {"norms": norms, "verdict": verdict.kind, "lag": verdict.lag}
-                sentence = self._note(verdict)
-                if sentence:
-                    said.append(sentence)
+                warning = self._warning(verdict)
+                if warning:
+                    warnings.append(warning)
             for tensor in (call.output, *call.final):
                 tensor.grad = None
         self.report = report or self.report
-        self._looked = time.perf_counter()
-        self._cost = self._looked - begun
-        return said
+        self._measured = time.perf_counter()
+        self._cost = self._measured - begun
+        return warnings
 
-    def _note(self, verdict: Verdict) -> str | None:
+    def _warning(self, verdict: Verdict) -> str | None:
+        """Record a verdict; return a sentence if it is a warning that is due."""
         kind, times = self._last.get(verdict.layer, ("", 0))
         times = times + 1 if kind == verdict.kind else 1
         self._last[verdict.layer] = (verdict.kind, times)
@@ -102,41 +121,41 @@ class FlowMonitor:
             f"{', or '.join(verdict.remedies[:2])}; unrolled inspect shows more"
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """What has been seen and said, for checkpoints."""
-        last = {name: list(seen) for name, seen in self._last.items()}
+    def state_dict(self) -> FlowState:
+        """Return the verdicts and warnings so far, for checkpoints."""
+        last: dict[str, list[str | int]] = {name: [kind, times] for name, (kind, times) in self._last.items()}
         return {"last": last, "said": sorted(self._said), "report": self.report}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+    def load_state_dict(self, state: FlowState) -> None:
+        """Restore what `state_dict` returned."""
         self._last = {k: (str(v[0]), int(v[1])) for k, v in state["last"].items()}
         self._said, self.report = set(state["said"]), state["report"]
 
 
 def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAGS) -> dict[str, list[float]]:
-    """‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, with t each sequence's last step, within one recurrent layer of a network.
+    """Return ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, with t each sequence's last step, in each layer of a recurrent stack.
 
-    The error at the last step is the one that the backward pass brought there, to the output or to the final state;
-    that of the other steps is left out.
-    Walked back by hand through the stack as it is in evaluation, without dropout.
+    The error at the last step is the one that the backward pass brought to the output or to the final state; the errors
+    of the other steps are left out. It is propagated back by hand through the stack in evaluation mode, without
+    dropout.
 
     Args:
-        call: a pass that was recorded with `retain`, after the backward pass.
+        call: a call that was recorded with `retain`, after the backward pass.
         sequences: how many, the longest first.
         lags: how many steps back.
 
     Returns:
-        For each layer of the stack the norms over the sequences looked at, as long as the shortest of them allows;
-        those that run in reverse are told from their own last step, the first of the text.
+        For each layer of the stack the norms over those sequences, up to the length of the shortest; reverse layers
+        count from their own last step, the first of the sequence.
     """
     layer, time_first = call.layer, not call.layer.batch_first
     x = call.x if time_first else call.x.transpose(0, 1)
     arrived = [tensor.grad for tensor in (call.output, *call.final)]
     if all(grad is None for grad in arrived):
         return {}
-    # an encoder of which the final state alone is used gets its error there
+    # an encoder of which only the final state is used gets its error there
     grad = torch.zeros_like(call.output) if arrived[0] is None else arrived[0]
-    # what autocast made narrower is walked back in the weights' own precision
+    # tensors narrowed by autocast are propagated back in the precision of the weights
     exact = next(layer.parameters()).dtype
     x, grad, given = x.to(exact), grad.to(exact), as_dtype(call.state, exact)
     grad = grad if time_first else grad.transpose(0, 1)
@@ -147,7 +166,7 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
     seen = min(int(ends.min()), lags)
     if seen < 2:
         return {}
-    found: dict[str, list[float]] = {}
+    norms_of: dict[str, list[float]] = {}
     for reverse in range(layer.num_directions):
         part = _windows(x, chosen, ends, seen, bool(reverse))
         error = _windows(grad, chosen, ends, seen, bool(reverse))
@@ -162,8 +181,8 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
         for flow in Unfolding.of(layer, part, state).backward(only, dstate=dstate).layers:
             if flow.name.endswith("_reverse") == bool(reverse):
                 norms = flow.error.double().norm(dim=(1, 2))
-                found[flow.name] = (norms if reverse else norms.flip(0)).tolist()
-    return dict(sorted(found.items()))
+                norms_of[flow.name] = (norms if reverse else norms.flip(0)).tolist()
+    return dict(sorted(norms_of.items()))
 
 
 def _cast(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -171,40 +190,41 @@ def _cast(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 def _last_states(grad: Tensor | None, chosen: Tensor, directions: int, direction: int) -> Tensor | None:
-    """The error that arrived at the final states of one direction, of some sequences; zero for the other direction."""
+    """Return the error at the final states of one direction, for some sequences; zero for the other direction."""
     if grad is None:
         return None
-    found = grad.index_select(1, chosen)
-    other = torch.arange(len(found), device=found.device) % directions != direction
-    return found.masked_fill(other.view(-1, 1, 1), 0)
+    errors = grad.index_select(1, chosen)
+    other = torch.arange(len(errors), device=errors.device) % directions != direction
+    return errors.masked_fill(other.view(-1, 1, 1), 0)
 
 
-def _entering(layer: Recurrent, x: Tensor, state: Any, chosen: Tensor, firsts: Tensor) -> Any:
-    """The state with which each sequence enters its window; None, for zeros, where both directions meet in every step
-    and the state inside a sequence can't be told without all of it.
+def _entering(layer: Recurrent, x: Tensor, state: LayerState, chosen: Tensor, firsts: Tensor) -> LayerState:
+    """Return the state with which each sequence enters its window.
+
+    None, which stands for zeros, in bidirectional stacks: there the state inside a sequence depends on all of it.
     """
     if not int(firsts.max()):
         return columns(state, chosen)
     if layer.bidirectional:
         return None
-    training, found = layer.training, []
+    training, states = layer.training, []
     layer.eval()
     try:
         with torch.no_grad():
             for first, c in zip(firsts.tolist(), chosen, strict=True):
                 own = columns(state, c.unsqueeze(0))
                 before = x[:first, int(c)].unsqueeze(1)
-                found.append(layer(before.transpose(0, 1) if layer.batch_first else before, own)[1] if first else own)
+                states.append(layer(before.transpose(0, 1) if layer.batch_first else before, own)[1] if first else own)
     finally:
         layer.train(training)
-    if any(one is None for one in found):
+    if any(own is None for own in states):
         return None
-    if isinstance(found[0], Tensor):
-        return torch.cat(found, 1)
-    return tuple(torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    if isinstance(states[0], Tensor):
+        return torch.cat(states, 1)
+    return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
 
 
 def _windows(x: Tensor, chosen: Tensor, ends: Tensor, seen: int, reverse: bool) -> Tensor:
-    """The last `seen` valid steps of some sequences (the first, in reverse), (seen, B', ·)."""
+    """Return the last `seen` valid steps of some sequences (the first, in reverse), (seen, B', ·)."""
     firsts = [0 if reverse else int(end) - seen for end in ends]
     return torch.stack([x[first : first + seen, int(c)] for first, c in zip(firsts, chosen, strict=True)], 1)

@@ -1,7 +1,7 @@
 """Whether gradients vanish or explode over time, judged by how the error shrinks or grows from lag to lag.
 
 g_k = ‖∂L_t/∂h_{t−k}‖ is the error that the loss at t sends to the state k steps earlier (Pascanu, Mikolov & Bengio
-2013, arXiv 1211.5063, eq. 5). Judged is g_k / g_0: the size of the loss cancels.
+2013, arXiv 1211.5063, eq. 5). The verdict depends on g_k / g_0, in which the size of the loss cancels.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from unrolled.cells import CELLS, ElementwiseCell, IndRNNCell, RNNCell
+from unrolled.types import Json
 
-#: below this share of g_0 the error of a step no longer moves the weights for what lies so far back
+#: below this share of g_0 the error no longer trains the weights on inputs so far back
 VANISHED = 1e-3
-#: above this multiple of g_0 a step's gradient is that of the far past alone
+#: above this multiple of g_0 the far past dominates a step's gradient
 EXPLODED = 1e2
-#: lags shorter than this are too short to judge
+#: fewer lags than this can't be judged
 SHORTEST = 4
 
 
@@ -26,8 +27,8 @@ class Advice(NamedTuple):
 
     Attributes:
         text: in words.
-        option: the option of a training run that does it, where there is one; nobody is told of one they lack.
-        spelled: how it is given to the command.
+        option: the option of a training run that does it, if any; advice whose option a run lacks is left out.
+        spelled: how the option is given to the command.
     """
 
     text: str
@@ -64,13 +65,13 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of one layer.
+    """The verdict on one layer.
 
     Attributes:
         layer: its name, e.g. "hidden.l0".
-        kind: healthy, vanishing or exploding; unknown where there are too few lags, or nothing finite.
-        lag: steps back from which it holds; None for healthy.
-        rate: by what factor the error changes a step, the geometric mean over all lags.
+        kind: healthy, vanishing or exploding; unknown where there are too few lags, or no error arrives.
+        lag: the number of steps back from which it holds; None for healthy.
+        rate: the factor by which the error changes per step, the geometric mean over all lags.
         evidence: a sentence with the numbers.
         remedies: what to try, the likeliest first.
     """
@@ -85,20 +86,20 @@ class Verdict:
     def __str__(self) -> str:
         return f"{self.layer}: {self.kind}: {self.evidence}"
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the verdict as a JSON object."""
         return {**vars(self), "remedies": list(self.remedies)}
 
 
 def judge(layer: str, norms: Sequence[float], cell: str = "", options: Collection[str] | None = None) -> Verdict:
-    """A verdict on one layer.
+    """Return the verdict on one layer.
 
     Args:
         layer: its name.
         norms: g_0, g_1, …, in any unit.
-        cell: its cell's name, so that nobody is told to try what is there already.
-        options: names of those that such a network is trained with: remedies that need another one are left out, and
-            the others say how they are spelled; None where there is no command.
+        cell: its cell's name, so that a remedy it already has is not suggested.
+        options: names of the options that such a network is trained with: remedies that need another one are left out,
+            and the others say how they are spelled; None where there is no command.
 
     >>> judge("l0", [0.5**k for k in range(20)]).kind, judge("l0", [0.5**k for k in range(20)]).lag
     ('vanishing', 10)
@@ -113,8 +114,8 @@ def judge(layer: str, norms: Sequence[float], cell: str = "", options: Collectio
         return Verdict(layer, "unknown", None, math.nan, f"only {longest} {steps} back could be looked at")
     if not all(math.isfinite(g) for g in norms):
         first = next(k for k, g in enumerate(norms) if not math.isfinite(g))
-        said = f"the error is no finite number from {first} steps back"
-        return Verdict(layer, "exploding", first, math.inf, said, _remedies("exploding", cell, options))
+        evidence = f"the error is not finite from {first} steps back"
+        return Verdict(layer, "exploding", first, math.inf, evidence, _remedies("exploding", cell, options))
     if norms[0] == 0:
         return Verdict(layer, "unknown", None, math.nan, "the loss sends no error to this layer")
     shares = [g / norms[0] for g in norms]
@@ -123,28 +124,30 @@ def judge(layer: str, norms: Sequence[float], cell: str = "", options: Collectio
     largest = max(range(len(shares)), key=shares.__getitem__)
     if shares[largest] > EXPLODED:
         lag = next(k for k, share in enumerate(shares) if share > EXPLODED)
-        said = f"the error {lag} steps back is {shares[lag]:.3g} times that at the loss ({by} over {longest} steps)"
-        return Verdict(layer, "exploding", lag, rate, said, _remedies("exploding", cell, options))
+        evidence = f"the error {lag} steps back is {shares[lag]:.3g} times that at the loss ({by} over {longest} steps)"
+        return Verdict(layer, "exploding", lag, rate, evidence, _remedies("exploding", cell, options))
     if shares[-1] < VANISHED:
-        # from where it stays small: an error that comes back later has not vanished
+        # the lag from which it stays small: an error that grows again has not vanished
         lag = next(k for k in range(len(shares)) if all(share < VANISHED for share in shares[k:]))
-        said = f"the error {lag} steps back is {shares[lag]:.3g} of that at the loss ({by} over {longest} steps)"
-        return Verdict(layer, "vanishing", lag, rate, said, _remedies("vanishing", cell, options))
-    said = f"the error {longest} steps back is {shares[-1]:.3g} of that at the loss ({by})"
-    return Verdict(layer, "healthy", None, rate, said)
+        evidence = f"the error {lag} steps back is {shares[lag]:.3g} of that at the loss ({by} over {longest} steps)"
+        return Verdict(layer, "vanishing", lag, rate, evidence, _remedies("vanishing", cell, options))
+    evidence = f"the error {longest} steps back is {shares[-1]:.3g} of that at the loss ({by})"
+    return Verdict(layer, "healthy", None, rate, evidence)
 
 
 def _remedies(kind: str, cell: str, options: Collection[str] | None) -> tuple[str, ...]:
-    """What to try against an illness, for a cell and a command."""
+    """Return the remedies for vanishing or exploding gradients, for a cell and the options of a command."""
     known = CELLS.get(cell)
-    passed_over = set() if known in (None, RNNCell, IndRNNCell) else {_GATED}
+    irrelevant = set() if known in (None, RNNCell, IndRNNCell) else {_GATED}
     if cell not in ("", "lstm"):
-        passed_over.add(_FORGET)
+        irrelevant.add(_FORGET)
     if known is not None and issubclass(known, ElementwiseCell):
-        passed_over |= _OF_A_MATRIX
-    found = []
+        irrelevant |= _OF_A_MATRIX
+    remedies = []
     for advice in REMEDIES[kind]:
         lacking = advice.option and options is not None and advice.option not in options
-        if advice not in passed_over and not lacking:
-            found.append(f"{advice.text} ({advice.spelled})" if advice.option and options is not None else advice.text)
-    return tuple(found)
+        if advice not in irrelevant and not lacking:
+            remedies.append(
+                f"{advice.text} ({advice.spelled})" if advice.option and options is not None else advice.text
+            )
+    return tuple(remedies)

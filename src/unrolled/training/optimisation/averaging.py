@@ -1,6 +1,6 @@
 """Averages of the weights over the course of training, which often predict better than the last weights do.
 
-Evaluations and samples use the average where there is one; training goes on from the weights themselves.
+Evaluations and samples use the average where there is one; training continues from the weights themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unrolled.training.settings import TrainingSettings
 
 
 class NoAveraging:
-    """The weights as they are; what the averages below have in common.
+    """The weights themselves; also the base of the averages below.
 
     Args:
         parameters: the trainable parameters, each once.
@@ -29,21 +29,21 @@ class NoAveraging:
         self.updates = 0
 
     def update(self) -> None:
-        """Take in the weights after a step."""
+        """Update the average after a step."""
 
     def observe(self, loss: float) -> None:
-        """Take note of an evaluation's loss."""
+        """Record an evaluation's loss."""
 
     @torch.no_grad()
     def install(self) -> None:
-        """Put the average into the network for good, if there is one."""
+        """Copy the average, if there is one, into the network."""
         if self.averages is not None:
             for parameter, average in zip(self.parameters, self.averages, strict=True):
                 parameter.copy_(average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network with averaged weights, within a `with`; the bits of its own come back afterwards.
+        """Put the average into the network within a `with` block; its own weights return bit for bit afterwards.
 
         Values are copied rather than storages swapped: cuDNN keeps the weights of a layer in one block of memory.
         """
@@ -60,11 +60,11 @@ class NoAveraging:
                     parameter.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages and how many updates they are made of."""
+        """Return the averages and the number of updates in them."""
         return {"averages": self.averages, "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """Restore what `state_dict` returned."""
         self.updates = state["updates"]
         saved = state["averages"]
         self.averages = (
@@ -87,8 +87,8 @@ class NoAveraging:
 class ExponentialAverage(NoAveraging):
     """average ← d_n · average + (1 - d_n) · weights after the n-th update, d_n = min(decay, n / (n + 9)).
 
-    The lower decay at first lets the average forget where training began; d_n is tf.train.ExponentialMovingAverage's
-    (1 + n) / (10 + n), counted from the second update on, the first one starting the average.
+    The lower decay at first lets the average forget the initial weights; d_n is tf.train.ExponentialMovingAverage's
+    (1 + n) / (10 + n), counted from the second update on, since the first starts the average.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
@@ -96,7 +96,7 @@ class ExponentialAverage(NoAveraging):
         self.decay = decay
 
     def update(self) -> None:
-        """Take in the weights after a step."""
+        """Update the average after a step."""
         n = self.updates + 1
         self._move(1 - min(self.decay, n / (n + 9)))
 
@@ -104,7 +104,7 @@ class ExponentialAverage(NoAveraging):
 class TailAverage(NoAveraging):
     """The mean of the weights since the loss on the development data stopped falling.
 
-    Averaging begins when an evaluation is worse than the best of those before it, the last `patience` left out.
+    Averaging begins when an evaluation is worse than the best one that lies more than `patience` evaluations back.
 
     Source: NT-ASGD, Merity, Keskar & Socher 2018, arXiv 1708.02182, algorithm 1.
     """
@@ -122,22 +122,22 @@ class TailAverage(NoAveraging):
         self.losses.append(loss)
 
     def update(self) -> None:
-        """Take in the weights after a step, once averaging has begun."""
+        """Update the average after a step, once averaging has begun."""
         if self.begun:
             self._move(1 / (self.updates + 1))
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages, and the losses that tell when they begin."""
+        """Return the averages, and the losses that decide when averaging begins."""
         return {**super().state_dict(), "losses": list(self.losses), "begun": self.begun}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """Restore what `state_dict` returned."""
         super().load_state_dict(state)
         self.losses, self.begun = list(state["losses"]), state["begun"]
 
 
 def make_averaging(parameters: Sequence[nn.Parameter], settings: TrainingSettings) -> NoAveraging:
-    """The averaging that the settings name."""
+    """Return the average that the settings name."""
     if settings.averaging == "ema":
         return ExponentialAverage(parameters, settings.ema_decay)
     if settings.averaging == "tail":

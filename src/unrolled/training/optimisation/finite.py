@@ -1,55 +1,54 @@
-"""Losses and gradients that are not finite: noticing them, and finding where they come from."""
+"""Losses and gradients that are not finite: detecting them, and locating where they arise."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from unrolled.training.contract import Learner
-from unrolled.training.saving.packing import tensors_in
+from unrolled.training.contract import B, Learner
+from unrolled.training.saving.packing import Nest, tensors_in
 
+#: this many skipped steps in a row end a run
 LIMIT_IN_A_ROW = 10
-"""So many skipped steps in a row end a run."""
 
 
-def all_finite(tree: Any) -> bool:
-    """Whether every number in every tensor of a nest is finite. Synchronises with the device."""
+def all_finite(tree: Nest) -> bool:
+    """Return whether every number in every tensor of a nest is finite. Synchronises with the device."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors_in(tree))
 
 
-def locate_nonfinite(learner: Learner, batch: Any, carried: Any) -> str:
-    """Where the numbers stop being finite, in words: a parameter, else a layer's output, else a parameter's gradient.
+def locate_nonfinite(learner: Learner[B], batch: B, carried: Nest) -> str:
+    """Return where the numbers stop being finite, in words: a parameter, a layer's output or a parameter's gradient.
 
     Args:
         learner: its network still has the gradients of the failed step.
-        batch: the batch that failed; it is scored once more, each layer being watched.
+        batch: the batch that failed; it is scored once more with a hook on each layer.
         carried: the carried state it was scored with.
     """
     network = learner.network
     for name, parameter in network.named_parameters():
         if not all_finite(parameter.detach()):
             return f"the parameter {name} is not finite"
-    found: list[str] = []
+    culprits: list[str] = []
 
-    def watch(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            if not found and not all_finite(output):
-                found.append(f"the layer {name} ({type(module).__name__}) is the first whose output is not finite")
+    def check(name: str, module: nn.Module, inputs: object, output: Nest) -> None:
+        if not culprits and not all_finite(output):
+            culprits.append(f"the layer {name} ({type(module).__name__}) is the first whose output is not finite")
 
-        return look
-
-    hooks = [module.register_forward_hook(watch(name or "network")) for name, module in network.named_modules()]
+    hooks = [
+        module.register_forward_hook(partial(check, name or "network")) for name, module in network.named_modules()
+    ]
     try:
         with torch.no_grad():
             learner.loss(batch, carried)
     finally:
         for hook in hooks:
             hook.remove()
-    if found:
-        return found[0]
+    if culprits:
+        return culprits[0]
     for name, parameter in network.named_parameters():
         if parameter.grad is not None and not all_finite(parameter.grad):
             return f"the gradient of {name} is the first that is not finite, though every layer's output is"
@@ -57,7 +56,7 @@ def locate_nonfinite(learner: Learner, batch: Any, carried: Any) -> str:
 
 
 def read_scalars(*values: float | Tensor) -> list[float]:
-    """Numbers and 0-d tensors as floats, with a single synchronisation if the tensors are on one device."""
+    """Return numbers and 0-d tensors as floats, with a single synchronisation if the tensors are on one device."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     if len({tensor.device for tensor in tensors}) == 1:
         read = iter(torch.stack([tensor.detach() for tensor in tensors]).tolist())
@@ -67,10 +66,10 @@ def read_scalars(*values: float | Tensor) -> list[float]:
 
 
 class GradientWatch:
-    """Says, once each, when the gradients of a run vanish or explode.
+    """Warns, once each, when the gradients of a run vanish or explode.
 
-    Vanishing: their norm stays below `tiny` for `steps` steps. Exploding: in about the last `steps` steps, most of the
-    norms were more than `huge` times the typical one (a slow geometric mean of the norms before).
+    Vanishing: their norm stays below `tiny` for `steps` steps. Exploding: over about the last `steps` steps, most
+    norms were more than `huge` times the typical norm (a slow geometric mean of the earlier norms).
     """
 
     def __init__(self, steps: int = 50, tiny: float = 1e-6, huge: float = 100.0) -> None:
@@ -80,7 +79,7 @@ class GradientWatch:
         self._said: set[str] = set()
 
     def observe(self, norm: float) -> str | None:
-        """Take note of a step's gradient norm; a sentence if there is something to say."""
+        """Record a step's gradient norm; return a warning if one is due."""
         self._vanished = self._vanished + 1 if norm < self.tiny else 0
         log_norm = math.log(max(norm, 1e-30))
         if self._typical is None:
@@ -91,7 +90,7 @@ class GradientWatch:
         if self._vanished >= self.steps:
             return self._once(
                 "vanish",
-                f"below {self.tiny:g} for {self.steps} steps: nothing is being learnt. "
+                f"below {self.tiny:g} for {self.steps} steps: nothing is being learned. "
                 "Try a higher --lr, gated cells (lstm, gru) or fewer layers",
             )
         if self._exploded > 0.5:
@@ -101,8 +100,8 @@ class GradientWatch:
             )
         return None
 
-    def _once(self, what: str, text: str) -> str | None:
-        if what in self._said:
+    def _once(self, verb: str, text: str) -> str | None:
+        if verb in self._said:
             return None
-        self._said.add(what)
-        return f"the gradients {what}: their norm has been {text}"
+        self._said.add(verb)
+        return f"the gradients {verb}: their norm has been {text}"

@@ -1,11 +1,11 @@
-"""Checkpoints of a run: one folder a step, readable without us, complete or not there at all.
+"""Checkpoints of a run: one folder per step, in plain formats, either complete or absent.
 
     checkpoints/step-00001000/
         tensors.safetensors     network.*, optimiser.*, carried.*, … under dotted names
-        state.json              everything that is not a tensor, with references to those that are
-        manifest.json           format, version, step, what run this is, and the SHA-256 of the two files above
+        state.json              everything that is not a tensor, with references to the tensors
+        manifest.json           format, version, step, the run's identity, and the SHA-256 of the two files above
 
-A checkpoint is written under another name, brought to the disk and renamed. What does not match its manifest is not
+A checkpoint is written under another name, synced to the disk and renamed. One that does not match its manifest is not
 used.
 """
 
@@ -27,6 +27,7 @@ from unrolled.errors import CheckpointError
 from unrolled.storage import make_folder, storage_error, sync_folder
 from unrolled.training.saving.files import write_durably
 from unrolled.training.saving.packing import pack, unpack
+from unrolled.types import Json
 
 FORMAT = "unrolled-checkpoint"
 VERSION = 1
@@ -38,8 +39,8 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: created if need be; what a killed writer has left half done in it is removed.
-        identity: what this run is (network, data …), as JSON can hold it. A checkpoint of anything else is not used.
+        folder: created if need be; unfinished checkpoints of a killed process are removed from it.
+        identity: what this run is (network, data …), as a JSON object. A checkpoint of another run is not used.
 
     Raises:
         StorageError: the folder can't be written.
@@ -47,31 +48,31 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
-        self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity or {})))
-        # Steps whose checkpoints were written or found whole here; only these are ever removed.
+        self.identity: Json = json.loads(json.dumps(dict(identity or {})))
+        # Steps whose checkpoints this object wrote or verified; only these are ever removed.
         self._own: set[int] = set()
         make_folder(folder)
         for left in folder.glob(".*-step-*"):
             shutil.rmtree(left, ignore_errors=True)
 
     def path(self, step: int) -> Path:
-        """The folder of a step's checkpoint."""
+        """Return the folder of a step's checkpoint."""
         return self.folder / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
-        """The steps with a checkpoint, whole or not, in order."""
+        """Return the steps with a checkpoint, valid or not, in order."""
         names = [re.fullmatch(r"step-(\d{8,})", entry.name) for entry in self.folder.iterdir()]
         return sorted(int(name[1]) for name in names if name)
 
     def save(self, step: int, state: Mapping[str, Any]) -> Path:
-        """Save a step's state; it is there, and on the disk, when this returns.
+        """Save a step's state; it is on the disk when this returns.
 
         Args:
             step: the number of steps done.
             state: a nest of tensors and plain values, see `packing.pack`.
 
         Raises:
-            StorageError: the disk is full, or the like. Earlier checkpoints are untouched, nothing is left lying about.
+            StorageError: the disk is full, or the like. Earlier checkpoints are untouched, and no partial file is left.
         """
         tree, tensors = pack(state)
         contents = (safetensors.torch.save(tensors), json.dumps(tree, allow_nan=False).encode())
@@ -93,7 +94,7 @@ class Checkpoints:
             write_durably(aside / "manifest.json", json.dumps(manifest, indent=1).encode())
             sync_folder(aside)
             if path.exists():
-                # No system renames onto a full folder. Between the two renames the checkpoint before stands in.
+                # No system renames onto a non-empty folder. Between the two renames the previous checkpoint serves.
                 os.rename(path, old)
             os.rename(aside, path)
             sync_folder(self.folder)
@@ -107,10 +108,10 @@ class Checkpoints:
         return path
 
     def load(self, step: int) -> dict[str, Any]:
-        """The state that was saved at a step.
+        """Return the state that was saved at a step.
 
         Raises:
-            CheckpointError: it is torn, foreign, of another run or of a later version; says which.
+            CheckpointError: it is damaged, foreign, of another run or of a later version; says which.
         """
         path = self.path(step)
         try:
@@ -129,15 +130,15 @@ class Checkpoints:
         except _BROKEN as error:
             if isinstance(error, FileNotFoundError):
                 raise CheckpointError(f"{path}: incomplete: {Path(error.filename).name} is missing") from error
-            raise CheckpointError(f"{path}: torn or foreign: {error or type(error).__name__}") from error
+            raise CheckpointError(f"{path}: damaged or foreign: {error or type(error).__name__}") from error
         self._own.add(step)
         return state
 
     def load_latest(self, warn: Callable[[str], None]) -> tuple[int, dict[str, Any]] | None:
-        """The latest state that can be used, and its step; None if no checkpoint was ever saved here.
+        """Return the step and state of the latest usable checkpoint; None if none was ever saved here.
 
         Args:
-            warn: is told of each checkpoint that had to be passed over, and why.
+            warn: called with a message for each checkpoint that had to be skipped.
 
         Raises:
             CheckpointError: there are checkpoints, but none can be used.
@@ -158,14 +159,14 @@ class Checkpoints:
         if problem is None:
             return None
         count = (
-            f"the only checkpoint is no use ({problem})"
+            f"the only checkpoint can't be used ({problem})"
             if len(steps) == 1
-            else f"none of {len(steps)} checkpoints is of use, the last one because: {problem}"
+            else f"none of {len(steps)} checkpoints can be used, the last because: {problem}"
         )
         raise CheckpointError(f"can't resume: {count}. Start anew with another folder or --overwrite") from problem
 
     def prune(self, keep: Collection[int], every: int = 0) -> None:
-        """Remove this run's checkpoints but the last two, those to keep, and multiples of `every`.
+        """Remove this run's checkpoints except the last two, those to keep, and multiples of `every`.
 
         Raises:
             StorageError: the system refused.
@@ -174,7 +175,7 @@ class Checkpoints:
         for step in sorted(self._own):
             if step in last or step in keep or (every and step and step % every == 0):
                 continue
-            # Renamed first, so that a kill on the way leaves nothing that looks like a torn checkpoint.
+            # Renamed first, so that a kill in between leaves nothing that looks like a damaged checkpoint.
             old = self.folder / f".old-step-{step}"
             try:
                 os.rename(self.path(step), old)
@@ -186,16 +187,16 @@ class Checkpoints:
             self._own.discard(step)
 
     def _is_own(self, step: int) -> bool:
-        """Whether a checkpoint's manifest says that it is of this run."""
+        """Return whether a checkpoint's manifest says that it belongs to this run."""
         try:
             manifest = json.loads((self.path(step) / "manifest.json").read_bytes())
-            return manifest["format"] == FORMAT and manifest["identity"] == self.identity
+            return bool(manifest["format"] == FORMAT and manifest["identity"] == self.identity)
         except _BROKEN:
             return False
 
 
 def _checked(path: Path, expected: Mapping[str, Any]) -> bytes:
-    """The bytes of a file that must have a certain hash."""
+    """Return the bytes of a file, after checking its length and hash."""
     data = path.read_bytes()
     if len(data) != expected["bytes"]:
         raise ValueError(f"{path.name} has {len(data)} bytes, and was written with {expected['bytes']}")
@@ -204,12 +205,12 @@ def _checked(path: Path, expected: Mapping[str, Any]) -> bytes:
     return data
 
 
-def _first_difference(there: Any, here: Any, name: str = "") -> str | None:
-    """The first value in which two nests of plain values differ, in words; None if they are the same."""
+def _first_difference(there: object, here: object, name: str = "") -> str | None:
+    """Return the first difference between two nests of plain values, in words; None if they are equal."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in sorted({*there, *here}):
-            found = _first_difference(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
-            if found:
-                return found
+            difference = _first_difference(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
+            if difference:
+                return difference
         return None
     return None if there == here else f"{name} is {there!r} there and {here!r} here"

@@ -1,4 +1,4 @@
-"""Writing so that a kill, a full disk or a power cut leaves either the old file or the new one, never half of one."""
+"""Files that survive a kill, a full disk or a power cut: durable writes and append-only journals."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from unrolled.storage import storage_error
+from unrolled.types import Json
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -29,7 +29,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 class Journal:
-    """A text file that only grows, one write an entry, and that can be taken back to an earlier length.
+    """A text file that only grows, one write per entry, and that can be truncated to an earlier length.
 
     Args:
         path: created if need be.
@@ -47,7 +47,7 @@ class Journal:
             raise storage_error(error, path, "opening it") from error
 
     def append(self, entry: str) -> None:
-        """Add an entry; if it does not fit on the disk, the part that did is taken away again.
+        """Add an entry; if it does not fit on the disk, the part that did is removed again.
 
         Raises:
             StorageError: the system refused.
@@ -61,10 +61,10 @@ class Journal:
             raise storage_error(error, self.path, "writing to it") from error
         self.length += len(data)
 
-    def take_back(self, length: int) -> bool:
-        """Cut the file to a length it had before; False if it has become shorter than that in the meantime.
+    def truncate(self, length: int) -> bool:
+        """Truncate the file to an earlier length; return False if it has become shorter than that in the meantime.
 
-        A shorter file is cut after its last whole line.
+        A shorter file is truncated after its last whole line.
         """
         try:
             whole = length <= self.length
@@ -77,7 +77,7 @@ class Journal:
         return whole
 
     def sync(self) -> None:
-        """Wait until the disk has it all."""
+        """Wait until the disk has every entry."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -96,8 +96,8 @@ class Journal:
         self.close()
 
 
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`, oldest first. A last line that a kill has torn is left out.
+def read_metrics(path: str | Path) -> list[Json]:
+    """Return the lines of a `metrics.jsonl`, oldest first; a last line cut short by a kill is left out.
 
     Raises:
         StorageError: the file can't be read.
@@ -106,5 +106,5 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         lines = Path(path).read_bytes().split(b"\n")
     except OSError as error:
         raise storage_error(error, Path(path), "reading it") from error
-    # A whole file ends in a line feed, so the last piece is empty or torn.
+    # A whole file ends in a line feed, so the last piece is empty or incomplete.
     return [json.loads(line) for line in lines[:-1] if line.strip()]

@@ -1,4 +1,4 @@
-"""Nested Python values with tensors in them, as JSON beside a flat table of tensors, and back. No pickle is involved.
+"""Splits nested Python values with tensors into JSON and a flat table of tensors, and joins them again, without pickle.
 
 {"h": (tensor, None)}   ⇄   {"h": {"$tuple": [{"$tensor": "h.0"}, null]}}   and   {"h.0": tensor}
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+#: a value that a checkpoint can hold
+Nest: TypeAlias = "Tensor | bool | int | float | str | Mapping[Any, Nest] | list[Nest] | tuple[Nest, ...] | None"
 
-def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
+
+def pack(tree: Nest) -> tuple[Any, dict[str, Tensor]]:
     """Split a nested value into JSON and tensors. A tensor that occurs twice (tied weights) is stored once.
 
     Args:
@@ -23,17 +26,17 @@ def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
         The JSON value, and the tensors on the CPU under dotted paths.
 
     Raises:
-        TypeError: something else is in it; the message says where.
+        TypeError: it holds something else; the message says where.
     """
     tensors: dict[str, Tensor] = {}
     names: dict[tuple[Any, ...], str] = {}
 
-    def walk(value: Any, path: str) -> Any:
+    def walk(value: Nest, path: str) -> Any:
         if isinstance(value, Tensor):
-            # Keys with dots in them could make two paths look alike.
+            # Keys that contain dots could give two values the same path.
             while path in tensors:
                 path += "'"
-            # Empty tensors have no memory to tell them apart by.
+            # Empty tensors have no address to tell them apart.
             memory = (value.data_ptr(), value.device, value.dtype, value.shape, value.stride())
             name = names.setdefault(memory, path) if value.numel() else path
             if name == path:
@@ -58,7 +61,7 @@ def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Put together what `pack` has split.
+    """Join what `pack` has split.
 
     Raises:
         KeyError: a tensor is missing.
@@ -79,10 +82,10 @@ def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def move(tree: Any, device: torch.device) -> Any:
-    """The same nest with its tensors on a device, in memory of their own.
+    """Return the same nest with its tensors copied to a device.
 
-    The copy also aligns them: what comes out of a file may begin anywhere, and vectorised kernels can round differently
-    then.
+    The copy also aligns them: tensors read from a file may begin at any address, for which vectorised kernels can round
+    differently.
     """
     if isinstance(tree, Tensor):
         return tree.clone() if tree.device == device else tree.to(device)
@@ -93,8 +96,8 @@ def move(tree: Any, device: torch.device) -> Any:
     return tree
 
 
-def tensors_in(tree: Any) -> list[Tensor]:
-    """All tensors in a nest, in order."""
+def tensors_in(tree: Nest) -> list[Tensor]:
+    """Return all tensors in a nest, in order."""
     if isinstance(tree, Tensor):
         return [tree]
     if isinstance(tree, Mapping):

@@ -1,4 +1,4 @@
-"""The random generators of Python, numpy and torch: seeded, saved, restored, and kept out of an evaluation's way."""
+"""The random generators of Python, numpy and torch: seeded, saved, restored, and preserved across an evaluation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Start all generators from one number, 0 ≤ seed < 2³²."""
+    """Seed all generators with one number, 0 ≤ seed < 2³²."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
-    """The state of all generators: integers and tensors only."""
+    """Return the state of all generators, in integers and tensors only."""
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state: dict[str, Any] = {
         "python": random.getstate(),
@@ -35,7 +35,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """The inverse of `random_state`; generators of devices that are not here are passed over."""
+    """Restore what `random_state` returned; generators of devices that are not present are skipped."""
     random.setstate(state["python"])
     keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
@@ -49,7 +49,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def preserved_randomness() -> Iterator[None]:
-    """Whatever is drawn within, the generators go on afterwards as if nothing had been."""
+    """Restore all generators at the end of the block, as if nothing had been drawn in it."""
     state = random_state()
     try:
         yield
@@ -58,18 +58,18 @@ def preserved_randomness() -> Iterator[None]:
 
 
 @contextmanager
-def deterministic_algorithms(wanted: bool) -> Iterator[None]:
-    """torch's deterministic algorithms within a `with`; torch warns where an operation has none."""
-    if not wanted:
+def deterministic_algorithms(enabled: bool) -> Iterator[None]:
+    """Use torch's deterministic algorithms within the block; torch warns where an operation has none."""
+    if not enabled:
         yield
         return
     mode = torch.get_deterministic_debug_mode()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     benchmark = torch.backends.cudnn.benchmark
-    # cuBLAS reads this when it is first used; without it torch warns at every product of matrices.
+    # cuBLAS reads this when it is first used; without it torch warns at every matrix product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")
-    # Writing NaN into every new tensor only helps to find reads of uninitialised memory, and takes time.
+    # Filling every new tensor with NaN only helps to find reads of uninitialised memory, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     try:

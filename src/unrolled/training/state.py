@@ -1,0 +1,162 @@
+"""The parts of a run, saved in every checkpoint and restored from it as if the run had never stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from torch import Tensor
+
+from unrolled.errors import CheckpointError
+from unrolled.storage import make_folder
+from unrolled.training.contract import B, Batches, Learner
+from unrolled.training.criteria import Best, Progress
+from unrolled.training.gradients.flow import FlowMonitor
+from unrolled.training.optimisation.averaging import NoAveraging, make_averaging
+from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
+from unrolled.training.optimisation.schedules import Schedule, make_schedule
+from unrolled.training.progress import Reporter
+from unrolled.training.saving.checkpoints import Checkpoints
+from unrolled.training.saving.files import Journal
+from unrolled.training.saving.packing import Nest, move
+from unrolled.training.saving.randomness import random_state, set_random_state
+from unrolled.training.settings import TrainingSettings
+
+
+@dataclass
+class LogWindow:
+    """Sums over the steps since the last logged line, skipped steps left out except for their time."""
+
+    total: float = 0.0
+    count: int = 0
+    steps: int = 0
+    norms: float = 0.0
+    clipped: int = 0
+    seconds: float = 0.0
+
+
+class RunState(Generic[B]):
+    """Everything that the loop's six steps work on.
+
+    Args:
+        learner, batches, settings, out, identity, reporter, options: as for `loop.fit`.
+
+    Raises:
+        ArgumentError: nothing to train, or no criterion is set.
+        StorageError: the folder can't be written.
+    """
+
+    def __init__(
+        self,
+        learner: Learner[B],
+        batches: Batches[B],
+        settings: TrainingSettings,
+        out: Path,
+        identity: Mapping[str, Any],
+        reporter: Reporter,
+        options: Collection[str] | None = None,
+    ) -> None:
+        self.learner, self.batches, self.settings, self.reporter = learner, batches, settings, reporter
+        self.criteria = settings.criteria()
+        self.progress = Progress(batches.batches_per_epoch, Best(settings.monitor))
+        self.parameters = trainable_parameters(learner.network)
+        self.device = self.parameters[0].device
+        self.optimiser = make_optimiser(self.parameters, settings)
+        self.schedule = make_schedule(settings, self.criteria)
+        self.averaging = make_averaging(self.parameters, settings)
+        self.carried: Nest = None
+        self.window = LogWindow()
+        self.flow = FlowMonitor(learner.network, options)
+        make_folder(out)
+        self.checkpoints = Checkpoints(out / "checkpoints", identity)
+        self.metrics = Journal(out / "metrics.jsonl")
+        self.samples = Journal(out / "samples.md")
+        self.saved_step: int | None = None
+        self.sampled_step: int | None = None
+
+    def close(self) -> None:
+        """Close the files."""
+        self.metrics.close()
+        self.samples.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the rest of the run depends on, and the settings for the reader's sake."""
+        return {
+            "network": self.learner.network.state_dict(),
+            "optimiser": {"name": self.settings.optimiser, "state": self.optimiser.state_dict()["state"]},
+            "schedule": {"name": type(self.schedule).__name__, **self.schedule.state_dict()},
+            "averaging": {"name": type(self.averaging).__name__, **self.averaging.state_dict()},
+            "progress": self.progress.state_dict(),
+            "flow": self.flow.state_dict(),
+            "carried": self.carried,
+            "batches": self.batches.state_dict(),
+            "window": asdict(self.window),
+            "sampled_step": self.sampled_step,
+            "random": random_state(),
+            "journals": {"metrics": self.metrics.length, "samples": self.samples.length},
+            "settings": self.settings.model_dump(),
+        }
+
+    def restore(self, step: int, state: Mapping[str, Any]) -> None:
+        """Restore a checkpoint's state; whatever was written after it is removed from the journals.
+
+        Raises:
+            CheckpointError: its network or optimiser is not this run's.
+        """
+        where = self.checkpoints.path(step)
+        _check_shapes(where, state["network"], self.learner.network.state_dict())
+        self.learner.network.load_state_dict(state["network"])
+        was, now = state["optimiser"]["name"], self.settings.optimiser
+        if was != now:
+            raise CheckpointError(f"{where}: trained with --optimiser {was}, and can't be resumed with {now}")
+        # The groups are this run's own, so that a learning rate or decay given now is what counts.
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict(
+            {"state": move(state["optimiser"]["state"], self.device), "param_groups": groups}
+        )
+        for parameter, moments in self.optimiser.state.items():
+            # moments whose memory layout differs from their weights' (channels last) are summed in another order
+            moments.update({name: _laid_out_as(parameter, value) for name, value in moments.items()})
+        self.restore_part("schedule", self.schedule, state)
+        self.restore_part("averaging", self.averaging, state)
+        self.progress.load_state_dict(state["progress"])
+        if "flow" in state:
+            self.flow.load_state_dict(state["flow"])
+        self.carried = move(state["carried"], self.device)
+        self.batches.load_state_dict(state["batches"])
+        self.window = LogWindow(**state["window"])
+        self.sampled_step = state["sampled_step"]
+        for name, journal in (("metrics", self.metrics), ("samples", self.samples)):
+            if not journal.truncate(state["journals"][name]):
+                self.reporter.notice(f"{journal.path}: lines of before step {step} are missing from it")
+        set_random_state(state["random"])
+        self.saved_step = step
+
+    def restore_part(self, name: str, part: Schedule | NoAveraging, state: Mapping[str, Any]) -> None:
+        """Restore a schedule or an average, unless the settings now name another kind."""
+        saved = dict(state[name])
+        kind = saved.pop("name")
+        if kind == type(part).__name__:
+            part.load_state_dict(saved)
+        else:
+            self.reporter.notice(f"the {name} was {kind} and is {type(part).__name__} from here on")
+
+
+def _laid_out_as(like: Tensor, value: Any) -> Any:
+    """Return a tensor of the same shape in the memory layout of `like`; anything else unchanged."""
+    if not isinstance(value, Tensor) or value.shape != like.shape or value.stride() == like.stride():
+        return value
+    return torch.empty_like(like, dtype=value.dtype).copy_(value)
+
+
+def _check_shapes(where: Path, saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not this network's, naming the first that differs."""
+    for name in [*here, *saved]:
+        shapes = [tuple(table[name].shape) if name in table else None for table in (saved, here)]
+        if shapes[0] != shapes[1]:
+            raise CheckpointError(
+                f"{where}: belongs to another network: {name} has shape {shapes[0]} there and {shapes[1]} here"
+            )
