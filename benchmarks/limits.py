@@ -36,7 +36,7 @@ def memory(args: argparse.Namespace) -> None:
         lr=args.lr,
         seconds=60 * args.minutes / len(chosen),
         seed=args.seed,
-        told=lambda name, share, loss: print(f"{name} {share:.0%} {loss:.4f}", flush=True),
+        progress=lambda name, share, loss: print(f"{name} {share:.0%} {loss:.4f}", flush=True),
     )
     result = {
         **provenance(),

@@ -72,7 +72,7 @@ def test_tries_are_refused_before_anything_else_is_done(
     from unrolled.inspection import remedies
 
     ran: list[str] = []
-    monkeypatch.setattr(remedies.Tries, "run", lambda self, told=None: ran.append("tried") or [])
+    monkeypatch.setattr(remedies.Tries, "run", lambda self, progress=None: ran.append("tried") or [])
     out = tmp_path / "x.html"
     assert "steps: expected at least 10" in complaint(
         unrolled("inspect", model, "Thank you", "--try", "--steps", 3, "--out", out)
@@ -89,7 +89,7 @@ def test_bad_input_is_one_line(model: Path, tmp_path: Path) -> None:
     assert "is needed to look at" in complaint(unrolled("inspect", model))
     assert "at least 2 tokens" in complaint(unrolled("inspect", model, "a"))
     assert "at: the output has 8 steps, found 9" in complaint(unrolled("inspect", model, "Thank you", "--at", 9))
-    assert "no regular expression" in complaint(
+    assert "not a regular expression" in complaint(
         unrolled("inspect", model, "Thank you", "--search", "(", "--out", tmp_path / "x.html")
     )
     assert "limit: expected at least 1" in complaint(unrolled("inspect", model, "Thank you", "--limit", 0))

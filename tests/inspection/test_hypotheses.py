@@ -30,7 +30,7 @@ def test_steps_without_characters_have_what_was_before_them() -> None:
     assert found(["", "a", "1", ""])["digit"] == [0, 0, 1, 0]
     assert found(["", '"', "", "a"])["inside quotes"] == [0, 1, 1, 1]
     for steps in ([""], ["", ""], []):
-        with pytest.raises(ArgumentError, match=f"steps: expected a text, found {len(steps)} steps without"):
+        with pytest.raises(ArgumentError, match=f"steps: expected text, found {len(steps)} steps without"):
             hypotheses(steps)
 
 
@@ -39,5 +39,5 @@ def test_times_and_numbers_are_no_text(tmp_path: Path) -> None:
     report = inspect(model, given)
     assert "units" not in [section.name for section in report.sections]
     assert "units" not in report.arrays
-    with pytest.raises(ArgumentError, match="patterns: the steps of this input are no text"):
+    with pytest.raises(ArgumentError, match="patterns: the steps of this input are not a text"):
         inspect(model, given, patterns=["1"])

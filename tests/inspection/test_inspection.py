@@ -28,7 +28,7 @@ from unrolled.inspection import (
     unfold_network,
 )
 from unrolled.inspection.gates import derivative
-from unrolled.inspection.neurons import Hypothesis, area_under_curve, correlations
+from unrolled.inspection.neurons import UnitHypothesis, area_under_curve, correlations
 from unrolled.layers import STACKS
 from unrolled.tasks.core.probe import Probe
 
@@ -252,7 +252,7 @@ def test_hypotheses_are_read_off_the_text() -> None:
     assert found["/b./"] == [0, 0, 1, 1, 0, 0, 0, 0, 0, 0]
     assert "digit" not in found
     assert [h.values.tolist() for h in hypotheses(["ab", "1"]) if h.name == "digit"] == [[0, 1]]
-    with pytest.raises(ArgumentError, match="no regular expression"):
+    with pytest.raises(ArgumentError, match="not a regular expression"):
         hypotheses(["a", "b"], ["("])
 
 
@@ -273,7 +273,7 @@ def test_a_unit_made_to_track_something_is_found(text_probe: Probes) -> None:
     assert (best.layer, best.quantity, best.unit) == ("hidden.l0", "h", 4)
     assert (best.correlation, best.auc) == (pytest.approx(1.0), 1.0)
     with pytest.raises(ArgumentError, match=r"short: expected 22 values, found 2"):
-        rank_units(probe, [Hypothesis("short", np.zeros(2))])
+        rank_units(probe, [UnitHypothesis("short", np.zeros(2))])
 
 
 def test_statistics_of_units_against_numpy() -> None:

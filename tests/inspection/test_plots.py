@@ -114,7 +114,7 @@ def test_what_can_not_be_drawn_is_named(text_probe: Callable[..., Probe]) -> Non
         plot.plot_unfolding(found, first=22)
     with pytest.raises(ArgumentError, match="theme: expected one of light, dark, found 'sepia'"):
         plot.plot_unfolding(found, theme="sepia")
-    with pytest.raises(ArgumentError, match="at least one is needed"):
+    with pytest.raises(ArgumentError, match="expected at least one to plot"):
         plot.plot_attributions([])
 
 
@@ -194,7 +194,7 @@ def test_a_layer_without_gates_or_activations_is_drawn_but_for_these(text_probe:
     assert set(found.histograms) == {"h"}
     assert overlapping(plot.plot_gates(found)) == []
     assert overlapping(plot.plot_saturation(found)) == []
-    with pytest.raises(ArgumentError, match=r"hidden\.l0: its cell does not say of which activations"):
+    with pytest.raises(ArgumentError, match=r"hidden\.l0: its cell does not declare the activations"):
         plot.plot_activations(found)
 
 

@@ -15,7 +15,8 @@ import torch
 from tests.inspection.test_every_task import caption, generate, translated
 
 from unrolled.inspection import attention_maps, unfold_network
-from unrolled.inspection.report import UNITS, Report, inspect
+from unrolled.inspection.document import UNITS, Report
+from unrolled.inspection.report import inspect
 from unrolled.tasks import Model, train
 from unrolled.tasks.uses.translate import Translate
 

@@ -173,7 +173,7 @@ def test_what_is_wrong_is_a_problem(every: Running, made: dict[str, tuple[Model,
 
 def test_a_report_is_a_document_in_a_sandbox(every: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     # to draw takes seconds, and is tested where it is done
-    monkeypatch.setattr("unrolled.inspection.report._section_html", lambda section: f"<h2>{section.title}</h2>")
+    monkeypatch.setattr("unrolled.inspection.document.section_html", lambda section: f"<h2>{section.title}</h2>")
     body = {"input": "not <b>to</b> be", "limit": 8}
     headers = {"Accept": "text/html"}
     response = every.ask("POST", "/v1/models/generate/inspect", json=body, headers=headers, timeout=60)

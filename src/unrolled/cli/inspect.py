@@ -111,7 +111,7 @@ def compare(
     from unrolled.tasks import load
 
     with progress_line() as line:
-        found = look([load(folder) for folder in models], given=given, data=data or (), told=line)
+        found = look([load(folder) for folder in models], given=given, data=data or (), progress=line)
     if out is not None:
         from unrolled.inspection.plot import plot_curves, save
 

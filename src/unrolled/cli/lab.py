@@ -71,7 +71,7 @@ def memory(
             lr=lr,
             seconds=60 * minutes / len(chosen),
             seed=seed,
-            told=lambda name, share, loss: line(f"{name}, loss {loss:.3g}", int(100 * share), 100),
+            progress=lambda name, share, loss: line(f"{name}, loss {loss:.3g}", int(100 * share), 100),
         )
     if as_json:
         for run in runs:

@@ -1,9 +1,9 @@
 """What happens inside a recurrent network, as plain arrays; `plot` alone draws, and `report` alone writes HTML.
 
-Everything starts from a `Probe` (`Model.probe`): one input on its way through a live model. `unfolding` lays every step
-open, forwards and backwards; `gradients` follows the error back through time and gives a verdict; `gates` looks at
-saturation, `neurons` at what single units track, `attribution` and `connectivity` at what mattered, `attention` at
-what was looked up. The `lab` trains small networks on problems that need memory.
+Everything starts from a `Probe` (`Model.probe`): one input on its way through a live model. `unfolding` shows every
+step, forwards and backwards; `gradients` follows the error back through time and gives a verdict; `gates` measures
+saturation, `neurons` finds what single units track, `attribution` and `connectivity` tell which inputs matter, and
+`attention` where the network looks. The `lab` trains small networks on problems that need memory.
 """
 
 from unrolled.inspection.attention import AttentionMap, attention_maps
@@ -11,7 +11,7 @@ from unrolled.inspection.attribution import Attribution, integrated_gradients, o
 from unrolled.inspection.connectivity import Connectivity, connectivity
 from unrolled.inspection.gates import GateStatistics, gate_statistics
 from unrolled.inspection.gradients import GradientFlow, Jacobians, gradient_flow, jacobians
-from unrolled.inspection.neurons import Hypothesis, RankedUnit, hypotheses, rank_units
+from unrolled.inspection.neurons import RankedUnit, UnitHypothesis, hypotheses, rank_units
 from unrolled.inspection.unfolding import UnfoldedNetwork, unfold_network
 
 __all__ = [
@@ -20,10 +20,10 @@ __all__ = [
     "Connectivity",
     "GateStatistics",
     "GradientFlow",
-    "Hypothesis",
     "Jacobians",
     "RankedUnit",
     "UnfoldedNetwork",
+    "UnitHypothesis",
     "attention_maps",
     "connectivity",
     "gate_statistics",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unrolled.inspection.recorded import Floats, array
 from unrolled.layers import Attention
 from unrolled.tasks.core.probe import Probe
+from unrolled.types import Json
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class AttentionMap:
 
     Attributes:
         layer: its name.
-        outputs: what each step of the output is called (S).
-        places: what each position of the memory is called (P): the steps of the input, or row and column of a grid.
-        weights: (S, P), how much the network looked at each position as it said each output; every row sums to 1.
+        outputs: the name of each step of the output (S).
+        places: the name of each position of the memory (P): the steps of the input, or row and column of a grid.
+        weights: (S, P), the weight of each position for each output; every row sums to 1.
         grid: rows and columns, where the memory is an image.
     """
 
@@ -32,8 +33,8 @@ class AttentionMap:
     weights: Floats
     grid: tuple[int, int] | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the map as a JSON object."""
         return {
             "layer": self.layer,
             "outputs": list(self.outputs),
@@ -44,21 +45,22 @@ class AttentionMap:
 
 
 def attention_maps(probe: Probe) -> list[AttentionMap]:
-    """The weights of every attention layer that is asked once for each step of the output; none without attention.
+    """Return the weights of every attention layer that is queried once for each step of the output.
 
     Source: Bahdanau, Cho & Bengio 2014, arXiv 1409.0473, figure 3; over images Xu et al. 2015, arXiv 1502.03044.
     """
-    found: dict[str, list[Tensor]] = {}
-    handles = []
-    for name, layer in probe.network.named_modules():
-        if isinstance(layer, Attention):
+    recorded: dict[str, list[Tensor]] = {}
 
-            def note(module: nn.Module, given: Any, result: Any, name: str = name) -> None:
-                weights: Tensor = result[1]
-                # several queries a row at once, or one
-                found.setdefault(name, []).append(weights[:, 0] if weights.dim() == 3 else weights[:1])
+    def record(name: str, module: nn.Module, given: object, result: tuple[Tensor, Tensor]) -> None:
+        weights = result[1]
+        # several queries a row at once, or one
+        recorded.setdefault(name, []).append(weights[:, 0] if weights.dim() == 3 else weights[:1])
 
-            handles.append(layer.register_forward_hook(note))
+    handles = [
+        layer.register_forward_hook(partial(record, name))
+        for name, layer in probe.network.named_modules()
+        if isinstance(layer, Attention)
+    ]
     try:
         with torch.no_grad():
             probe.run()
@@ -66,7 +68,7 @@ def attention_maps(probe: Probe) -> list[AttentionMap]:
         for handle in handles:
             handle.remove()
     maps = []
-    for name, pieces in found.items():
+    for name, pieces in recorded.items():
         weights = np.concatenate([array(piece) for piece in pieces])
         if len(weights) == len(probe.outputs):
             maps.append(AttentionMap(name, probe.outputs, _places(probe, weights.shape[1]), weights, probe.grid))

@@ -1,14 +1,13 @@
-"""What mattered: how much each step of the input moved an output, by three methods that fail in different ways.
+"""How much each step of the input matters to an output, by three methods that fail in different ways.
 
-Everything is in nats of ln p of the class asked about (of a forecast: in its own unit), in evaluation, on whatever
-engine serves the network.
+Values are in nats of ln p of the target class (of a forecast: in its own unit), in evaluation mode, on whatever engine
+serves the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array
 from unrolled.tasks.core.probe import Probe
+from unrolled.types import Json
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Attribution:
 
     Attributes:
         method: saliency, integrated gradients or occlusion.
-        steps: what each step of the input is called.
-        output: what the step of the output is called.
-        target: the class that is asked about.
-        log_prob: ln p of it, nats; of a forecast, its value, standardised.
-        values: (T,), one for each step of the input; what they mean is the method's.
+        steps: the name of each step of the input.
+        output: the name of the step of the output.
+        target: the class whose probability is explained.
+        log_prob: its ln p, nats; of a forecast, its value, standardised.
+        values: (T,), one for each step of the input, with the meaning that the method gives them.
         unit: their unit.
-        error: for integrated gradients, by how many nats the values' sum misses ln p − ln p of the baseline.
+        error: for integrated gradients, the sum of the values minus the difference of ln p to the baseline, nats.
     """
 
     method: str
@@ -43,13 +43,13 @@ class Attribution:
     unit: str
     error: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the attribution as a JSON object."""
         return {**vars(self), "steps": list(self.steps), "values": self.values.tolist()}
 
 
 def saliency(probe: Probe, at: int = -1) -> Attribution:
-    """‖∂ ln p / ∂x_s‖ for each step s of the input: how much a small change there would matter.
+    """Return ‖∂ ln p / ∂x_s‖ for each step s of the input: how much a small change there matters.
 
     Args:
         probe: the input.
@@ -69,16 +69,17 @@ def saliency(probe: Probe, at: int = -1) -> Attribution:
 def integrated_gradients(
     probe: Probe, at: int = -1, tolerance: float = 0.01, most: int = 1024, baseline: Tensor | None = None
 ) -> Attribution:
-    """The gradient's integral along the straight way from a baseline to x, times that way: shares of ln p, with a sign.
+    """Return signed shares of ln p: the gradient's integral along the straight path from a baseline to x, times x minus
+    the baseline.
 
-    The shares' sum is ln p(x) − ln p(baseline) but for the error of the sum over points, which is told.
+    The shares sum to ln p(x) − ln p(baseline), up to the error of the numerical integral, which is returned with them.
 
     Args:
         probe: the input.
         at: the step of the output.
         tolerance: points are tripled, from 27 on, until the error is below this share of the difference; where shares
-            cancel each other, below this share of a tenth of their sizes' sum.
-        most: points, however large the error still is.
+            cancel, below this share of a tenth of the sum of their sizes.
+        most: the largest number of points, however large the error still is.
         baseline: shaped as x; zeros by default.
 
     Raises:
@@ -94,12 +95,12 @@ def integrated_gradients(
     with torch.no_grad():
         score = float(probe.scores(x)[index])
         difference = score - float(probe.scores(start)[index])
-    # what rounding alone makes of a difference
+    # the difference that rounding alone can make
     least = 32 * torch.finfo(x.dtype).eps * max(1.0, abs(score))
     points, total = min(27, most), torch.zeros_like(x, dtype=torch.float64)
-    fresh: Sequence[int] = range(points)
+    added: Sequence[int] = range(points)
     while True:
-        for k in fresh:
+        for k in added:
             total += _gradient(probe, start + (k + 0.5) / points * (x - start), index)[1]
         values = _sums((x - start) * total / points, probe.axis)
         error = float(values.sum()) - difference
@@ -107,17 +108,17 @@ def integrated_gradients(
         if abs(error) <= allowed or 3 * points > most:
             return _attribution(probe, index, "integrated gradients", score, values, probe.unit, error)
         points *= 3
-        # the middle of each third that is in the middle is where a gradient was taken already
-        fresh = [k for k in range(points) if k % 3 != 1]
+        # the middle third of each interval has its midpoint where a gradient was taken already
+        added = [k for k in range(points) if k % 3 != 1]
 
 
 def occlusion(probe: Probe, at: int = -1, baseline: Tensor | None = None) -> Attribution:
-    """ln p − ln p with step s taken out (its vector replaced): what is lost without it.
+    """Return ln p − ln p with the vector of step s replaced, for each step s of the input.
 
     Args:
         probe: the input.
         at: the step of the output.
-        baseline: what stands in its place, shaped as x; zeros by default.
+        baseline: the vectors that replace those of the input, shaped as x; zeros by default.
 
     Raises:
         ArgumentError: the output has no such step.

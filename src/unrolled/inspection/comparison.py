@@ -1,16 +1,18 @@
-"""Models side by side: how they were trained, how large and how fast they are, how good."""
+"""Models side by side: their training, size, speed and metrics."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks import Model
+from unrolled.tasks.core.values import Progress, silent
 from unrolled.training import read_metrics
+from unrolled.types import Json
 
 
 @dataclass(frozen=True)
@@ -19,21 +21,21 @@ class Compared:
 
     Attributes:
         name: its folder's name.
-        task: what it does.
-        network: its settings, as JSON.
-        parameters: how many numbers were learned.
-        bytes: of its weights on disk.
-        steps, minutes: of training.
-        threads: with which it was trained.
+        task: the name of its task.
+        network: the network's settings, as JSON.
+        parameters: the number of trained numbers.
+        bytes: the size of its weights on disk.
+        steps, minutes: the length of its training.
+        threads: the number of threads it was trained with.
         dev: its metrics on the development data.
-        curve: (step, minutes, development loss), as it trained.
-        speed: seconds that one prediction took, the median of several; None if no input was given.
-        evaluation: its metrics on the data given, and those of its baseline; None if none was given.
+        curve: (step, minutes, development loss) over the training.
+        speed: seconds per prediction, the median of several; None without an input.
+        evaluation: its metrics and its baseline's on the data; None without data.
     """
 
     name: str
     task: str
-    network: dict[str, Any]
+    network: Json
     parameters: int
     bytes: int
     steps: int
@@ -42,10 +44,10 @@ class Compared:
     dev: dict[str, float]
     curve: list[tuple[int, float, float]]
     speed: float | None = None
-    evaluation: dict[str, Any] | None = None
+    evaluation: Json | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the row as a JSON object."""
         return {**vars(self), "curve": [list(point) for point in self.curve]}
 
 
@@ -55,40 +57,39 @@ def compare(
     given: Any = None,
     data: Sequence[str | Path] = (),
     repeats: int = 5,
-    told: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress = silent,
 ) -> list[Compared]:
-    """Put models side by side.
+    """Compare models.
 
     Args:
-        models: as loaded from their folders; of one task, if they are to be given an input or data.
-        given: an input as for `predict`, by which they are timed.
+        models: as loaded from their folders; all of one task where an input or data is given.
+        given: an input as for `predict`, which they are timed on.
         data: files to evaluate on.
-        repeats: timed predictions.
-        told: about progress.
+        repeats: the number of timed predictions.
+        progress: called before each model.
 
     Raises:
-        ArgumentError: no model, one without a folder, or several tasks with an input or data.
+        ArgumentError: there is no model, a model has no folder, or there are several tasks with an input or data.
     """
     if not models:
-        raise ArgumentError("models: at least one is needed to compare")
+        raise ArgumentError("models: expected at least one to compare, found none")
     tasks = {model.task.name for model in models}
     if len(tasks) > 1 and (given is not None or data):
         raise ArgumentError(
             f"models: of the tasks {', '.join(sorted(tasks))}; an input or data can be given to one only"
         )
-    found = []
+    compared = []
     for number, model in enumerate(models):
         if model.folder is None:
             raise ArgumentError("models: one was not loaded from a folder, so nothing is known of its training")
-        if told is not None:
-            told(f"looking at {model.folder.name}", number, len(models))
+        progress(f"reading {model.folder.name}", number, len(models))
         result = model.config.result
         curve = [
             (int(line["step"]), float(line["seconds"]) / 60, float(line["loss"]))
             for line in read_metrics(model.folder / "metrics.jsonl")
             if line["split"] == "dev" and line.get("loss") is not None
         ]
-        found.append(
+        compared.append(
             Compared(
                 name=model.folder.name,
                 task=model.task.name,
@@ -104,7 +105,7 @@ def compare(
                 evaluation=_evaluated(model, data) if data else None,
             )
         )
-    return found
+    return compared
 
 
 def _speed(model: Model, given: Any, repeats: int) -> float:
@@ -117,6 +118,6 @@ def _speed(model: Model, given: Any, repeats: int) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _evaluated(model: Model, data: Sequence[str | Path]) -> dict[str, Any]:
+def _evaluated(model: Model, data: Sequence[str | Path]) -> Json:
     evaluation = model.evaluate(*data)
     return {"metrics": evaluation.metrics, "baseline": evaluation.baseline, "seconds": evaluation.seconds}

@@ -1,24 +1,24 @@
-"""Which steps of the input each step of the output leans on: a row of saliencies for every output."""
+"""Which steps of the input each step of the output depends on: a row of saliencies for every output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from unrolled.inspection.recorded import Floats, array
 from unrolled.tasks.core.probe import Probe
+from unrolled.types import Json
 
 
 @dataclass(frozen=True)
 class Connectivity:
-    """How strongly outputs and inputs are connected.
+    """How strongly outputs depend on inputs.
 
     Attributes:
-        steps: what each step of the input is called (T).
-        outputs: what each step of the output is called (S).
+        steps: the name of each step of the input (T).
+        outputs: the name of each step of the output (S).
         strength: (S, T), ‖∂ ln p_s / ∂x_t‖, nats per unit of x.
     """
 
@@ -28,17 +28,17 @@ class Connectivity:
 
     @property
     def shares(self) -> Floats:
-        """(S, T), each row divided by its sum; a row of zeros stays."""
+        """The strengths (S, T), each row divided by its sum; rows of zeros stay."""
         sums = self.strength.sum(1, keepdims=True)
         return np.divide(self.strength, sums, out=np.zeros_like(self.strength), where=sums > 0)
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the connections as a JSON object."""
         return {"steps": list(self.steps), "outputs": list(self.outputs), "strength": self.strength.tolist()}
 
 
 def connectivity(probe: Probe) -> Connectivity:
-    """One backward pass for each step of the output.
+    """Return how strongly each output depends on each input, by one backward pass for each step of the output.
 
     Source: as used in Madsen 2019, "Visualizing memorization in RNNs", doi:10.23915/distill.00016.
     """

@@ -1,9 +1,8 @@
-"""Gates and states through time: how open, how saturated, and where on their curves the units of a model work."""
+"""Gates and states over time: how open, how saturated, and at which points of their curves the units operate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,9 @@ from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_of
 from unrolled.tasks.core.probe import Probe
+from unrolled.types import Json
 
-#: a gate is taken as shut below the first and as open above the second; Karpathy, Johnson & Li 2015, arXiv 1506.02078
+#: a gate counts as shut below the first and as open above the second; Karpathy, Johnson & Li 2015, arXiv 1506.02078
 SHUT, OPEN = 0.1, 0.9
 
 
@@ -22,15 +22,15 @@ class GateStatistics:
 
     Attributes:
         layer: its name.
-        over: whose steps they are: the input's, the output's as in a decoder, or its own.
-        steps: what they are called (T).
-        values: gate or state → (T, H), through time.
+        over: whose steps the layer runs over: the input's, the output's as in a decoder, or its own.
+        steps: their names (T).
+        values: gate or state → (T, H), over time.
         shut, open: sigmoid gate → (H,), the share of steps at which the unit's gate is below 0.1, above 0.9.
-        saturated: quantity → the share of all its values at which the activation's derivative is below a tenth of its
-            largest: where hardly any gradient passes.
+        saturated: quantity → the share of its values at which the activation's derivative is below a tenth of its
+            largest, so that hardly any gradient passes.
         histograms: quantity → (counts, edges), 40 bins over its range.
-        activations: quantity → sigmoid, tanh or relu, as the cell says; an RNN's h is called activation here, since
-            h is also the state. Empty for a cell that does not say.
+        activations: quantity → sigmoid, tanh or relu, as the cell declares; an RNN's h is called activation here, since
+            h is also the state. Empty for a cell that declares none.
         operating: quantity → (T·H,) preactivations, from the value by the activation's inverse, for drawing on curves.
     """
 
@@ -45,8 +45,8 @@ class GateStatistics:
     activations: dict[str, str]
     operating: dict[str, Floats]
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object, without the preactivations."""
+    def as_json(self) -> Json:
+        """Return the statistics as a JSON object, without the preactivations."""
         return {
             "layer": self.layer,
             "over": self.over,
@@ -60,20 +60,20 @@ class GateStatistics:
 
 
 def gate_statistics(probe: Probe) -> list[GateStatistics]:
-    """The gates and states of every recurrent layer over one input.
+    """Return the gates and states of every recurrent layer over one input.
 
     Raises:
-        ArgumentError: there is nothing recurrent to look at.
+        ArgumentError: the input passes no recurrent layer.
     """
     recorded = record(probe)
-    found = []
+    statistics = []
     for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
         over = recorded.over(call)
         steps = step_names(probe, over, steps_of(call))
         for name, traces in unfolding.traces().items():
             values = {k: array(v[:, 0]) for k, v in traces.items() if not k.endswith("_prev")}
-            found.append(_statistics(part_name(call, name), over, steps, values, call.layer.cell))
-    return found
+            statistics.append(_statistics(part_name(call, name), over, steps, values, call.layer.cell))
+    return statistics
 
 
 def _statistics(
@@ -98,7 +98,7 @@ def _statistics(
 
 
 def derivative(activation: str, value: Floats) -> tuple[Floats, Floats]:
-    """An activation's derivative where it takes a value, as a share of its largest, and the preactivation there.
+    """Return an activation's derivative at the point where it takes a value, as a share of its largest, and that point.
 
     >>> derivative("sigmoid", np.array([0.5]))[0], derivative("tanh", np.array([0.0]))[0]
     (array([1.]), array([1.]))
@@ -117,7 +117,7 @@ def derivative(activation: str, value: Floats) -> tuple[Floats, Floats]:
 
 
 def _range(value: Floats) -> tuple[float, float]:
-    """From −1 to 1, or as far as the values go."""
+    """Return the range from −1 to 1, or as far as the values go."""
     most = float(np.abs(value).max(initial=1.0))
     return (-most, most)
 

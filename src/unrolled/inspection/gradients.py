@@ -1,4 +1,4 @@
-"""The error on its way back through time: how large it still is after k steps, and what each step does to it.
+"""The error propagated back through time: how large it still is after k steps, and what each step does to it.
 
 T steps, L layers and directions. Sources: Bengio, Simard & Frasconi 1994, doi:10.1109/72.279181; Pascanu, Mikolov &
 Bengio 2013, arXiv 1211.5063.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +19,19 @@ from unrolled.inspection.recorded import Floats, array, part_name, record, steps
 from unrolled.layers import Recurrent
 from unrolled.tasks.core.probe import Probe
 from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.types import Json
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """How the error shrinks or grows on its way back.
+    """How the error shrinks or grows as it flows back.
 
     Attributes:
         layers: the name of each layer and direction.
-        norms: layer → (lags,), ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …: the mean over the output steps looked at that reach so
-            far back; L_t is −ln p of the step's target, nats (of a forecast, its value).
-        steps: the output steps t that were looked at.
-        verdicts: one a layer.
+        norms: layer → (lags,), ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …: the mean over those output steps t that reach so far
+            back; L_t is −ln p of the step's target, nats (of a forecast, its value).
+        steps: the output steps t.
+        verdicts: one for each layer.
     """
 
     layers: tuple[str, ...]
@@ -39,8 +39,8 @@ class GradientFlow:
     steps: tuple[int, ...]
     verdicts: tuple[Verdict, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the flow as a JSON object."""
         return {
             "layers": list(self.layers),
             "norms": {name: norms.tolist() for name, norms in self.norms.items()},
@@ -50,7 +50,7 @@ class GradientFlow:
 
 
 def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) -> GradientFlow:
-    """‖∂L_t/∂h_{t−k}‖ by lag, exact, for every recurrent layer.
+    """Return ‖∂L_t/∂h_{t−k}‖ by lag, exact, for every recurrent layer.
 
     Args:
         probe: the input.
@@ -58,17 +58,17 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
         most: how many, if none are named; each costs a backward pass.
 
     Returns:
-        The norms, from the last step of each layer that the loss depends on: t itself where output and layer are
-        synced, or the layer is a decoder's; the last one of an encoder. Single steps of a layer that is also passed
-        over many tell nothing about time and are left out. Reversed directions are told from the first such step on.
+        The norms, counted from the last step of each layer that the loss depends on: t itself where output and layer
+        are synced, or in a decoder; the last step of an encoder. Calls with a single step are left out where the layer
+        is also called with many, since they tell nothing about time. Reverse directions count from the first such step.
 
     Raises:
-        ArgumentError: there is nothing recurrent to look at, or a step is out of range.
+        ArgumentError: the input passes no recurrent layer, or a step is out of range.
     """
     recorded = record(probe)
     asked = steps_asked(probe, at, most)
     scores = probe.scores_of(recorded.logits)
-    found: dict[str, list[Floats]] = {}
+    norms_of: dict[str, list[Floats]] = {}
     longest: dict[int, int] = {}
     cells: dict[str, str] = {}
     for call in recorded.calls:
@@ -84,17 +84,17 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
                 first = _nearest(norms, t if follows else None, call.layer, layer.name.endswith("_reverse"))
                 back = norms[first:] if layer.name.endswith("_reverse") else norms[: first + 1][::-1]
                 name = part_name(call, layer.name)
-                found.setdefault(name, []).append(back)
+                norms_of.setdefault(name, []).append(back)
                 cells[name] = call.layer.cell.name
-    means = {name: _mean_of_ragged(rows) for name, rows in found.items()}
+    means = {name: _mean_of_ragged(rows) for name, rows in norms_of.items()}
     verdicts = tuple(judge(name, norms.tolist(), cells[name], probe.options) for name, norms in means.items())
     return GradientFlow(tuple(means), means, tuple(asked), verdicts)
 
 
 def _nearest(norms: Floats, t: int | None, layer: Recurrent, reverse: bool) -> int:
-    """The step at lag 0: the last one that the loss depends on; in reverse, the first. `t` where that is known."""
+    """Return the step at lag 0: the last step that the loss depends on; in reverse, the first. `t` where known."""
     if layer.bidirectional and layer.num_layers > 1:
-        # a little error reaches every step of the lower layers, by way of the other direction above them
+        # a little error reaches every step of the lower layers, through the other direction above them
         return int(norms.argmax()) if t is None else t
     steps = np.flatnonzero(norms)
     if not len(steps):
@@ -103,7 +103,7 @@ def _nearest(norms: Floats, t: int | None, layer: Recurrent, reverse: bool) -> i
 
 
 def _mean_of_ragged(rows: list[Floats]) -> Floats:
-    """The mean at each lag over the rows that are so long."""
+    """Return the mean at each lag over the rows that reach it."""
     longest = max(len(row) for row in rows)
     table = np.full((len(rows), longest), np.nan)
     for row, values in zip(table, rows, strict=True):
@@ -113,14 +113,14 @@ def _mean_of_ragged(rows: list[Floats]) -> Floats:
 
 @dataclass(frozen=True)
 class Jacobians:
-    """The recurrent Jacobian ∂s_t/∂s_{t−1} along a sequence, s all states of a layer, one after the other.
+    """The recurrent Jacobian ∂s_t/∂s_{t−1} along a sequence, s being all states of a layer, concatenated.
 
     Attributes:
-        layer: its name. Only the layer's own recurrence counts, not what a decoder is fed of its output.
-        radius: (T,) the spectral radius: the largest |eigenvalue|; what a step does to an error in the long run.
-        norm: (T,) the spectral norm: the most that a step can enlarge an error.
-        product: (T,) ‖∂s_T/∂s_{T−k}‖ for k = 1 … T: the most that k steps can.
-        rate: the factor a step by which `product` changes on average (the largest Lyapunov exponent, exponentiated).
+        layer: its name. Only the layer's own recurrence counts, not the outputs that a decoder is fed.
+        radius: (T,) the spectral radius, the largest |eigenvalue|: the effect of a step on an error in the long run.
+        norm: (T,) the spectral norm: the most that a step can amplify an error.
+        product: (T,) ‖∂s_T/∂s_{T−k}‖ for k = 1 … T: the most that k steps can amplify an error.
+        rate: the mean factor per step by which `product` changes (the exponential of the largest Lyapunov exponent).
     """
 
     layer: str
@@ -129,23 +129,23 @@ class Jacobians:
     product: Floats
     rate: float
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the Jacobian's norms as a JSON object."""
         arrays = {name: getattr(self, name).tolist() for name in ("radius", "norm", "product")}
         return {"layer": self.layer, **arrays, "rate": self.rate}
 
 
-#: beyond so many numbers of state a layer's Jacobian is too large to decompose at every step
+#: the largest state, in numbers, whose Jacobian can be decomposed at every step in reasonable time
 LARGEST_STATE = 2048
 
 
 def jacobians(probe: Probe, last: int = 32) -> list[Jacobians]:
-    """The recurrent Jacobian of every layer, at up to `last` of its last steps.
+    """Return the recurrent Jacobian of every layer, at up to `last` of its last steps.
 
     Raises:
-        ArgumentError: there is nothing recurrent to look at, or a state is too large.
+        ArgumentError: the input passes no recurrent layer, or a state is too large.
     """
-    found = []
+    described = []
     recorded = record(probe)
     for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
         blocks = call.layer.parameter_blocks()
@@ -155,21 +155,22 @@ def jacobians(probe: Probe, last: int = 32) -> list[Jacobians]:
                 raise ArgumentError(f"{part_name(call, name)}: a state of {width} numbers, at most {LARGEST_STATE}")
             zoneout = tape.masks.zoneout
             matrices = [step_jacobian(call.layer.cell, trace, params, zoneout) for trace in tape.traces[-last:]]
-            found.append(_described(part_name(call, name), matrices))
-    return found
+            described.append(_described(part_name(call, name), matrices))
+    return described
 
 
 def step_jacobian(
     cell: Cell, trace: Trace, params: Params, zoneout: Sequence[Tensor | float | None] | None = None, sequence: int = 0
 ) -> Tensor:
-    """∂s_t/∂s_{t−1} of one sequence, (S, S) with S the sum of the state sizes, in float64, by the cell's own
-    `step_backward`: each row is the error that one entry of s_t sends back.
+    """Return ∂s_t/∂s_{t−1} of one sequence, (S, S) with S the sum of the state sizes, in float64.
+
+    It is made by the cell's own `step_backward`: each row is the error that one entry of s_t sends back.
 
     Args:
-        cell, params: of the layer.
-        trace: the record of the step, of (B, ·).
-        zoneout: for each state the share of the old value that stays, as in evaluation; None for none.
-        sequence: which of the batch.
+        cell, params: those of the layer.
+        trace: the record of the step, each (B, ·).
+        zoneout: for each state the share of the old value that is kept in evaluation; None for none.
+        sequence: the index in the batch.
     """
     with torch.no_grad():
         wide = {k: v.detach().double() for k, v in params.items()}

@@ -1,4 +1,4 @@
-"""A probe's pass through every recurrent layer, and the errors that an output sends back into them."""
+"""The recorded pass of a probe through every recurrent layer, and the errors that an output sends back into them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unrolled.tasks.core.probe import Probe
 
 Floats = NDArray[np.float64]
 
-#: whose steps the steps of a layer are: the input's, the output's, or its own, which have numbers only
+#: whose steps a layer runs over: the input's, the output's, or its own, which have only numbers
 Over = Literal["input", "output", "own"]
 
 
@@ -28,9 +28,9 @@ class RecordedPass:
 
     Attributes:
         probe: the input.
-        calls: each pass through a recurrent layer, by distinct names: those of a layer that is passed several times
-            have a number, as in hidden[2].
-        unfoldings: each of them laid open.
+        calls: each call of a recurrent layer, with distinct names: those of a layer that is called several times have a
+            number, as in hidden[2].
+        unfoldings: the unfolding of each call.
         logits: (S, K), in the graph.
     """
 
@@ -40,15 +40,15 @@ class RecordedPass:
     logits: Tensor
 
     def errors(self, objective: Tensor, shares: bool = False) -> list[StackFlow]:
-        """What an objective sends back through each recurrent layer.
+        """Propagate the error of an objective back through each recurrent layer.
 
         Args:
             objective: a scalar of this pass's graph; the graph is kept.
-            shares: whether each step's share of the weights' gradients is wanted.
+            shares: whether to return each step's share of the weights' gradients.
 
         Returns:
-            A flow for each of `calls`: the gradients of the objective for all states, exact also where layers stand on
-            each other, as what comes from the layers above arrives in a layer's output.
+            A flow for each of `calls`: the gradients of the objective for all states. They are exact for stacked layers
+            too, since the error of the layers above arrives in a layer's output.
         """
         wanted = [tensor for call in self.calls for tensor in (call.output, *call.final)]
         grads = iter(torch.autograd.grad(objective, wanted, retain_graph=True, allow_unused=True))
@@ -61,31 +61,30 @@ class RecordedPass:
         return flows
 
     def over(self, call: RecordedCall) -> Over:
-        """Whose steps the steps of one of `calls` are."""
+        """Return whose steps a call runs over."""
         probe, steps = self.probe, steps_of(call)
         if probe.decoder and f"{call.name}.".startswith(f"{probe.decoder}."):
             return "output" if steps == len(probe.outputs) else "own"
-        # a second pass of a layer reads on from where the first one ended
-        first = next(one for one in self.calls if one.layer is call.layer)
+        # a second call of a layer continues where the first ended
+        first = next(other for other in self.calls if other.layer is call.layer)
         return "input" if first is call and steps == len(probe.steps) else "own"
 
 
 def record(probe: Probe) -> RecordedPass:
-    """Run a probe's network once, and lay its recurrent layers open.
+    """Run a probe's network once, and unfold its recurrent layers.
 
     Raises:
-        ArgumentError: there is no recurrent layer in the network, it was not passed, or its weights or activations are
-            not finite.
+        ArgumentError: no recurrent layer was called, or the weights or activations are not finite.
     """
     for name, parameter in probe.network.named_parameters():
         if not bool(parameter.isfinite().all()):
-            raise ArgumentError(f"weights: {name} holds numbers that are not finite; nothing inside means anything")
+            raise ArgumentError(f"weights: {name} holds numbers that are not finite; nothing can be inspected")
     probe.network.eval()
-    with torch.enable_grad(), recording(probe.network) as found:
+    with torch.enable_grad(), recording(probe.network) as recorded_calls:
         logits = probe.logits()
-    # what the input layer is made of, such as a network that spells words, has steps of its own
+    # layers inside the input layer, such as a network that spells words, have steps of their own
     inside = set(probe.input_layer.modules())
-    calls = _named([call for call in found if call.layer not in inside])
+    calls = _named([call for call in recorded_calls if call.layer not in inside])
     if not calls:
         raise ArgumentError("network: this input passes no recurrent layer, so there is nothing to unfold")
     unfoldings = [Unfolding.of(call.layer, call.x, call.state, call.lengths) for call in calls]
@@ -95,24 +94,24 @@ def record(probe: Probe) -> RecordedPass:
 
 
 def part_name(call: RecordedCall, part: str) -> str:
-    """The name of one layer and direction in the whole network, e.g. hidden.l0_reverse."""
+    """Return the name of one layer and direction in the whole network, e.g. hidden.l0_reverse."""
     return f"{call.name}.{part}" if call.name else part
 
 
 def steps_of(call: RecordedCall) -> int:
-    """T of a pass."""
+    """Return T of a call."""
     return call.x.shape[1 if call.layer.batch_first else 0]
 
 
 def step_names(probe: Probe, over: Over, count: int) -> tuple[str, ...]:
-    """What the steps of a layer are called: as those of the input; by what a decoder reads; or by their numbers."""
+    """Return the names of a layer's steps: those of the input, those that a decoder reads, or numbers."""
     if over == "own":
         return tuple(str(n + 1) for n in range(count))
     return probe.steps if over == "input" else ("(begin)", *probe.outputs[:-1])
 
 
 def steps_asked(probe: Probe, at: Sequence[int] | None, most: int) -> list[int]:
-    """Which steps of the output are looked at: those named, or up to `most`, evenly from the last one back.
+    """Return the steps of the output to inspect: those named, or up to `most`, evenly spread from the last one back.
 
     Raises:
         ArgumentError: a step that the output does not have.
@@ -127,12 +126,12 @@ def steps_asked(probe: Probe, at: Sequence[int] | None, most: int) -> list[int]:
 
 
 def array(tensor: Tensor) -> Floats:
-    """A tensor as float64 numbers outside torch."""
+    """Return a tensor as a float64 numpy array."""
     return tensor.detach().double().cpu().numpy()
 
 
 def _named(calls: list[RecordedCall]) -> list[RecordedCall]:
-    """Passes by distinct names."""
+    """Return the calls with distinct names."""
     times, seen, named = Counter(call.name for call in calls), Counter[str](), []
     for call in calls:
         seen[call.name] += 1
@@ -141,7 +140,7 @@ def _named(calls: list[RecordedCall]) -> list[RecordedCall]:
 
 
 def _check_finite(recorded: RecordedPass) -> None:
-    """See that everything that was computed is finite.
+    """Check that everything that was computed is finite.
 
     Raises:
         ArgumentError: naming the first layer that is not, and its first such step.
@@ -149,18 +148,18 @@ def _check_finite(recorded: RecordedPass) -> None:
     for call, unfolding in zip(recorded.calls, recorded.unfoldings, strict=True):
         names = step_names(recorded.probe, recorded.over(call), steps_of(call))
         time_first = call.x.transpose(0, 1) if call.layer.batch_first else call.x
-        _check_steps(f"what {call.name or 'the layer'} reads", {"x": time_first}, names, False)
+        _check_steps(f"the input of {call.name or 'the layer'}", {"x": time_first}, names, False)
         for part, traces in unfolding.traces().items():
             _check_steps(part_name(call, part), traces, names, part.endswith("_reverse"))
     _check_steps("the output", {"logits": recorded.logits}, recorded.probe.outputs, False)
 
 
-def _check_steps(what: str, traces: dict[str, Tensor], names: Sequence[str], reverse: bool) -> None:
+def _check_steps(place: str, traces: dict[str, Tensor], names: Sequence[str], reverse: bool) -> None:
     bad = torch.stack([~trace.detach().isfinite().flatten(1).all(1) for trace in traces.values()]).any(0)
     if bool(bad.any()):
         steps = bad.nonzero().flatten().tolist()
         first = steps[-1] if reverse else steps[0]
         raise ArgumentError(
-            f"activations: {what} is not finite from step {first + 1} on ({names[first]!r}); nothing after it means "
-            "anything"
+            f"activations: {place} is not finite from step {first + 1} on ({names[first]!r}); the steps after it can't "
+            "be inspected"
         )

@@ -1,9 +1,10 @@
-"""Trying a remedy: the same network on the same data for a few steps, as it is and with one thing changed."""
+"""Trying a remedy: the same network on the same data for a few steps, unchanged and with one change."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import nn
 
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Recurrent
-from unrolled.layers.recurrent.unfolding import recording
+from unrolled.layers.recurrent.unfolding import RecordedCall, recording
 from unrolled.tasks import Model
+from unrolled.tasks.core.values import Progress, silent
 from unrolled.training import TrainingSettings, seed_everything
 from unrolled.training.criteria import Position
 from unrolled.training.gradients.flow import norms_by_lag
@@ -26,6 +28,8 @@ from unrolled.training.optimisation.optimisers import (
     trainable_parameters,
 )
 from unrolled.training.optimisation.schedules import make_schedule
+from unrolled.training.saving.packing import Nest
+from unrolled.types import Json
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class Remedy:
     """One change.
 
     Attributes:
-        name: in words, and as the command spells it.
-        network, training: what is different in the network's and in the training's settings.
-        layer: what is different in every recurrent layer, by attribute; they are then drawn anew.
+        name: in words, as the command spells it.
+        network, training: the changed settings of the network and of the training.
+        layer: the changed attributes of every recurrent layer, whose weights are then drawn anew.
     """
 
     name: str
@@ -46,7 +50,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one try.
+    """The outcome of one try.
 
     Attributes:
         name: the remedy, or "as it is".
@@ -61,34 +65,34 @@ class Trial:
     largest: float
     verdicts: tuple[Verdict, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the trial as a JSON object."""
         return {**vars(self), "verdicts": [v.as_json() for v in self.verdicts]}
 
 
 def remedies_for(model: Model) -> list[Remedy]:
-    """The changes that this model's network and training admit; by options only those that its task has."""
+    """Return the changes that apply to this model's network and training; as options only those that its task has."""
     network, training = model.config.network, TrainingSettings(**model.config.training)
     cells = {m.cell.name for m in model.network.modules() if isinstance(m, Recurrent)}
-    found = [Remedy("orthogonal initialisation", {}, {}, {"initialisation": "orthogonal"})]
+    remedies = [Remedy("orthogonal initialisation", {}, {}, {"initialisation": "orthogonal"})]
     if cells == {"lstm"}:
-        found.append(Remedy("forget-gate bias 2", {}, {}, {"forget_bias": 2.0}))
+        remedies.append(Remedy("forget-gate bias 2", {}, {}, {"forget_bias": 2.0}))
     if cells == {"rnn"}:
-        found.append(Remedy("identity initialisation", {}, {}, {"initialisation": "identity"}))
+        remedies.append(Remedy("identity initialisation", {}, {}, {"initialisation": "identity"}))
     if network.get("cell") == "rnn":
-        found += [
+        remedies += [
             Remedy(f"--cell {cell}", {"cell": cell}, {}, {}) for cell in ("lstm", "gru") if _admits(model, cell=cell)
         ]
     if network.get("layer_norm") is False and _admits(model, layer_norm=True):
-        found.append(Remedy("--layer-norm", {"layer_norm": True}, {}, {}))
+        remedies.append(Remedy("--layer-norm", {"layer_norm": True}, {}, {}))
     clip = 1.0 if training.clip_norm is None else training.clip_norm / 4
-    found.append(Remedy(f"--clip-norm {clip:g}", {}, {"clip_norm": clip}, {}))
-    found.append(Remedy(f"--lr {training.lr / 3:.3g}", {}, {"lr": training.lr / 3}, {}))
-    return found
+    remedies.append(Remedy(f"--clip-norm {clip:g}", {}, {"clip_norm": clip}, {}))
+    remedies.append(Remedy(f"--lr {training.lr / 3:.3g}", {}, {"lr": training.lr / 3}, {}))
+    return remedies
 
 
 def _admits(model: Model, **changes: Any) -> bool:
-    """Whether a model's task has options of these names, with these values."""
+    """Return whether a model's task accepts options of these names and values."""
     if not set(changes) <= set(model.task.options.model_fields):
         return False
     try:
@@ -99,11 +103,11 @@ def _admits(model: Model, **changes: Any) -> bool:
 
 
 class Tries:
-    """All that trying remedies needs, opened: whoever has one can try.
+    """Remedies that are ready to be tried; everything that could fail has been checked.
 
     Args:
         model: as loaded from a folder that still has its training data.
-        steps: of each try.
+        steps: the number of steps of each try.
 
     Raises:
         ArgumentError: fewer than 10 steps, or the model was not loaded from a folder.
@@ -115,7 +119,7 @@ class Tries:
             raise ArgumentError(f"steps: expected at least 10, found {steps}")
         if model.folder is None:
             raise ArgumentError(
-                "model: trying remedies needs its folder, with the training data in it; load it from there"
+                "model: trying remedies needs its folder with the training data; load the model from there"
             )
         try:
             self._material = model.task.reopen(model.task.options(**model.config.options), model.folder)
@@ -128,17 +132,16 @@ class Tries:
         for remedy in self.remedies:
             self._built(remedy)
 
-    def run(self, told: Callable[[str, int, int | None], None] | None = None) -> list[Trial]:
-        """Train an untrained copy for some steps, as it was and with each remedy, all on the same batches: the first
-        steps of the model's own run, by its schedule and its warm-up.
+    def run(self, progress: Progress = silent) -> list[Trial]:
+        """Train an untrained copy for some steps, unchanged and with each remedy, all on the same batches: those of the
+        first steps of the model's own run, with its schedule and its warm-up.
 
         Args:
-            told: about progress.
+            progress: called before each try.
         """
         trials = []
         for number, remedy in enumerate(self.remedies):
-            if told is not None:
-                told(f"trying {remedy.name}", number, len(self.remedies))
+            progress(f"trying {remedy.name}", number, len(self.remedies))
             trials.append(self._tried(remedy))
         return trials
 
@@ -168,21 +171,21 @@ class Tries:
         parameters = trainable_parameters(own.network)
         optimiser = make_optimiser(parameters, settings)
         schedule = make_schedule(settings, settings.criteria())
-        # a budget in minutes is used up as fast as it was in the model's own run
+        # a limit in minutes is used up as fast as in the model's own run
         result = own.config.result
         pace = float(result.get("seconds") or 0) / max(1, int(result.get("step") or 0))
-        carried, losses, largest = None, [], 0.0
+        carried: Nest = None
+        losses: list[float] = []
+        largest = 0.0
         verdicts: tuple[Verdict, ...] = ()
         for step in range(self._steps):
             total, count = 0.0, 0
             for part in range(settings.accumulate):
                 batch = batches.next_batch()
-                start: Any = None if batch.resets else carried
+                start = None if batch.resets else carried
                 last = step == self._steps - 1 and part == settings.accumulate - 1
-                if last:
-                    with recording(own.network, retain=True) as calls:
-                        report = learner.loss(batch, start)
-                else:
+                context: AbstractContextManager[list[RecordedCall]] = nullcontext([])
+                with recording(own.network, retain=True) if last else context as calls:
                     report = learner.loss(batch, start)
                 (report.mean if settings.accumulate == 1 else report.mean * report.count).backward()
                 if last:

@@ -1,4 +1,4 @@
-"""The network unfolded over the steps of a real input: what goes forwards at each step, and what comes back.
+"""The network unfolded over the steps of a real input: the values that go forwards, and the errors that come back.
 
 Letters: T steps of the input, S steps of the output, H units, K classes.
 """
@@ -6,7 +6,7 @@ Letters: T steps of the input, S steps of the output, H units, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 
 from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_asked
 from unrolled.tasks.core.probe import Probe
+from unrolled.types import Json
 
 #: the textbook's letters for our parameters
 TEXTBOOK = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
@@ -21,15 +22,15 @@ TEXTBOOK = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
 
 @dataclass(frozen=True)
 class UnfoldedLayer:
-    """One layer in one direction, every step laid open.
+    """One layer in one direction, unfolded.
 
     Attributes:
         name: e.g. "hidden.l0_reverse".
         cell: in words, e.g. "LSTMCell()".
-        over: whose steps they are: the input's, the output's as in a decoder, or its own.
-        steps: what they are called (T).
-        activations: quantity of `values` → the activation that it is the result of.
-        values: gate or state → (T, H), forwards; of passes side by side, as over the segments of a forecast, the first.
+        over: whose steps the layer runs over: the input's, the output's as in a decoder, or its own.
+        steps: their names (T).
+        activations: quantity of `values` → the activation that produced it.
+        values: gate or state → (T, H), forwards; of a batch, as over the segments of a forecast, the first sequence.
         errors: state → (T, H), backwards: ∂L/∂ of the state after each step.
         error_norms: (T,), of h.
         shares: parameter → (T,), the norm of each step's contribution to its gradient.
@@ -55,18 +56,18 @@ class UnfoldedNetwork:
     """A network over one input.
 
     Attributes:
-        steps: what each step of the input is called (T).
-        outputs: what each step of the output is called (S).
-        layers: from the input upwards; one entry for each pass, where a layer is passed several times.
-        asked: for each step of the output, the class that it is asked about.
+        steps: the name of each step of the input (T).
+        outputs: the name of each step of the output (S).
+        layers: from the input upwards; one entry for each call, where a layer is called several times.
+        asked: the target class of each step of the output.
         likeliest: for each step of the output, the most probable classes with their probabilities; of a forecast,
-            values, the one asked about first.
+            the values, the target first.
         losses: (S,), −ln p of each step's target, nats (of a forecast: minus its value).
-        looked_at: the output steps whose losses are sent back, added up.
+        looked_at: the output steps whose summed losses are propagated back.
         parameters: name → shape of every parameter outside the recurrent layers (the textbook's V and c among them).
         note: what was left out of the input.
-        values: whether the outputs are values, as of a forecast, and no probabilities.
-        synced: whether step t of the output is said when step t of the input has been read.
+        values: whether the outputs are values, as of a forecast, rather than probabilities.
+        synced: whether step t of the output follows step t of the input.
     """
 
     steps: tuple[str, ...]
@@ -82,52 +83,35 @@ class UnfoldedNetwork:
     synced: bool = False
 
     def said(self, step: int, written: Callable[[str], str]) -> str:
-        """The first of what is likeliest at a step of the output, its name written in some way."""
+        """Return the likeliest class at a step of the output with its probability, the name formatted by `written`."""
         name, share = self.likeliest[step][0]
         return f"{written(name)} {share:.3g}" if self.values else f"{written(name)} {share:.0%}"
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return {
-            "steps": list(self.steps),
-            "outputs": list(self.outputs),
-            "layers": [
-                {
-                    "name": layer.name,
-                    "cell": layer.cell,
-                    "over": layer.over,
-                    "steps": list(layer.steps),
-                    "activations": layer.activations,
-                    "values": {k: v.tolist() for k, v in layer.values.items()},
-                    "errors": {k: v.tolist() for k, v in layer.errors.items()},
-                    "error_norms": layer.error_norms.tolist(),
-                    "shares": {k: v.tolist() for k, v in layer.shares.items()},
-                    "gradients": layer.gradients,
-                    "weights": {k: list(v) for k, v in layer.weights.items()},
-                }
-                for layer in self.layers
-            ],
-            "asked": list(self.asked),
-            "likeliest": [[list(pair) for pair in step] for step in self.likeliest],
-            "losses": self.losses.tolist(),
-            "looked_at": list(self.looked_at),
-            "parameters": {k: list(v) for k, v in self.parameters.items()},
-            "note": self.note,
-            "values": self.values,
-            "synced": self.synced,
-        }
+    def as_json(self) -> Json:
+        """Return the unfolding as a JSON object."""
+        whole: Json = _plain(asdict(self))
+        return whole
+
+
+def _plain(value: Any) -> Any:
+    """Return a nest with lists in place of arrays and tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int = 5) -> UnfoldedNetwork:
-    """Run a network over an input and back, and keep everything.
+    """Run a network over an input and back, and return every value and error.
 
     Args:
         probe: the input.
-        at: output steps whose losses are sent back; all of them by default, as in training.
-        likeliest: how many classes are named at each output step.
+        at: output steps whose losses are propagated back; all of them by default, as in training.
+        likeliest: the number of classes to name at each output step.
 
     Raises:
-        ArgumentError: there is nothing recurrent to unfold, or a step is out of range.
+        ArgumentError: the input passes no recurrent layer, or a step is out of range.
     """
     recorded = record(probe)
     asked = steps_asked(probe, at if at is not None else range(len(probe.targets)), len(probe.targets))
@@ -158,12 +142,12 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
     recurrent = {id(parameter) for call in recorded.calls for parameter in call.layer.parameters()}
     others = {n: tuple(p.shape) for n, p in probe.network.named_parameters() if id(p) not in recurrent}
     targets = probe.targets.tolist()
-    said = recorded.logits.detach() if probe.values else recorded.logits.detach().softmax(-1)
-    order = said.argsort(-1, descending=True)[:, :likeliest].tolist()
+    outputs = recorded.logits.detach() if probe.values else recorded.logits.detach().softmax(-1)
+    order = outputs.argsort(-1, descending=True)[:, :likeliest].tolist()
     if probe.values:
-        order = [[target, *(k for k in range(said.shape[1]) if k != target)][:likeliest] for target in targets]
+        order = [[target, *(k for k in range(outputs.shape[1]) if k != target)][:likeliest] for target in targets]
     named = tuple(
-        tuple((probe.classes(k), float(row[k])) for k in chosen) for row, chosen in zip(said, order, strict=True)
+        tuple((probe.classes(k), float(row[k])) for k in chosen) for row, chosen in zip(outputs, order, strict=True)
     )
     return UnfoldedNetwork(
         probe.steps,

@@ -1,14 +1,15 @@
-"""Experiments on the two limits: who remembers how far, and what explodes, vanishes and cures it.
+"""Experiments on two limits of recurrent networks: how far they remember, and how their gradients vanish or explode.
 
-`problems` makes the classical sequences of which only a distant step matters; `contestants` are the cells and
-initialisations that try them; `memory` lets each of them train for a bounded time, `gradients` shows a plain network's
-gradients explode and vanish, and what clipping and gates do about it. Everything is seeded and draws nothing itself.
+`problems` makes the classical sequences in which only distant steps matter; `contestants` are the cells and
+initialisations that are compared on them; `memory` trains each of them for a limited time; `gradients` shows a plain
+network's gradients explode and vanish, and the effect of clipping and gates. Everything is seeded; nothing is drawn
+here.
 """
 
 from unrolled.inspection.lab.contestants import CONTESTANTS, Contestant
 from unrolled.inspection.lab.gradients import GradientLab, gradient_lab
 from unrolled.inspection.lab.memory import MemoryRun, memory_lab
-from unrolled.inspection.lab.problems import PROBLEMS, Adding, Copying, Digits, Problem, make_problem
+from unrolled.inspection.lab.problems import PROBLEMS, Adding, Copying, Digits, MemoryProblem, make_problem
 
 __all__ = [
     "CONTESTANTS",
@@ -18,8 +19,8 @@ __all__ = [
     "Copying",
     "Digits",
     "GradientLab",
+    "MemoryProblem",
     "MemoryRun",
-    "Problem",
     "gradient_lab",
     "make_problem",
     "memory_lab",

@@ -30,13 +30,13 @@ from unrolled.layers import (
 
 @dataclass(frozen=True)
 class Contestant:
-    """A cell with a way to begin.
+    """A cell with an initialisation.
 
     Attributes:
         name: as in legends.
         layer: one of `unrolled.layers`.
-        options: of the layer.
-        note: where this way to begin comes from.
+        options: the layer's options.
+        note: the source of the initialisation.
     """
 
     name: str
@@ -45,22 +45,22 @@ class Contestant:
     note: str = ""
 
     def build(self, input_size: int, hidden_size: int, output_size: int) -> LabNetwork:
-        """An untrained network, drawn from torch's generator."""
+        """Return an untrained network, drawn from torch's generator."""
         hidden = self.layer(input_size, hidden_size, **self.options)
         return LabNetwork(hidden, LinearOutput(hidden.output_size, output_size))
 
 
 class LabNetwork(nn.Module):
-    """Hidden layer and output layer, an answer at every step: (T, B, I) → (T, B, K)."""
+    """Hidden layer and output layer, with an output at every step."""
 
     def __init__(self, hidden: Recurrent, output: LinearOutput) -> None:
         super().__init__()
         self.hidden, self.output = hidden, output
 
     def forward(self, x: Tensor) -> Tensor:
-        """(T, B, I) → (T, B, K)."""
-        answer: Tensor = self.output(self.hidden(x)[0])
-        return answer
+        """Return the outputs of all steps: (T, B, I) → (T, B, K)."""
+        outputs: Tensor = self.output(self.hidden(x)[0])
+        return outputs
 
 
 CONTESTANTS = (
@@ -94,10 +94,10 @@ CONTESTANTS = (
 
 
 def check_training(lr: float, clip: float, seed: int) -> None:
-    """See that these can train.
+    """Check the settings of a training.
 
     Raises:
-        ArgumentError: one can't.
+        ArgumentError: a rate, norm or seed is out of range.
     """
     for name, value in (("lr", lr), ("clip", clip)):
         if not 0 < value < math.inf:
@@ -106,7 +106,7 @@ def check_training(lr: float, clip: float, seed: int) -> None:
         raise ArgumentError(f"seed: expected 0 to 2³² − 1, found {seed}")
 
 
-def clipped(parameters: Sequence[Tensor], limit: float | None) -> float:
-    """The gradient's norm over all parameters, and, with a limit, the gradient scaled down to it."""
+def clip(parameters: Sequence[Tensor], limit: float | None) -> float:
+    """Scale the gradient of all parameters down to a norm, if there is a limit, and return the norm before that."""
     norm = nn.utils.clip_grad_norm_(parameters, float("inf") if limit is None else limit, foreach=True)
     return float(torch.as_tensor(norm))

@@ -1,4 +1,4 @@
-"""Exploding and vanishing, made to happen in a plain network, and their cures.
+"""Exploding and vanishing gradients, provoked in a plain network, and their cures.
 
 Source: Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063.
 """
@@ -6,34 +6,35 @@ Source: Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from unrolled.errors import ArgumentError
-from unrolled.inspection.lab.contestants import Contestant, check_training, clipped
+from unrolled.inspection.lab.contestants import Contestant, LabNetwork, check_training
+from unrolled.inspection.lab.contestants import clip as clip_gradient
 from unrolled.inspection.lab.problems import Adding
 from unrolled.layers import GRU, LSTM, RNN
 from unrolled.layers.recurrent.unfolding import recording
 from unrolled.training.gradients.flow import norms_by_lag
 from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.types import Json
 
-#: spectral radii of weight_hh that are shown: an error that shrinks, one that hardly changes, one that grows
+#: spectral radii of weight_hh: the error shrinks, hardly changes, grows
 RADII = (0.5, 1.0, 2.5)
-#: the one that is trained: it explodes without clipping, and learns with it
+#: the radius in training: the gradient explodes without clipping, and the network learns with it
 TRAINED = 1.6
 
 
 @dataclass(frozen=True)
 class GradientLab:
-    """What happened.
+    """The results of the gradient experiment.
 
     Attributes:
         flows: network → (lags,), ‖∂L_T/∂h_{T−k}‖ before any training, relative to lag 0.
         verdicts: one for each of `flows`.
         norms: run → the gradient's norm at each step, over all weights, before clipping.
-        losses: run → the loss at each step; NaN once it is no number.
+        losses: run → the loss at each step; NaN once it has diverged.
         clip: the norm that the clipped run's gradient is scaled down to.
         length: T.
     """
@@ -45,24 +46,26 @@ class GradientLab:
     clip: float
     length: int
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return the results as a JSON object."""
         return {**vars(self), "verdicts": [v.as_json() for v in self.verdicts]}
 
 
 def gradient_lab(
     length: int = 100, hidden_size: int = 32, steps: int = 300, lr: float = 0.05, clip: float = 0.2, seed: int = 0
 ) -> GradientLab:
-    """Plain networks whose recurrent matrix has spectral radius 0.5, 1 and 2.5, beside an LSTM and a GRU: their
-    gradients by lag; and one with radius 1.6 in training by SGD, as it is and with its gradient clipped.
+    """Measure the gradients of plain networks by lag, and train them with and without clipping.
+
+    The gradients by lag are those of networks whose recurrent matrix has spectral radius 0.5, 1 and 2.5, beside an LSTM
+    and a GRU. In training by SGD are a network of radius 1.6 with and without clipping, an LSTM and a GRU.
 
     Args:
-        length: T of the adding problem that they are shown.
+        length: T of the adding problem.
         hidden_size: H.
-        steps: of training.
-        lr: of SGD.
+        steps: the number of training steps.
+        lr: the learning rate of SGD.
         clip: the norm that gradients are scaled down to.
-        seed: of everything.
+        seed: of weights and sequences.
 
     Raises:
         ArgumentError: a size, rate, norm or seed out of range.
@@ -102,14 +105,14 @@ def gradient_lab(
     return GradientLab(flows, tuple(verdicts), norms_by_run, losses, clip, length)
 
 
-def _seeded(contestant: Contestant, problem: Adding, hidden_size: int, radius: float | None, seed: int) -> Any:
+def _seeded(contestant: Contestant, problem: Adding, hidden_size: int, radius: float | None, seed: int) -> LabNetwork:
     torch.manual_seed(seed)
     network = contestant.build(problem.input_size, hidden_size, problem.output_size)
     if radius is not None:
         with torch.no_grad():
             weight = network.hidden.get_parameter("weight_hh_l0")
             weight.mul_(radius / torch.linalg.eigvals(weight).abs().max())
-            # near the middle of tanh, where its slope is 1 and the matrix alone decides
+            # keep tanh near 0, where its slope is 1 and only the matrix counts
             network.hidden.get_parameter("weight_ih_l0").mul_(0.1)
             for name in ("bias_ih_l0", "bias_hh_l0"):
                 network.hidden.get_parameter(name).zero_()
@@ -117,7 +120,7 @@ def _seeded(contestant: Contestant, problem: Adding, hidden_size: int, radius: f
 
 
 def _trained(
-    network: Any, problem: Adding, steps: int, lr: float, clip: float | None, seed: int
+    network: LabNetwork, problem: Adding, steps: int, lr: float, clip: float | None, seed: int
 ) -> tuple[list[float], list[float]]:
     draw = np.random.default_rng(seed + 1)
     parameters = list(network.parameters())
@@ -128,7 +131,7 @@ def _trained(
         loss = problem.loss(network(batch.x), batch.target)
         optimiser.zero_grad()
         loss.backward()
-        norms.append(clipped(parameters, clip))
+        norms.append(clip_gradient(parameters, clip))
         losses.append(float(loss.detach()))
         optimiser.step()
     return norms, losses

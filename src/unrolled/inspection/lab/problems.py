@@ -1,4 +1,4 @@
-"""Problems that can only be solved by remembering. T steps, B batch."""
+"""Problems that can only be solved by remembering. Letters: T steps, B batch, I input, K output."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, MissingDependencyError
 
 
-class Task(NamedTuple):
-    """One batch.
+class ProblemBatch(NamedTuple):
+    """One batch of sequences.
 
     Attributes:
         x: (T, B, I).
-        target: what is to be said, as the problem's `loss` reads it.
+        target: the right answers, as the problem's `loss` reads them.
     """
 
     x: Tensor
     target: Tensor
 
 
-class Problem(ABC):
-    """Sequences without end, and a loss."""
+class MemoryProblem(ABC):
+    """An endless supply of sequences, and a loss."""
 
     name: ClassVar[str]
-    #: what the loss is, for axes and tables
+    #: the unit of the loss, for axes and tables
     unit: ClassVar[str]
+    #: the number of steps over which something must be remembered
     length: int
     input_size: int
     output_size: int
 
     @abstractmethod
-    def batch(self, size: int, draw: np.random.Generator) -> Task:
-        """`size` new sequences."""
+    def batch(self, size: int, draw: np.random.Generator) -> ProblemBatch:
+        """Return `size` new sequences."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """What the outputs of all steps, (T, B, K), cost: a scalar."""
+        """Return the loss of the outputs of all steps (T, B, K), a scalar."""
 
     @property
     @abstractmethod
     def chance(self) -> float:
-        """The loss of the best answer that remembers nothing."""
+        """The loss of the best answer without memory."""
 
     @property
     @abstractmethod
@@ -56,14 +57,14 @@ class Problem(ABC):
 
 
 @dataclass
-class Adding(Problem):
-    """The sum of the two numbers of a sequence that are marked, one in each half; asked for at the end.
+class Adding(MemoryProblem):
+    """The sum of the two marked numbers of a sequence, one in each half, is the answer at the last step.
 
     Attributes:
         length: T, at least 2.
 
     Source: Hochreiter & Schmidhuber 1997, experiment 4; as in Le, Jaitly & Hinton 2015, arXiv 1504.00941, numbers from
-    U(0, 1): always answering 1 has a mean squared error of 1/6.
+    U(0, 1): the constant answer 1 has a mean squared error of 1/6.
     """
 
     length: int
@@ -72,8 +73,8 @@ class Adding(Problem):
     input_size: int = 2
     output_size: int = 1
 
-    def batch(self, size: int, draw: np.random.Generator) -> Task:
-        """Numbers and marks, (T, B, 2); target (B,)."""
+    def batch(self, size: int, draw: np.random.Generator) -> ProblemBatch:
+        """Return numbers and marks, (T, B, 2); target (B,)."""
         half = self.length // 2
         numbers = draw.random((self.length, size), dtype=np.float32)
         marks = np.zeros_like(numbers)
@@ -81,10 +82,10 @@ class Adding(Problem):
         first, second = draw.integers(0, half, size), draw.integers(half, self.length, size)
         marks[first, columns] = marks[second, columns] = 1
         target = numbers[first, columns] + numbers[second, columns]
-        return Task(torch.from_numpy(np.stack([numbers, marks], -1)), torch.from_numpy(target))
+        return ProblemBatch(torch.from_numpy(np.stack([numbers, marks], -1)), torch.from_numpy(target))
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Mean squared error of the last step's answer."""
+        """Return the mean squared error of the last step."""
         return F.mse_loss(outputs[-1, :, 0], target)
 
     @property
@@ -94,13 +95,13 @@ class Adding(Problem):
 
     @property
     def solved(self) -> float:
-        """As usual for this problem."""
+        """The usual threshold for this problem."""
         return 0.01
 
 
 @dataclass
-class Copying(Problem):
-    """Ten symbols, a long silence, a mark, and then the ten symbols are to be said.
+class Copying(MemoryProblem):
+    """Ten symbols, many blanks and a mark, after which the ten symbols are the answer.
 
     Attributes:
         length: T − 20, the steps between the last symbol and the mark.
@@ -114,42 +115,36 @@ class Copying(Problem):
     symbols: int = 8
     copied: int = 10
 
-    @property
-    def input_size(self) -> int:  # type: ignore[override]
-        """The symbols, silence and the mark, one of them 1."""
-        return self.symbols + 2
+    def __post_init__(self) -> None:
+        # one-hot: the symbols, the blank and the mark
+        self.input_size, self.output_size = self.symbols + 2, self.symbols
 
-    @property
-    def output_size(self) -> int:  # type: ignore[override]
-        """The symbols."""
-        return self.symbols
-
-    def batch(self, size: int, draw: np.random.Generator) -> Task:
-        """(T, B, symbols + 2); target (copied, B) int64."""
-        said = draw.integers(0, self.symbols, (self.copied, size))
+    def batch(self, size: int, draw: np.random.Generator) -> ProblemBatch:
+        """Return sequences (T, B, symbols + 2); target (copied, B) int64."""
+        target = draw.integers(0, self.symbols, (self.copied, size))
         codes = np.full((self.length + 2 * self.copied, size), self.symbols)
-        codes[: self.copied] = said
+        codes[: self.copied] = target
         codes[-self.copied - 1] = self.symbols + 1
-        return Task(F.one_hot(torch.from_numpy(codes), self.input_size).float(), torch.from_numpy(said))
+        return ProblemBatch(F.one_hot(torch.from_numpy(codes), self.input_size).float(), torch.from_numpy(target))
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy over the last ten steps."""
+        """Return the cross entropy over the last ten steps."""
         return F.cross_entropy(outputs[-self.copied :].flatten(0, 1), target.flatten())
 
     @property
     def chance(self) -> float:
-        """ln of the number of symbols."""
+        """The logarithm of the number of symbols."""
         return float(np.log(self.symbols))
 
     @property
     def solved(self) -> float:
-        """A tenth of chance: about every second sequence without a fault."""
+        """A tenth of chance: about every second sequence without an error."""
         return 0.1 * self.chance
 
 
 @dataclass
-class Digits(Problem):
-    """Digits read pixel by pixel; which one it was is asked for at the end.
+class Digits(MemoryProblem):
+    """Images of digits read pixel by pixel; the digit is the answer at the last step.
 
     Attributes:
         images: (N, pixels) from 0 to 1.
@@ -165,9 +160,12 @@ class Digits(Problem):
     input_size: int = 1
     output_size: int = 10
 
+    def __post_init__(self) -> None:
+        self.length = self.images.shape[1]
+
     @classmethod
     def small(cls) -> Digits:
-        """1,797 digits of 8 × 8 pixels (Alpaydin & Kaynak 1998), which scikit-learn carries.
+        """Return the 1,797 digits of 8 × 8 pixels (Alpaydin & Kaynak 1998) that scikit-learn carries.
 
         Raises:
             MissingDependencyError: scikit-learn is not installed.
@@ -179,40 +177,35 @@ class Digits(Problem):
         images, labels = load_digits(return_X_y=True)
         return cls(torch.from_numpy(images / 16).float(), torch.from_numpy(labels).long())
 
-    @property
-    def length(self) -> int:  # type: ignore[override]
-        """Pixels."""
-        return self.images.shape[1]
-
-    def batch(self, size: int, draw: np.random.Generator) -> Task:
-        """(pixels, B, 1); target (B,) int64."""
+    def batch(self, size: int, draw: np.random.Generator) -> ProblemBatch:
+        """Return sequences (pixels, B, 1); target (B,) int64."""
         chosen = torch.from_numpy(draw.integers(0, len(self.images), size))
-        return Task(self.images[chosen].T.unsqueeze(-1).contiguous(), self.labels[chosen])
+        return ProblemBatch(self.images[chosen].T.unsqueeze(-1).contiguous(), self.labels[chosen])
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy of the last step."""
+        """Return the cross entropy of the last step."""
         return F.cross_entropy(outputs[-1], target)
 
     @property
     def chance(self) -> float:
-        """ln 10."""
+        """The logarithm of 10."""
         return float(np.log(10))
 
     @property
     def solved(self) -> float:
-        """As likely right as 90 %."""
+        """The loss at a probability of 90 % for the right digit."""
         return float(-np.log(0.9))
 
 
 PROBLEMS = ("adding", "copying", "digits")
 
 
-def make_problem(name: str, length: int) -> Problem:
-    """A problem by its name.
+def make_problem(name: str, length: int) -> MemoryProblem:
+    """Return a problem by its name.
 
     Args:
         name: one of PROBLEMS.
-        length: steps over which something must be remembered; digits have as many as pixels.
+        length: steps over which something must be remembered; digits have one for each pixel.
 
     Raises:
         ArgumentError: there is no such problem, or the length is out of range.

@@ -1,6 +1,6 @@
-"""Pictures of what `inspection` found: the only place of that room that draws. Each function takes arrays and returns a
-matplotlib figure; `save` writes PNG and SVG, light or dark. Colours can be told apart by colour-blind eyes, axes carry
-their units, and everything is legible at a width of 800 pixels. Needs matplotlib, the extra `plot`.
+"""Plots of inspection results; the only folder of that room that draws. Each function takes arrays and returns a
+matplotlib figure; `save` writes PNG and SVG, light or dark. Colours are safe for colour-blind readers, axes carry their
+units, and everything is legible at a width of 800 pixels. Needs matplotlib, the extra `plot`.
 """
 
 from unrolled.inspection.plot.curves import plot_curves

@@ -1,4 +1,4 @@
-"""Colours, sizes and labels that all pictures share."""
+"""Colours, sizes and labels that all plots share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.errors import ArgumentError, MissingDependencyError
 from unrolled.storage import make_folder, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Figure
 
 #: inches, at 100 dots each: 800 pixels
 WIDTH = 8.0
@@ -19,10 +26,10 @@ WIDTH = 8.0
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a picture.
+    """The colours of a plot.
 
     Attributes:
-        series: of lines, one after the other: Okabe & Ito 2008, told apart by colour-blind eyes.
+        series: the colours of lines, in order: Okabe & Ito 2008, safe for colour-blind readers.
         diverging, sequential: names of colour maps, for values with a sign and without.
     """
 
@@ -55,10 +62,10 @@ THEMES = {
 
 
 def theme_named(name: str) -> Theme:
-    """A theme.
+    """Return a theme by its name.
 
     Raises:
-        ArgumentError: there is none of that name.
+        ArgumentError: there is no theme of that name.
     """
     if name not in THEMES:
         raise ArgumentError(f"theme: expected one of {', '.join(THEMES)}, found {name!r}")
@@ -68,21 +75,21 @@ def theme_named(name: str) -> Theme:
 @contextmanager
 def figure(
     name: str, height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> Iterator[tuple[Any, Any, Theme]]:
-    """A figure of 800 pixels' width with its axes, drawn under a theme.
+) -> Iterator[tuple[Figure, list[list[Axes]], Theme]]:
+    """Yield a figure 800 pixels wide, its axes and its theme; what is drawn within the block follows the theme.
 
     Args:
-        name: of the theme.
+        name: the name of the theme.
         height: inches.
-        rows, columns: of axes; always yielded as a list of lists.
-        options: for `Figure.subplots`.
+        rows, columns: the grid of axes, always yielded as a list of lists.
+        options: options of `Figure.subplots`.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
     try:
         from matplotlib import rc_context
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure as Figure
     except ImportError as error:
         raise MissingDependencyError("matplotlib", "plot", "drawing what happens inside") from error
     theme = theme_named(name)
@@ -98,7 +105,7 @@ def figure(
         "xtick.color": theme.text,
         "ytick.color": theme.text,
         "grid.color": theme.grid,
-        # lines may pass under a legend, and still it can be read
+        # keeps a legend readable where lines pass under it
         "legend.framealpha": 0.85,
         "legend.facecolor": theme.background,
         "legend.edgecolor": theme.background,
@@ -109,14 +116,14 @@ def figure(
         "axes.spines.right": False,
     }
     with rc_context(settings):
-        drawn: Any = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
-        # notebooks show it inline, whether or not pyplot has taught them to
-        drawn._repr_png_ = partial(rendered, drawn, "png")
-        axes = drawn.subplots(rows, columns, squeeze=False, **options)
+        drawn = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+        # notebooks show the figure inline even if pyplot was never imported
+        vars(drawn)["_repr_png_"] = partial(rendered, drawn, "png")
+        axes: list[list[Axes]] = drawn.subplots(rows, columns, squeeze=False, **options).tolist()
         yield drawn, axes, theme
 
 
-def save(drawn: Any, path: str | Path) -> list[Path]:
+def save(drawn: Figure, path: str | Path) -> list[Path]:
     """Write a figure as PNG and SVG.
 
     Args:
@@ -140,8 +147,8 @@ def save(drawn: Any, path: str | Path) -> list[Path]:
     return written
 
 
-def rendered(drawn: Any, kind: str) -> bytes:
-    """A figure as the bytes of a PNG or SVG file; without a date, so that equal pictures are equal files."""
+def rendered(drawn: Figure, kind: str) -> bytes:
+    """Return a figure as the bytes of a PNG or SVG file, without a date, so that equal figures are equal files."""
     from matplotlib import rc_context
 
     stream = io.BytesIO()
@@ -151,7 +158,7 @@ def rendered(drawn: Any, kind: str) -> bytes:
 
 
 def shown(step: str) -> str:
-    r"""A step's name as a label: what can't be seen gets a sign, what is long is cut.
+    r"""Return a step's name as a label, with symbols for white space, and long names shortened.
 
     >>> shown(" "), shown("a b"), shown("$5")
     ('␣', 'a b', '\\$5')
@@ -162,8 +169,9 @@ def shown(step: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Any text as matplotlib is to draw it: a dollar would begin a formula, and a label that begins with _ is left out
-    of legends.
+    r"""Return a text as matplotlib draws it literally.
+
+    A dollar would begin a formula, and legends leave out labels that begin with an underscore.
 
     >>> plain("/$5/"), plain("_a")
     ('/\\$5/', ' _a')
@@ -171,36 +179,36 @@ def plain(text: str) -> str:
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
-def note(axis: Any, colours: Theme, x: float, y: float, text: str, side: str = "right") -> None:
-    """A remark at a line, on the background's colour, so that it can be read where curves pass."""
+def note(
+    axis: Axes, colours: Theme, x: float, y: float, text: str, side: Literal["left", "center", "right"] = "right"
+) -> None:
+    """Write a remark at a line, over a background that keeps it readable where curves pass."""
     style = {"boxstyle": "square,pad=0.1", "facecolor": colours.background, "edgecolor": "none", "alpha": 0.85}
     axis.text(x, y, text, ha=side, va="bottom", fontsize=8, bbox=style)
 
 
-def label_steps(axis: Any, steps: Sequence[str], most: int = 80) -> None:
-    """Name the steps under an axis: all of them if they fit, else every n-th."""
+def label_steps(axis: Axes, steps: Sequence[str], most: int = 80) -> None:
+    """Label the steps under an axis: all of them if they fit, else every n-th."""
     every = max(1, -(-len(steps) // most))
     long = max((len(s) for s in steps), default=0) > 2
     places = list(range(0, len(steps), every if not long else max(every, -(-len(steps) // 40))))
     axis.set_xticks(places, [shown(steps[p]) for p in places], rotation=90 if long else 0, fontsize=8)
 
 
-def whole_ticks(axis: Any) -> None:
-    """Ticks of the axis along at whole numbers only: half a step is none."""
+def whole_ticks(axis: Axes) -> None:
+    """Put the ticks of the x-axis at whole numbers only, since there are no half steps."""
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def label_rows(axis: Any, names: Sequence[str], most: int = 60) -> None:
-    """Name the rows beside an axis: all of them if they fit, else every n-th."""
+def label_rows(axis: Axes, names: Sequence[str], most: int = 60) -> None:
+    """Label the rows beside an axis: all of them if they fit, else every n-th."""
     places = list(range(0, len(names), max(1, -(-len(names) // most))))
     axis.set_yticks(places, [shown(names[p]) for p in places], fontsize=8)
 
 
-def column_order(values: Any) -> Any:
-    """Units in an order in which similar ones stand together: by where, on average, they are strongest."""
-    import numpy as np
-
+def column_order(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return an order of units that groups similar units: by the mean step at which they are strongest."""
     weight = np.abs(values) + 1e-12
     return np.argsort((weight * np.arange(len(values))[:, None]).sum(0) / weight.sum(0), kind="stable")
