@@ -47,7 +47,7 @@ def test_the_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_samples_are_shown_at_few_moments_and_the_last_always() -> None:
     stream = io.StringIO()
-    watch = demo.Watch(100, stream)
+    watch = demo.DemoReporter(100, stream)
     for step in range(101):
         watch.stepped(Snapshot(step, 0.0, 1.0, 1.0, 0.1, 1.0, float(step), None, 0))
         watch.sampled(step, f"text {step}\x1b")

@@ -86,7 +86,7 @@ def test_tries_are_refused_before_anything_else_is_done(
 
 
 def test_bad_input_is_one_line(model: Path, tmp_path: Path) -> None:
-    assert "is needed to look at" in complaint(unrolled("inspect", model))
+    assert "to inspect" in complaint(unrolled("inspect", model))
     assert "at least 2 tokens" in complaint(unrolled("inspect", model, "a"))
     assert "at: the output has 8 steps, found 9" in complaint(unrolled("inspect", model, "Thank you", "--at", 9))
     assert "not a regular expression" in complaint(
@@ -114,7 +114,7 @@ def test_the_lab_of_memory_is_bounded_and_drawn(tmp_path: Path) -> None:
         "lab", "memory", "--length", 8, "--minutes", 0.03, "--only", "GRU", "--hidden-size", 8, "--out", tmp_path
     )
     assert result.code == 0, result.err
-    assert result.out.startswith("adding, 8 steps: mean squared error; 0.1667 is who remembers nothing\nGRU ")
+    assert result.out.startswith("adding, 8 steps: mean squared error; 0.1667 without memory\nGRU ")
     assert re.search(r"(time is up|steps are used up|solved) at step \d+; ", result.out)
     assert (tmp_path / "memory-adding-8.png").is_file()
     assert "there is no 'Elman'" in complaint(unrolled("lab", "memory", "--only", "Elman"))

@@ -1,4 +1,4 @@
-"""`python -m unrolled.cli`, which is the command `unrolled`."""
+"""Runs the command: `python -m unrolled.cli` is `unrolled`."""
 
 import sys
 

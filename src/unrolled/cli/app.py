@@ -1,4 +1,4 @@
-"""The commands put together, and the door they are entered by."""
+"""The command `unrolled`: its commands assembled, and its entry point."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from unrolled.cli.doctor import doctor
 from unrolled.cli.evaluate import evaluating
 from unrolled.cli.export import export
 from unrolled.cli.failures import debugging, exit_code
+from unrolled.cli.following import Deferred
 from unrolled.cli.inspect import compare, inspect
 from unrolled.cli.lab import lab_app
 from unrolled.cli.layout import CONTEXT, Command, Group, new_group
@@ -30,14 +31,15 @@ ROOT_HELP = """
   unrolled predict my-mail --prompt "Dear all,"       let it write
   unrolled evaluate my-mail held-out.mbox
   unrolled inspect my-mail "Thank you for"            look inside
-  unrolled serve my-mail                              try it in a browser, and put it behind a product
-  unrolled export my-mail --to onnx --out mail.onnx   take it elsewhere
+    (serving.general(), "serve models over HTTP, with streams and a page to try them"),
+    (export, "export a model to another runtime: ONNX"),
 
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
 
-#: these take the options of the model that is named
+#: commands whose options depend on the model they are given
 FOLLOWING = {command.name: command for command in (predicting, evaluating)}
+DEFERRED: dict[str, Deferred] = {**FOLLOWING, serving.name: serving}
 
 ORDER = (
     "train",
@@ -59,8 +61,8 @@ TRAIN_HELP = """
   unrolled train generate books/ --out my-model --minutes 10
   unrolled train generate --help                      every option of a task
 
-Train a model and leave it in a folder. No option is needed for a good one: what is left open is chosen by how much
-data there is. Each task is a command of its own.
+Train a model and save it in a folder. A good model needs no option: what is left open is chosen by the amount of data.
+Each task is a command of its own.
 """
 
 
@@ -68,45 +70,45 @@ class Root(Group):
     """Lists the commands in the order in which they are needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Their names."""
+        """Return the names of the commands."""
         known = super().list_commands(ctx)
         return [name for name in ORDER if name in known] + [name for name in known if name not in ORDER]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command that is named; of those that follow a model, the one for its task."""
+        """Return the named command with all its options, those of the model's task included."""
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and name in FOLLOWING:
-            command = FOLLOWING[name].for_arguments(command, rest)
+        if command is not None and name in DEFERRED:
+            command = DEFERRED[name].for_arguments(command, rest)
         return name, command, rest
 
 
 app = new_group(ROOT_HELP, Root)
 app.add_typer(new_group(TRAIN_HELP, TrainGroup), name="train", short_help="train a model on your own data")
 for _command, _help in (
-    (evaluating.general(), "the metrics of a model on some data, beside a baseline's"),
-    (predicting.general(), "predictions from arguments, a file, standard input, or as you type"),
-    (inspect, "what happens inside a model on one input, as one HTML file"),
-    (compare, "models side by side: sizes, speeds, curves, metrics"),
+    (evaluating.general(), "measure a model on some data, beside a baseline"),
+    (predicting.general(), "predict for arguments, a file or standard input, or as you type"),
+    (inspect, "show what happens inside a model on one input, as one HTML file"),
+    (compare, "compare models: sizes, speeds, curves, metrics"),
     (personalise, "adapt a model to one writer"),
-    (serving, "models behind an HTTP API, streams, and a page where they can be tried"),
-    (export, "a model for another runtime: ONNX"),
+    (serving.general(), "serve models over HTTP, with streams and a page to try them"),
+    (export, "export a model to another runtime: ONNX"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
-app.add_typer(data_app, name="data", short_help="the standard data sets: list them, get one")
-app.add_typer(lab_app, name="lab", short_help="experiments: who remembers how far, what explodes and vanishes")
-app.add_typer(bench_app, name="bench", short_help="our layers against those of other libraries, on this machine")
+app.add_typer(data_app, name="data", short_help="list, fetch and check data sets")
+app.add_typer(lab_app, name="lab", short_help="experiments on memory and on vanishing and exploding gradients")
+app.add_typer(bench_app, name="bench", short_help="measure our layers against other libraries, on this machine")
 for _command, _help in (
-    (doctor, "what is installed, which engine serves which layer, and why"),
+    (doctor, "show what is installed, and which engine serves which layer and why"),
     (demo, "watch a network learn to write, in a few minutes"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 
-_asked = {"traceback": False}
+_options = {"traceback": False}
 
 
-def show_version(asked: bool) -> None:
-    """Print the version, if it was asked for, and end."""
-    if asked:
+def show_version(requested: bool) -> None:
+    """Print the version and exit, if requested."""
+    if requested:
         from unrolled import __version__
 
         print(f"unrolled {__version__}")
@@ -118,11 +120,11 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", help="show the version and exit", is_eager=True, callback=show_version)
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="say what is chosen and why")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log what is chosen and why")] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="show where an error arose")] = False,
 ) -> None:
-    """Options that go before a command."""
-    _asked["traceback"] = traceback
+    """Apply the options that precede a command."""
+    _options["traceback"] = traceback
     log = logging.getLogger("unrolled")
     for handler in log.handlers[:]:
         log.removeHandler(handler)
@@ -137,15 +139,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: those after the command's name; by default this process's.
+        arguments: the arguments after the command's name; by default this process's.
 
     Returns:
-        The exit code: 0, 1 for a defect of ours, 2 for the user's fault, 130 after Ctrl-C.
+        The exit code: 0, 1 for a defect of ours, 2 for a user error, 130 after Ctrl-C.
     """
-    _asked["traceback"] = False
+    _options["traceback"] = False
     command = typer.main.get_command(app)
     given = sys.argv[1:] if arguments is None else list(arguments)
     return exit_code(
         lambda: command.main(args=given, prog_name="unrolled", standalone_mode=False),
-        lambda: _asked["traceback"] or debugging(),
+        lambda: _options["traceback"] or debugging(),
     )

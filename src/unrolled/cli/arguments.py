@@ -1,4 +1,4 @@
-"""Arguments, options and ways of finding commands that several commands have."""
+"""Arguments and options that several commands share, and groups with a command for each task."""
 
 from __future__ import annotations
 
@@ -13,46 +13,53 @@ from unrolled.cli.layout import Group
 from unrolled.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from unrolled.cli.console import ProgressLine
     from unrolled.tasks import AnyUse, Model
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="a model's folder", show_default=False)]
 Threads = Annotated[
     int | None,
-    typer.Option(metavar="N", help="CPU threads; all cores if not given", show_default=False),
+    typer.Option(metavar="N", help="CPU threads; by default all cores", show_default=False),
 ]
 Personal = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="texts or mail of one writer, to adapt to", show_default=False),
+    typer.Option(metavar="PATH", help="texts or mail of one writer to adapt to", show_default=False),
 ]
-#: of the options below, how texts are read, in the help pages
+#: the help page's heading over the options that follow, which say how texts are read
 AS_IN_TRAINING = "As in training"
-Encoding = Annotated[str | None, typer.Option(rich_help_panel=AS_IN_TRAINING, help="of text files", show_default=False)]
+Encoding = Annotated[
+    str | None, typer.Option(rich_help_panel=AS_IN_TRAINING, help="encoding of text files", show_default=False)
+]
 Errors = Annotated[
     str | None,
-    typer.Option(rich_help_panel=AS_IN_TRAINING, help="strict or replace: bytes that are no text", show_default=False),
+    typer.Option(rich_help_panel=AS_IN_TRAINING, help="strict or replace: invalid bytes", show_default=False),
 ]
-Format = Annotated[str | None, typer.Option(rich_help_panel=AS_IN_TRAINING, help="of the files", show_default=False)]
+Format = Annotated[
+    str | None, typer.Option(rich_help_panel=AS_IN_TRAINING, help="format of the files", show_default=False)
+]
 TextKey = Annotated[
     str | None,
-    typer.Option(rich_help_panel=AS_IN_TRAINING, help="where a line of JSONL has its text", show_default=False),
+    typer.Option(
+        rich_help_panel=AS_IN_TRAINING, help="the field of a JSONL line that holds its text", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 class TaskGroup(Group):
-    """A command with one for each task under it; the tasks are imported only when they are asked for."""
+    """A command with a subcommand for each task; the tasks are imported only when they are needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names of all tasks."""
+        """Return the names of all tasks."""
         from unrolled.tasks import task_names
 
         return task_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of one task.
+        """Return the command of one task.
 
         Raises:
-            ArgumentError: there is none of that name.
+            ArgumentError: there is no task of that name.
         """
         from unrolled.tasks import task_named
 
@@ -60,14 +67,14 @@ class TaskGroup(Group):
 
     @abstractmethod
     def command_of(self, task: AnyUse) -> Any:
-        """The command for a task, made of its declaration."""
+        """Return the command for a task, made from its declaration."""
 
 
 def use_threads(threads: int | None) -> None:
-    """Limit torch to so many threads.
+    """Set torch's number of threads.
 
     Raises:
-        ArgumentError: fewer than one.
+        ArgumentError: the number is below 1.
     """
     if threads is None:
         return
@@ -79,7 +86,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def personal_option(task: AnyUse) -> list[inspect.Parameter]:
-    """--personal, for a task whose models can be adapted to a writer."""
+    """Return the option --personal, if the task's models can be adapted to a writer."""
     from unrolled.tasks import AnyUse as Base
 
     if type(task).personalise is Base.personalise:
@@ -87,10 +94,10 @@ def personal_option(task: AnyUse) -> list[inspect.Parameter]:
     return [inspect.Parameter("personal", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Personal)]
 
 
-def adapted(model: Model, personal: list[Path] | None, progress: Any) -> Model:
-    """The model, adapted to a writer if their texts are given.
+def adapted(model: Model, personal: list[Path] | None, progress: ProgressLine) -> Model:
+    """Return the model, adapted to a writer if their texts are given.
 
     Raises:
-        ArgumentError: the model's task has no such adaptation.
+        ArgumentError: the model's task can't be adapted.
     """
     return model.personalise(personal, progress=progress) if personal else model

@@ -1,11 +1,11 @@
-"""`unrolled bench`: this machine, against every library that is installed."""
+"""`unrolled bench`: measures our layers against every other library that is installed."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,63 +14,71 @@ from unrolled.cli.console import progress_line
 from unrolled.cli.layout import CONTEXT, Command, new_group
 from unrolled.errors import ArgumentError
 
+if TYPE_CHECKING:
+    from unrolled.bench.report import Results
+
 HELP = """
   unrolled bench layers
   unrolled bench layers --cell lstm --mode step --peers torch,onnxruntime
 
-Measurements of this package against others, on this machine.
+Measure this package against others, on this machine.
 """
 
 bench_app = new_group(HELP)
 
+Cells = Annotated[str, typer.Option(metavar="NAME,…", help="some of lstm, gru, rnn")]
+Modes = Annotated[str, typer.Option(metavar="NAME,…", help="some of inference, training, step, ragged")]
+Shapes = Annotated[
+    str | None,
+    typer.Option(metavar="BxH,…", help="batch and hidden sizes; by default 1x128 to 32x1024", show_default=False),
+]
+Peers = Annotated[str, typer.Option(metavar="NAME,…", help="the libraries to compare with, if installed")]
+Time = Annotated[int, typer.Option(metavar="T", help="steps in a sequence")]
+Seconds = Annotated[float, typer.Option(metavar="S", help="time for the rounds of a row")]
+Repeats = Annotated[int, typer.Option(metavar="N", help="the most rounds of a row")]
+JsonTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE|DIR", help="where to write the results; in a folder as layers-MACHINE.json",
+        show_default=False,
+    ),
+]  # fmt: skip
+PlotTo = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE|DIR", help="where to plot the ratios, as a PNG", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="keep the rows already in the --json file")]
+
 
 @bench_app.callback()
 def bench() -> None:
-    """Makes this a group though it has one command."""
+    """Make this a group although it has a single command."""
 
 
 @bench_app.command("layers", cls=Command, context_settings=CONTEXT, short_help="recurrent layers, against each library")
 def layers(
-    cell: Annotated[str, typer.Option(metavar="NAME,…", help="some of lstm, gru, rnn")] = "lstm,gru,rnn",
-    mode: Annotated[
-        str, typer.Option(metavar="NAME,…", help="some of inference, training, step, ragged")
-    ] = "inference,training,step,ragged",
-    shapes: Annotated[
-        str | None,
-        typer.Option(metavar="BxH,…", help="batch and hidden size; 1x128 to 32x1024 if not given", show_default=False),
-    ] = None,
-    peers: Annotated[
-        str, typer.Option(metavar="NAME,…", help="whom to measure against, if installed")
-    ] = "torch,torch.compile,jax,onnxruntime,openvino",
-    time: Annotated[int, typer.Option(metavar="T", help="steps in a sequence")] = 100,
-    seconds: Annotated[float, typer.Option(metavar="S", help="time for the rounds of one row")] = 2.5,
-    repeats: Annotated[int, typer.Option(metavar="N", help="the most rounds of one row")] = 200,
+    cell: Cells = "lstm,gru,rnn",
+    mode: Modes = "inference,training,step,ragged",
+    shapes: Shapes = None,
+    peers: Peers = "torch,torch.compile,jax,onnxruntime,openvino",
+    time: Time = 100,
+    seconds: Seconds = 2.5,
+    repeats: Repeats = 200,
     threads: Threads = None,
-    json_to: Annotated[
-        Path | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|DIR",
-            help="write the results here; in a folder as layers-MACHINE.json",
-            show_default=False,
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE|DIR", help="draw the ratios here, as a PNG", show_default=False),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="keep the rows that the --json file has already")] = False,
+    json_to: JsonTo = None,
+    plot: PlotTo = None,
+    resume: Resume = False,
 ) -> None:
     """
       unrolled bench layers
       unrolled bench layers --cell gru --mode training --shapes 1x128,64x256 --seconds 10
       unrolled bench layers --json results/ --plot results/
 
-    Time our layers and those of torch, torch.compile, JAX, ONNX Runtime and OpenVINO side by side: everyone's answer is
-    held to float64 first, and one that is wrong gets no time; then they take turns, round after round. The table shows
-    medians, how many times as long as ours the fastest of the others takes, and what share we reach of what this
-    machine can do at best. Peers are installed by: pip install 'unrolled[bench]'. Takes about a quarter of an hour,
-    more where other work disturbs it.
+    Time our layers and those of torch, torch.compile, JAX, ONNX Runtime and OpenVINO side by side. Each result is first
+    checked against float64, and a wrong one is not timed; then they take turns, round after round. The table shows
+    medians, the ratio of the fastest other library to ours, and the share of this machine's peak that ours reaches.
+    Install the others with: pip install 'unrolled[bench]'. It takes about a quarter of an hour, longer on a busy
+    machine.
     """
     use_threads(threads)
     for option, value in (("--time", time), ("--repeats", repeats)):
@@ -89,7 +97,6 @@ def layers(
     from unrolled.bench.machine import machine
     from unrolled.bench.peers import PEERS
     from unrolled.bench.plot import check_plot, plot_ratios
-    from unrolled.bench.report import footnotes, tables
 
     if plot is not None:
         check_plot()
@@ -111,20 +118,26 @@ def layers(
     )
     with progress_line() as line:
         results = measure_layers(plan, line)
-
-    from rich.console import Console
-
-    # into a pipe or file as wide as it needs
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for table in tables(results):
-        console.print(table)
-    for note in footnotes(results):
-        print(note)
+    print_results(results)
     drawing = _file(plot, f"{name}.png")
     if drawing is not None:
         plot_ratios(results, drawing)
 
 
+def print_results(results: Results) -> None:
+    """Print the tables of a measurement and their footnotes."""
+    from rich.console import Console
+
+    from unrolled.bench.report import footnotes, tables
+
+    # wide enough for the tables where there is no terminal to fit
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for table in tables(results):
+        console.print(table)
+    for note in footnotes(results):
+        print(note)
+
+
 def _file(path: Path | None, name: str) -> Path | None:
-    """The file meant: `path`, or `name` in it if it is a folder."""
+    """Return `path`, or `name` in it if it is a folder."""
     return path / name if path is not None and path.is_dir() else path

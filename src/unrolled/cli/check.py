@@ -1,4 +1,4 @@
-"""`unrolled data check TASK`: what is wrong with data, before a run is spent on it."""
+"""`unrolled data check TASK`: finds what is wrong with data before a run is spent on it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CHECK_HELP = """
   unrolled data check tag train.conll --dev dev.conll
   unrolled data check classify reviews.csv --json | jq -r .message
 
-Look for what can't be used in data, and for what ruins runs without a word: labels that training never sees, examples
-that are in training and development data alike, and what else is peculiar to a task. `train` looks too, and says less.
+Find examples that can't be used, and problems that ruin a run silently: labels that training never sees, examples that
+are in training and development data alike, and whatever else matters to a task. `train` checks too, and reports less.
 """
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders, as for train")]
 Dev = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="development or test data, to compare with; may be repeated", show_default=False),
+    typer.Option(metavar="PATH", help="development or test data to compare with; may be repeated", show_default=False),
 ]
 
 
@@ -34,7 +34,7 @@ class CheckGroup(TaskGroup):
     """A command for each task."""
 
     def command_of(self, task: AnyUse) -> Any:
-        """The check of one task's data, with the options by which it reads."""
+        """Return the check of one task's data, with the options that say how it is read."""
         from unrolled.cli.options import accepting, parameters
         from unrolled.data import Findings
         from unrolled.tasks import Sources
@@ -47,22 +47,22 @@ class CheckGroup(TaskGroup):
             for item in findings.items:
                 print_finding(item, as_json)
             if not as_json:
-                looked = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+                counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
                 warnings = len(findings.items) - findings.errors
-                show(f"{findings.errors} errors, {warnings} warnings ({looked})")
+                show(f"{findings.errors} errors, {warnings} warnings ({counted})")
             return 2 if findings.errors else 0
 
         begin = f"unrolled data check {task.name} DATA…"
         text = (
-            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nWhat is wrong with data for `{task.name}`: one finding a "
+            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nFind what is wrong with data for `{task.name}`: one "
+            "finding per line, and exit code 2 if something can't be used.\n"
         )
-        text += "line, and exit code 2 if something can't be used.\n"
         extra = parameters(task.options, f"The task {task.name}")
         return lone_command(accepting(check, extra), task.name, text, task.summary)
 
 
 def print_finding(item: Finding, as_json: bool) -> None:
-    """One finding on one line."""
+    """Print a finding on one line."""
     if as_json:
         print_json(item.as_json())
     else:

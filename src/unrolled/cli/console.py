@@ -1,4 +1,4 @@
-"""What goes to the terminal: progress on standard error, results on standard output."""
+"""Output to the terminal: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from unrolled.storage import plain_json
 
-_BETWEEN = 0.1  # seconds
+if TYPE_CHECKING:
+    from unrolled.training import Reporter
+
+_SECONDS_BETWEEN = 0.1
 
 
 class ProgressLine:
-    """A line on standard error that tells what is being done, and is gone afterwards. Silent unless on a terminal.
+    """A line on standard error that says what is being done and is erased afterwards. Silent unless on a terminal.
 
     Args:
         stream: standard error by default.
-        quiet: say nothing.
+        quiet: whether to stay silent.
     """
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
@@ -28,9 +31,9 @@ class ProgressLine:
         self._shown, self._sentence, self._last = False, "", 0.0
 
     def __call__(self, sentence: str, done: int, of: int | None) -> None:
-        """As `unrolled.tasks.core.values.Progress`."""
+        """Show progress, as `unrolled.tasks.core.values.Progress`."""
         now = time.monotonic()
-        if self._silent or (sentence == self._sentence and now - self._last < _BETWEEN):
+        if self._silent or (sentence == self._sentence and now - self._last < _SECONDS_BETWEEN):
             return
         self._sentence, self._last, self._shown = sentence, now, True
         count = "" if not done else f" {done:,}" if not of else f" {done / of:.0%}"
@@ -38,19 +41,19 @@ class ProgressLine:
         self._stream.flush()
 
     def clear(self) -> None:
-        """Take the line away, before something else is printed."""
+        """Erase the line, before something else is printed."""
         if self._shown:
             self._shown = False
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
-    def before(self, reporter: Any) -> Any:
-        """The reporter, taking this line away before it says anything."""
-        return _ClearingFirst(self, reporter)
+    def before(self, reporter: Reporter) -> Reporter:
+        """Return a reporter that erases this line before every event."""
+        return cast("Reporter", _ClearingFirst(self, reporter))
 
 
 class _ClearingFirst:
-    def __init__(self, line: ProgressLine, reporter: Any) -> None:
+    def __init__(self, line: ProgressLine, reporter: Reporter) -> None:
         self._line, self._reporter = line, reporter
 
     def __getattr__(self, name: str) -> Any:
@@ -60,7 +63,7 @@ class _ClearingFirst:
 
 @contextmanager
 def progress_line(quiet: bool = False) -> Iterator[ProgressLine]:
-    """A `ProgressLine` that is gone at the end, also after an error."""
+    """Yield a `ProgressLine` that is erased at the end, even after an error."""
     line = ProgressLine(quiet=quiet)
     try:
         yield line
@@ -69,12 +72,12 @@ def progress_line(quiet: bool = False) -> Iterator[ProgressLine]:
 
 
 def print_json(value: object) -> None:
-    """One JSON object on one line. A number that is not finite becomes null, as JSON has none."""
+    """Print a JSON object on one line, with null for numbers that are not finite."""
     print(json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def printable(text: str) -> str:
-    r"""A model's text for a terminal: what could move the cursor or change colours becomes �.
+    r"""Return a model's text for a terminal, with � for characters that could move the cursor or change colours.
 
     >>> printable("a\x1b[2Jb")
     'a�[2Jb'
@@ -83,12 +86,12 @@ def printable(text: str) -> str:
 
 
 def show(text: str, end: str = "\n") -> None:
-    """A model's text on standard output: as it is into a pipe or file, made harmless on a terminal."""
+    """Print a model's text to standard output: unchanged into a pipe or file, made harmless on a terminal."""
     safe = printable(text) if sys.stdout.isatty() else text
     try:
         sys.stdout.write(safe + end)
     except UnicodeEncodeError:
-        # a terminal or pipe that is not UTF-8 shows what it can
+        # a terminal or pipe that is not UTF-8 shows the characters it can
         encoding = sys.stdout.encoding or "ascii"
         sys.stdout.write((safe + end).encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()

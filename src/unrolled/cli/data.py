@@ -19,12 +19,14 @@ HELP = """
   unrolled train generate "$(unrolled data get tinyshakespeare)" --out shakespeare
   unrolled data check tag my.conll                        before a run is spent on it
 
-Standard data sets from where they are published, checked against their checksums (their licences are their own); and
-what is wrong with data of yours.
+Fetch standard data sets from their publishers, verified by checksum (each has its own licence), and check your own
+data.
 """
 
 data_app = new_group(HELP)
-data_app.add_typer(new_group(CHECK_HELP, CheckGroup), name="check", short_help="what is wrong with data for a task")
+data_app.add_typer(
+    new_group(CHECK_HELP, CheckGroup), name="check", short_help="find what is wrong with data for a task"
+)
 
 
 @data_app.command("list", cls=Command, context_settings=CONTEXT, short_help="names, sizes and licences")
@@ -33,31 +35,32 @@ def list_sets(as_json: AsJson = False) -> None:
       unrolled data list
       unrolled data list --json | jq -r .name
 
-    The data sets that `get` knows: name, size, what it is, licence. With --json one object a line, checksums included.
+    List the data sets that `get` knows: name, size, description, licence. With --json one object per line, with
+    checksums.
     """
     from unrolled.data.standard.sets import CATALOGUE
 
     width = max(map(len, CATALOGUE))
-    for name, found in CATALOGUE.items():
+    for name, data_set in CATALOGUE.items():
         if as_json:
-            files = [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in found.files]
-            about = {"description": found.description, "licence": found.licence, "address": found.address}
-            print_json({"name": name, "size": found.size, **about, "files": files})
+            files = [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in data_set.files]
+            about = {"description": data_set.description, "licence": data_set.licence, "address": data_set.address}
+            print_json({"name": name, "size": data_set.size, **about, "files": files})
         else:
-            print(f"{name:<{width}}  {size(found.size):>8}  {found.description}")
-            print(f"{'':<{width}}  {'':>8}  licence: {found.licence}")
+            print(f"{name:<{width}}  {size(data_set.size):>8}  {data_set.description}")
+            print(f"{'':<{width}}  {'':>8}  licence: {data_set.licence}")
 
 
-@data_app.command("get", cls=Command, context_settings=CONTEXT, short_help="fetch one and print where it is")
+@data_app.command("get", cls=Command, context_settings=CONTEXT, short_help="fetch a data set and print its folder")
 def get_set(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="as `unrolled data list` says")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a name from `unrolled data list`")],
     mirror: Annotated[
         str | None,
-        typer.Option(metavar="URL|DIR", help="take it from here; also UNROLLED_MIRROR", show_default=False),
+        typer.Option(metavar="URL|DIR", help="where to fetch it from; also UNROLLED_MIRROR", show_default=False),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="keep it here; also UNROLLED_CACHE", show_default=False),
+        typer.Option(metavar="DIR", help="where to keep it; also UNROLLED_CACHE", show_default=False),
     ] = None,
 ) -> None:
     """
@@ -65,12 +68,12 @@ def get_set(
       unrolled data get ptb --mirror https://my.mirror/sets --cache ~/sets
       ls "$(unrolled data get sst2 --mirror /media/stick)"
 
-    Fetch a data set, unless it is there already, and print its folder. Every file is checked against its checksum,
-    wherever it comes from. Licence, size and checksums go to standard error.
+    Fetch a data set, unless it is already there, and print its folder. Every file is verified by its checksum, wherever
+    it comes from. Licence, size and checksums go to standard error.
     """
     from unrolled.data.standard import fetch as catalogue
 
-    found = catalogue.find(name)
+    data_set = catalogue.find(name)
     with progress_line() as line:
         folder = catalogue.get(
             name,
@@ -78,14 +81,14 @@ def get_set(
             cache=cache,
             progress=lambda file, done, of: line(f"fetching {file}", done, of or None),
         )
-    print(f"{name}: {found.description}; {size(found.size)}; licence: {found.licence}", file=sys.stderr)
-    for file in found.files:
+    print(f"{name}: {data_set.description}; {size(data_set.size)}; licence: {data_set.licence}", file=sys.stderr)
+    for file in data_set.files:
         print(f"  {file.name}: {file.size:,} bytes, sha256 {file.sha256}", file=sys.stderr)
     print(folder)
 
 
 def size(count: int) -> str:
-    """Bytes for people.
+    """Return a number of bytes in readable form.
 
     >>> size(180), size(1115394)
     ('180 B', '1.1 MB')

@@ -1,11 +1,11 @@
-"""`unrolled demo`: watch a network learn to write, then type with it. What `make demo` runs."""
+"""`unrolled demo`: watch a network learn to write, then type with it. `make demo` runs it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from unrolled.tasks import Model
     from unrolled.training import Snapshot
 
-#: every so many topics, one is held out
+#: one topic in this many is held out
 HELD_OUT = 10
 #: shares of the time at which a sample is shown, besides the first and the last; learning is fastest at the start
 SHOWN_AT = (0.0, 0.04, 0.12, 0.3, 0.6)
 LINES = 7
 
-#: half-typed text of the kind that the Python documentation is made of
+#: unfinished text in the style of the Python documentation
 TYPED = (
     "If the object does no",
     "a list of st",
@@ -37,15 +37,15 @@ TYPED = (
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="the demo's own folder, replaced each time")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="of training, at most", envvar="DEMO_MINUTES")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="the most minutes of training", envvar="DEMO_MINUTES")] = 3.0,
     threads: Threads = None,
 ) -> int:
     """
       unrolled demo
       unrolled demo --minutes 1 --out /tmp/demo
 
-    Train on the language reference that every Python carries, show what the network writes on its way from noise to
-    prose, hold its loss against an n-gram's, complete some half-typed phrases, and say what to type next.
+    Train on the language reference that comes with Python, show what the network writes on its way from noise to prose,
+    compare its loss with an n-gram's, complete some half-typed phrases, and say what to type next.
     """
     use_threads(threads)
     import torch
@@ -62,7 +62,7 @@ def demo(
     print("Stop     Ctrl-C, whenever you have seen enough\n")
     model_folder = out / "model"
     with progress_line() as line:
-        watch = Watch(minutes * 60)
+        reporter = DemoReporter(minutes * 60)
         model = train(
             "generate",
             train_text,
@@ -70,13 +70,13 @@ def demo(
             dev=dev_text,
             overwrite=True,
             options={"prompt": "The "},
-            reporter=line.before(watch),
+            reporter=line.before(reporter),
             progress=line,
             minutes=minutes,
         )
         if model.config.result["interrupted"]:
             line.clear()
-            print(f"\nStopped. The model so far is in {model_folder}; to go on:")
+            print(f"\nStopped. The model so far is in {model_folder}; to continue:")
             print(f"  {command()} train generate {train_text} --dev {dev_text} --out {model_folder} --resume")
             return INTERRUPTED
         judge(model, dev_text, line)
@@ -86,10 +86,13 @@ def demo(
 
 
 def write_text(out: Path) -> tuple[Path, Path]:
-    """The language reference as two files: what to learn from, and every tenth topic to judge by.
+    """Write the language reference as two files, one to learn from and one with every tenth topic to evaluate on.
 
-    Topics quote each other at length. A paragraph is kept where it is met first, so that nothing which is judged has
-    been learned by heart.
+    Topics quote each other at length. A paragraph is kept only where it first occurs, so that no evaluated text has
+    been memorised.
+
+    Returns:
+        Their paths.
 
     Raises:
         ArgumentError: this Python was installed without `pydoc_data`.
@@ -97,7 +100,7 @@ def write_text(out: Path) -> tuple[Path, Path]:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        raise ArgumentError("demo: this Python carries no pydoc_data; train on a text of your own instead") from error
+        raise ArgumentError("demo: this Python has no pydoc_data; train on a text of your own instead") from error
     from unrolled.storage import make_folder, write_whole
 
     folder = out / "text"
@@ -117,15 +120,15 @@ def write_text(out: Path) -> tuple[Path, Path]:
     return paths
 
 
-class Watch:
-    """A reporter that shows the way from noise to prose at a few moments, and a live line in between on a terminal.
+class DemoReporter:
+    """A reporter that shows samples from noise to prose at a few moments, and a live line in between on a terminal.
 
     Args:
-        seconds: of training.
+        seconds: the training time.
         stream: standard output by default.
     """
 
-    def __init__(self, seconds: float, stream: Any = None) -> None:
+    def __init__(self, seconds: float, stream: TextIO | None = None) -> None:
         self._seconds, self._stream = seconds, sys.stdout if stream is None else stream
         self._line = ProgressLine()
         self._due = list(SHOWN_AT)
@@ -134,10 +137,10 @@ class Watch:
         self._last: tuple[int, str] | None = None
 
     def started(self, text: str) -> None:
-        """Nothing to say."""
+        """Ignore the start."""
 
     def stepped(self, now: Snapshot) -> None:
-        """The live line."""
+        """Update the live line."""
         from unrolled.training.progress import duration
 
         self._now = now.seconds
@@ -146,12 +149,12 @@ class Watch:
         self._line(f"step {now.step} · loss {now.loss:.3f} · {speed} · {left} left", 0, None)
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        """Remember the development loss: samples are shown beside it."""
+        """Keep the development loss, which is shown with the samples."""
         if record["split"] == "dev":
             self._dev = record["loss"]
 
     def sampled(self, step: int, text: str) -> None:
-        """Show the sample if its moment has come."""
+        """Show the sample if it is due."""
         self._last = (step, text)
         if self._due and self._now >= self._due[0] * self._seconds:
             while self._due and self._now >= self._due[0] * self._seconds:
@@ -159,24 +162,24 @@ class Watch:
             self._show()
 
     def saved(self, step: int, path: Path) -> None:
-        """Nothing to say."""
+        """Ignore a checkpoint."""
 
     def notice(self, text: str) -> None:
-        """What the user should know."""
+        """Print a warning."""
         self._line.clear()
         print(f"warning: {text}", file=sys.stderr)
 
     def finished(self, text: str) -> None:
-        """The last sample, if it has not been shown."""
-        if self._last is not None:
-            self._show()
+        """Show the last sample, if it has not been shown."""
+        self._show()
 
     def close(self) -> None:
-        """Take the live line away."""
+        """Erase the live line."""
         self._line.clear()
 
     def _show(self) -> None:
-        assert self._last is not None
+        if self._last is None:
+            return
         (step, text), self._last = self._last, None
         self._line.clear()
         loss = "" if self._dev is None else f" · loss {self._dev:.3f} nats per character on the held-out text"
@@ -187,45 +190,45 @@ class Watch:
 
 
 def judge(model: Model, dev_text: Path, line: ProgressLine) -> None:
-    """The model's loss on the held-out text, beside the n-gram's."""
-    found = model.evaluate(dev_text, progress=line, completion=False)
+    """Print the model's loss on the held-out text, beside the n-gram's."""
+    evaluation = model.evaluate(dev_text, progress=line, completion=False)
     line.clear()
-    own, other = found.metrics["nats_per_character"], found.baseline["nats_per_character"]
+    own, other = evaluation.metrics["nats_per_character"], evaluation.baseline["nats_per_character"]
     print("Loss on the held-out text, in nats per character; lower is better:")
     print(f"  {own:.3f}  this network, {model.parameters:,} parameters")
-    print(f"  {other:.3f}  {found.baseline['model']}, counted on the same text")
+    print(f"  {other:.3f}  {evaluation.baseline['model']}, counted on the same text")
     if own >= other:
         print("  The n-gram is still ahead: this network has had too little time. Give it more with --minutes.")
     print()
 
 
 def complete(model: Model) -> None:
-    """What the network makes of half-typed text: its best guess for each, whether it would show it or not."""
-    print("Completing what somebody types; what the network adds stands in [ ]:")
-    for found in model.predictions(TYPED):
-        shown = found.shown
-        best = shown or next(iter(found.suggestions), None)
+    """Print the network's best completion of each unfinished text, whether it would show it or not."""
+    print("Completing text as it is typed; the network adds what is in [ ]:")
+    for prediction in model.predictions(TYPED):
+        shown = prediction.shown
+        best = shown or next(iter(prediction.suggestions), None)
         added = f"[{printable(best.text)}]" if best is not None else "[]"
-        # below the fitted threshold it would keep quiet while you type
+        # below the fitted threshold it would show nothing while you type
         unsure = "" if shown is not None or best is None else "   (not sure enough to show it while you type)"
-        print(f"  {found.typed}{added}{unsure}")
+        print(f"  {prediction.typed}{added}{unsure}")
     print()
 
 
 def farewell(model: Path, dev_text: Path) -> None:
-    """What to type next."""
+    """Print what to type next."""
     print("Next:")
     for words, meaning in (
         (f"predict {model}", "type with it: grey text is a suggestion, Tab accepts it"),
         (f'predict {model} --prompt "The "', "let it write"),
         (f"evaluate {model} {dev_text}", "all its metrics, completion too"),
-        ("train generate YOUR-TEXT --out my-model", "teach one on your own text or mail"),
+        ("train generate YOUR-TEXT --out my-model", "train a model on your own text or mail"),
     ):
         print(f"  {command()} {words}\n      {meaning}")
 
 
 def command() -> str:
-    """The command as it can be typed here: by its path, if it lies in an environment of its own."""
+    """Return the command as it can be typed here: by its path, if it is in a virtual environment."""
     name = "unrolled"
     if Path(sys.prefix, "bin", name).is_file() and sys.prefix != sys.base_prefix:
         home = Path(sys.prefix)

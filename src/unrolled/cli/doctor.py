@@ -1,4 +1,4 @@
-"""`unrolled doctor`: what is here, and which engine serves which layer, and why."""
+"""`unrolled doctor`: shows what is installed, and which engine serves which layer and why."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from unrolled.cli.arguments import AsJson
 from unrolled.cli.console import print_json
 from unrolled.errors import EngineError
+from unrolled.types import Json
 
-#: required by the package itself
+#: the "extra" of libraries that the package always requires
 CORE = "core"
-#: of a requirement such as: matplotlib>=3.8; extra == "plot"
+#: the parts of a requirement such as: matplotlib>=3.8; extra == "plot"
 NAME, EXTRA = re.compile(r"[\w.-]+"), re.compile(r"extra == ['\"]([\w-]+)['\"]")
-#: what the kernels care for, as /proc/cpuinfo and sysctl spell it
+#: the CPU features that the kernels use, as /proc/cpuinfo and sysctl spell them
 CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
@@ -28,21 +28,21 @@ def doctor(as_json: AsJson = False) -> None:
       unrolled doctor
       unrolled doctor --json | jq .engines
 
-    What is installed and which extra brings what is not; the processor and its memory; which engine serves each cell,
-    and why not a faster one; the environment variables that were heeded.
+    Show what is installed, and the extra that brings what is missing; the processor and its memory; which engine serves
+    each cell, and why not a faster one; the environment variables in effect.
     """
-    found = examine()
+    report = examine()
     if as_json:
-        print_json(found)
+        print_json(report)
         return
-    for title, lines in described(found):
+    for title, lines in described(report):
         print(title)
         for line in lines:
             print(f"  {line}")
 
 
-def examine() -> dict[str, Any]:
-    """Everything that `doctor` says, as JSON."""
+def examine() -> Json:
+    """Return everything that `doctor` shows."""
     import torch
 
     cuda = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
@@ -68,55 +68,57 @@ def examine() -> dict[str, Any]:
     }
 
 
-def described(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """The same for people: titles and lines."""
-    cpu, memory_found = found["cpu"], found["memory"]
+def described(report: Json) -> Iterator[tuple[str, list[str]]]:
+    """Yield the titles and lines of a report in readable form."""
+    cpu, sizes = report["cpu"], report["memory"]
     yield (
-        f"unrolled {found['unrolled'] or '(not installed)'}, Python {found['python']}, torch {found['torch']}",
+        f"unrolled {report['unrolled'] or '(not installed)'}, Python {report['python']}, torch {report['torch']}",
         [
-            found["system"],
+            report["system"],
             f"{cpu['name']}: {cpu['usable_cores']} of {cpu['cores']} cores, {cpu['threads']} threads, "
             f"{cpu['capability']}" + (f" ({' '.join(cpu['flags'])})" if cpu["flags"] else ""),
-            "memory: " + (", ".join(f"{v / 2**30:.1f} GiB {k}" for k, v in memory_found.items()) or "unknown"),
-            "GPU: " + (", ".join(found["gpus"]) or "none that torch can use"),
+            "memory: " + (", ".join(f"{v / 2**30:.1f} GiB {k}" for k, v in sizes.items()) or "unknown"),
+            "GPU: " + (", ".join(report["gpus"]) or "none that torch can use"),
         ],
     )
-    width = max(len(library["name"]) for library in found["libraries"])
+    width = max(len(library["name"]) for library in report["libraries"])
     yield (
         "libraries",
         [
             f"{library['name']:<{width}}  "
             + (library["version"] or f"missing: pip install 'unrolled[{library['extra']}]'")
-            for library in found["libraries"]
+            for library in report["libraries"]
         ],
     )
     yield (
         "engines, fastest first",
-        [f"{engine['name']:<8}{engine['unavailable'] or 'available'}" for engine in found["engines"]],
+        [f"{engine['name']:<8}{engine['unavailable'] or 'available'}" for engine in report["engines"]],
     )
-    width = max(len(cell["cell"]) for cell in found["cells"])
+    width = max(len(cell["cell"]) for cell in report["cells"])
     yield (
         "which engine serves which cell, and why",
-        [f"{cell['cell']:<{width}}  {cell['engine'] or 'none':<7} {cell['reason']}" for cell in found["cells"]],
+        [f"{cell['cell']:<{width}}  {cell['engine'] or 'none':<7} {cell['reason']}" for cell in report["cells"]],
     )
-    variables = [f"{name}={value}" for name, value in found["variables"].items()]
+    variables = [f"{name}={value}" for name, value in report["variables"].items()]
     yield "variables", variables or ["none of UNROLLED_ENGINE, UNROLLED_CACHE, UNROLLED_MIRROR, UNROLLED_DEBUG is set"]
 
 
-def libraries() -> list[dict[str, Any]]:
-    """Every library that the package names, with the extra that brings it, and its version if it is here."""
-    found: dict[str, dict[str, Any]] = {}
+def libraries() -> list[Json]:
+    """Return every library that the package names, with the extra that brings it, and its version if installed."""
+    libraries_by_name: dict[str, Json] = {}
     for text in requirements():
         name = NAME.match(text)
         in_extra = EXTRA.search(text)
         extra = in_extra[1] if in_extra else CORE
         if name and name[0] != "unrolled" and extra not in ("all", "dev"):
-            found.setdefault(name[0], {"name": name[0], "extra": extra, "version": installed(name[0])})
-    return list(found.values())
+            libraries_by_name.setdefault(name[0], {"name": name[0], "extra": extra, "version": installed(name[0])})
+    return list(libraries_by_name.values())
 
 
 def requirements() -> list[str]:
-    """What the installed package says it needs."""
+    """Return the requirements of the installed package."""
+    from importlib.metadata import PackageNotFoundError, requires
+
     try:
         return requires("unrolled") or []
     except PackageNotFoundError:
@@ -124,40 +126,42 @@ def requirements() -> list[str]:
 
 
 def installed(name: str) -> str | None:
-    """The version of an installed library."""
+    """Return the version of a library, or None if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def engines() -> list[dict[str, Any]]:
-    """Every engine, and why it can't be used in this process, if it can't."""
+def engines() -> list[Json]:
+    """Return every engine, with the reason if it can't be used in this process."""
     from unrolled.kernels import engines as known
 
-    found = [{"name": name, "unavailable": engine.unavailable()} for name, engine in known().items()]
-    return [*found, {"name": "scan", "unavailable": None}]
+    states = [{"name": name, "unavailable": engine.unavailable()} for name, engine in known().items()]
+    return [*states, {"name": "scan", "unavailable": None}]
 
 
-def cells() -> list[dict[str, Any]]:
-    """Which engine serves a layer of each cell, with every option that it has."""
+def cells() -> list[Json]:
+    """Return which engine serves a layer of each cell, with each of its options."""
     from unrolled.cells.catalog import variants
     from unrolled.layers import Recurrent
 
-    found = []
+    served = []
     for cell in variants(proj_size=16):
         try:
             choice = Recurrent(cell, 32, 64).eval().engine
             name, reason = choice.name, choice.reason
         except EngineError as error:
-            # UNROLLED_ENGINE insists on one that can't
+            # UNROLLED_ENGINE forces an engine that can't serve it
             name, reason = None, str(error)
-        found.append({"cell": spelled(cell), "engine": name, "reason": reason})
-    return found
+        served.append({"cell": spelled(cell), "engine": name, "reason": reason})
+    return served
 
 
 def spelled(cell: Any) -> str:
-    """A cell by its name and the options that are not as usual.
+    """Return a cell's name and its options that differ from the default.
 
     >>> from unrolled.cells import LSTMCell
     >>> spelled(LSTMCell(peephole=True, proj_size=16))
@@ -168,14 +172,14 @@ def spelled(cell: Any) -> str:
 
 
 def usable_cores() -> int | None:
-    """Cores that this process may run on."""
-    # not on macOS or Windows
+    """Return the number of cores that this process may run on."""
+    # missing on macOS and Windows
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def cpu_name() -> str:
-    """The processor as the system calls it."""
+    """Return the system's name for the processor."""
     for line in _proc("cpuinfo"):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -183,7 +187,7 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> list[str]:
-    """Which of CPU_FLAGS the processor has, where the system tells."""
+    """Return those of CPU_FLAGS that the processor has, as far as the system tells."""
     for line in _proc("cpuinfo"):
         if line.startswith(("flags", "Features")):
             present = set(line.partition(":")[2].split())
@@ -192,13 +196,13 @@ def cpu_flags() -> list[str]:
 
 
 def memory() -> dict[str, int]:
-    """Bytes in all and available, where the system tells."""
-    found = {}
+    """Return the bytes of memory, in all and available, as far as the system tells."""
+    sizes = {}
     for line in _proc("meminfo"):
         name, _, rest = line.partition(":")
         if name in ("MemTotal", "MemAvailable"):
-            found["in all" if name == "MemTotal" else "available"] = int(rest.split()[0]) * 1024
-    return found
+            sizes["in all" if name == "MemTotal" else "available"] = int(rest.split()[0]) * 1024
+    return sizes
 
 
 def _proc(name: str) -> list[str]:

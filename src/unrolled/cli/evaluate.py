@@ -1,4 +1,4 @@
-"""`unrolled evaluate`: a model's metrics beside its baseline's."""
+"""`unrolled evaluate`: measures a model beside its baseline."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ def evaluate(
       unrolled evaluate my-model held-out.txt
       unrolled evaluate my-model held-out.txt --json | jq .metrics.loss
       unrolled evaluate my-mail mail.mbox --personal sent.mbox
-      unrolled evaluate my-model --help                       what can be asked of this model
+      unrolled evaluate my-model --help                       the options of this model
 
-    The standard metrics of the model's task on some data, beside those of a baseline on the same data. With --json
-    one object: task, data, metrics, baseline, seconds.
+    Print the standard metrics of the model's task on some data, beside those of a baseline on the same data. With
+    --json one object: task, data, metrics, baseline, seconds.
     """
     personal = given.pop("personal", None)
     use_threads(threads)
     from unrolled.tasks import load
 
     with progress_line() as line:
-        found = adapted(load(model), personal, line).evaluate(*paths, progress=line, **given)
+        evaluation = adapted(load(model), personal, line).evaluate(*paths, progress=line, **given)
     if as_json:
-        print_json(found.as_json())
+        print_json(evaluation.as_json())
     else:
-        print_table(found)
+        print_table(evaluation)
 
 
 evaluating = Following(
     evaluate,
     lambda task: [
         *personal_option(task),
-        *parameters(task.evaluate_options, f"Of the task {task.name}", unset="as in training"),
+        *parameters(task.evaluate_options, f"The task {task.name}", unset="as in training"),
     ],
 )
 
 
-def print_table(found: Evaluation) -> None:
-    """Metrics beside the baseline's, one a line; lists are left to --json."""
-    rows = [("", "model", str(found.baseline.get("model", "baseline")) if found.baseline else "")]
-    beside = dict(flat(found.baseline))
-    rows += [(name, shown(value), shown(beside.get(name, ""))) for name, value in flat(found.metrics)]
+def print_table(evaluation: Evaluation) -> None:
+    """Print the metrics beside the baseline's, one per line; lists are left to --json."""
+    rows = [("", "model", str(evaluation.baseline.get("model", "baseline")) if evaluation.baseline else "")]
+    beside = dict(flat(evaluation.baseline))
+    rows += [(name, shown(value), shown(beside.get(name, ""))) for name, value in flat(evaluation.metrics)]
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for name, own, other in rows:
         print(f"{name:<{widths[0]}}  {own:>{widths[1]}}  {other:>{widths[2]}}".rstrip())
-    print(f"\n{', '.join(found.data)} · {found.seconds:.1f} s · all of it with --json")
+    print(f"\n{', '.join(evaluation.data)} · {evaluation.seconds:.1f} s · all of it with --json")
 
 
 def flat(metrics: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested metrics as lines, the inner ones indented under their group's name by a slash."""
+    """Yield nested metrics with their paths, the group's name and a slash before the inner name."""
     for name, value in metrics.items():
         path = f"{inside}{name}".replace("_", " ")
         if isinstance(value, Mapping):
@@ -75,8 +75,8 @@ def flat(metrics: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, An
             yield path, value
 
 
-def shown(value: Any) -> str:
-    """A number for people.
+def shown(value: object) -> str:
+    """Return a value in readable form.
 
     >>> shown(1.23456), shown(12345), shown(None)
     ('1.235', '12,345', '–')

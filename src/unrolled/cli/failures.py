@@ -1,4 +1,4 @@
-"""What the command says when something fails: one line, and 2 for the user's fault or 1 for ours."""
+"""Turns errors into one line and an exit code: 2 for user errors, 1 for defects of ours."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ import typer
 
 from unrolled.errors import UnrolledError
 
-#: the user's fault, ours, Ctrl-C, and a reader that went away, the last two as shells count signals
+#: a user error, a defect of ours, Ctrl-C, and a closed pipe, the last two as shells count signals
 USER, DEFECT, INTERRUPTED, PIPE = 2, 1, 130, 141
 DEBUG = "UNROLLED_DEBUG"
 
-# typer carried click inside from some release on: the class of its usage errors is found through one that it exports
+# some releases of typer bundle click: the class of usage errors is reached through one that typer exports
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def exit_code(run: Callable[[], object], wants_traceback: Callable[[], bool]) -> int:
-    """Run a command; say in one line why it failed, if it does.
+    """Run a command and return its exit code, after printing one line about its error, if any.
 
     Args:
         run: returns an exit code, or anything else for 0.
-        wants_traceback: asked when something failed.
+        wants_traceback: called when something failed.
     """
     try:
         status = run()
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except UsageError as error:
-        # a lone group name answers with its help page, which needs no complaint
+        # a group's name alone prints its help page, without an error message
         message = str(error.format_message())  # type: ignore[attr-defined]
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError" or not message:
             print(message or (context.get_help() if context else ""), file=sys.stderr)
             return USER
         hint = f" (see {context.command_path} --help)" if context is not None else ""
-        return _say(message.rstrip(".") + hint, USER)
+        return _report(message.rstrip(".") + hint, USER)
     except UnrolledError as error:
         if wants_traceback():
             traceback.print_exc()
-        return _say(str(error), USER)
+        return _report(str(error), USER)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted", INTERRUPTED)
+        return _report("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        return _reader_left()
+        return _pipe_closed()
     except SystemExit as end:
-        # typer's own way to end when the reader went away
+        # typer exits this way when the pipe is closed
         if isinstance(end.__context__, BrokenPipeError):
-            return _reader_left()
+            return _pipe_closed()
         raise
     except Exception as error:
         if wants_traceback():
             traceback.print_exc()
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _say(f"a defect of ours, please report it: {said} (more with unrolled --traceback …)", DEFECT)
+        description = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return _report(f"a defect of ours, please report it: {description} (more with unrolled --traceback …)", DEFECT)
 
 
-def _reader_left() -> int:
-    # Python would complain once more when it closes standard output
+def _pipe_closed() -> int:
+    # or Python would complain again when it closes standard output
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return PIPE
 
 
 def debugging() -> bool:
-    """Whether the environment asks for tracebacks."""
+    """Return whether the environment asks for tracebacks."""
     return os.environ.get(DEBUG, "") not in ("", "0")
 
 
-def _say(message: str, code: int) -> int:
+def _report(message: str, code: int) -> int:
     print("unrolled: error: " + " ".join(message.split()), file=sys.stderr, flush=True)
     return code

@@ -1,39 +1,46 @@
-"""`unrolled inspect` and `unrolled compare`: what happens inside a model, and models side by side."""
+"""`unrolled inspect` and `unrolled compare`: show what happens inside a model, and compare models."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unrolled.cli.arguments import AsJson, ModelFolder, Threads, use_threads
 from unrolled.cli.console import print_json, progress_line, show
 from unrolled.errors import ArgumentError
+from unrolled.types import Json
+
+if TYPE_CHECKING:
+    from unrolled.inspection.comparison import Compared
+
+
+Input = Annotated[str | None, typer.Argument(metavar="INPUT", help="a text, or the path of a file, as for predict")]
+ReportFile = Annotated[Path, typer.Option(metavar="FILE", help="the report, one HTML file that needs no network")]
+At = Annotated[int, typer.Option(help="the step of the output that attributions explain; -1 the last")]
+Limit = Annotated[int, typer.Option(help="the most steps to inspect, the last ones of a longer input")]
+Search = Annotated[
+    list[str] | None,
+    typer.Option(metavar="REGEX", help="find units that track what this matches; may be repeated", show_default=False),
+]
+Pictures = Annotated[bool, typer.Option("--pictures", help="also write each figure as PNG and SVG")]
+Try = Annotated[bool, typer.Option("--try", help="train a fresh copy for some steps, as it is and with each remedy")]
+Steps = Annotated[int, typer.Option(help="steps of each try")]
 
 
 def inspect(
     model: ModelFolder,
-    given: Annotated[
-        str | None, typer.Argument(metavar="INPUT", help="a text, or the path of a file, as for predict")
-    ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="the report, one HTML file that needs no network")] = Path(
-        "report.html"
-    ),
-    at: Annotated[int, typer.Option(help="the step of the output that is asked what mattered; -1 the last")] = -1,
-    limit: Annotated[int, typer.Option(help="steps that are looked at, the last ones of a longer input")] = 256,
-    search: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REGEX", help="find units that track what this matches; may be repeated", show_default=False
-        ),
-    ] = None,
-    pictures: Annotated[bool, typer.Option("--pictures", help="each picture as PNG and SVG beside the report")] = False,
-    try_: Annotated[
-        bool, typer.Option("--try", help="train a fresh copy for some steps, as it is and with each remedy")
-    ] = False,
-    steps: Annotated[int, typer.Option(help="of each try")] = 60,
+    given: Input = None,
+    out: ReportFile = Path("report.html"),
+    at: At = -1,
+    limit: Limit = 256,
+    search: Search = None,
+    pictures: Pictures = False,
+    try_: Try = False,
+    steps: Steps = 60,
     as_json: AsJson = False,
     threads: Threads = None,
 ) -> None:
@@ -43,8 +50,9 @@ def inspect(
       unrolled inspect my-model "Some text" --try             remedies, before and after
       unrolled inspect my-model "Some text" --json > arrays.json
 
-    What happens inside a model on one input: the network unfolded over its steps, forwards and backwards; gates and
-    saturation; whether gradients vanish or explode, from which lag, and what to do; what mattered; what units track.
+    Show what happens inside a model on one input: the network unfolded over its steps, forwards and backwards; gates
+    and saturation; whether gradients vanish or explode, from which lag, and what to do; which steps matter; what units
+    track.
     """
     use_threads(threads)
     from unrolled.tasks import load
@@ -55,7 +63,7 @@ def inspect(
         if try_:
             from unrolled.inspection.remedies import Tries
 
-            # refused now, if at all: what follows takes its time
+            # fail here, if at all: the report takes its time
             tries = Tries(loaded, steps)
         report = None
         if given is not None:
@@ -63,12 +71,12 @@ def inspect(
 
             report = look(loaded, given, at=at, limit=limit, patterns=search or (), progress=line)
         elif not try_:
-            raise ArgumentError("INPUT: a text, or the path of a file, is needed to look at")
+            raise ArgumentError("INPUT: give a text, or the path of a file, to inspect")
         written = report.write(out, pictures) if report is not None and not as_json else []
         trials = tries.run(line) if tries is not None else []
     if as_json:
-        found: dict[str, Any] = dict(report.arrays) if report is not None else {}
-        print_json(found | ({"trials": [trial.as_json() for trial in trials]} if trials else {}))
+        results: Json = dict(report.arrays) if report is not None else {}
+        print_json(results | ({"trials": [trial.as_json() for trial in trials]} if trials else {}))
         return
     if report is not None:
         if report.probe.note:
@@ -86,15 +94,16 @@ def inspect(
 def compare(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL", help="folders of models")],
     given: Annotated[
-        str | None, typer.Option("--input", metavar="INPUT", help="time a prediction of this", show_default=False)
+        str | None,
+        typer.Option("--input", metavar="INPUT", help="an input to time predictions on", show_default=False),
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="evaluate all of them on this; may be repeated", show_default=False),
+        typer.Option(metavar="PATH", help="data to evaluate all models on; may be repeated", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="draw their curves, as PNG and SVG", show_default=False),
+        typer.Option(metavar="FILE", help="plot their learning curves, as PNG and SVG", show_default=False),
     ] = None,
     as_json: AsJson = False,
     threads: Threads = None,
@@ -103,44 +112,54 @@ def compare(
       unrolled compare lstm gru rnn
       unrolled compare lstm gru --input "Thank you for" --data held-out.txt --out curves.png
 
-    Models side by side: size, training, metrics on the development data, and, where asked for, the time of a prediction
-    and metrics on data of yours.
+    Compare models: size, training, metrics on the development data, and, on request, the time of a prediction and
+    metrics on your data.
     """
     use_threads(threads)
     from unrolled.inspection.comparison import compare as look
     from unrolled.tasks import load
 
     with progress_line() as line:
-        found = look([load(folder) for folder in models], given=given, data=data or (), progress=line)
+        compared = look([load(folder) for folder in models], given=given, data=data or (), progress=line)
     if out is not None:
         from unrolled.inspection.plot import plot_curves, save
 
-        save(plot_curves(found), out)
+        save(plot_curves(compared), out)
     if as_json:
-        for one in found:
-            print_json(one.as_json())
+        for model in compared:
+            print_json(model.as_json())
         return
-    rows = [("model", *(one.name for one in found))]
-    rows += [("task", *(one.task for one in found))]
-    rows += [("parameters", *(f"{one.parameters:,}" for one in found))]
-    rows += [("weights", *(f"{one.bytes / 1e6:.2f} MB" for one in found))]
-    rows += [("training", *(f"{one.steps:,} steps, {one.minutes:.1f} min" for one in found))]
-    for name in dict.fromkeys(name for one in found for name in one.dev):
-        rows.append((f"dev {name}", *(_number(one.dev.get(name)) for one in found)))
-    if given is not None:
-        rows.append(("a prediction", *(f"{1000 * (one.speed or 0):.1f} ms" for one in found)))
-    for name in dict.fromkeys(n for one in found if one.evaluation for n in one.evaluation["metrics"]):
-        values = [(one.evaluation or {"metrics": {}})["metrics"].get(name) for one in found]
+    print_table(rows_of(compared, timed=given is not None))
+
+
+def rows_of(compared: Sequence[Compared], *, timed: bool) -> list[tuple[str, ...]]:
+    """Return the rows of a comparison: a name, and a cell for each model."""
+    rows = [("model", *(model.name for model in compared))]
+    rows += [("task", *(model.task for model in compared))]
+    rows += [("parameters", *(f"{model.parameters:,}" for model in compared))]
+    rows += [("weights", *(f"{model.bytes / 1e6:.2f} MB" for model in compared))]
+    rows += [("training", *(f"{model.steps:,} steps, {model.minutes:.1f} min" for model in compared))]
+    for name in dict.fromkeys(name for model in compared for name in model.dev):
+        rows.append((f"dev {name}", *(_number(model.dev.get(name)) for model in compared)))
+    if timed:
+        rows.append(("a prediction", *(f"{1000 * (model.speed or 0):.1f} ms" for model in compared)))
+    for name in dict.fromkeys(n for model in compared if model.evaluation for n in model.evaluation["metrics"]):
+        values = [(model.evaluation or {"metrics": {}})["metrics"].get(name) for model in compared]
         if all(isinstance(value, (int, float)) for value in values):
             rows.append((f"data {name}", *(_number(value) for value in values)))
-    for name in dict.fromkeys(name for one in found for name in one.network):
-        values = [one.network.get(name) for one in found]
+    for name in dict.fromkeys(name for model in compared for name in model.network):
+        values = [model.network.get(name) for model in compared]
         if any(value != values[0] for value in values):
             rows.append((f"network {name}", *(json.dumps(value) for value in values)))
+    return rows
+
+
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows with their columns aligned."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         show("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _number(value: Any) -> str:
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"

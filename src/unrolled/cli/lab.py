@@ -1,9 +1,10 @@
-"""`unrolled lab`: experiments on the two limits of recurrent networks."""
+"""`unrolled lab`: experiments on two limits of recurrent networks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,32 +12,36 @@ from unrolled.cli.arguments import AsJson, Threads, use_threads
 from unrolled.cli.console import print_json, progress_line, show
 from unrolled.cli.layout import CONTEXT, Command, new_group
 
+if TYPE_CHECKING:
+    from unrolled.inspection.lab import MemoryRun
+
 HELP = """
   unrolled lab gradients --out lab                        exploding and vanishing, and their cures
   unrolled lab memory --length 200 --minutes 10 --out lab
 
-Experiments on what recurrent networks can't do: who remembers how far, and what explodes and vanishes. Each is bounded
-in time, seeded, and drawn into a folder.
+Run experiments on the limits of recurrent networks: how far they remember, and how their gradients vanish or explode.
+Each is limited in time, seeded, and plotted into a folder.
 """
 
 lab_app = new_group(HELP)
-Out = Annotated[Path, typer.Option(metavar="DIR", help="where the picture goes")]
-Seed = Annotated[int, typer.Option(help="of weights and sequences")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="the folder for the plot")]
+Seed = Annotated[int, typer.Option(help="seed of weights and sequences")]
 HiddenSize = Annotated[int, typer.Option(help="units, H")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="a contestant's name in the table; may be repeated", show_default=False),
+]
 
 
-@lab_app.command("memory", cls=Command, context_settings=CONTEXT, short_help="who remembers how far")
+@lab_app.command("memory", cls=Command, context_settings=CONTEXT, short_help="how far networks remember")
 def memory(
     problem: Annotated[str, typer.Option(help="adding, copying, or digits read pixel by pixel")] = "adding",
     length: Annotated[int, typer.Option(help="steps over which something must be remembered")] = 100,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="a contestant, as the table names it; may be repeated", show_default=False),
-    ] = None,
-    minutes: Annotated[float, typer.Option(help="in all, shared among the contestants")] = 5.0,
+    only: Only = None,
+    minutes: Annotated[float, typer.Option(help="total minutes, shared among the contestants")] = 5.0,
     hidden_size: HiddenSize = 64,
-    batch_size: Annotated[int, typer.Option(help="sequences read side by side, B")] = 32,
-    lr: Annotated[float, typer.Option(help="of Adam")] = 2e-3,
+    batch_size: Annotated[int, typer.Option(help="sequences in a batch, B")] = 32,
+    lr: Annotated[float, typer.Option(help="learning rate of Adam")] = 2e-3,
     seed: Seed = 0,
     out: Out = Path("lab"),
     as_json: AsJson = False,
@@ -47,17 +52,17 @@ def memory(
       unrolled lab memory --problem adding --length 200 --minutes 15
       unrolled lab memory --problem copying --only LSTM --only GRU --json
 
-    Every cell and initialisation trains on a problem that can only be solved by remembering, all on the same sequences,
-    and its gradients are followed back in time before and after.
+    Train every cell and initialisation on a problem that can only be solved by remembering, all on the same sequences,
+    and follow their gradients back in time before and after.
     """
     use_threads(threads)
     from unrolled.errors import ArgumentError
     from unrolled.inspection.lab import CONTESTANTS, make_problem, memory_lab
 
-    chosen = [one for one in CONTESTANTS if not only or one.name in only]
-    unknown = set(only or ()) - {one.name for one in chosen}
+    chosen = [contestant for contestant in CONTESTANTS if not only or contestant.name in only]
+    unknown = set(only or ()) - {contestant.name for contestant in chosen}
     if unknown:
-        known = ", ".join(one.name for one in CONTESTANTS)
+        known = ", ".join(contestant.name for contestant in CONTESTANTS)
         raise ArgumentError(f"--only: there is no {sorted(unknown)[0]!r}; there are {known}")
     if not minutes > 0:
         raise ArgumentError(f"--minutes: expected more than 0, found {minutes}")
@@ -77,14 +82,8 @@ def memory(
         for run in runs:
             print_json(run.as_json())
     else:
-        width = max(len(run.contestant) for run in runs)
-        show(f"{made.name}, {made.length} steps: {made.unit}; {made.chance:.4g} is who remembers nothing")
-        for run in runs:
-            end = f"solved at step {run.solved_at:,}" if run.solved_at else f"{run.reason} at step {run.steps[-1]:,}"
-            kinds = " → ".join(
-                f"{v.kind}" + (f" from {v.lag}" if v.lag else "") for v in (run.verdicts[0], run.verdicts[-1])
-            )
-            show(f"{run.contestant:<{width}}  {run.best:8.4g}  {end}; {run.seconds:.0f} s; gradients {kinds}")
+        show(f"{made.name}, {made.length} steps: {made.unit}; {made.chance:.4g} without memory")
+        show_runs(runs)
     from unrolled.inspection.plot import plot_memory_lab, save
 
     written = save(plot_memory_lab(runs), out / f"memory-{made.name}-{made.length}")
@@ -92,12 +91,21 @@ def memory(
         show(f"drawn: {', '.join(map(str, written))}")
 
 
+def show_runs(runs: Sequence[MemoryRun]) -> None:
+    """Print the result of each contestant on a line."""
+    width = max(len(run.contestant) for run in runs)
+    for run in runs:
+        end = f"solved at step {run.solved_at:,}" if run.solved_at else f"{run.reason} at step {run.steps[-1]:,}"
+        kinds = " → ".join(v.kind + (f" from {v.lag}" if v.lag else "") for v in (run.verdicts[0], run.verdicts[-1]))
+        show(f"{run.contestant:<{width}}  {run.best:8.4g}  {end}; {run.seconds:.0f} s; gradients {kinds}")
+
+
 @lab_app.command("gradients", cls=Command, context_settings=CONTEXT, short_help="exploding and vanishing, and cures")
 def gradients(
     length: Annotated[int, typer.Option(help="steps, T")] = 100,
     hidden_size: HiddenSize = 32,
-    steps: Annotated[int, typer.Option(help="of training")] = 300,
-    lr: Annotated[float, typer.Option(help="of SGD")] = 0.05,
+    steps: Annotated[int, typer.Option(help="training steps")] = 300,
+    lr: Annotated[float, typer.Option(help="learning rate of SGD")] = 0.05,
     clip: Annotated[float, typer.Option(help="the norm that gradients are scaled down to")] = 0.2,
     seed: Seed = 0,
     out: Out = Path("lab"),
@@ -108,8 +116,8 @@ def gradients(
       unrolled lab gradients
       unrolled lab gradients --length 200 --out pictures --json
 
-    Plain networks whose recurrent matrix lets the error shrink, stay or grow, beside an LSTM and a GRU; and what
-    clipping saves in training.
+    Compare plain networks whose recurrent matrix shrinks, keeps or amplifies the error with an LSTM and a GRU, and show
+    the effect of clipping in training.
     """
     use_threads(threads)
     from unrolled.inspection.lab import gradient_lab
@@ -117,15 +125,15 @@ def gradients(
 
     with progress_line() as line:
         line("training five small networks", 0, None)
-        found = gradient_lab(length, hidden_size, steps, lr, clip, seed)
-    written = save(plot_gradient_lab(found), out / "gradients")
+        experiment = gradient_lab(length, hidden_size, steps, lr, clip, seed)
+    written = save(plot_gradient_lab(experiment), out / "gradients")
     if as_json:
-        print_json(found.as_json())
+        print_json(experiment.as_json())
         return
-    for verdict in found.verdicts:
+    for verdict in experiment.verdicts:
         show(str(verdict))
-    for name, losses in found.losses.items():
+    for name, losses in experiment.losses.items():
         lost = next((n for n, loss in enumerate(losses) if not loss < float("inf")), None)
-        end = f"no number any more from step {lost + 1} on" if lost is not None else f"{losses[-1]:.4g}"
+        end = f"not finite from step {lost + 1} on" if lost is not None else f"{losses[-1]:.4g}"
         show(f"{name}: mean squared error {losses[0]:.4g} → {end}")
     show(f"drawn: {', '.join(map(str, written))}")

@@ -1,4 +1,4 @@
-"""How a help page is laid out: examples first, then usage, then the options in their groups."""
+"""The layout of help pages: examples first, then usage, then the options in their groups."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-#: of a help page on a terminal, and in docs/cli.md
+#: the width of help pages, on a terminal and in docs/cli.md
 WIDTH = 100
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 
 
 class _ExamplesFirst:
-    """Mixed into typer's classes: the docstring, which begins with examples, stands above the usage line."""
+    """Mixin of typer's classes that prints the docstring, which begins with examples, above the usage line."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if options.get("help"):
-            # click's mark for a paragraph whose lines are kept as they are; the examples are indented by 2, of which
-            # `cleandoc`, which typer calls too, takes those of the first line away
+            # \b is click's mark for a paragraph whose lines are not wrapped; `cleandoc`, which typer calls too, removes
+            # the first line's indentation of 2
             options["help"] = "\b\n  " + inspect.cleandoc(options["help"]).lstrip()
         super().__init__(*args, **options)
 
@@ -48,11 +48,11 @@ class Command(_ExamplesFirst, TyperCommand):
 
 
 class Group(_ExamplesFirst, TyperGroup):
-    """A command with commands under it."""
+    """A command with subcommands."""
 
 
 def new_group(help_text: str, cls: type[Group] = Group) -> typer.Typer:
-    """A `typer.Typer` that lays its help pages out as above."""
+    """Return a `typer.Typer` with this layout of help pages."""
     return typer.Typer(
         help=help_text,
         cls=cls,
@@ -67,7 +67,7 @@ def new_group(help_text: str, cls: type[Group] = Group) -> typer.Typer:
 def lone_command(
     function: Any, name: str, help_text: str | None = None, short_help: str | None = None, cls: type[Command] = Command
 ) -> Any:
-    """A click command made of one function, outside of any group."""
+    """Return a click command made from one function, outside any group."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=cls, help=help_text, short_help=short_help, context_settings=CONTEXT)(function)
     return typer.main.get_command(app)

@@ -1,7 +1,7 @@
-"""Options of the command, made of pydantic models: a field is an option, and the model checks its value.
+"""Options of the command, made from pydantic models: each field is an option, and the model validates its value.
 
-A field's help is its `description`, or what the glossary below says of its name. Every option is None unless it was
-given, so that what was left open stays open; ranges are checked by the model, whose complaints name the option.
+A field's help is its `description`, or the glossary's entry for its name. Every option is None unless it is given, so
+that the task chooses what was left open; the model checks ranges, and its errors name the option.
 """
 
 from __future__ import annotations
@@ -10,70 +10,72 @@ import inspect
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 _SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 _PLAIN = (bool, int, float, str, Path)
 
-#: what a name means wherever it is used; a field's own description goes before
+#: help by name; a field's own description takes precedence
 GLOSSARY = {
-    "tokens": "what one step reads: characters, bytes, or byte-pair tokens",
-    "vocabulary_size": "how many byte-pair tokens, or characters, at most",
+    "tokens": "what a step reads: characters, bytes, or byte-pair tokens",
+    "vocabulary_size": "the most byte-pair tokens, or characters",
     "cell": "the recurrence",
-    "hidden_size": "units of a layer, H",
+    "hidden_size": "units in a layer, H",
     "num_layers": "layers, L",
     "embedding_size": "width of the embedding",
-    "dropout": "probability, between layers and before the output; one mask a window",
+    "dropout": "probability, between layers and before the output; one mask per window",
     "input_dropout": "probability, on the embedding's vectors",
-    "recurrent_dropout": "probability, on h where it enters the gates; one mask a window",
+    "recurrent_dropout": "probability, on h where it enters the gates; one mask per window",
     "weight_dropout": "probability, on the entries of weight_hh",
-    "tied": "the output layer's weight is the embedding's",
+    "tied": "share the embedding's weight with the output layer",
     "layer_norm": "normalise the gates of every step",
     "window": "steps of truncated BPTT, T",
-    "batch_size": "sequences read side by side, B",
-    "encoding": "of the text files",
-    "errors": "what to do with bytes that are no text in that encoding",
-    "format": "of the files; auto looks at each",
-    "text_key": "where a line of JSONL has its text",
-    "holdout": "share held out as development data if no --dev is named",
-    "coverage": "share of keystrokes at which a suggestion is to be shown",
-    "max_words": "words in a suggestion, at most",
-    "prompt": "what the samples shown while it learns begin with",
-    "optimiser": "how a gradient becomes a step",
+    "batch_size": "sequences in a batch, B",
+    "encoding": "encoding of the text files",
+    "errors": "how to treat bytes that are invalid in that encoding",
+    "format": "format of the files; auto detects it for each",
+    "text_key": "the field of a JSONL line with its text",
+    "holdout": "share held out as development data without --dev",
+    "coverage": "share of keystrokes at which to show a suggestion",
+    "max_words": "the most words in a suggestion",
+    "prompt": "how the samples shown during training begin",
+    "optimiser": "the update rule",
     "lr": "the largest learning rate",
     "weight_decay": "decoupled with adamw, else added to the gradient",
-    "betas": "of adam and adamw",
-    "momentum": "of sgd",
-    "nesterov": "look ahead by the momentum (sgd)",
-    "schedule": "how the learning rate falls; cosine if an end is known, else constant",
+    "betas": "coefficients of adam and adamw",
+    "momentum": "momentum of sgd",
+    "nesterov": "Nesterov momentum (sgd)",
+    "schedule": "learning-rate schedule; cosine if the end is known, else constant",
     "warmup_steps": "steps in which the learning rate rises from 0",
     "min_lr_ratio": "where cosine ends and plateau stops, as a fraction of --lr",
-    "plateau_factor": "what plateau multiplies the learning rate by",
-    "plateau_patience": "evaluations without a better loss before plateau does so",
+    "plateau_factor": "the factor by which plateau reduces the learning rate",
+    "plateau_patience": "evaluations without a better loss before plateau reduces it",
     "clip_norm": "scale the gradient down to this norm",
-    "clip_value": "cut every entry of the gradient to ± this",
-    "accumulate": "batches a step",
-    "averaging": "of weights: exponential, or from where the loss stops falling",
-    "ema_decay": "of --averaging ema, a step",
+    "clip_value": "clip every entry of the gradient to ± this",
+    "accumulate": "batches per step",
+    "averaging": "average of the weights: exponential, or from where the loss stops falling",
+    "ema_decay": "decay of --averaging ema per step",
     "tail_patience": "evaluations that --averaging tail looks back",
-    "epochs": "stop after so many passes over the data",
-    "steps": "stop after so many steps",
-    "minutes": "stop after so many minutes of training",
+    "epochs": "stop after this many passes over the data",
+    "steps": "stop after this many steps",
+    "minutes": "stop after this many minutes of training",
     "until": "stop when a development metric is reached, as in loss=1.5 or accuracy>=0.9",
-    "patience": "stop after so many evaluations without a better --monitor",
+    "patience": "stop after this many evaluations without a better --monitor",
     "monitor": "the development metric that decides which weights are the best",
     "evaluate_every": "steps between evaluations on development data; 0 never",
     "sample_every": "steps between samples; 0 never",
     "save_every": "steps between checkpoints",
-    "keep_every": "keep the checkpoints of multiples of this for good; 0 none",
-    "log_every": "steps a line in metrics.jsonl; 1 writes every step",
+    "keep_every": "keep checkpoints at multiples of this; 0 none",
+    "log_every": "steps between lines in metrics.jsonl; 1 logs every step",
     "device": "cpu, cuda and the like; auto takes a GPU if there is one",
-    "seed": "of everything random: same seed, machine and threads, same model",
-    "deterministic": "ask torch for algorithms that give the same bits every time",
+    "seed": "seed of all randomness: same seed, machine and threads, same model",
+    "deterministic": "use torch's deterministic algorithms",
 }
 
 
@@ -85,14 +87,14 @@ def parameters(
     sure: bool = True,
     unset: str = "chosen by the data",
 ) -> list[inspect.Parameter]:
-    """An option for each field of a model, for a function's signature.
+    """Return an option for each field of a model, for a function's signature.
 
     Args:
         model: its fields are flat: numbers, text, booleans, Literals, paths, tuples or lists of these.
-        panel: the group of options that they are shown in.
-        first: names of fields that are shown in the group "Options", in this order, before the others.
-        sure: whether a field's default is what will be used; if not, the help leaves it out.
-        unset: what the help says of a field whose default is None.
+        panel: the group of the help page that shows them.
+        first: names of fields to show in the group "Options", in this order, before the others.
+        sure: whether a field's default is the value that will be used; if not, the help leaves it out.
+        unset: the help's note for a field whose default is None.
     """
     order = [n for n in first if n in model.model_fields]
     names = [*order, *(n for n in model.model_fields if n not in order)]
@@ -100,10 +102,10 @@ def parameters(
 
 
 def accepting(function: Callable[..., Any], extra: list[inspect.Parameter]) -> Callable[..., Any]:
-    """A function that typer sees with more options; they arrive in its `**given`, those that were given alone.
+    """Return a function with further options for typer; those that the user gives arrive in its `**given`.
 
     Raises:
-        TypeError: two options of one name, which is a defect of the task that declares the second.
+        TypeError: two options have the same name, which is a defect of the task that declares the second.
     """
     own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     seen: set[str] = set()
@@ -119,7 +121,7 @@ def accepting(function: Callable[..., Any], extra: list[inspect.Parameter]) -> C
 
     command.__doc__, command.__name__ = function.__doc__, function.__name__
     signature = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *extra)])
-    command.__signature__ = signature  # type: ignore[attr-defined]
+    vars(command)["__signature__"] = signature
     command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     return command
 
@@ -149,10 +151,10 @@ def _default(field: FieldInfo, sure: bool, unset: str) -> str:
 
 
 def _kind(annotation: Any) -> tuple[Any, list[str]]:
-    """The type that typer is to parse, and the ranges found on the way to it.
+    """Return the type for typer to parse, and the ranges in its annotations.
 
     Raises:
-        TypeError: a type that can't be an option, which is a defect of the task that declares it.
+        TypeError: the type can't be an option, which is a defect of the task that declares it.
     """
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -171,11 +173,13 @@ def _kind(annotation: Any) -> tuple[Any, list[str]]:
 
 
 def _ranges(metadata: Iterable[Any]) -> list[str]:
-    found = []
+    from pydantic.fields import FieldInfo
+
+    ranges = []
     for item in metadata:
         if isinstance(item, FieldInfo):
-            found += _ranges(item.metadata)
+            ranges += _ranges(item.metadata)
         for attribute, sign in _SIGNS.items():
             if (bound := getattr(item, attribute, None)) is not None:
-                found.append(f"{sign} {bound}")
-    return found
+                ranges.append(f"{sign} {bound}")
+    return ranges

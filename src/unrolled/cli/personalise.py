@@ -1,4 +1,4 @@
-"""`unrolled personalise`: adapt a model to one writer, and keep the result."""
+"""`unrolled personalise`: adapts a model to one writer and saves the result."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def personalise(
     out: Annotated[Path, typer.Option(metavar="DIR", help="the folder for the adapted model", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the model in DIR")] = False,
     method: Annotated[
-        str | None, typer.Option(help="cache (seconds; if not given), finetune (minutes) or both", show_default=False)
+        str | None, typer.Option(help="cache (seconds; the default), finetune (minutes) or both", show_default=False)
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="of training on, at most", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="of everything random", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(help="the most minutes of fine-tuning", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of all randomness", show_default=False)] = None,
     threads: Threads = None,
     encoding: Encoding = None,
     errors: Errors = None,
@@ -32,8 +32,8 @@ def personalise(
       unrolled personalise english-mail my-sent.mbox --out my-mail
       unrolled personalise english-mail my-sent.mbox --out my-mail --method both --minutes 5
 
-    Adapt a model to whoever wrote these texts, and write the result into another folder; the model itself stays as
-    it is. Part of the texts is held back to find out how far to go.
+    Adapt a model to the writer of these texts, and save the result in another folder; the model itself does not change.
+    Part of the texts is held out to decide how far to adapt.
     """
     use_threads(threads)
     from unrolled.tasks import load
@@ -48,7 +48,7 @@ def personalise(
         loaded = load(model)
         check_free(out, overwrite=overwrite)
         adapted = loaded.personalise(paths, progress=line, **options)
-        # what is replaced goes only when there is something to take its place
+        # the old model goes only when the new one is ready to replace it
         with claimed(out):
             adapted.save(out)
     print(f"next: unrolled predict {out}")

@@ -1,10 +1,11 @@
-"""`unrolled predict`: predictions for inputs, a text written on, or typing with a model."""
+"""`unrolled predict`: predicts for inputs, continues a text, or suggests while one types."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,31 +22,19 @@ if TYPE_CHECKING:
 
 STDIN = "standard input"
 
-#: fields of `unrolled.decoding.SamplingOptions`; the other options of writing belong to the session
-SAMPLING = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "no_repeat_ngram",
-)
-
 
 def predict(
     model: ModelFolder,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="INPUT", help="what to predict for", show_default=False),
+        typer.Argument(metavar="INPUT", help="an input to predict for", show_default=False),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="a file of inputs, one a line; - is standard input", show_default=False),
+        typer.Option(metavar="PATH", help="a file of inputs, one per line; - is standard input", show_default=False),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="of --file and standard input")] = "utf-8",
-    errors: Annotated[str, typer.Option(help="strict or replace: bytes that are no text")] = "strict",
+    encoding: Annotated[str, typer.Option(help="encoding of --file and standard input")] = "utf-8",
+    errors: Annotated[str, typer.Option(help="strict or replace: invalid bytes")] = "strict",
     as_json: AsJson = False,
     threads: Threads = None,
     **given: Any,
@@ -55,14 +44,14 @@ def predict(
       unrolled predict my-model "Thank you for yo"            one prediction for each input
       unrolled predict my-model < lines.txt                   for each line; --json says more
       unrolled predict my-model clip.wav photo.png            models of sound, images or tables take files
-      unrolled predict my-model --help                        what can be asked of this model
+      unrolled predict my-model --help                        the options of this model
 
-    One prediction for each input, one a line: inputs are arguments, the lines of a --file, or those of standard input.
-    With none of them, on a terminal, a model that suggests does so while you type.
+    Print one prediction per line for each input: arguments, the lines of a --file, or those of standard input. With
+    none of them, on a terminal, a model that suggests does so while you type.
     """
     prompt, personal = given.pop("prompt", None), given.pop("personal", None)
     if inputs and file:
-        raise ArgumentError("--file: does not go with INPUT arguments")
+        raise ArgumentError("--file: can't be combined with INPUT arguments")
     use_threads(threads)
     from unrolled.tasks import load
 
@@ -71,11 +60,11 @@ def predict(
     writes = loaded.task.writing_options
     writing = {name: given.pop(name) for name in tuple(given) if writes is not None and name in writes.model_fields}
     if prompt is not None and (inputs or file):
-        raise ArgumentError("--prompt: writes on from one text; leave out INPUT and --file, or leave out --prompt")
+        raise ArgumentError("--prompt: continues one text; leave out INPUT and --file, or leave out --prompt")
     if prompt is None and writing:
-        raise ArgumentError(f"--{next(iter(writing)).replace('_', '-')}: belongs to --prompt, which is missing")
+        raise ArgumentError(f"--{next(iter(writing)).replace('_', '-')}: needs --prompt, which is missing")
     if prompt is not None and given:
-        raise ArgumentError(f"--{next(iter(given)).replace('_', '-')}: does not go with --prompt")
+        raise ArgumentError(f"--{next(iter(given)).replace('_', '-')}: can't be combined with --prompt")
     if prompt is not None:
         text = "".join(standard_input(encoding, errors)).removesuffix("\n") if prompt == "-" else prompt
         write(loaded, text, writing, as_json)
@@ -88,34 +77,34 @@ def predict(
 
 
 def options_of(task: AnyUse) -> list[inspect.Parameter]:
-    """What can be asked of a model of this task."""
-    found = [*personal_option(task), *parameters(task.predict_options, f"Of the task {task.name}", unset="")]
+    """Return the options that a model of this task adds."""
+    predicting = [*personal_option(task), *parameters(task.predict_options, f"The task {task.name}", unset="")]
     if task.writing_options is None:
-        return found
+        return predicting
     prompt = typer.Option(
-        "--prompt", metavar="TEXT", help="write on from this text; - reads it from standard input", show_default=False
+        "--prompt", metavar="TEXT", help="continue this text; - reads it from standard input", show_default=False
     )
     annotation = Annotated[str | None, prompt]
     first = inspect.Parameter("prompt", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-    return [first, *parameters(task.writing_options, "Writing on from --prompt", unset=""), *found]
+    return [first, *parameters(task.writing_options, "Continuing the --prompt", unset=""), *predicting]
 
 
 predicting = Following(predict, options_of)
 
 
 def answer(model: Model, inputs: Iterable[str], options: dict[str, Any], as_json: bool) -> None:
-    """One prediction a line, each as soon as it is there."""
+    """Print one prediction per line, each as soon as it is ready."""
     for prediction in model.predictions(inputs, **options):
         if as_json:
             print_json(prediction.as_json())
         else:
             text = str(prediction)
-            # of a line of text, one line; of a file, as much as there is to say
+            # a prediction for a line of text is one line, for a file it may be more
             show(" ".join(text.splitlines()) if model.task.reads == "text" else text)
 
 
 def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> None:
-    """Write on from a prompt, on the terminal as it comes."""
+    """Continue a prompt, and print the text as it is generated."""
     if as_json:
         for text in model.predictions([prompt], generate=True, **options):
             print_json(text.as_json())
@@ -123,11 +112,12 @@ def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> 
     from unrolled.decoding import SamplingOptions
 
     session = model.stream()
-    shaped = SamplingOptions(**{name: options[name] for name in SAMPLING if name in options})
+    # the other options of writing belong to the session
+    shaping = {field.name for field in fields(SamplingOptions)}
     texts = session.push(prompt).generate_many(
         options.get("samples", 1),
         options.get("max_tokens", 400),
-        options=shaped,
+        options=SamplingOptions(**{name: value for name, value in options.items() if name in shaping}),
         seed=options.get("seed", 0),
         stop=options.get("stop", ()),
     )
@@ -141,15 +131,15 @@ def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> 
 
 
 def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:
-    """The lines of a file, which may be compressed, or of standard input as they come; without their ends.
+    """Yield the lines, without their ends, of a file, which may be compressed, or of standard input as they arrive.
 
     Args:
         path: None and - are standard input.
         encoding, errors: as for `unrolled.data`.
 
     Raises:
-        ArgumentError: no such encoding, or way of handling errors.
-        StorageError, DataError, EncodingError: as reading text does.
+        ArgumentError: the encoding or the way of handling errors is unknown.
+        StorageError, DataError, EncodingError: the text can't be read.
     """
     from unrolled.data.core.files import check_encoding, decode, find_sources, text_lines
 
@@ -162,7 +152,7 @@ def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:
 
 
 def standard_input(encoding: str, errors: str) -> Iterator[str]:
-    """Standard input as text, in pieces as they come."""
+    """Return standard input as text, in pieces as they arrive."""
     from unrolled.data.core.files import check_encoding, decode
 
     check_encoding(encoding, errors)

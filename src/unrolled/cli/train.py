@@ -1,4 +1,4 @@
-"""`unrolled train TASK`: a command for each task, made of its declaration."""
+"""`unrolled train TASK`: a command for each task, made from its declaration."""
 
 from __future__ import annotations
 
@@ -19,52 +19,56 @@ from unrolled.errors import ArgumentError, MissingDependencyError
 if TYPE_CHECKING:
     from unrolled.tasks import AnyUse, Model
 
-#: what `--watch` stands for without a port
+#: the value of `--watch` without a port
 ANY_PORT = "any"
-#: what most people want to set, shown before the rest
+#: the options that most people set, shown before the rest
 FIRST = ("steps", "epochs", "minutes", "until", "seed")
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders to learn from")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="the folder for the model", show_default=False)]
 Dev = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="development data, to choose by; may be repeated", show_default=False),
+    typer.Option(metavar="PATH", help="development data, for model selection; may be repeated", show_default=False),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="go on with the run in DIR, or begin one if there is none")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue the run in DIR, or begin one if there is none")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the model in DIR")]
 Watch = Annotated[
     str | None,
     typer.Option(
-        metavar="[PORT]", help="show the run on a page of this machine, at port 8000 or the next free one",
+        metavar="[PORT]", help="show the run on a local page, at port 8000 or the next free one",
         show_default=False,
     ),
 ]  # fmt: skip
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but warnings")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only warnings")]
 
 
 class TrainGroup(TaskGroup):
     """A command for each task."""
 
     def command_of(self, task: AnyUse) -> Any:
-        """The training of one task."""
+        """Return the command that trains one task."""
         return task_command(task)
 
 
 class WatchCommand(Command):
-    """A command whose option --watch may stand without its port."""
+    """A command whose option --watch may be given without a port."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """As its parent; what follows --watch is its port only if it is a number."""
+        """Parse the arguments; what follows --watch is its port only if it is a number."""
         given: list[str] = []
-        for place, one in enumerate(args):
-            given.append(one)
-            if one == "--watch" and "--" not in args[:place] and not "".join(args[place + 1 : place + 2]).isdigit():
+        for place, argument in enumerate(args):
+            given.append(argument)
+            if (
+                argument == "--watch"
+                and "--" not in args[:place]
+                and not "".join(args[place + 1 : place + 2]).isdigit()
+            ):
                 given.append(ANY_PORT)
         return super().parse_args(ctx, given)
 
 
 def task_command(task: AnyUse) -> Any:
-    """A click command whose options are the task's own and those of training."""
+    """Return a click command whose options are the task's own and those of training."""
     from unrolled.cli.options import accepting, parameters
     from unrolled.training import TrainingSettings
 
@@ -106,18 +110,18 @@ def task_command(task: AnyUse) -> Any:
 
 
 def task_help(task: AnyUse) -> str:
-    """Examples, then what the task does."""
+    """Return the help page: examples, then what the task does."""
     begin = f"unrolled train {task.name} DATA… --out my-model"
     return f"""
   {begin}
   {begin} --minutes 10
   {begin} --dev HELD-OUT --until loss=1.5 --steps 20000
-  {begin} --resume                  go on after Ctrl-C, a crash or a power cut
+  {begin} --resume                  continue after Ctrl-C, a crash or a power cut
   {begin} --watch                   see it learn, in a browser
 
-{task.summary[:1].upper()}{task.summary[1:]}. Network, batches and schedule are chosen by how much data there is and
-how long it may train; options overrule that. DIR is a model at the end, and holds metrics.jsonl, samples.md, card.md
-and plots/ besides.
+{task.summary[:1].upper()}{task.summary[1:]}. Network, batches and schedule are chosen by the amount of data and the
+time limit; options override them. At the end DIR is a model, with metrics.jsonl, samples.md, card.md and plots/ beside
+it.
 """
 
 
@@ -135,13 +139,13 @@ def run(
     own: dict[str, Any],
     training: dict[str, Any],
 ) -> int:
-    """Train, draw the plots, and say what to do next. Returns the exit code."""
+    """Train, draw the plots, print what to do next, and return the exit code."""
     from unrolled.data import find_sources
     from unrolled.tasks import train
     from unrolled.training import make_reporter
 
     if personal:
-        # what is read last is missed first: training may take hours
+        # fail before training, which may take hours, rather than after it
         find_sources(personal)
     with shown(out, watch), progress_line(quiet) as line:
         model = train(
@@ -160,7 +164,7 @@ def run(
             adapted(model, personal, line).save(out)
     draw(out)
     if model.config.result["interrupted"]:
-        print(f"unrolled: all is saved; go on with the same command and --resume (--out {out})", file=sys.stderr)
+        print(f"unrolled: all is saved; continue with the same command and --resume (--out {out})", file=sys.stderr)
         return INTERRUPTED
     if not quiet:
         print(next_commands(model, out))
@@ -169,11 +173,11 @@ def run(
 
 @contextmanager
 def shown(out: Path, watch: str | None) -> Iterator[None]:
-    """The run on a page, if that was asked for; its address goes to standard error.
+    """Show the run on a page within the block, if requested, and print its address to standard error.
 
     Raises:
-        ArgumentError: a port that is none.
-        StorageError: it can't be had.
+        ArgumentError: the port is not valid.
+        StorageError: the port is in use.
         MissingDependencyError: the libraries of the server are not installed.
     """
     if watch is None:
@@ -189,7 +193,7 @@ def shown(out: Path, watch: str | None) -> Iterator[None]:
 
 
 def draw(out: Path) -> None:
-    """The run's plots, if matplotlib is there."""
+    """Draw the run's plots, if matplotlib is installed."""
     from unrolled.training import plot_run
 
     try:
@@ -199,5 +203,5 @@ def draw(out: Path) -> None:
 
 
 def next_commands(model: Model, out: Path) -> str:
-    """What to type after training."""
+    """Return what to type after training."""
     return f"next: unrolled predict {out}\n      unrolled evaluate {out} DATA"
