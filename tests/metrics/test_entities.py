@@ -50,7 +50,7 @@ def test_surface_forms_count_once() -> None:
     # Rome is found at one of two places; New York with another type; rome is a form of its own
     found = [[(0, 1, "loc")], [(2, 4, "group")], [(0, 1, "loc"), (1, 2, "loc")]]
     scores = surface_scores(tokens, gold, found)
-    assert scores.overall == Score(gold=3, found=4, correct=2)
+    assert scores.overall == Score(gold=3, predicted=4, correct=2)
     assert scores.by_type == {"group": Score(0, 1, 0), "loc": Score(3, 3, 2)}
     assert entity_scores(gold, found).overall == Score(4, 4, 2)
 
@@ -58,7 +58,7 @@ def test_surface_forms_count_once() -> None:
 def test_a_form_found_at_the_wrong_place_is_not_found() -> None:
     tokens = [["Rome", "in", "Rome"]]
     scores = surface_scores(tokens, [[(0, 1, "loc")]], [[(2, 3, "loc")]])
-    assert scores.overall == Score(gold=1, found=1, correct=0)
+    assert scores.overall == Score(gold=1, predicted=1, correct=0)
 
 
 def test_labels_of_tokens() -> None:

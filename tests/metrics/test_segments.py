@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
@@ -12,7 +9,6 @@ from sklearn.metrics import accuracy_score, f1_score
 from unrolled.errors import ArgumentError
 from unrolled.metrics.segments import (
     Segment,
-    edit_distance,
     edit_score,
     f1_by_label,
     frame_accuracy,
@@ -47,18 +43,6 @@ def test_frame_scores_are_sklearns() -> None:
     assert macro_f1(gold, predicted) == pytest.approx(f1_score(one, other, average="macro"))
     by_label = f1_score(one, other, average=None, labels=sorted(f1_by_label(gold, predicted)))
     assert list(f1_by_label(gold, predicted).values()) == pytest.approx(list(by_label))
-
-
-def test_edit_distance_is_the_shortest_way() -> None:
-    @functools.cache
-    def shortest(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-        if not a or not b:
-            return len(a) + len(b)
-        return min(shortest(a[1:], b) + 1, shortest(a, b[1:]) + 1, shortest(a[1:], b[1:]) + (a[0] != b[0]))
-
-    words = [w for n in range(4) for w in itertools.product(range(2), repeat=n)]
-    for a, b in itertools.product(words, words):
-        assert edit_distance(a, b) == shortest(a, b)
 
 
 def test_edit_score_by_hand() -> None:

@@ -77,7 +77,7 @@ def test_scores_say_how_they_were_computed() -> None:
 
 @pytest.mark.parametrize("score", [corpus_bleu, translation_scores])
 def test_one_reference_for_each(score: object) -> None:
-    with pytest.raises(ArgumentError, match="references: expected one for each of 2 hypotheses, 1 found"):
+    with pytest.raises(ArgumentError, match="references: expected one for each of 2 hypotheses, found 1"):
         score(["a", "b"], ["a"])  # type: ignore[operator]
     with pytest.raises(ArgumentError, match="of 0 hypotheses"):
         score([], [])  # type: ignore[operator]

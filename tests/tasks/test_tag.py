@@ -415,9 +415,9 @@ def test_a_submission_to_wnut17_gets_the_official_score(tmp_path: Path) -> None:
     (tmp_path / "team.txt").write_text("\n".join(row.replace(" ", "\t") for row in rows))
     found = submission_scores(tmp_path / "team.txt")
     # gold: Rome, Rome, New York, Ann Lee; found: Rome, New York, Ann, Lee (group), rome, Rome in another sentence
-    assert found["entities"] == Score(gold=4, found=6, correct=2)
+    assert found["entities"] == Score(gold=4, predicted=6, correct=2)
     # forms: Rome, New York, Ann Lee; Rome, New York, Ann, Lee, rome
-    assert found["surface forms"] == Score(gold=3, found=5, correct=2)
+    assert found["surface forms"] == Score(gold=3, predicted=5, correct=2)
     (tmp_path / "bad.txt").write_text("Rome\tB-location\n")
     with pytest.raises(DataError, match="no label column 2 in a line of 2"):
         submission_scores(tmp_path / "bad.txt")

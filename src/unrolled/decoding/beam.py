@@ -47,7 +47,7 @@ class LengthPenalty:
             raise ArgumentError(f"form: expected 'length' or 'gnmt', found {self.form!r}")
 
     def divisor(self, length: int) -> float:
-        """The divisor for ``length`` ≥ 1 tokens; it never falls as the length grows."""
+        """Return the divisor for ``length`` ≥ 1 tokens; it never falls as the length grows."""
         return float((length if self.form == "length" else (5 + length) / 6) ** self.alpha)
 
 
@@ -110,7 +110,7 @@ def beam_search(
     coverage: Coverage[S] | None = None,
     exact: bool = True,
 ) -> list[list[Hypothesis]]:
-    """The best sequences after a prompt, for every row of a batch.
+    """Return the best sequences after a prompt, for every row of a batch.
 
     Each step extends every live hypothesis by every token. Extensions by an end token are finished: they are kept apart
     and take no place in the beam. Of the others, the ``beam_size`` with the highest log-probability live on. A row is
@@ -247,7 +247,8 @@ class _Pool:
                 self._add(row, Hypothesis(tokens, value, score, True))
 
     def closed(self, beam: Beam, exact: bool) -> Beam:
-        """The beam without the rows whose n best no live hypothesis can, or with `exact` False is likely to, enter.
+        """Return the beam without the rows whose n best no live hypothesis can, or with `exact` False is likely to,
+        enter.
 
         They are over whatever goes on beside them, so that no row depends on its neighbours.
         """
@@ -296,7 +297,7 @@ class _Pool:
 
 
 def _emptied(beam: Beam, rows: list[int]) -> Beam:
-    """The beam with no hypothesis in some of its rows."""
+    """Return the beam with no hypothesis in some of its rows."""
     if not rows:
         return beam
     return Beam(beam.log_probs.index_fill(0, torch.tensor(rows, device=beam.log_probs.device), NEVER), beam.tokens)

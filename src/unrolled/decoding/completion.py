@@ -67,7 +67,7 @@ def complete_batch(
     healing: BytePrefix | None = None,
     prefixes: Sequence[bytes] | None = None,
 ) -> list[list[Suggestion]]:
-    """The most probable phrases after each text of a batch. Exact up to the beam's width.
+    """Return the most probable phrases after each text of a batch. Exact up to the beam's width.
 
     Args:
         stepper: the model.
@@ -98,7 +98,7 @@ def complete_batch(
     if len(rule.pieces) != stepper.vocabulary_size:
         raise ArgumentError(f"rule: made for {len(rule.pieces)} tokens, the model has {stepper.vocabulary_size}")
     start = _Start(rule, healing, _checked_prefixes(rule, healing, prefixes, logits.shape[0]))
-    found = Candidates(rule, start.prefixes, n_best)
+    candidates = Candidates(rule, start.prefixes, n_best)
     tables = _Tables(rule)
 
     # The search itself is NumPy on the CPU, where its many small steps are cheapest; the model stays where it is.
@@ -116,7 +116,7 @@ def complete_batch(
             over = over.reshape(modes.shape) + tables.open_word[modes] + log_probs
             if masks is not None:
                 over[masks[2].numpy()] = NEVER
-            found.note_words(tokens, modes, over)
+            candidates.note_words(tokens, modes, over)
         if length == max_tokens:
             break
         if masks is not None:
@@ -124,7 +124,7 @@ def complete_batch(
             joint[~masks[0].numpy()] = NEVER
         if len(tables.end_tokens):
             ends = joint[:, :, tables.end_tokens] + tables.end_cost[modes]
-            found.note_ends(tokens, modes, *_best(ends, beam_size))
+            candidates.note_ends(tokens, modes, *_best(ends, beam_size))
         joint += tables.cost[modes]
         log_probs, cells = _best(joint, beam_size)
         parents = cells // stepper.vocabulary_size
@@ -143,14 +143,14 @@ def complete_batch(
             log_probs, tokens, modes = log_probs[live], tokens[live], modes[live]
             before, newest = before[live], newest[live]
             start.keep(torch.from_numpy(live.nonzero()[0]))
-            found.keep(live.nonzero()[0])
+            candidates.keep(live.nonzero()[0])
         dead = log_probs == NEVER
         if dead.any():
             # an empty place asks for what the best one does, which some steppers need not do twice
             before, newest = np.where(dead, before[:, :1], before), np.where(dead, newest[:, :1], newest)
         ahead = stepper.select(state, torch.from_numpy(before.ravel()).to(device))
         logits, state = stepper.step(torch.from_numpy(newest.ravel()).to(device), ahead)
-    return found.suggestions(start.covered(), min_log_prob)
+    return candidates.suggestions(start.covered(), min_log_prob)
 
 
 def _joint(logits: Tensor, log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,7 +161,7 @@ def _joint(logits: Tensor, log_probs: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _best(values: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The largest of each row of (B, K, N), at most ``count``, largest first, and their places among K·N."""
+    """Return the largest of each row of (B, K, N), at most ``count``, largest first, and their places among K·N."""
     flat = values.reshape(len(values), -1)
     count = min(count, flat.shape[1])
     if count > _FEW:

@@ -26,7 +26,7 @@ class Stepper(Protocol[S]):
         ...
 
     def start(self, batch_size: int) -> S:
-        """The state before the first token, for ``batch_size`` rows."""
+        """Return the state before the first token, for ``batch_size`` rows."""
         ...
 
     def step(self, tokens: Tensor, state: S) -> tuple[Tensor, S]:
@@ -34,7 +34,7 @@ class Stepper(Protocol[S]):
         ...
 
     def select(self, state: S, rows: Tensor) -> S:
-        """The state whose row n is row ``rows[n]`` of ``state``; rows (N,) int64, repeats allowed."""
+        """Return the state whose row n is row ``rows[n]`` of ``state``; rows (N,) int64, repeats allowed."""
         ...
 
 

@@ -44,7 +44,8 @@ class GreedyState(NamedTuple):
 def read_greedily(
     log_probs: LogProbs, state: GreedyState | None = None, *, blank: int = BLANK
 ) -> tuple[list[Emission], GreedyState]:
-    """The likeliest class of each step, without repeats and blanks; whole, or piece by piece with the same result.
+    """Return the likeliest class of each step, without repeats and blanks; whole, or piece by piece with the same
+    result.
 
     Args:
         log_probs: (T, K), the steps that come next.
@@ -58,21 +59,21 @@ def read_greedily(
     state = state or GreedyState()
     classes = log_probs.argmax(axis=1)
     best = log_probs[np.arange(len(classes)), classes]
-    found: list[Emission] = []
+    emissions: list[Emission] = []
     step, current = state
     for unit, log_prob in zip(classes.tolist(), best.tolist(), strict=True):
         if current is not None and unit == current.unit:
             current = Emission(unit, current.begin, step + 1, max(current.log_prob, log_prob))
         else:
             if current is not None:
-                found.append(current)
+                emissions.append(current)
             current = None if unit == blank else Emission(unit, step, step + 1, log_prob)
         step += 1
-    return found, GreedyState(step, current)
+    return emissions, GreedyState(step, current)
 
 
 def finish_greedily(state: GreedyState) -> list[Emission]:
-    """The unit that was being read when no more steps came, if any."""
+    """Return the unit that was being read when no more steps came, if any."""
     return [] if state.open is None else [state.open]
 
 
@@ -130,11 +131,11 @@ def align(log_probs: LogProbs, units: Sequence[int], *, blank: int = BLANK) -> l
     for t in range(steps - 1, -1, -1):
         path[t] = place
         place -= int(came[t, place])
-    found = []
+    emissions = []
     for n, unit in enumerate(units):
         at = np.flatnonzero(path == 2 * n + 1)
-        found.append(Emission(int(unit), int(at[0]), int(at[-1]) + 1, float(scores[at, 2 * n + 1].max())))
-    return found
+        emissions.append(Emission(int(unit), int(at[0]), int(at[-1]) + 1, float(scores[at, 2 * n + 1].max())))
+    return emissions
 
 
 def _lattice(units: Sequence[int], blank: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

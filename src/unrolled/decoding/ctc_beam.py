@@ -24,7 +24,7 @@ class UnitScorer(Protocol):
     """
 
     def start(self) -> Any:
-        """The state before the first unit."""
+        """Return the state before the first unit."""
         ...
 
     def scores(self, state: Any, units: NDArray[np.int64]) -> Scores:
@@ -32,7 +32,7 @@ class UnitScorer(Protocol):
         ...
 
     def advance(self, state: Any, unit: int) -> Any:
-        """The state after one more unit."""
+        """Return the state after one more unit."""
         ...
 
     def end(self, state: Any) -> float:
@@ -116,14 +116,14 @@ class PrefixBeam:
         return self
 
     def results(self, n_best: int = 1) -> list[CTCHypothesis]:
-        """The best texts if it ends here, best first; none if the scorer rules all out."""
+        """Return the best texts if it ends here, best first; none if the scorer rules all out."""
         check_range("n_best", n_best, "an integer ≥ 1", n_best >= 1)
-        found = []
+        hypotheses = []
         for node, log_prob in zip(self._nodes, np.logaddexp(self._in_blank, self._in_unit).tolist(), strict=True):
             end = 0.0 if self._scorer is None else self._scorer.end(self._state(node))
             if log_prob + node.added + end > NEVER:
-                found.append(CTCHypothesis(node.spelled(), log_prob, log_prob + node.added + end))
-        return sorted(found, key=lambda h: -h.score)[:n_best]
+                hypotheses.append(CTCHypothesis(node.spelled(), log_prob, log_prob + node.added + end))
+        return sorted(hypotheses, key=lambda h: -h.score)[:n_best]
 
     def stable(self) -> tuple[int, ...]:
         """What all prefixes in the beam begin with: no step to come can change it."""
@@ -209,5 +209,5 @@ def prefix_beam_search(
     least: float = NEVER,
     blank: int = BLANK,
 ) -> list[CTCHypothesis]:
-    """The best texts for (T, K) log-probabilities, best first; arguments as `PrefixBeam` takes them."""
+    """Return the best texts for (T, K) log-probabilities, best first; arguments as `PrefixBeam` takes them."""
     return PrefixBeam(beam_size, scorer, least=least, blank=blank).push(log_probs).results(n_best)

@@ -94,15 +94,15 @@ class LanguageModelScorer(Generic[S]):
         return self._weight * self._read([self._end], state)[0][0]
 
     def _spell(self, state: _Read[S], units: list[int], spellings: list[list[int]]) -> None:
-        found = self._read([spellings[unit] for unit in units], state)
-        state.spelled.update(zip(units, found, strict=True))
+        costs = self._read([spellings[unit] for unit in units], state)
+        state.spelled.update(zip(units, costs, strict=True))
 
     def _read(self, texts: list[list[int]], state: _Read[S]) -> list[tuple[float, _Read[S]]]:
         """ln p of each text after a state, and where the model then is: all texts side by side, a token a step."""
-        found: list[Any] = [(0.0, state)] * len(texts)
+        results: list[Any] = [(0.0, state)] * len(texts)
         rows = [n for n, tokens in enumerate(texts) if tokens]
         if not rows:
-            return found
+            return results
         inner = self._stepper.select(state.inner, torch.zeros(len(rows), dtype=torch.int64))
         costs = [float(state.log_probs[tokens[0]]) if tokens else 0.0 for tokens in texts]
         place = 0
@@ -117,11 +117,11 @@ class LanguageModelScorer(Generic[S]):
                     going.append(row)
                 else:
                     own = self._stepper.select(inner, torch.tensor([row]))
-                    found[n] = (costs[n], _Read(own, log_probs[row], False))
+                    results[n] = (costs[n], _Read(own, log_probs[row], False))
             if len(going) < len(rows) and going:
                 inner = self._stepper.select(inner, torch.tensor(going))
             rows = [rows[row] for row in going]
-        return found
+        return results
 
 
 def _log_probs(logits: Tensor) -> NDArray[np.float64]:
@@ -161,12 +161,12 @@ class LexiconScorer:
         return np.array([0.0 if self._follows(state, self._spellings[int(unit)]) else NEVER for unit in units])
 
     def advance(self, state: str, unit: int) -> str:
-        """The letters of the word that was begun."""
+        """Return the letters of the word that was begun."""
         text = self._spellings[unit]
         return "" if text == self._between or not self._between else state + text
 
     def end(self, state: str) -> float:
-        """A text ends behind a word; behind none if it is empty."""
+        """Return a text ends behind a word; behind none if it is empty."""
         return 0.0 if not state or self._beginnings.get(state, False) else NEVER
 
     def _follows(self, state: str, text: str) -> bool:
@@ -192,7 +192,7 @@ class JointScorer:
         return tuple(scorer.start() for scorer in self._scorers)
 
     def scores(self, state: tuple[Any, ...], units: NDArray[np.int64]) -> Scores:
-        """The sum."""
+        """Return the sum."""
         return np.sum([s.scores(own, units) for s, own in zip(self._scorers, state, strict=True)], axis=0)
 
     def advance(self, state: tuple[Any, ...], unit: int) -> tuple[Any, ...]:
@@ -200,5 +200,5 @@ class JointScorer:
         return tuple(s.advance(own, unit) for s, own in zip(self._scorers, state, strict=True))
 
     def end(self, state: tuple[Any, ...]) -> float:
-        """The sum."""
+        """Return the sum."""
         return sum(s.end(own) for s, own in zip(self._scorers, state, strict=True))

@@ -102,7 +102,7 @@ class PhraseRule:
         return cls(pieces, max_words=max_words, forbidden=forbidden, end_ids=end_ids)
 
     def in_word(self, character: str) -> bool:
-        """Whether the character belongs to words; lone surrogates stand for bytes of a cut character, and do."""
+        """Return whether the character belongs to words; lone surrogates stand for bytes of a cut character, and do."""
         known = self._known.get(character)
         if known is None:
             letter = unicodedata.category(character)[0] in "LMN" or "\ud800" <= character < "\ue000"
@@ -114,7 +114,7 @@ class PhraseRule:
         return len(text.translate(self._spaced).split())
 
     def before_end(self, text: str) -> str | None:
-        """The part of the text to show if a phrase ends inside it, else None."""
+        """Return the part of the text to show if a phrase ends inside it, else None."""
         for place, character in enumerate(text):
             if character in "\r\n":
                 return text[:place]
@@ -123,7 +123,7 @@ class PhraseRule:
         return None
 
     def ends_in_word(self, text: str) -> bool:
-        """Whether the last character belongs to a word."""
+        """Return whether the last character belongs to a word."""
         return bool(text) and self.in_word(text[-1])
 
 
@@ -135,8 +135,8 @@ class _Spaced(dict[int, int]):
         self._in_word = in_word
 
     def __missing__(self, code: int) -> int:
-        self[code] = found = code if self._in_word(chr(code)) else ord(" ")
-        return found
+        self[code] = mapped = code if self._in_word(chr(code)) else ord(" ")
+        return mapped
 
 
 def _text(piece: bytes) -> str:

@@ -36,13 +36,13 @@ class BytePrefix:
 
     def within(self, wanted: bytes) -> list[int]:
         """Ids of the tokens that are a beginning of ``wanted``, shorter than it."""
-        found: list[int] = []
+        tokens: list[int] = []
         for length in range(1, len(wanted)):
             place = bisect_left(self._sorted, wanted[:length])
             while place < len(self._sorted) and self._sorted[place] == wanted[:length]:
-                found.append(self._order[place])
+                tokens.append(self._order[place])
                 place += 1
-        return found
+        return tokens
 
     def masks(self, tokens: Tensor, prefixes: Sequence[bytes]) -> tuple[Tensor, Tensor, Tensor] | None:
         """What hypotheses (B, K, t) may go on with, when row b must begin with ``prefixes[b]``.
@@ -69,7 +69,7 @@ class BytePrefix:
         return allowed | covering, covering, is_open
 
     def constraint(self, tokens: Tensor, prefixes: Sequence[bytes]) -> Tensor | None:
-        """The first part of ``masks``. ``partial(healing.constraint, prefixes=[b" go"])`` suits beam search."""
+        """Return the first part of ``masks``. ``partial(healing.constraint, prefixes=[b" go"])`` suits beam search."""
         masks = self.masks(tokens, prefixes)
         return None if masks is None else masks[0]
 

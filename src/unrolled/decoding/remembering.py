@@ -26,7 +26,7 @@ class KeepingStepper(Stepper[S], Protocol[S]):
         ...
 
     def same(self, state: S, row: int, other: S) -> bool:
-        """Whether a row of ``state`` is the only row of ``other``, bit for bit."""
+        """Return whether a row of ``state`` is the only row of ``other``, bit for bit."""
         ...
 
 
@@ -75,12 +75,12 @@ class RememberingStepper:
         return self._serial
 
     def start(self, batch_size: int) -> Places:
-        """The state before the first token."""
+        """Return the state before the first token."""
         state = self._stepper.start(1)
         return Places([self.place(state, None, ()) for _ in range(batch_size)])
 
     def place(self, state: Any, logits: Tensor | None, known: Iterable[Node | None]) -> Node:
-        """The node of a state of one row.
+        """Return the node of a state of one row.
 
         Args:
             state: the stepper's.
@@ -102,13 +102,13 @@ class RememberingStepper:
         return Node(serial)
 
     def select(self, state: Places, rows: Tensor) -> Places:
-        """The state whose row n is row ``rows[n]`` of ``state``."""
+        """Return the state whose row n is row ``rows[n]`` of ``state``."""
         nodes = state.nodes
         return Places([nodes[row] for row in rows.tolist()])
 
     def step(self, tokens: Tensor, state: Places) -> tuple[Tensor, Places]:
         """Reads one token a row."""
-        found: list[Node] = []
+        nodes: list[Node] = []
         parents: list[int] = []
         missing: list[int] = []
         made: list[Node] = []
@@ -120,7 +120,7 @@ class RememberingStepper:
                 parents.append(node.serial % self.size)
                 missing.append(token)
                 made.append(child)
-            found.append(child)
+            nodes.append(child)
         if made:
             ahead = self._stepper.select(self._states, _tensor(parents))
             logits, new = self._stepper.step(_tensor(missing), ahead)
@@ -130,17 +130,17 @@ class RememberingStepper:
             rows = _tensor([serial % self.size for serial in serials])
             self._stepper.put(self._states, rows, new)
             self._logits.index_copy_(0, rows, logits)
-            if len(made) == len(found):
-                return logits, Places(found)
-        places = _tensor([node.serial % self.size for node in found])
-        return self._logits.index_select(0, places), Places(found)
+            if len(made) == len(nodes):
+                return logits, Places(nodes)
+        places = _tensor([node.serial % self.size for node in nodes])
+        return self._logits.index_select(0, places), Places(nodes)
 
     def _taken(self, count: int) -> range:
         self._serial += count
         return range(self._serial - count, self._serial)
 
     def _lasts(self, node: Node) -> bool:
-        """Whether a node will be remembered until a search that begins now is over."""
+        """Return whether a node will be remembered until a search that begins now is over."""
         return node.serial >= self._serial - self.size // 2
 
 

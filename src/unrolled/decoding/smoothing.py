@@ -63,7 +63,7 @@ class Transitions:
 
 
 def best_path(log_probs: NDArray[np.floating[Any]], transitions: Transitions, weight: float) -> NDArray[np.int64]:
-    """The labels y_1 … y_T that maximise Σ_t log p_t(y_t) + weight · (log π(y_1) + Σ_t log a(y_{t-1}, y_t)).
+    """Return the labels y_1 … y_T that maximise Σ_t log p_t(y_t) + weight · (log π(y_1) + Σ_t log a(y_{t-1}, y_t)).
 
     Args:
         log_probs: (T, K) of the model, nats.

@@ -43,7 +43,9 @@ class Suggestion:
 
 
 def choose(suggestions: Iterable[Suggestion], threshold: float) -> Suggestion | None:
-    """The suggestion with the most words among those whose score reaches the threshold (nats per token), or None."""
+    """Return the suggestion with the most words among those whose score reaches the threshold (nats per token), or
+    None.
+    """
     good = [suggestion for suggestion in suggestions if suggestion.score >= threshold]
     return max(good, key=lambda suggestion: (suggestion.words, suggestion.score), default=None)
 
@@ -133,7 +135,7 @@ class Candidates:
 
     def _candidates(self, offsets: NDArray[np.float64], min_log_prob: float) -> list[list[_Candidate]]:
         """For each row what was noted of it and is not too improbable."""
-        found: list[list[_Candidate]] = [[] for _ in offsets]
+        candidates: list[list[_Candidate]] = [[] for _ in offsets]
         floors = np.maximum(min_log_prob + offsets, -1e300)  # above −inf, which marks what can't be
         ends = len(self._rule.end_tokens)
         for number, step in enumerate(self._steps):
@@ -152,11 +154,11 @@ class Candidates:
             values = log_probs.tolist()
             for n, row in enumerate(rows.tolist()):
                 value = values[n]
-                found[row].append(_Candidate(-value / length, value, words[n], number, tokens[n], shown[n]))
-        return found
+                candidates[row].append(_Candidate(-value / length, value, words[n], number, tokens[n], shown[n]))
+        return candidates
 
     def _shown(self, candidate: _Candidate, prefix: bytes) -> str | None:
-        """The text to show, or None where there is nothing to show or it is noted elsewhere."""
+        """Return the text to show, or None where there is nothing to show or it is noted elsewhere."""
         pieces = self._rule.pieces
         spelled = b"".join([pieces[token] for token in candidate.tokens.tolist()])
         kept = b"" if candidate.end < 0 else self._rule.end_kept[candidate.end]

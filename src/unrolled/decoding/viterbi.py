@@ -35,7 +35,8 @@ def viterbi(
     *,
     n_best: int = 1,
 ) -> list[list[Labelling]]:
-    """The `n_best` sequences of the highest score for each row, best first; of equals the one with the lower labels.
+    """Return the `n_best` sequences of the highest score for each row, best first; of equals the one with the lower
+    labels.
 
     What is forbidden has the score −∞ and is never found: a row has fewer than `n_best` sequences where no more are
     possible. What lies beyond a row's length is never read; a row of no steps has one sequence, the empty one.
@@ -82,21 +83,22 @@ def viterbi(
     ranked, order = final.sort(dim=1, descending=True, stable=True)
     ranked, order = ranked[:, :n_best], order[:, :n_best]
     paths = _walk_back(order, origins, lengths, best.shape[2])
-    found = []
+    labellings = []
     for b, length in enumerate(lengths.tolist()):
         kept = [
             Labelling(paths[:length, b, n].tolist(), score)
             for n, score in enumerate(ranked[b].tolist())
             if score > -torch.inf
         ]
-        found.append(kept if length else [Labelling([], 0.0)])
-    return found
+        labellings.append(kept if length else [Labelling([], 0.0)])
+    return labellings
 
 
 def _search(
     scores: Tensor, transitions: Tensor, start: Tensor, valid: Tensor, n_best: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """The N best scores of arriving at each label, (B, K, N), and for each step but the first where they come from.
+    """Return the N best scores of arriving at each label, (B, K, N), and for each step but the first where they come
+    from.
 
     An origin is label · N + rank at the step before, (B, K, N).
     """
@@ -120,7 +122,7 @@ def _search(
 
 
 def _walk_back(order: Tensor, origins: list[Tensor], lengths: Tensor, n_best: int) -> Tensor:
-    """The labels of the sequences that end as `order` says, (T, B, N)."""
+    """Return the labels of the sequences that end as `order` says, (T, B, N)."""
     at = order
     labels = [at // n_best]
     for origin in reversed(origins):

@@ -18,19 +18,19 @@ _SIGMA = 6.0
 
 
 def corpus_bleu(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """BLEU-1 to BLEU-4 of a corpus, from 0 to 1.
+    """Return BLEU-1 to BLEU-4 of a corpus, from 0 to 1.
 
         BLEU-n = min(1, e^{1 − r/c}) · (p_1 ⋯ p_n)^{1/n}
 
     p_k is the share of the captions' k-grams that a reference of the same image has, each counted at most as often as
-    in the one that has most of it; c is the captions' length in words, and r that of the references which come nearest
-    to their caption's, the shorter one of two. Nothing is smoothed.
+    in the reference that has most of it; c is the total length of the captions in words, and r that of the references
+    nearest in length to their captions, the shorter of two. Nothing is smoothed.
 
     >>> round(corpus_bleu([["the", "the", "cat"]], [[["the", "cat", "sat"], ["a", "cat"]]])[0], 4)
     0.6667
 
     Raises:
-        ShapeError: unlike many captions and lists of references, or none.
+        ShapeError: the numbers of captions and lists of references differ, or there are none.
 
     Source: Papineni et al. 2002, doi:10.3115/1073083.1073135; the nearest length as in NIST's mteval and COCO's scorer.
     """
@@ -45,14 +45,15 @@ def corpus_bleu(captions: Sequence[Words], references: Sequence[Sequence[Words]]
 
 
 def cider_d(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """CIDEr-D of each caption; the mean over a corpus is what is reported.
+    """Return CIDEr-D of each caption; its mean over the corpus is what papers report.
 
     For n from 1 to 4, n-grams are weighted by how often they occur and by ln(N / images whose references have it). The
     cosine of caption and reference, in which a caption's weight counts no more than the reference's, is multiplied by
-    e^{−(difference in length)² / 72}; then the mean over references and over n, times 10. Words are not stemmed.
+    e^{−(difference in length)² / 72}; the score is the mean over references and over n, times 10. Words are not
+    stemmed.
 
     Raises:
-        ShapeError: unlike many captions and lists of references, or none.
+        ShapeError: the numbers of captions and lists of references differ, or there are none.
 
     Source: Vedantam, Zitnick & Parikh 2015, arXiv 1411.5726, sections 4 and 6.
     """
@@ -71,10 +72,10 @@ def cider_d(captions: Sequence[Words], references: Sequence[Sequence[Words]]) ->
 
     scores = []
     for caption, others in zip(captions, references, strict=True):
-        mine, total = weighted(caption), 0.0
+        own, total = weighted(caption), 0.0
         for other in others:
             penalty = math.exp(-((len(caption) - len(other)) ** 2) / (2 * _SIGMA**2))
-            for (left, left_norm), (right, right_norm) in zip(mine, weighted(other), strict=True):
+            for (left, left_norm), (right, right_norm) in zip(own, weighted(other), strict=True):
                 if left_norm and right_norm:
                     common = sum(min(w, right[g]) * right[g] for g, w in left.items() if g in right)
                     total += penalty * common / (left_norm * right_norm)
@@ -83,7 +84,7 @@ def cider_d(captions: Sequence[Words], references: Sequence[Sequence[Words]]) ->
 
 
 def caption_metrics(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> dict[str, float]:
-    """BLEU-1 to BLEU-4 and CIDEr-D of a corpus, the mean length in words, and how many different captions there are."""
+    """Return BLEU-1 to BLEU-4 and CIDEr-D of a corpus, the mean length in words, and how many captions differ."""
     bleu = corpus_bleu(captions, references)
     return {
         **{f"bleu{n}": score for n, score in enumerate(bleu, 1)},

@@ -1,4 +1,4 @@
-"""One label for each example: accuracy, F1, confusion, and whether probabilities mean what they say.
+"""One label for each example: accuracy, F1, confusion, and the calibration of probabilities.
 
 N examples, K classes. Gold and predicted are class numbers (N,), 0 to K − 1; probabilities are (N, K).
 """
@@ -6,27 +6,28 @@ N examples, K classes. Gold and predicted are class numbers (N,), 0 to K − 1; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unrolled.errors import ArgumentError, ShapeError
+from unrolled.types import Json
 
-#: bins of confidence in which calibration is looked at (Guo et al. 2017)
+#: bins of confidence for the calibration error (Guo et al. 2017)
 BINS = 15
-#: temperatures that `fit_temperature` chooses from
+#: the range of temperatures in `fit_temperature`
 _COLDEST, _HOTTEST = 0.25, 10.0
 
 
 class ClassScore(NamedTuple):
-    """How well one class is told from the others.
+    """How well one class is separated from the others.
 
     Attributes:
-        precision: of those called so, the share that are; 0 if none is called so.
-        recall: of those that are so, the share that are found; 0 if there is none.
-        f1: their harmonic mean; 0 if either is.
-        support: how many are so.
+        precision: the share of predictions of the class that are right; 0 without predictions.
+        recall: the share of examples of the class that are predicted; 0 without examples.
+        f1: their harmonic mean; 0 if either is 0.
+        support: the number of examples of the class.
     """
 
     precision: float
@@ -35,8 +36,8 @@ class ClassScore(NamedTuple):
     support: int
 
 
-def classification_metrics(log_probs: ArrayLike, gold: ArrayLike, labels: Sequence[str]) -> dict[str, Any]:
-    """All of the metrics below, as JSON.
+def classification_metrics(log_probs: ArrayLike, gold: ArrayLike, labels: Sequence[str]) -> Json:
+    """Return all of the metrics below.
 
     Args:
         log_probs: (N, K), ln p of each class.
@@ -49,7 +50,7 @@ def classification_metrics(log_probs: ArrayLike, gold: ArrayLike, labels: Sequen
         `classes`).
 
     Raises:
-        ShapeError, ArgumentError: for arrays that do not fit each other.
+        ShapeError, ArgumentError: the arrays do not match.
     """
     scores = np.asarray(log_probs, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[1] != len(labels):
@@ -70,47 +71,49 @@ def classification_metrics(log_probs: ArrayLike, gold: ArrayLike, labels: Sequen
 
 
 def accuracy(gold: ArrayLike, predicted: ArrayLike) -> float:
-    """The share of examples with the right class.
+    """Return the share of examples with the right class.
 
     >>> accuracy([0, 1, 1, 2], [0, 1, 2, 2])
     0.75
     """
-    right, found = np.asarray(gold), np.asarray(predicted)
-    if right.shape != found.shape or not right.size:
-        raise ShapeError("predicted", f"{right.shape} as gold, at least one", found.shape)
-    return float((right == found).mean())
+    right, guess = np.asarray(gold), np.asarray(predicted)
+    if right.shape != guess.shape or not right.size:
+        raise ShapeError("predicted", f"{right.shape} as gold, at least one", guess.shape)
+    return float((right == guess).mean())
 
 
 def confusion_matrix(gold: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """How often each class was taken for each: (K, K), gold by predicted.
+    """Return how often each class was predicted as each: (K, K), gold by predicted.
 
     >>> confusion_matrix([0, 1, 1], [0, 0, 1], 2).tolist()
     [[1, 0], [1, 1]]
     """
-    right, found = _numbers("gold", gold, classes), _numbers("predicted", predicted, classes)
-    if right.shape != found.shape:
-        raise ShapeError("predicted", f"{right.shape}, as gold", found.shape)
-    return np.bincount(right * classes + found, minlength=classes * classes).reshape(classes, classes)
+    right, guess = _numbers("gold", gold, classes), _numbers("predicted", predicted, classes)
+    if right.shape != guess.shape:
+        raise ShapeError("predicted", f"{right.shape}, as gold", guess.shape)
+    return np.bincount(right * classes + guess, minlength=classes * classes).reshape(classes, classes)
 
 
 def class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:
-    """Precision, recall and F1 of each class, out of the confusion matrix."""
+    """Return precision, recall and F1 of each class, from the confusion matrix."""
     scores = []
     for k, hits in enumerate(np.diag(confusion).tolist()):
-        called, are = int(confusion[:, k].sum()), int(confusion[k].sum())
-        f1 = 2 * hits / (called + are) if called + are else 0.0
-        scores.append(ClassScore(hits / called if called else 0.0, hits / are if are else 0.0, f1, are))
+        predicted, support = int(confusion[:, k].sum()), int(confusion[k].sum())
+        f1 = 2 * hits / (predicted + support) if predicted + support else 0.0
+        scores.append(
+            ClassScore(hits / predicted if predicted else 0.0, hits / support if support else 0.0, f1, support)
+        )
     return scores
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> float:
-    """The mean F1 of the classes that occur, in gold or as predicted: each counts the same however rare."""
+    """Return the mean F1 of the classes that occur, in gold or as predicted; rare classes count as much as others."""
     occurs = (confusion.sum(0) + confusion.sum(1)) > 0
     return float(np.mean([score.f1 for score, counts in zip(class_scores(confusion), occurs, strict=True) if counts]))
 
 
 def calibration_error(probabilities: ArrayLike, gold: ArrayLike, bins: int = BINS) -> float:
-    """Expected calibration error: by how much the confidence in the predicted class and its accuracy differ.
+    """Return the expected calibration error: the mean gap between the confidence in predictions and their accuracy.
 
         ECE = Σ_b |bin b| / N · |accuracy of b − mean confidence of b|,    bins of equal width over the confidence
 
@@ -128,13 +131,13 @@ def calibration_error(probabilities: ArrayLike, gold: ArrayLike, bins: int = BIN
 
 
 def fit_temperature(log_probs: ArrayLike, gold: ArrayLike) -> float:
-    """The T for which softmax(logits / T) is most probable: above 1 for a model that is too sure of itself.
+    """Return the T that makes softmax(logits / T) most probable: above 1 for an overconfident model.
 
-    It changes no prediction, only how sure each is. Found to 4 digits, from 0.25 (few examples, all right, would say 0)
-    to 10.
+    It changes no prediction, only its confidence. It is found to 4 digits, between 0.25 (a few examples, all right,
+    would give 0) and 10.
 
     Args:
-        log_probs: (N, K), logits or ln p, of examples that were not learned from.
+        log_probs: (N, K), logits or ln p, of examples outside the training data.
         gold: (N,).
 
     Source: temperature scaling, Guo et al. 2017, arXiv 1706.04599, section 4.2.
@@ -151,7 +154,7 @@ def fit_temperature(log_probs: ArrayLike, gold: ArrayLike) -> float:
         total = top + np.log(np.exp(scaled - top[:, None]).sum(1))
         return float((total - scaled[rows, right]).mean())
 
-    # convex in 1/T: a golden-section search can't miss
+    # the cost is convex in 1/T, so a golden-section search finds the minimum
     low, high = 1 / _HOTTEST, 1 / _COLDEST
     golden = (5**0.5 - 1) / 2
     a, b = high - golden * (high - low), low + golden * (high - low)

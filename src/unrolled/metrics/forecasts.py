@@ -1,4 +1,4 @@
-"""How good forecasts of numbers are. Targets that are NaN count nowhere.
+"""Metrics of numeric forecasts. Targets that are NaN are left out.
 
 W windows, H steps of a horizon, Q levels of quantiles.
 """
@@ -6,7 +6,6 @@ W windows, H steps of a horizon, Q levels of quantiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 def mse(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Mean squared error.
+    """Return the mean squared error.
 
     >>> mse([1.0, 2.0, float("nan")], [1.0, 4.0, 9.0])
     2.0
@@ -24,17 +23,17 @@ def mse(actual: ArrayLike, forecast: ArrayLike) -> float:
 
 
 def rmse(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Root of the mean squared error."""
+    """Return the root of the mean squared error."""
     return float(np.sqrt(mse(actual, forecast)))
 
 
 def mae(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     return _mean(np.abs(_minus(actual, forecast)))
 
 
 def smape(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Symmetric mean absolute percentage error, 0 to 200 percent: mean of 200 |y − ŷ| / (|y| + |ŷ|), as in M4.
+    """Return the symmetric mean absolute percentage error, 0 to 200: the mean of 200 |y − ŷ| / (|y| + |ŷ|), as in M4.
 
     >>> smape([100.0, 50.0], [100.0, 150.0])
     50.0
@@ -43,18 +42,18 @@ def smape(actual: ArrayLike, forecast: ArrayLike) -> float:
 
 
 def seasonal_error(history: ArrayLike, season: int) -> float:
-    """Mean |y_t − y_{t−m}| over a history: what MASE divides by. NaN if there is no such pair, or all are equal.
+    """Return the mean |y_t − y_{t−m}| over a history, the divisor of MASE; NaN if there is none or it is 0.
 
     >>> seasonal_error([1.0, 2.0, 4.0, 6.0], 2)
     3.5
     """
     values = np.asarray(history, float)
-    found = _mean(np.abs(values[season:] - values[:-season])) if len(values) > season else np.nan
-    return found if found > 0 else float("nan")
+    error = _mean(np.abs(values[season:] - values[:-season])) if len(values) > season else np.nan
+    return error if error > 0 else float("nan")
 
 
 def mase(actual: ArrayLike, forecast: ArrayLike, scale: float) -> float:
-    """Mean absolute scaled error: the mean absolute error in units of `seasonal_error` of the history.
+    """Return the mean absolute scaled error: the mean absolute error in units of the history's `seasonal_error`.
 
     Source: Hyndman & Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001.
     """
@@ -62,17 +61,17 @@ def mase(actual: ArrayLike, forecast: ArrayLike, scale: float) -> float:
 
 
 def owa(smape_: float, mase_: float, smape_naive2: float, mase_naive2: float) -> float:
-    """Overall weighted average of M4: sMAPE and MASE in units of Naive 2's, averaged."""
+    """Return the overall weighted average of M4: sMAPE and MASE in units of Naive 2's, averaged."""
     return (smape_ / smape_naive2 + mase_ / mase_naive2) / 2
 
 
 def pinball(actual: ArrayLike, quantiles: ArrayLike, levels: Sequence[float]) -> float:
-    """Mean over targets and levels of max(q (y − ŷ_q), (q − 1)(y − ŷ_q)).
+    """Return the mean over targets and levels of max(q (y − ŷ_q), (q − 1)(y − ŷ_q)).
 
     Args:
         actual: (…).
         quantiles: (…, Q).
-        levels: Q of them.
+        levels: the Q levels.
 
     >>> pinball([10.0], [[8.0, 11.0]], [0.1, 0.9])            # 0.1 · 2 and 0.1 · 1
     0.15
@@ -81,7 +80,7 @@ def pinball(actual: ArrayLike, quantiles: ArrayLike, levels: Sequence[float]) ->
 
 
 def crps(actual: ArrayLike, quantiles: ArrayLike, levels: Sequence[float]) -> float:
-    """Continuous ranked probability score, approximated by twice the mean pinball loss over its quantiles.
+    """Return the continuous ranked probability score, approximated by twice the mean pinball loss over quantiles.
 
     The integral over all levels is the CRPS itself (Gneiting & Ranjan 2011, doi:10.1198/jbes.2010.08110).
     """
@@ -89,7 +88,7 @@ def crps(actual: ArrayLike, quantiles: ArrayLike, levels: Sequence[float]) -> fl
 
 
 def crps_of_samples(actual: ArrayLike, samples: ArrayLike) -> float:
-    """CRPS of an ensemble: E|X − y| − ½ E|X − X'|, meaned over targets.
+    """Return the CRPS of an ensemble: E|X − y| − ½ E|X − X'|, averaged over targets.
 
     Args:
         actual: (…).
@@ -107,20 +106,23 @@ def crps_of_samples(actual: ArrayLike, samples: ArrayLike) -> float:
 
 
 def coverage(actual: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> float:
-    """Share of targets within an interval, ends included."""
+    """Return the share of targets within an interval, ends included."""
     y = np.asarray(actual, float)
     inside = (np.asarray(lower, float) <= y) & (y <= np.asarray(upper, float))
     return _mean(np.where(np.isnan(y), np.nan, inside))
 
 
 def rse(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Root relative squared error: √ Σ(y − ŷ)² / √ Σ(y − ȳ)², ȳ over everything (Lai et al. 2018, arXiv 1703.07015)."""
+    """Return the root relative squared error: √ Σ(y − ŷ)² / √ Σ(y − ȳ)², with ȳ the mean over everything.
+
+    Source: Lai et al. 2018, arXiv 1703.07015.
+    """
     y = np.asarray(actual, float)
     return float(np.sqrt(np.nansum(np.square(_minus(y, forecast))) / np.nansum(np.square(y - np.nanmean(y)))))
 
 
 def corr(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Correlation of each series with its forecasts, meaned over the series that vary (Lai et al. 2018).
+    """Return the correlation of each series with its forecasts, averaged over the series that vary (Lai et al. 2018).
 
     Args:
         actual, forecast: (T, series).
@@ -133,10 +135,10 @@ def corr(actual: ArrayLike, forecast: ArrayLike) -> float:
 
 
 class ForecastScores:
-    """The metrics of many windows, added up as they come: the same numbers as if all were scored at once.
+    """The metrics of many windows, accumulated window by window; the result is as if all were scored at once.
 
     Args:
-        levels: of the quantiles; none where only points are forecast.
+        levels: the levels of the quantiles; none where only points are forecast.
     """
 
     def __init__(self, levels: Sequence[float]) -> None:
@@ -154,12 +156,12 @@ class ForecastScores:
         std: float = 1.0,
         seasonal: float = float("nan"),
     ) -> None:
-        """The windows of one series.
+        """Add the windows of one series.
 
         Args:
             actual, point: (W, H).
             quantiles: (W, H, Q).
-            std: of the series in training, in whose units `scaled_mse` and `scaled_mae` are.
+            std: the standard deviation of the series in training, the unit of `scaled_mse` and `scaled_mae`.
             seasonal: `seasonal_error` of the series before these windows; NaN leaves it out of MASE.
         """
         y, f, q = (np.asarray(a, float) for a in (actual, point, quantiles))
@@ -181,22 +183,22 @@ class ForecastScores:
                 self._add(f"coverage_{share}", np.where(np.isnan(y), np.nan, inside))
         self.windows += len(y)
 
-    def result(self) -> dict[str, Any]:
-        """Every metric: errors in the unit of the data, `scaled_` ones in standard deviations of each series, sMAPE in
-        percent, coverages as shares beside the share that their name says.
+    def result(self) -> dict[str, float]:
+        """Return every metric: errors in the unit of the data, `scaled_` errors in standard deviations of each series,
+        sMAPE in percent, and coverages as shares, whose nominal value is in their name.
         """
         means = {name: total / count for name, (total, count) in self._sums.items() if count}
         if "mse" in means:
             means = {"mse": means["mse"], "rmse": means["mse"] ** 0.5, **means}
         if "pinball" in means:
             means["crps"] = 2 * means["pinball"]
-        found: dict[str, Any] = {**means, "windows": self.windows}
+        metrics: dict[str, float] = {**means, "windows": self.windows}
         if self.unscaled:
-            found["windows_without_mase"] = self.unscaled
-        return found
+            metrics["windows_without_mase"] = self.unscaled
+        return metrics
 
     def _intervals(self) -> list[tuple[int, int]]:
-        """Pairs of levels that lie symmetrically, the widest first."""
+        """Return the symmetric pairs of levels, the widest first."""
         pairs = []
         for low, level in enumerate(self.levels):
             for high in range(low + 1, len(self.levels)):
@@ -215,7 +217,7 @@ def _minus(actual: ArrayLike, forecast: ArrayLike) -> Array:
     return np.asarray(actual, float) - np.asarray(forecast, float)
 
 
-def _mean(values: Any) -> float:
+def _mean(values: ArrayLike) -> float:
     known = np.asarray(values, float)
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else float("nan")
@@ -223,11 +225,11 @@ def _mean(values: Any) -> float:
 
 def _percentages(actual: Array, forecast: Array) -> Array:
     size = np.abs(actual) + np.abs(forecast)
-    # a forecast of 0 for what is 0 is right
+    # a forecast of 0 for a target of 0 is right
     return 200 * np.abs(actual - forecast) / np.where(size == 0, 1, size)
 
 
 def _pinballs(actual: Array, quantiles: Array, levels: Sequence[float]) -> Array:
     error, q = actual[..., None] - quantiles, np.asarray(levels, float)
-    found: Array = np.maximum(q * error, (q - 1) * error).mean(-1)
-    return found
+    losses: Array = np.maximum(q * error, (q - 1) * error).mean(-1)
+    return losses

@@ -1,8 +1,8 @@
-"""Labels in time: frame accuracy, macro F1, edit score and F1@k of segments.
+"""Labels over time: frame accuracy, macro F1, edit score and F1@k of segments.
 
 Gold and predicted are one sequence of integer labels for each recording, equally long. A segment is a run of one label.
-Frame scores count every frame; segmental scores leave out segments of a background label, where there is one, and ask
-whether the right segments came in the right order, however ragged their borders.
+Frame scores count every frame; segmental scores leave out segments of a background label, where there is one, and
+measure whether the right segments come in the right order, regardless of their exact borders.
 
 Source: Lea et al. 2017, Temporal convolutional networks for action segmentation and detection, arXiv 1611.05267,
 section 4.1; counts are summed over recordings, as Farha & Gall 2019 (arXiv 1903.01945) and those after them do.
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.errors import ArgumentError
+from unrolled.metrics.speech import edit_distance
 
 Labels = Sequence[int] | NDArray[np.integer[Any]]
 
@@ -34,7 +35,7 @@ class Segment(NamedTuple):
 
 
 def segments_of(labels: Labels) -> list[Segment]:
-    """The runs of equal labels, in order.
+    """Return the runs of equal labels, in order.
 
     >>> segments_of([4, 4, 0, 4])
     [Segment(begin=0, end=2, label=4), Segment(begin=2, end=3, label=0), Segment(begin=3, end=4, label=4)]
@@ -47,7 +48,7 @@ def segments_of(labels: Labels) -> list[Segment]:
 
 
 def frame_accuracy(gold: Sequence[Labels], predicted: Sequence[Labels]) -> float:
-    """The share of frames that carry the right label, over all recordings.
+    """Return the share of frames with the right label, over all recordings.
 
     >>> frame_accuracy([[0, 0, 1, 1]], [[0, 1, 1, 1]])
     0.75
@@ -57,7 +58,7 @@ def frame_accuracy(gold: Sequence[Labels], predicted: Sequence[Labels]) -> float
 
 
 def macro_f1(gold: Sequence[Labels], predicted: Sequence[Labels]) -> float:
-    """The mean over labels of the F1 of their frames; labels that occur neither in gold nor as predicted don't count.
+    """Return the mean over labels of the F1 of their frames; labels that occur nowhere don't count.
 
     >>> macro_f1([[0, 0, 1, 1]], [[0, 1, 1, 1]])
     0.7333333333333334
@@ -66,16 +67,16 @@ def macro_f1(gold: Sequence[Labels], predicted: Sequence[Labels]) -> float:
 
 
 def f1_by_label(gold: Sequence[Labels], predicted: Sequence[Labels]) -> dict[int, float]:
-    """F1 over frames for each label that occurs."""
-    right, found = _flat(gold, predicted)
-    classes = int(max(right.max(), found.max())) + 1
-    hits = np.bincount(right[right == found], minlength=classes)
-    both = np.bincount(right, minlength=classes) + np.bincount(found, minlength=classes)
+    """Return F1 over frames for each label that occurs."""
+    right, guess = _flat(gold, predicted)
+    classes = int(max(right.max(), guess.max())) + 1
+    hits = np.bincount(right[right == guess], minlength=classes)
+    both = np.bincount(right, minlength=classes) + np.bincount(guess, minlength=classes)
     return {label: float(2 * hits[label] / both[label]) for label in range(classes) if both[label]}
 
 
 def edit_score(gold: Sequence[Labels], predicted: Sequence[Labels], background: int | None = None) -> float:
-    """1 − edits / length of the longer sequence of segment labels, from 0 to 1, the mean over recordings.
+    """Return the mean over recordings of 1 − edits / length of the longer sequence of segment labels, from 0 to 1.
 
     Edits are insertions, deletions and substitutions of whole segments, whatever their borders (Levenshtein).
     A recording with no segment on either side counts 1.
@@ -85,35 +86,21 @@ def edit_score(gold: Sequence[Labels], predicted: Sequence[Labels], background: 
     """
     _check(gold, predicted)
     scores = []
-    for one, other in zip(gold, predicted, strict=True):
-        left, right = ([s.label for s in segments_of(x) if s.label != background] for x in (one, other))
+    for truth, guess in zip(gold, predicted, strict=True):
+        left, right = ([s.label for s in segments_of(x) if s.label != background] for x in (truth, guess))
         longest = max(len(left), len(right))
         scores.append(1 - edit_distance(left, right) / longest if longest else 1.0)
     return float(np.mean(scores))
 
 
-def edit_distance(left: Sequence[Any], right: Sequence[Any]) -> int:
-    """Insertions, deletions and substitutions that turn one sequence into the other, at least.
-
-    >>> edit_distance("kitten", "sitting")
-    3
-    """
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        before, row[0] = row[0], i
-        for j, b in enumerate(right, 1):
-            before, row[j] = row[j], min(before + (a != b), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
-
-
 def segment_f1(
     gold: Sequence[Labels], predicted: Sequence[Labels], overlap: float, background: int | None = None
 ) -> float:
-    """F1@k with k = 100·overlap: F1 of segments, counted right by intersection over union of at least `overlap`.
+    """Return F1@k with k = 100·overlap: F1 of segments, which are right at an intersection over union of `overlap`.
 
     Each predicted segment is compared with the gold segment of its label that it overlaps most. It is right if that
-    overlap is enough and no earlier segment claimed the same gold segment: cutting one action in two costs precision.
-    With no segment on either side the score is 1.
+    overlap is enough and no earlier segment claimed the same gold segment: splitting an action costs precision. With no
+    segment on either side the score is 1.
 
     >>> segment_f1([[0, 0, 1, 1]], [[0, 0, 0, 1]], 0.5)
     1.0
@@ -124,12 +111,12 @@ def segment_f1(
     if not 0 < overlap <= 1:
         raise ArgumentError(f"overlap: expected above 0, at most 1, found {overlap}")
     hits = total = 0
-    for one, other in zip(gold, predicted, strict=True):
-        truth, found = ([s for s in segments_of(x) if s.label != background] for x in (one, other))
-        total += len(truth) + len(found)
+    for gold_labels, predicted_labels in zip(gold, predicted, strict=True):
+        truth, guessed = ([s for s in segments_of(x) if s.label != background] for x in (gold_labels, predicted_labels))
+        total += len(truth) + len(guessed)
         begins, ends, labels = (np.array([s[k] for s in truth], dtype=np.int64) for k in range(3))
         claimed = np.zeros(len(truth), dtype=bool)
-        for segment in found if truth else ():
+        for segment in guessed if truth else ():
             shared = np.minimum(segment.end, ends) - np.maximum(segment.begin, begins)
             union = np.maximum(segment.end, ends) - np.minimum(segment.begin, begins)
             ratio = np.where(labels == segment.label, shared / union, -1.0)
@@ -143,7 +130,7 @@ def segment_f1(
 def segment_scores(
     gold: Sequence[Labels], predicted: Sequence[Labels], background: int | None = None
 ) -> dict[str, float]:
-    """All of them: accuracy, f1 (macro, over frames), edit, f1_10, f1_25, f1_50."""
+    """Return all scores: accuracy, f1 (macro, over frames), edit, f1_10, f1_25, f1_50."""
     scores = {
         "accuracy": frame_accuracy(gold, predicted),
         "f1": macro_f1(gold, predicted),
@@ -156,10 +143,12 @@ def segment_scores(
 
 def _flat(gold: Sequence[Labels], predicted: Sequence[Labels]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     _check(gold, predicted)
-    one, other = (np.concatenate([np.asarray(x, dtype=np.int64) for x in sequences]) for sequences in (gold, predicted))
-    if not len(one):
+    truth, guess = (
+        np.concatenate([np.asarray(x, dtype=np.int64) for x in sequences]) for sequences in (gold, predicted)
+    )
+    if not len(truth):
         raise ArgumentError("gold: no frame to score")
-    return one, other
+    return truth, guess
 
 
 def _check(gold: Sequence[Labels], predicted: Sequence[Labels]) -> None:
@@ -167,6 +156,6 @@ def _check(gold: Sequence[Labels], predicted: Sequence[Labels]) -> None:
         raise ArgumentError("gold: no recording to score")
     if len(gold) != len(predicted):
         raise ArgumentError(f"predicted: {len(predicted)} recordings, and gold has {len(gold)}")
-    for n, (one, other) in enumerate(zip(gold, predicted, strict=True)):
-        if len(one) != len(other):
-            raise ArgumentError(f"predicted: {len(other)} labels of recording {n}, and gold has {len(one)}")
+    for n, (truth, guess) in enumerate(zip(gold, predicted, strict=True)):
+        if len(truth) != len(guess):
+            raise ArgumentError(f"predicted: {len(guess)} labels of recording {n}, and gold has {len(truth)}")

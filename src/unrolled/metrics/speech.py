@@ -1,4 +1,4 @@
-"""How far transcripts are from what was said: word and character error rates.
+"""Word and character error rates of transcripts.
 
     WER = (substitutions + deletions + insertions) / words of the reference
 
@@ -16,7 +16,7 @@ from unrolled.errors import ArgumentError, MissingDependencyError
 
 
 def edit_distance(reference: Sequence[Any], hypothesis: Sequence[Any]) -> int:
-    """Substitutions, deletions and insertions that lead from one sequence to the other, as few as possible.
+    """Return the least number of substitutions, deletions and insertions that turn one sequence into the other.
 
     >>> edit_distance("kitten", "sitting")
     3
@@ -31,16 +31,16 @@ def edit_distance(reference: Sequence[Any], hypothesis: Sequence[Any]) -> int:
         best = np.empty_like(row)
         best[0] = n
         best[1:] = np.minimum(row[:-1] + (b != item), row[1:] + 1)
-        # an insertion costs one a place: min over j ≤ k of best_j + (k − j)
+        # each insertion costs 1: min over j ≤ k of best_j + (k − j)
         row = np.minimum.accumulate(best - place) + place
     return int(row[-1])
 
 
 def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
-    """WER, CER and the share of texts with any error, without other libraries: for use while training.
+    """Return WER, CER and the share of texts with any error, without other libraries, for use during training.
 
     Raises:
-        ArgumentError: not as many of one as of the other, or no word in any reference.
+        ArgumentError: the numbers of texts differ, or no reference has a word.
     """
     words, characters = _counted(references, hypotheses)
     pairs = list(zip(references, hypotheses, strict=True))
@@ -52,10 +52,10 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
 
 
 def speech_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
-    """WER and CER as jiwer counts them, with what the errors are.
+    """Return WER and CER as jiwer counts them, with the kinds of errors.
 
     Returns:
-        wer, cer; substitutions, deletions and insertions of words, and words of the references; sentence_error, the
+        wer, cer; substitutions, deletions and insertions of words, and words in the references; sentence_error, the
         share of texts with any error; texts.
 
     Raises:
@@ -82,15 +82,15 @@ def speech_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> dict
 
 
 def _counted(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[int, int]:
-    """Words and characters of the references."""
+    """Return the numbers of words and characters in the references."""
     if len(references) != len(hypotheses):
         raise ArgumentError(f"hypotheses: expected {len(references)}, one for each reference, found {len(hypotheses)}")
     words = sum(len(r.split()) for r in references)
     if not words:
-        raise ArgumentError("references: no word in them, and an error rate is errors per word")
+        raise ArgumentError("references: they have no word, and an error rate is errors per word")
     return words, sum(len(_spaced(r)) for r in references)
 
 
 def _spaced(text: str) -> str:
-    """Words with one space between."""
+    """Return a text with single spaces between words."""
     return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""What translations are worth: BLEU and chrF, with sacrebleu's signatures, which say how they were computed.
+"""BLEU and chrF of translations, with sacrebleu's signatures, which say how they were computed.
 
-`translation_scores` lets sacrebleu compute them. `corpus_bleu` is the same BLEU (13a tokens, exponential smoothing)
-without that library: training chooses its best weights by it, and must not depend on what is installed.
+`translation_scores` uses sacrebleu. `corpus_bleu` is the same BLEU (13a tokens, exponential smoothing) without that
+library: training selects its best weights by it, and must not depend on what is installed.
 
 Source: Papineni et al. 2002 (BLEU), doi:10.3115/1073083.1073135; Popović 2015 (chrF), doi:10.18653/v1/W15-3049; Post
 2018 (signatures), arXiv 1804.08771.
@@ -17,11 +17,12 @@ from typing import Any
 
 from unrolled.errors import ArgumentError, MissingDependencyError
 from unrolled.metrics.ngrams import LONGEST, count_matches
+from unrolled.types import Json
 
 #: the reference of each text, or several of it
 References = Sequence[str] | Sequence[Sequence[str]]
 
-# NIST's mteval-v13a: symbols apart, points and commas apart unless between digits, a dash apart after a digit
+# NIST's mteval-v13a splits off symbols, points and commas unless between digits, and dashes after a digit
 _SYMBOLS = re.compile(r"([{-~\[-` -&(-+:-@/])")
 _BEFORE_POINT = re.compile(r"([^0-9])([.,])")
 _AFTER_POINT = re.compile(r"([.,])([^0-9])")
@@ -30,7 +31,7 @@ _ESCAPED = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 
 
 def tokens_13a(text: str) -> list[str]:
-    """Words and symbols as NIST's script mteval-v13a cuts them, on which BLEU is usually reported.
+    """Split a text into words and symbols as NIST's script mteval-v13a does; BLEU is usually reported on these.
 
     >>> tokens_13a('He said "3.5", no?')
     ['He', 'said', '"', '3.5', '"', ',', 'no', '?']
@@ -46,10 +47,10 @@ def tokens_13a(text: str) -> list[str]:
 
 
 def corpus_bleu(hypotheses: Sequence[str], references: References, *, lowercase: bool = False) -> float:
-    """BLEU of a corpus, 0 to 100.
+    """Return BLEU of a corpus, 0 to 100.
 
     Raises:
-        ArgumentError: not as many references as hypotheses, or none.
+        ArgumentError: the numbers of references and hypotheses differ, or there are none.
     """
     several = _several(hypotheses, references)
 
@@ -63,42 +64,42 @@ def corpus_bleu(hypotheses: Sequence[str], references: References, *, lowercase:
     logs, halved = 0.0, 1.0
     for matched, total in zip(matches, totals, strict=True):
         if not matched:
-            # an order without a match counts as half a match, a quarter at the next, and so on
+            # an order without a match counts as half a match, the next one as a quarter, and so on
             halved *= 2
         logs += math.log(matched / total if matched else 1 / (halved * total))
     brevity = min(0.0, 1 - wanted / length)
     return 100 * math.exp(brevity + logs / LONGEST)
 
 
-def translation_scores(hypotheses: Sequence[str], references: References) -> dict[str, Any]:
-    """BLEU, BLEU without regard to case, and chrF of a corpus, each 0 to 100, by sacrebleu.
+def translation_scores(hypotheses: Sequence[str], references: References) -> Json:
+    """Return BLEU, case-insensitive BLEU and chrF of a corpus, each 0 to 100, by sacrebleu.
 
     Args:
-        hypotheses, references: text as written, not tokenised; sacrebleu cuts both by 13a.
+        hypotheses, references: text as written, not tokenised; sacrebleu tokenises both by 13a.
 
     Returns:
         bleu, bleu_lowercase, chrf, length_ratio (words of the hypotheses per word of the references), and `signatures`.
 
     Raises:
-        ArgumentError: not as many references as hypotheses, or none.
-        MissingDependencyError: without sacrebleu.
+        ArgumentError: the numbers of references and hypotheses differ, or there are none.
+        MissingDependencyError: sacrebleu is not installed.
     """
     several = _several(hypotheses, references)
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError as error:
         raise MissingDependencyError("sacrebleu", "metrics", "scoring translations") from error
-    found: dict[str, Any] = {}
+    scores: Json = {}
     signatures = {}
     # the first reference of each, then the second; None where one has no more
     streams = [list(stream) for stream in zip_longest(*several)]
     for name, metric in (("bleu", BLEU()), ("bleu_lowercase", BLEU(lowercase=True)), ("chrf", CHRF())):
         score: Any = metric.corpus_score(list(hypotheses), streams)
-        found[name] = float(score.score)
+        scores[name] = float(score.score)
         signatures[name] = str(metric.get_signature())
         if name == "bleu":
-            found["length_ratio"] = float(score.ratio)
-    return {**found, "signatures": signatures}
+            scores["length_ratio"] = float(score.ratio)
+    return {**scores, "signatures": signatures}
 
 
 def _several(hypotheses: Sequence[str], references: References) -> list[Sequence[str]]:
@@ -106,6 +107,6 @@ def _several(hypotheses: Sequence[str], references: References) -> list[Sequence
     several = [[other] if isinstance(other, str) else other for other in references]
     if len(hypotheses) != len(several) or not hypotheses or not all(several):
         raise ArgumentError(
-            f"references: expected one for each of {len(hypotheses)} hypotheses, {sum(map(bool, several))} found"
+            f"references: expected one for each of {len(hypotheses)} hypotheses, found {sum(map(bool, several))}"
         )
     return several
