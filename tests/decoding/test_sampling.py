@@ -147,7 +147,7 @@ def test_bad_input_is_refused_at_the_call() -> None:
         sample(stepper, state, logits.long(), max_tokens=1)
     with pytest.raises(ArgumentError, match="not finite"):
         sample(stepper, state, logits * float("nan"), max_tokens=1)
-    with pytest.raises(ArgumentError, match="generator: expected one a row, 1, found 2"):
+    with pytest.raises(ArgumentError, match="generator: expected one per row, 1, found 2"):
         sample(stepper, state, logits, max_tokens=1, generator=row_generators(0, 2))
     with pytest.raises(ShapeError, match="history"):
         sample(stepper, state, logits, max_tokens=1, history=torch.zeros(2, 1, dtype=torch.int64))

@@ -64,7 +64,7 @@ def test_nothing_in_nothing_out() -> None:
     [
         (np.zeros((3, 4)), 1.0, ShapeError, r"log_probs: expected shape \(T, K=2\), found \(3, 4\)"),
         (np.zeros((3, 2)), -1.0, ArgumentError, "weight: expected 0 or more, found -1"),
-        (np.full((3, 2), np.nan), 1.0, ArgumentError, "log_probs: not a number in them"),
+        (np.full((3, 2), np.nan), 1.0, ArgumentError, "log_probs: they hold NaN"),
     ],
 )
 def test_refused(log_probs: np.ndarray, weight: float, error: type[Exception], says: str) -> None:

@@ -1,7 +1,7 @@
-"""From logits to sequences: greedy decoding and sampling, beam search, and the completion of what somebody is writing.
+"""From logits to sequences: greedy decoding and sampling, beam search, completion of text, Viterbi and CTC.
 
-Most take a ``Stepper``, a model that reads one token a step; those of CTC and Viterbi the scores of all steps. This
-room knows no network and no task.
+Most decoders take a ``Stepper``, a model that reads one token per step; CTC and Viterbi take the scores of all steps.
+This room knows no network and no task.
 """
 
 from unrolled.decoding.beam import (

@@ -1,6 +1,6 @@
-"""Beam search: the most probable sequences of a model that reads one token a step.
+"""Beam search: the most probable sequences of a model that reads one token per step.
 
-Dimension letters: B rows, K live hypotheses a row, V vocabulary, E end tokens, t tokens so far.
+Dimension letters: B rows, K live hypotheses per row, V vocabulary, E end tokens, t tokens so far.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from unrolled.decoding.filters import NEVER
 from unrolled.errors import ArgumentError, ShapeError
 
 Constraint = Callable[[Tensor], "Tensor | None"]
-"""What each hypothesis may go on with: its tokens (B, K, t) int64 → (B, K, V) bool, or None where all may.
+"""Returns the tokens that may follow each hypothesis: (B, K, t) int64 → (B, K, V) bool, or None where all may.
 
-A constraint only rules out: log-probabilities stay the model's own, they are not renormalised.
+A constraint only rules out tokens; the model's log-probabilities are not renormalised.
 """
 
 
 @dataclass(frozen=True)
 class LengthPenalty:
-    """What a hypothesis's log-probability is divided by, so that long ones can compete with short ones.
+    """The divisor of a hypothesis's log-probability, which lets long hypotheses compete with short ones.
 
         form "length":  n ** alpha                  alpha = 1: nats per token
         form "gnmt":    ((5 + n) / 6) ** alpha      Wu et al. 2016, arXiv:1609.08144, equation 14
@@ -35,7 +35,7 @@ class LengthPenalty:
         alpha: ≥ 0; 0 compares plain log-probabilities.
         form: one of the two above; n counts tokens, the end token among them.
     Raises:
-        ArgumentError: an option out of range.
+        ArgumentError: an option is out of range.
     """
 
     alpha: float = 0.0
@@ -47,23 +47,23 @@ class LengthPenalty:
             raise ArgumentError(f"form: expected 'length' or 'gnmt', found {self.form!r}")
 
     def divisor(self, length: int) -> float:
-        """Return the divisor for ``length`` ≥ 1 tokens; it never falls as the length grows."""
+        """Return the divisor for ``length`` ≥ 1 tokens; it never decreases with the length."""
         return float((length if self.form == "length" else (5 + length) / 6) ** self.alpha)
 
 
 Coverage = Callable[[S], Tensor]
-"""What a state adds to the score of a hypothesis that ends in it, nats, never above 0: (N,) for N rows."""
+"""Returns what a state adds to the score of a hypothesis that ends in it, nats, at most 0: (N,) for N rows."""
 
 
 def coverage_penalty(attended: Tensor, beta: float, valid: Tensor | None = None) -> Tensor:
-    """What a hypothesis loses for leaving parts of its source unread, nats.
+    """Return the penalty of a hypothesis for leaving parts of its source unread, nats.
 
         cp = β · Σ_s ln min(Σ_t a_ts, 1)
 
     Args:
         attended: (N, S), attention weights summed over the steps of a hypothesis.
         beta: ≥ 0; 0 is none.
-        valid: (N, S) bool, steps of the source that count; None for all.
+        valid: (N, S) bool, the steps of the source that count; None for all.
 
     Returns:
         (N,), at most 0.
@@ -71,7 +71,7 @@ def coverage_penalty(attended: Tensor, beta: float, valid: Tensor | None = None)
     Source: Wu et al. 2016, arXiv:1609.08144, equation 14.
     """
     check_range("beta", beta, "a finite number ≥ 0", math.isfinite(beta) and beta >= 0)
-    # a step that was never looked at would be −∞, and all such hypotheses alike
+    # a step without any attention would give −∞, and make all such hypotheses equal
     shares = attended.clamp(1e-9, 1).log()
     if valid is not None:
         shares = shares.masked_fill(~valid, 0)
@@ -80,13 +80,13 @@ def coverage_penalty(attended: Tensor, beta: float, valid: Tensor | None = None)
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One sequence that the search found.
+    """A sequence that the search found.
 
     Args:
-        tokens: what follows the prompt, the end token included if one came.
+        tokens: the tokens after the prompt, the end token included if there is one.
         log_prob: log-probability of these tokens given the prompt, nats.
-        score: log_prob divided by the length penalty, plus the coverage penalty; what hypotheses are ranked by.
-        finished: whether the last token is an end token (else max_tokens cut it off).
+        score: log_prob divided by the length penalty, plus the coverage penalty; hypotheses are ranked by it.
+        finished: whether the last token is an end token (otherwise max_tokens cut it off).
     """
 
     tokens: tuple[int, ...]
@@ -112,11 +112,11 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Return the best sequences after a prompt, for every row of a batch.
 
-    Each step extends every live hypothesis by every token. Extensions by an end token are finished: they are kept apart
-    and take no place in the beam. Of the others, the ``beam_size`` with the highest log-probability live on. A row is
-    over when nothing alive could still enter its n best, which is decided by an exact bound, so that stopping early
-    never changes a result; all rows go on until the last is over. With a beam as wide as the number of all prefixes
-    this is exhaustive search.
+    Each step extends every live hypothesis by every token. Extensions by an end token are finished: they are set aside
+    and take no place in the beam. Of the others, the ``beam_size`` with the highest log-probability stay alive. A row
+    is done when no live hypothesis can still enter its n best. An exact bound decides that, so stopping early never
+    changes a result; the search ends when all rows are done. With a beam as wide as the number of prefixes it is
+    exhaustive.
 
     Args:
         stepper: the model.
@@ -125,29 +125,25 @@ def beam_search(
         beam_size: K ≥ 1.
         max_tokens: ≥ 1, the end token included; one number, or one for each row.
         end_ids: the tokens that finish a sequence.
-        length_penalty: ``LengthPenalty()`` by default, which is none.
-        n_best: how many hypotheses a row to return, at most.
-        constraint: what a hypothesis may go on with.
-        coverage: adds to scores, and never to what decides which hypotheses live on; see `coverage_penalty`.
-        exact: False takes a row to be over when no live hypothesis, at the length that it has, scores better than what
-            has finished. With a length penalty a longer one might still, which is rare, and waiting for it, up to
-            max_tokens, is most of a search.
+        length_penalty: ``LengthPenalty()``, which is none, by default.
+        n_best: the most hypotheses to return per row.
+        constraint: the tokens that may follow a hypothesis.
+        coverage: is added to scores, but does not decide which hypotheses stay alive; see `coverage_penalty`.
+        exact: False ends a row when no live hypothesis, at its present length, scores better than the finished ones.
+            With a length penalty a longer one might, which is rare, and waiting for it, up to max_tokens, is most of
+            the work of a search.
     Returns:
         For each row, best first: finished hypotheses, and, where there are fewer than n_best, those that max_tokens
         cut off. Empty where the constraint allows no sequence.
     Raises:
-        ArgumentError, ShapeError, DTypeError: an argument out of range, logits that do not fit or are not finite.
+        ArgumentError, ShapeError, DTypeError: an argument is out of range; the logits do not match or are not finite.
     """
     penalty = LengthPenalty() if length_penalty is None else length_penalty
     check_range("beam_size", beam_size, "an integer ≥ 1", beam_size >= 1)
-    limits = [max_tokens] * logits.shape[0] if isinstance(max_tokens, int) else list(max_tokens)
-    if len(limits) != logits.shape[0]:
-        raise ArgumentError(f"max_tokens: expected one number, or B={logits.shape[0]}, found {len(limits)}")
-    for limit in limits if limits else [max_tokens] if isinstance(max_tokens, int) else []:
-        check_range("max_tokens", limit, "an integer ≥ 1", limit >= 1)
     check_range("n_best", n_best, "an integer ≥ 1", n_best >= 1)
     check_ids("end_ids", tuple(end_ids), stepper.vocabulary_size)
     check_logits(logits, stepper.vocabulary_size)
+    limits = _limits(max_tokens, logits.shape[0])
     ends = torch.tensor(sorted(set(end_ids)), dtype=torch.int64, device=logits.device)
     beam = Beam.begin(logits)
     pool = _Pool(n_best, penalty, limits)
@@ -168,6 +164,16 @@ def beam_search(
     return pool.rows
 
 
+def _limits(max_tokens: int | Sequence[int], rows: int) -> list[int]:
+    """Return the limit of each row."""
+    limits = [max_tokens] * max(1, rows) if isinstance(max_tokens, int) else list(max_tokens)
+    for limit in limits:
+        check_range("max_tokens", limit, "an integer ≥ 1", limit >= 1)
+    if not isinstance(max_tokens, int) and len(limits) != rows:
+        raise ArgumentError(f"max_tokens: expected one number, or B={rows}, found {len(limits)}")
+    return limits[:rows]
+
+
 @dataclass(frozen=True)
 class Beam:
     """The live hypotheses of B rows, best first in each.
@@ -182,21 +188,21 @@ class Beam:
 
     @classmethod
     def begin(cls, logits: Tensor) -> Beam:
-        """One empty hypothesis a row, for logits (B, V)."""
+        """Return one empty hypothesis per row, for logits (B, V)."""
         log_probs = torch.zeros((logits.shape[0], 1), dtype=torch.float64, device=logits.device)
         return cls(log_probs, torch.empty((*log_probs.shape, 0), dtype=torch.int64, device=logits.device))
 
     def extensions(self, logits: Tensor) -> Tensor:
-        """Logits (B·K, V) → log-probability of every hypothesis extended by every token, (B, K, V) float64, nats."""
+        """Return the log-probability of every hypothesis with every token added: (B·K, V) → (B, K, V) float64, nats."""
         log_probs = logits.log_softmax(-1).double()
         return log_probs.view(*self.log_probs.shape, logits.shape[-1]) + self.log_probs.unsqueeze(-1)
 
     def extend(self, joint: Tensor, beam_size: int) -> tuple[Beam, Tensor]:
-        """Keeps the best extensions.
+        """Keep the best extensions.
 
         Args:
             joint: (B, K, V) as from ``extensions``, −inf where ruled out.
-            beam_size: how many to keep a row; fewer where there are not as many.
+            beam_size: the most to keep per row.
         Returns:
             The new beam, K' = min(beam_size, K·V), and its parents as rows of the flattened (B·K) batch, (B·K',).
         """
@@ -210,7 +216,7 @@ class Beam:
 
 
 def constrained(joint: Tensor, allowed: Tensor | None) -> Tensor:
-    """joint (B, K, V) with −inf where ``allowed``, of the same shape, is false; unchanged for None."""
+    """Return joint (B, K, V) with −inf where ``allowed``, of the same shape, is False; unchanged for None."""
     if allowed is None:
         return joint
     if allowed.shape != joint.shape:
@@ -219,17 +225,20 @@ def constrained(joint: Tensor, allowed: Tensor | None) -> Tensor:
 
 
 class _Pool:
-    """The n best hypotheses of every row: those that are finished, then those that were cut off."""
+    """The n best hypotheses of every row: finished ones first, then those that were cut off."""
 
     def __init__(self, n_best: int, penalty: LengthPenalty, limits: Sequence[int]) -> None:
         self.rows: list[list[Hypothesis]] = [[] for _ in limits]
         self.n_best, self.penalty, self.limits = n_best, penalty, limits
 
     def add_finished(self, beam: Beam, log_probs: Tensor, ends: Tensor, added: Tensor | None) -> None:
-        """The hypotheses of a beam, and the log-probability (B, K, E) of each finished by each end token.
+        """Add the hypotheses of a beam, each finished by each end token.
 
         Args:
-            added: what each adds to its score, (B·K,).
+            beam: the hypotheses.
+            log_probs: (B, K, E) of each hypothesis with each end token.
+            ends: (E,), the end tokens.
+            added: (B·K,), added to the score of each hypothesis.
         """
         length = beam.tokens.shape[2] + 1
         scores = log_probs / self.penalty.divisor(length)
@@ -247,13 +256,12 @@ class _Pool:
                 self._add(row, Hypothesis(tokens, value, score, True))
 
     def closed(self, beam: Beam, exact: bool) -> Beam:
-        """Return the beam without the rows whose n best no live hypothesis can, or with `exact` False is likely to,
-        enter.
+        """Return the beam without the rows whose n best no live hypothesis can enter, or is likely to if not `exact`.
 
-        They are over whatever goes on beside them, so that no row depends on its neighbours.
+        Whether a row ends does not depend on the other rows.
         """
-        # A log-probability only falls, the divisor is largest at the limit, and coverage adds nothing above 0: no score
-        # can be better than this.
+        # A log-probability only decreases, the divisor is largest at the limit, and coverage adds at most 0: no score
+        # can exceed this.
         length = beam.tokens.shape[2]
         over = []
         for row, best in enumerate(beam.log_probs[:, 0].tolist()):
@@ -264,10 +272,11 @@ class _Pool:
         return _emptied(beam, over)
 
     def cut_off(self, beam: Beam, added: Tensor | None) -> Beam:
-        """Take in the live hypotheses of the rows whose limit is reached, where fewer than n have finished.
+        """Add the live hypotheses of the rows that have reached their limit, where fewer than n have finished.
 
         Args:
-            added: what each adds to its score, (B·K,).
+            beam: the hypotheses.
+            added: (B·K,), added to the score of each hypothesis.
 
         Returns:
             The beam with no hypothesis in these rows.
@@ -297,7 +306,7 @@ class _Pool:
 
 
 def _emptied(beam: Beam, rows: list[int]) -> Beam:
-    """Return the beam with no hypothesis in some of its rows."""
+    """Return the beam with no live hypothesis in some of its rows."""
     if not rows:
         return beam
     return Beam(beam.log_probs.index_fill(0, torch.tensor(rows, device=beam.log_probs.device), NEVER), beam.tokens)

@@ -1,4 +1,4 @@
-"""What a model must offer so that this room can decode it, and the two checks that every decoder makes first."""
+"""The interface that decoders need of a model, and the checks that every decoder makes first."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ S = TypeVar("S")
 
 
 class Stepper(Protocol[S]):
-    """A causal model that reads one token a step.
+    """A causal model that reads one token per step.
 
-    The state ``S`` is whatever the model carries, usually a nested tuple of tensors; decoders never look inside.
-    Tensors that a stepper hands out are not modified by anybody afterwards: neither by the stepper nor by a decoder.
+    The state ``S`` is whatever the model carries, usually a nested tuple of tensors; it is opaque to decoders. Neither
+    the stepper nor a decoder modifies a tensor once the stepper has returned it.
     """
 
     @property
@@ -30,7 +30,7 @@ class Stepper(Protocol[S]):
         ...
 
     def step(self, tokens: Tensor, state: S) -> tuple[Tensor, S]:
-        """Reads one token a row: tokens (B,) int64 → logits (B, V) of the next token, and the new state."""
+        """Read one token per row: tokens (B,) int64 → logits (B, V) of the next token, and the new state."""
         ...
 
     def select(self, state: S, rows: Tensor) -> S:
@@ -39,20 +39,20 @@ class Stepper(Protocol[S]):
 
 
 class MergingStepper(Stepper[S], Protocol[S]):
-    """One whose streams can be put side by side, so that many texts are read and completed in one go."""
+    """A stepper whose states can be batched, so that many texts are read and completed together."""
 
     def merge(self, states: Sequence[S]) -> S:
-        """One state of all the rows of several, in their order."""
+        """Return one state with the rows of several, in their order."""
         ...
 
 
 def read(stepper: Stepper[S], tokens: Tensor, state: S | None = None) -> tuple[Tensor, S]:
-    """Feeds a prompt token by token.
+    """Feed a prompt token by token.
 
     Args:
         stepper: the model.
         tokens: (B, T) int64, T ≥ 1.
-        state: where to go on from; ``stepper.start(B)`` by default.
+        state: the state to start from; ``stepper.start(B)`` by default.
     Returns:
         The logits (B, V) after the last token, and the state there.
     Raises:
@@ -68,29 +68,29 @@ def read(stepper: Stepper[S], tokens: Tensor, state: S | None = None) -> tuple[T
 
 
 def check_logits(logits: Tensor, vocabulary_size: int) -> None:
-    """Refuses what no decoder can use.
+    """Check that logits can be decoded.
 
     Raises:
         ShapeError: logits is not (B, V).
         DTypeError: logits is not floating point.
-        ArgumentError: a NaN or +inf in them, or a row that is −inf throughout.
+        ArgumentError: they hold NaN or +inf, or a row of nothing but −inf.
     """
     if logits.dim() != 2 or logits.shape[1] != vocabulary_size:
         raise ShapeError("logits", f"(B, V={vocabulary_size})", logits.shape)
     if not logits.is_floating_point():
         raise DTypeError(f"logits: expected floating point, found {logits.dtype}")
-    # A row's maximum is NaN with any NaN in it, +inf with any +inf, and −inf only if all of it is.
+    # A row's maximum is NaN with any NaN, +inf with any +inf, and −inf only if every logit is.
     if logits.shape[0] and not bool(logits.amax(dim=-1).isfinite().all()):
         raise ArgumentError("logits: not finite; the model's weights or its input state have diverged")
 
 
 def check_range(name: str, value: float, allowed: str, inside: bool) -> None:
-    """Raises ArgumentError naming the option, the range allowed and the value found, unless ``inside``."""
+    """Raise an ArgumentError that names the option, the range allowed and the value, unless ``inside``."""
     if not inside:
         raise ArgumentError(f"{name}: expected {allowed}, found {value!r}")
 
 
 def check_ids(name: str, ids: tuple[int, ...], vocabulary_size: int) -> None:
-    """Raises ArgumentError unless every id is in [0, V)."""
+    """Raise an ArgumentError unless every id is in [0, V)."""
     for token in ids:
         check_range(name, token, f"token ids in [0, {vocabulary_size})", 0 <= token < vocabulary_size)

@@ -20,11 +20,11 @@ BLANK = 0
 
 
 class Emission(NamedTuple):
-    """A unit, and the steps in which a path says it.
+    """A unit, and the steps in which a path emits it.
 
     Attributes:
         unit: the class.
-        begin, end: the first step, and the one after the last.
+        begin, end: the first step, and the step after the last.
         log_prob: its highest log-probability in these steps, nats.
     """
 
@@ -35,7 +35,7 @@ class Emission(NamedTuple):
 
 
 class GreedyState(NamedTuple):
-    """Where greedy reading is: the step it has come to, and the unit it is in the middle of, if any."""
+    """The position of greedy reading: the next step, and the unit in progress, if any."""
 
     step: int = 0
     open: Emission | None = None
@@ -44,16 +44,15 @@ class GreedyState(NamedTuple):
 def read_greedily(
     log_probs: LogProbs, state: GreedyState | None = None, *, blank: int = BLANK
 ) -> tuple[list[Emission], GreedyState]:
-    """Return the likeliest class of each step, without repeats and blanks; whole, or piece by piece with the same
-    result.
+    """Return the likeliest class of each step, without repeats and blanks; in one piece or several, with equal results.
 
     Args:
-        log_probs: (T, K), the steps that come next.
-        state: what the last call returned; None at the start.
+        log_probs: (T, K), the next steps.
+        state: the state that the last call returned; None at the start.
         blank: the class that stands for no unit.
 
     Returns:
-        The units that are over by now, and where reading is; `finish_greedily` closes the last.
+        The units that have ended, and the position; `finish_greedily` ends the last unit.
     """
     check_log_probs(log_probs, blank)
     state = state or GreedyState()
@@ -73,12 +72,12 @@ def read_greedily(
 
 
 def finish_greedily(state: GreedyState) -> list[Emission]:
-    """Return the unit that was being read when no more steps came, if any."""
+    """Return the unit in progress at the end of the steps, if any."""
     return [] if state.open is None else [state.open]
 
 
 def sequence_log_prob(log_probs: LogProbs, units: Sequence[int], *, blank: int = BLANK) -> float:
-    """ln of the probability of all paths that spell `units`, nats; −∞ if none is long enough.
+    """Return ln of the probability of all paths that spell `units`, nats; −∞ if there are too few steps.
 
     Source: the forward variables of Graves et al. 2006, section 4.1.
     """
@@ -101,7 +100,7 @@ def sequence_log_prob(log_probs: LogProbs, units: Sequence[int], *, blank: int =
 
 
 def align(log_probs: LogProbs, units: Sequence[int], *, blank: int = BLANK) -> list[Emission]:
-    """When each unit is said: the likeliest of the paths that spell `units`.
+    """Return when each unit is emitted on the likeliest path that spells `units`.
 
     Raises:
         ArgumentError: there are too few steps to spell them.
@@ -139,21 +138,21 @@ def align(log_probs: LogProbs, units: Sequence[int], *, blank: int = BLANK) -> l
 
 
 def _lattice(units: Sequence[int], blank: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Classes of the states blank, u_1, blank, u_2, … blank, (2U + 1,); and which of the third on skip a blank."""
+    """Return the states' classes blank, u_1, blank, …, blank, (2U + 1,), and which from the third on skip a blank."""
     states = np.full(2 * len(units) + 1, blank, np.int64)
     states[1::2] = units
     return states, (states[2:] != blank) & (states[2:] != states[:-2])
 
 
 def check_log_probs(log_probs: LogProbs, blank: int) -> None:
-    """Refuse what can't be decoded.
+    """Check that log-probabilities can be decoded.
 
     Raises:
-        ShapeError: not (T, K), or no class is the blank.
-        ArgumentError: NaN or +∞.
+        ShapeError: they are not (T, K), or no class is the blank.
+        ArgumentError: they hold NaN or +∞.
     """
     if log_probs.ndim != 2 or not 0 <= blank < log_probs.shape[1]:
         raise ShapeError("log_probs", f"(T, K > blank={blank})", log_probs.shape)
-    # NaN spreads through max and min
+    # the maximum is NaN with any NaN, which fails the comparison
     if log_probs.size and not log_probs.max() < np.inf:
         raise ArgumentError("log_probs: not finite; the model's weights or its input have diverged")

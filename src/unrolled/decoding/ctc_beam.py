@@ -1,4 +1,4 @@
-"""Prefix beam search over the steps of connectionist temporal classification, with whatever else scores a text.
+"""Prefix beam search over the steps of connectionist temporal classification, with optional further scorers.
 
 Letters: T steps, K classes, N prefixes in the beam. All scores are nats.
 """
@@ -18,9 +18,9 @@ Scores = NDArray[np.float64]
 
 
 class UnitScorer(Protocol):
-    """Scores a text unit by unit, beside the sound: a language model, or a list of the words that exist.
+    """Scores a text unit by unit, in addition to the sound: a language model, or a list of words.
 
-    A state is a value: it may be asked again and again, and in any order.
+    A state is a value: it may be used any number of times, in any order.
     """
 
     def start(self) -> Any:
@@ -28,7 +28,7 @@ class UnitScorer(Protocol):
         ...
 
     def scores(self, state: Any, units: NDArray[np.int64]) -> Scores:
-        """What each of some units adds to a prefix's score, (U,) nats; −∞ rules it out."""
+        """Return what each unit adds to a prefix's score, (U,) nats; −∞ rules it out."""
         ...
 
     def advance(self, state: Any, unit: int) -> Any:
@@ -36,7 +36,7 @@ class UnitScorer(Protocol):
         ...
 
     def end(self, state: Any) -> float:
-        """What it adds that the text ends here, nats; −∞ rules that out."""
+        """Return what the end of the text adds here, nats; −∞ rules it out."""
         ...
 
 
@@ -46,9 +46,9 @@ class CTCHypothesis:
 
     Attributes:
         units: its classes, without blanks.
-        log_prob: ln of the probability of those paths that spell it which the search kept, nats: all of them if the
-            beam was wide enough, else `sequence_log_prob` is a little more.
-        score: what hypotheses are ranked by: log_prob, and what the scorer added.
+        log_prob: ln of the probability of its paths that the search kept, nats: all of them if the beam was wide
+            enough, otherwise `sequence_log_prob` is a little higher.
+        score: log_prob plus what the scorer added; hypotheses are ranked by it.
     """
 
     units: tuple[int, ...]
@@ -68,7 +68,7 @@ class _Node:
     has_state: bool = False
 
     def spelled(self) -> tuple[int, ...]:
-        """Its units from the first."""
+        """Return the units from the first."""
         units, node = [], self
         while node.parent is not None:
             units.append(node.unit)
@@ -77,20 +77,20 @@ class _Node:
 
 
 class PrefixBeam:
-    """A search in progress: push steps, and ask for what was found.
+    """A search in progress, which is fed steps and returns its results so far.
 
-    Each step, a prefix stays what it is (a blank, or its last unit once more) or grows by a unit; paths that lead to
-    the same prefix are added up, and the `beam_size` best prefixes live on. With a beam as wide as there are prefixes
-    that is exact.
+    At each step a prefix stays the same (a blank, or its last unit again) or grows by a unit; the probabilities of
+    paths to the same prefix are summed, and the `beam_size` best prefixes are kept. The search is exact if the beam
+    holds all prefixes.
 
     Args:
         beam_size: N.
-        scorer: what else scores a text.
-        least: units less probable than this are no candidates in a step, nats; a scorer is only asked about the others.
+        scorer: a further scorer of the text.
+        least: units less probable than this, in nats, are not considered in a step; the scorer sees only the others.
         blank: the class that stands for no unit.
 
     Raises:
-        ArgumentError: an argument out of range.
+        ArgumentError: an argument is out of range.
 
     Source: Graves & Jaitly 2014; Hannun et al. 2014, arXiv 1408.2873, algorithm 1.
     """
@@ -105,18 +105,18 @@ class PrefixBeam:
         if scorer is not None:
             root.state, root.has_state = scorer.start(), True
         self._nodes = [root]
-        #: of each prefix, the paths that end in a blank and those that end in its last unit
+        #: for each prefix, the paths that end in a blank and those that end in its last unit
         self._in_blank, self._in_unit = np.zeros(1), np.full(1, NEVER)
 
     def push(self, log_probs: LogProbs) -> PrefixBeam:
-        """Read some more steps, (T, K)."""
+        """Read further steps, (T, K)."""
         check_log_probs(log_probs, self._blank)
         for row in np.asarray(log_probs, np.float64):
             self._step(row)
         return self
 
     def results(self, n_best: int = 1) -> list[CTCHypothesis]:
-        """Return the best texts if it ends here, best first; none if the scorer rules all out."""
+        """Return the best texts if the steps end here, best first; none if the scorer rules all out."""
         check_range("n_best", n_best, "an integer ≥ 1", n_best >= 1)
         hypotheses = []
         for node, log_prob in zip(self._nodes, np.logaddexp(self._in_blank, self._in_unit).tolist(), strict=True):
@@ -126,7 +126,7 @@ class PrefixBeam:
         return sorted(hypotheses, key=lambda h: -h.score)[:n_best]
 
     def stable(self) -> tuple[int, ...]:
-        """What all prefixes in the beam begin with: no step to come can change it."""
+        """Return the common beginning of all prefixes in the beam, which no further step can change."""
         spelled = [node.spelled() for node in self._nodes]
         shortest, longest = min(spelled), max(spelled)
         count = next((n for n, (a, b) in enumerate(zip(shortest, longest, strict=False)) if a != b), len(shortest))
@@ -141,7 +141,7 @@ class PrefixBeam:
         stays_blank = whole + row[blank]
         stays_unit = np.where(has_unit, self._in_unit + row[last], NEVER)
         grows = whole[:, None] + np.where(row >= self._least, row, NEVER)
-        # the same unit once more is another one only behind a blank
+        # a repeated unit is a new one only after a blank
         at = np.flatnonzero(has_unit)
         grows[at, last[at]] = self._in_blank[at] + row[last[at]]
         grows[:, blank] = NEVER
@@ -149,7 +149,7 @@ class PrefixBeam:
         for n, node in enumerate(nodes):
             parent = place.get(id(node.parent))
             if parent is not None:
-                # growing leads to what is in the beam already
+                # growing leads to a prefix that is already in the beam
                 stays_unit[n] = np.logaddexp(stays_unit[n], grows[parent, node.unit])
                 grows[parent, node.unit] = NEVER
         stays = np.logaddexp(stays_blank, stays_unit) + added
@@ -163,7 +163,7 @@ class PrefixBeam:
         best = best[np.lexsort((best, -ranked[best]))]
         best = best[ranked[best] > NEVER]
         if not len(best):
-            # a scorer that rules everything out, or a row of −∞: nothing can be spelled any more
+            # the scorer rules everything out, or the row is −∞: no text is possible any more
             best = np.array([0])
         kept, in_blank, in_unit = [], np.full(len(best), NEVER), np.full(len(best), NEVER)
         for n, cell in enumerate(best.tolist()):
@@ -177,7 +177,7 @@ class PrefixBeam:
         self._nodes, self._in_blank, self._in_unit = kept, in_blank, in_unit
 
     def _extra(self, grows: Scores, stays: Scores) -> Scores:
-        """What the scorer adds to each prefix grown by each unit, (N, K)."""
+        """Return what the scorer adds to each prefix grown by each unit, (N, K)."""
         if self._scorer is None:
             return np.zeros(grows.shape)
         extra = np.full(grows.shape, NEVER)
@@ -209,5 +209,5 @@ def prefix_beam_search(
     least: float = NEVER,
     blank: int = BLANK,
 ) -> list[CTCHypothesis]:
-    """Return the best texts for (T, K) log-probabilities, best first; arguments as `PrefixBeam` takes them."""
+    """Return the best texts for (T, K) log-probabilities, best first; the arguments are those of `PrefixBeam`."""
     return PrefixBeam(beam_size, scorer, least=least, blank=blank).push(log_probs).results(n_best)

@@ -1,4 +1,4 @@
-"""What scores a text beside the sound: a language model over its characters, and a list of the words that exist."""
+"""Scorers of a text in addition to the sound: a language model, and a list of words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEVER = -np.inf
 
 
 class _Read(Generic[S]):
-    """How far a language model has read: its state, what it expects next (V,), and what units were found to cost."""
+    """The state of a language model, its log-probabilities of the next token (V,), and the costs of units so far."""
 
     def __init__(self, inner: S, log_probs: NDArray[np.float64], is_first: bool) -> None:
         self.inner, self.log_probs, self.is_first = inner, log_probs, is_first
@@ -26,20 +26,19 @@ class _Read(Generic[S]):
 
 
 class LanguageModelScorer(Generic[S]):
-    """weight · ln p(unit | what comes before it) + bonus a unit, by a language model over smaller tokens.
+    """Scores units by weight · ln p(unit | the text before it) + bonus, with a language model over smaller tokens.
 
     Args:
         stepper: the language model.
         first: the tokens that it reads before a text.
-        spellings: for each class the tokens of its text; empty for a class that has none.
-        later: the same for a unit that is not the first, e.g. with the space between two words before it; None is
-            `spellings`.
-        end: the tokens that it reads after a text; empty leaves the end out of account.
-        weight: of the language model beside the sound, α.
-        bonus: nats a unit, β, against the preference for short texts that α brings.
+        spellings: for each class the tokens of its text; empty for a class without text.
+        later: the same for units after the first, e.g. with a space before a word; None is `spellings`.
+        end: the tokens that it reads after a text; empty ignores the end.
+        weight: the weight of the language model relative to the sound, α.
+        bonus: nats per unit, β, to offset the preference for short texts that α brings.
 
     Raises:
-        ArgumentError: nothing to read before the first unit.
+        ArgumentError: there is nothing to read before the first unit.
 
     Source: shallow fusion, Hannun et al. 2014, arXiv 1408.2873, equation 4.
     """
@@ -56,20 +55,20 @@ class LanguageModelScorer(Generic[S]):
         bonus: float = 0.0,
     ) -> None:
         if not first:
-            raise ArgumentError("first: expected at least one token, for the model to say what it expects after it")
+            raise ArgumentError("first: expected at least one token, after which the model predicts the first unit")
         self._stepper, self._first, self._end = stepper, list(first), list(end)
         self._spellings = ([list(s) for s in spellings], [list(s) for s in (spellings if later is None else later)])
         self._weight, self._bonus = weight, bonus
 
     def start(self) -> _Read[S]:
-        """After the tokens that come before a text."""
+        """Return the state after the tokens before a text."""
         inner = self._stepper.start(1)
         for token in self._first:
             logits, inner = self._stepper.step(torch.tensor([token]), inner)
         return _Read(inner, _log_probs(logits)[0], True)
 
     def scores(self, state: _Read[S], units: NDArray[np.int64]) -> Scores:
-        """What each unit adds, (U,) nats."""
+        """Return what each unit adds, (U,) nats."""
         spellings = self._spellings[0 if state.is_first else 1]
         wanted = [spellings[int(unit)] for unit in units]
         if all(len(tokens) == 1 for tokens in wanted):
@@ -82,13 +81,13 @@ class LanguageModelScorer(Generic[S]):
         return self._weight * costs + self._bonus
 
     def advance(self, state: _Read[S], unit: int) -> _Read[S]:
-        """After one more unit."""
+        """Return the state after one more unit."""
         if unit not in state.spelled:
             self._spell(state, [unit], self._spellings[0 if state.is_first else 1])
         return state.spelled[unit][1]
 
     def end(self, state: _Read[S]) -> float:
-        """What the end adds, nats."""
+        """Return what the end adds, nats."""
         if not self._end:
             return 0.0
         return self._weight * self._read([self._end], state)[0][0]
@@ -98,8 +97,8 @@ class LanguageModelScorer(Generic[S]):
         state.spelled.update(zip(units, costs, strict=True))
 
     def _read(self, texts: list[list[int]], state: _Read[S]) -> list[tuple[float, _Read[S]]]:
-        """ln p of each text after a state, and where the model then is: all texts side by side, a token a step."""
-        results: list[Any] = [(0.0, state)] * len(texts)
+        """Return ln p of each text after a state, and the state after it, reading all texts as one batch."""
+        results: list[tuple[float, _Read[S]]] = [(0.0, state)] * len(texts)
         rows = [n for n, tokens in enumerate(texts) if tokens]
         if not rows:
             return results
@@ -132,17 +131,17 @@ class LexiconScorer:
     """Rules out every text with a word that is not in a list; adds nothing otherwise.
 
     Args:
-        words: that exist.
+        words: the allowed words.
         spellings: for each class its text, "" for the blank.
         between: the text of the class that ends a word; "" where every unit is a word.
 
     Raises:
-        ArgumentError: no word can be spelled.
+        ArgumentError: there is no word.
     """
 
     def __init__(self, words: Iterable[str], spellings: Sequence[str], between: str = " ") -> None:
         self._spellings, self._between = list(spellings), between
-        #: every beginning of a word, and whether it is one
+        #: every beginning of a word, and whether it is a whole word
         self._beginnings: dict[str, bool] = {"": False}
         for word in words:
             for count in range(1, len(word)):
@@ -153,20 +152,20 @@ class LexiconScorer:
             raise ArgumentError("words: the list is empty")
 
     def start(self) -> str:
-        """No letter of a word yet."""
+        """Return the empty beginning of a word."""
         return ""
 
     def scores(self, state: str, units: NDArray[np.int64]) -> Scores:
-        """0 for what goes on with a word or ends one, −∞ for the rest."""
+        """Return 0 for units that continue or end a word, −∞ for the rest."""
         return np.array([0.0 if self._follows(state, self._spellings[int(unit)]) else NEVER for unit in units])
 
     def advance(self, state: str, unit: int) -> str:
-        """Return the letters of the word that was begun."""
+        """Return the letters of the word in progress."""
         text = self._spellings[unit]
         return "" if text == self._between or not self._between else state + text
 
     def end(self, state: str) -> float:
-        """Return a text ends behind a word; behind none if it is empty."""
+        """Return 0 after a whole word or an empty text, −∞ inside a word."""
         return 0.0 if not state or self._beginnings.get(state, False) else NEVER
 
     def _follows(self, state: str, text: str) -> bool:
@@ -178,27 +177,27 @@ class LexiconScorer:
 
 
 class JointScorer:
-    """The sum of what several scorers add.
+    """Adds up the scores of several scorers.
 
     Args:
-        scorers: one at least.
+        scorers: at least one.
     """
 
     def __init__(self, *scorers: UnitScorer) -> None:
         self._scorers = scorers
 
     def start(self) -> tuple[Any, ...]:
-        """Of each."""
+        """Return the state of each scorer."""
         return tuple(scorer.start() for scorer in self._scorers)
 
     def scores(self, state: tuple[Any, ...], units: NDArray[np.int64]) -> Scores:
-        """Return the sum."""
+        """Return the sum of the scores."""
         return np.sum([s.scores(own, units) for s, own in zip(self._scorers, state, strict=True)], axis=0)
 
     def advance(self, state: tuple[Any, ...], unit: int) -> tuple[Any, ...]:
-        """Of each."""
+        """Return the new state of each scorer."""
         return tuple(s.advance(own, unit) for s, own in zip(self._scorers, state, strict=True))
 
     def end(self, state: tuple[Any, ...]) -> float:
-        """Return the sum."""
+        """Return the sum of the scores."""
         return sum(s.end(own) for s, own in zip(self._scorers, state, strict=True))

@@ -1,8 +1,8 @@
-"""What may change logits before a token is drawn: each filter is a pure function on logits (B, V).
+"""Filters of logits before a token is drawn: each is a pure function on logits (B, V).
 
-A filter returns new logits; a token that it rules out has −inf. No filter modifies its input. ``history`` is always the
-tokens read so far, (B, N) int64, oldest first; an entry of −1 is no token (so that rows of unequal length can be padded
-on the left).
+A filter returns new logits, with −inf for tokens that it rules out, and does not modify its input. ``history`` is the
+tokens read so far, (B, N) int64, oldest first; −1 stands for no token, so that rows of unequal length can be padded on
+the left.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ NEVER = float("-inf")
 
 
 def temperature(logits: Tensor, value: float) -> Tensor:
-    """Sharpens (value < 1) or flattens (value > 1) the distribution; 0 keeps only the most probable token.
+    """Sharpen (value < 1) or flatten (value > 1) the distribution; 0 keeps only the most probable token.
 
     Args:
         logits: (B, V).
         value: in [0, ∞); at 0 the first of several equal maxima is kept.
     Raises:
-        ArgumentError: value out of range.
+        ArgumentError: value is out of range.
     """
     check_range("temperature", value, "a finite number ≥ 0", math.isfinite(value) and value >= 0)
     if value == 0:
         return _keep(logits, torch.zeros_like(logits, dtype=torch.bool).scatter_(1, logits.argmax(1, True), True))
-    # Subtracting the maximum first keeps a tiny temperature from overflowing to +inf; no distribution changes by it.
+    # Subtracting the maximum first keeps a tiny temperature from overflowing to +inf, and changes no distribution.
     return (logits - logits.amax(dim=-1, keepdim=True)) / value
 
 
 def top_k(logits: Tensor, k: int) -> Tensor:
-    """Keeps the k most probable tokens, and any as probable as the k-th.
+    """Keep the k most probable tokens, and any as probable as the k-th.
 
     Args:
         logits: (B, V).
         k: ≥ 1; k ≥ V keeps everything.
     Raises:
-        ArgumentError: k out of range.
+        ArgumentError: k is out of range.
     Source: Fan et al. 2018, arXiv:1805.04833.
     """
     check_range("top_k", k, "an integer ≥ 1", k >= 1)
@@ -52,32 +52,32 @@ def top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def top_p(logits: Tensor, p: float) -> Tensor:
-    """Keeps the nucleus: the fewest most probable tokens whose probabilities sum to at least p.
+    """Keep the nucleus: the smallest set of most probable tokens whose probabilities sum to at least p.
 
     Args:
         logits: (B, V).
         p: in (0, 1]; 1 keeps everything.
     Raises:
-        ArgumentError: p out of range.
+        ArgumentError: p is out of range.
     Source: Holtzman et al. 2020, arXiv:1904.09751.
     """
     check_range("top_p", p, "a number in (0, 1]", 0 < p <= 1)
     if p == 1:
         return logits
     probabilities, order = logits.double().softmax(-1).sort(dim=-1, descending=True, stable=True)
-    # A token stays if those before it do not reach p yet; so the first always stays.
+    # A token stays if those before it do not reach p, so the first always stays.
     before = probabilities.cumsum(-1) - probabilities
     return _keep(logits, torch.zeros_like(logits, dtype=torch.bool).scatter_(1, order, before < p))
 
 
 def min_p(logits: Tensor, p: float) -> Tensor:
-    """Keeps the tokens at least p times as probable as the most probable one.
+    """Keep the tokens at least p times as probable as the most probable token.
 
     Args:
         logits: (B, V).
         p: in [0, 1]; 0 keeps everything.
     Raises:
-        ArgumentError: p out of range.
+        ArgumentError: p is out of range.
     Source: Nguyen et al. 2024, arXiv:2407.01082.
     """
     check_range("min_p", p, "a number in [0, 1]", 0 <= p <= 1)
@@ -87,10 +87,10 @@ def min_p(logits: Tensor, p: float) -> Tensor:
 
 
 def forbid(logits: Tensor, ids: Sequence[int]) -> Tensor:
-    """Rules out the tokens ``ids`` in every row.
+    """Rule out the tokens ``ids`` in every row.
 
     Raises:
-        ArgumentError: an id outside [0, V), or no token left.
+        ArgumentError: an id is outside [0, V), or no token is left.
     """
     if not ids:
         return logits
@@ -101,17 +101,17 @@ def forbid(logits: Tensor, ids: Sequence[int]) -> Tensor:
 
 
 def repetition_penalty(logits: Tensor, history: Tensor, penalty: float) -> Tensor:
-    """Makes every token of ``history`` less probable, however often it occurs there.
+    """Make every token of ``history`` less probable, however often it occurs there.
 
-    A logit above 0 is divided by the penalty and one below is multiplied. This depends on where the model puts its zero
-    of logits, as published; ``frequency_and_presence`` does not.
+    Logits above 0 are divided by the penalty, and those below are multiplied. As published, this depends on the zero of
+    the model's logits; ``frequency_and_presence`` does not.
 
     Args:
         logits: (B, V).
         history: (B, N).
         penalty: > 0; 1 changes nothing, above 1 discourages repetition, below 1 encourages it.
     Raises:
-        ArgumentError: penalty out of range.
+        ArgumentError: penalty is out of range.
     Source: Keskar et al. 2019 (CTRL), arXiv:1909.05858, section 4.1.
     """
     check_range("repetition_penalty", penalty, "a finite number > 0", math.isfinite(penalty) and penalty > 0)
@@ -122,7 +122,7 @@ def repetition_penalty(logits: Tensor, history: Tensor, penalty: float) -> Tenso
 
 
 def frequency_and_presence(logits: Tensor, history: Tensor, frequency: float, presence: float) -> Tensor:
-    """Lowers a token's logit by ``frequency`` for each time it occurs in ``history`` and by ``presence`` if it does.
+    """Lower a token's logit by ``frequency`` per occurrence in ``history``, and by ``presence`` if it occurs at all.
 
     Args:
         logits: (B, V).
@@ -130,7 +130,7 @@ def frequency_and_presence(logits: Tensor, history: Tensor, frequency: float, pr
         frequency: nats per occurrence; negative encourages repetition.
         presence: nats, once.
     Raises:
-        ArgumentError: a value that is not finite.
+        ArgumentError: a value is not finite.
     """
     check_range("frequency_penalty", frequency, "a finite number", math.isfinite(frequency))
     check_range("presence_penalty", presence, "a finite number", math.isfinite(presence))
@@ -141,16 +141,16 @@ def frequency_and_presence(logits: Tensor, history: Tensor, frequency: float, pr
 
 
 def no_repeat_ngram(logits: Tensor, history: Tensor, n: int) -> Tensor:
-    """Rules out each token that would complete an n-gram which ``history`` already holds.
+    """Rule out each token that would complete an n-gram which ``history`` already holds.
 
-    A row in which that would leave no token at all stays as it is.
+    A row in which that would leave no token is returned unchanged.
 
     Args:
         logits: (B, V).
         history: (B, N).
-        n: ≥ 1; at 1, no token of the history comes again.
+        n: ≥ 1; at 1, no token of the history is repeated.
     Raises:
-        ArgumentError: n out of range.
+        ArgumentError: n is out of range.
     Source: Paulus et al. 2017, arXiv:1705.04304, section 2.5 (there with n = 3).
     """
     check_range("no_repeat_ngram", n, "an integer ≥ 1", n >= 1)
@@ -169,7 +169,7 @@ def _keep(logits: Tensor, kept: Tensor) -> Tensor:
 
 
 def _counts(history: Tensor, vocabulary_size: int) -> Tensor:
-    """How often each token occurs in each row, (B, V) int64; −1 is counted in a column that is cut off."""
+    """Return how often each token occurs in each row, (B, V) int64; −1 is counted in a column that is cut off."""
     counts = history.new_zeros((history.shape[0], vocabulary_size + 1))
     columns = torch.where(history < 0, vocabulary_size, history)
     return counts.scatter_add_(1, columns, torch.ones_like(columns))[:, :vocabulary_size]

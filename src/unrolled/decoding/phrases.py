@@ -1,9 +1,9 @@
-"""What a completion may be, as a finite automaton over tokens.
+"""The rule of what a completion may be, as a finite automaton over tokens.
 
-A phrase is some words, perhaps with punctuation between them. It is over when a sentence ends or the line does, or when
-it has all the words allowed. So while it grows, only two things about it matter: how many words it has begun, and
-whether its last character belongs to a word. Together these are its *mode*, one small integer; the tables here say for
-each mode and token whether the token may come, and which mode it leads to. They are built once for a vocabulary.
+A phrase is a few words, perhaps with punctuation between them. It ends with the sentence or the line, or when it has
+the most words allowed. So while it grows, only two things matter: how many words it has begun, and whether its last
+character belongs to a word. Together these are its *mode*, a small integer; the tables here say for each mode and token
+whether the token may follow, and which mode it leads to. They are built once for a vocabulary.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ START_MODE = 0
 class PhraseRule:
     """Where words and phrases end, for one vocabulary.
 
-    Letters, digits and combining marks are of words, and so are the ``joiners``; all else separates words. Bytes that
-    are no whole character (pieces of byte-level tokenisers) count as letters.
+    Letters, digits, combining marks and the ``joiners`` belong to words; all else separates them. Bytes that are not a
+    whole character (pieces of byte-level tokenisers) count as letters.
 
     Args:
         pieces: the UTF-8 bytes of each token, in order of ids; b"" for a special token (unknown, end of text), which is
             never suggested.
-        max_words: a phrase has at most this many words; a word that is only completed counts as one.
-        forbidden: further ids never suggested.
-        end_ids: special tokens which show that a word before them is over (end of text).
+        max_words: the most words in a phrase; a word that is only completed counts as one.
+        forbidden: further ids that are never suggested.
+        end_ids: special tokens that end a word before them (end of text).
         sentence_ends: characters that end a phrase and are shown; a line break always ends one and is not shown.
-        joiners: characters besides letters that words hold.
+        joiners: characters besides letters that belong to words.
     Raises:
         ArgumentError: max_words < 1, or ids outside the vocabulary.
     """
@@ -69,7 +69,7 @@ class PhraseRule:
         inside = np.tile([False, True], max_words + 1)[:, None]
         new_words = words + runs - (inside & begins)
         fits = suggestible & (new_words <= max_words)
-        # After the last word only what ends the phrase is of use.
+        # After the last word only tokens that end the phrase are useful.
         grows = fits & ~ends & ~((words == max_words) & ~begins)
         end_tokens = np.flatnonzero(ends & suggestible)
 
@@ -78,10 +78,10 @@ class PhraseRule:
         self.end_blocked = torch.from_numpy((~fits | (new_words == 0))[:, end_tokens])  # (M, E)
         self.blocked = torch.from_numpy(~grows)  # (M, V)
         self.next_mode = torch.from_numpy(np.where(grows, 2 * new_words + closes, START_MODE).ravel())  # (M·V,)
-        # Added to log-probabilities: nothing where a token may come, else −inf.
+        # Added to log-probabilities: 0 where a token may follow, else −inf.
         self.cost = np.where(grows, 0.0, -np.inf)  # (M, V)
         self.end_cost = np.where((~fits | (new_words == 0))[:, end_tokens], -np.inf, 0.0)  # (M, E)
-        # Added to the log-probability that a word is over: nothing where one is open, else −inf.
+        # Added to the log-probability that a word ends: 0 where a word is open, else −inf.
         self.open_word = torch.from_numpy(np.where(inside[:, 0], 0.0, -np.inf))  # (M,)
         separates = np.array([bool(text) for text in texts], dtype=bool) & ~begins
         separates[list(end_ids)] = True
@@ -97,12 +97,12 @@ class PhraseRule:
         forbidden: Sequence[int] = (),
         end_ids: Sequence[int] = (),
     ) -> PhraseRule:
-        """For a vocabulary whose every token is whole text: characters or words."""
+        """Build the rule for a vocabulary of whole characters or words."""
         pieces = [token_text(token).encode() for token in range(vocabulary_size)]
         return cls(pieces, max_words=max_words, forbidden=forbidden, end_ids=end_ids)
 
     def in_word(self, character: str) -> bool:
-        """Return whether the character belongs to words; lone surrogates stand for bytes of a cut character, and do."""
+        """Return whether a character belongs to words; so do lone surrogates, which stand for bytes of a character."""
         known = self._known.get(character)
         if known is None:
             letter = unicodedata.category(character)[0] in "LMN" or "\ud800" <= character < "\ue000"
@@ -110,7 +110,7 @@ class PhraseRule:
         return known
 
     def count_words(self, text: str) -> int:
-        """How many runs of word characters the text has."""
+        """Return the number of runs of word characters."""
         return len(text.translate(self._spaced).split())
 
     def before_end(self, text: str) -> str | None:
@@ -128,7 +128,7 @@ class PhraseRule:
 
 
 class _Spaced(dict[int, int]):
-    """For `str.translate`: a space for every character that is not of a word."""
+    """Table of `str.translate` that maps every character outside words to a space."""
 
     def __init__(self, in_word: Callable[[str], bool]) -> None:
         super().__init__()

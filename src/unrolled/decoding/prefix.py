@@ -1,8 +1,7 @@
 """Continuations that must begin with given bytes.
 
-A tokeniser of multi-byte tokens cuts "I am goi" into tokens that never precede "ng" in its training text. So the last
-token is taken back before the model is asked, and the continuation must begin with that token's bytes (often called
-token healing).
+A tokeniser of multi-byte tokens splits "I am goi" into tokens that never precede "ng" in its training text. So the last
+token is removed before the model is fed, and the continuation must begin with that token's bytes ("token healing").
 """
 
 from __future__ import annotations
@@ -13,12 +12,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+#: allowed (B, K, V), covering (B, K, V): the allowed tokens that complete the prefix, and open (B, K): the hypotheses
+#: that have yet to; all bool
+Masks = tuple[Tensor, Tensor, Tensor]
+
 
 class BytePrefix:
-    """Which tokens can begin, or go on with, given bytes. Build once for a vocabulary.
+    """The tokens that can begin or continue given bytes. Build it once for a vocabulary.
 
     Args:
-        pieces: the bytes of each token, in order of ids; a token with none (an end token) never fits.
+        pieces: the bytes of each token, in order of ids; a token without bytes (an end token) never matches.
     """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
@@ -27,15 +30,15 @@ class BytePrefix:
         self._sorted = [self.pieces[token] for token in self._order]
 
     def covering(self, wanted: bytes) -> list[int]:
-        """Ids of the tokens whose bytes begin with ``wanted`` (≥ 1 byte)."""
+        """Return the ids of the tokens whose bytes begin with ``wanted`` (≥ 1 byte)."""
         first = bisect_left(self._sorted, wanted)
-        # No bytes sort after 0xff repeated, so the last wanted byte is stepped up where that is possible.
+        # Nothing sorts after repeated 0xff, so the last byte below 0xff is incremented to find the end of the range.
         above = wanted.rstrip(b"\xff")
         last = len(self._sorted) if not above else bisect_left(self._sorted, above[:-1] + bytes((above[-1] + 1,)))
         return self._order[first:last]
 
     def within(self, wanted: bytes) -> list[int]:
-        """Ids of the tokens that are a beginning of ``wanted``, shorter than it."""
+        """Return the ids of the tokens that are a proper beginning of ``wanted``."""
         tokens: list[int] = []
         for length in range(1, len(wanted)):
             place = bisect_left(self._sorted, wanted[:length])
@@ -44,12 +47,10 @@ class BytePrefix:
                 place += 1
         return tokens
 
-    def masks(self, tokens: Tensor, prefixes: Sequence[bytes]) -> tuple[Tensor, Tensor, Tensor] | None:
-        """What hypotheses (B, K, t) may go on with, when row b must begin with ``prefixes[b]``.
+    def masks(self, tokens: Tensor, prefixes: Sequence[bytes]) -> Masks | None:
+        """Return the tokens that may follow hypotheses (B, K, t) when row b must begin with ``prefixes[b]``.
 
-        Returns:
-            None if every hypothesis has covered its prefix; else allowed (B, K, V), covering (B, K, V): those allowed
-            tokens that complete the prefix, and open (B, K): the hypotheses not there yet; all bool.
+        None if every hypothesis has covered its prefix.
         """
         remaining = [
             [self._remaining(hypothesis, prefix) for hypothesis in row]
@@ -69,7 +70,7 @@ class BytePrefix:
         return allowed | covering, covering, is_open
 
     def constraint(self, tokens: Tensor, prefixes: Sequence[bytes]) -> Tensor | None:
-        """Return the first part of ``masks``. ``partial(healing.constraint, prefixes=[b" go"])`` suits beam search."""
+        """Return the first of ``masks``. ``partial(healing.constraint, prefixes=[b" go"])`` suits beam search."""
         masks = self.masks(tokens, prefixes)
         return None if masks is None else masks[0]
 

@@ -1,9 +1,9 @@
-"""A stepper that remembers where it has been, for searches that go over much the same ground again and again.
+"""A stepper with a cache of states, for searches that read much the same text again and again.
 
-After each character that somebody types, completion searches anew; but where the model saw that character coming, most
-of what the new search reads has been read by the last one. States are kept in a ring, so that memory is bounded and the
-oldest are forgotten; what is forgotten is read again, and nothing else changes: a row of a step is the same, bit for
-bit, whatever other rows there are.
+Completion searches anew after each typed character; but where the model predicted that character, the last search has
+read most of what the new one reads. States are kept in a ring, so that memory is bounded and the oldest are evicted;
+evicted states are computed again, and nothing else changes: a row of a step is the same, bit for bit, whatever other
+rows there are.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from unrolled.decoding.contract import S, Stepper
 
 
 class KeepingStepper(Stepper[S], Protocol[S]):
-    """One whose rows can be written into a state that is there already."""
+    """A stepper whose rows can be written into an existing state."""
 
     def put(self, state: S, rows: Tensor, new: S) -> None:
-        """Make row ``rows[n]`` of ``state`` row n of ``new``, in place; rows (N,) int64, each once."""
+        """Copy row n of ``new`` to row ``rows[n]`` of ``state``, in place; rows (N,) int64, without repeats."""
         ...
 
     def same(self, state: S, row: int, other: S) -> bool:
-        """Return whether a row of ``state`` is the only row of ``other``, bit for bit."""
+        """Return whether a row of ``state`` equals the only row of ``other``, bit for bit."""
         ...
 
 
 class Node:
-    """A place in a text that was read.
+    """A position in a text that was read.
 
     Attributes:
-        serial: when it was read; its row in the ring is ``serial % size``.
-        children: what was read after it, by token.
+        serial: a running number; its row in the ring is ``serial % size``.
+        children: the positions after it, by token.
     """
 
     __slots__ = ("children", "serial")
@@ -51,11 +51,11 @@ class Places(NamedTuple):
 
 
 class RememberingStepper:
-    """Does what a stepper does, and reads nothing twice that it still remembers. For one thread at a time.
+    """A stepper that computes no step twice while it is cached. For one thread at a time.
 
     Args:
-        stepper: whose steps, on the CPU.
-        size: rows that are remembered, at least 2. A search may make half as many.
+        stepper: the stepper to cache, on the CPU.
+        size: the number of cached rows, at least 2. A search may make half as many.
     """
 
     def __init__(self, stepper: KeepingStepper[Any], size: int) -> None:
@@ -71,7 +71,7 @@ class RememberingStepper:
 
     @property
     def has_read(self) -> int:
-        """Rows that were stepped, and not remembered."""
+        """The number of rows that were computed."""
         return self._serial
 
     def start(self, batch_size: int) -> Places:
@@ -83,9 +83,9 @@ class RememberingStepper:
         """Return the node of a state of one row.
 
         Args:
-            state: the stepper's.
+            state: a state of the inner stepper.
             logits: (1, V) there.
-            known: nodes that may be it.
+            known: nodes that may hold this state.
         """
         for node in known:
             if (
@@ -107,7 +107,7 @@ class RememberingStepper:
         return Places([nodes[row] for row in rows.tolist()])
 
     def step(self, tokens: Tensor, state: Places) -> tuple[Tensor, Places]:
-        """Reads one token a row."""
+        """Read one token per row."""
         nodes: list[Node] = []
         parents: list[int] = []
         missing: list[int] = []
@@ -115,7 +115,7 @@ class RememberingStepper:
         for node, token in zip(state.nodes, tokens.tolist(), strict=True):
             child = node.children.get(token)
             if child is None or not (child.serial < 0 or self._lasts(child)):
-                # a second row that asks for the same waits for this one
+                # further rows with the same parent and token share this node
                 child = node.children[token] = Node(-1)
                 parents.append(node.serial % self.size)
                 missing.append(token)
@@ -140,10 +140,10 @@ class RememberingStepper:
         return range(self._serial - count, self._serial)
 
     def _lasts(self, node: Node) -> bool:
-        """Return whether a node will be remembered until a search that begins now is over."""
+        """Return whether a node will stay cached until a search that begins now is done."""
         return node.serial >= self._serial - self.size // 2
 
 
 def _tensor(numbers: list[int]) -> Tensor:
-    # several times as fast as torch.tensor of a list
+    # several times faster than torch.tensor of a list
     return torch.from_numpy(np.array(numbers, dtype=np.int64))

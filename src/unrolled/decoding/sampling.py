@@ -1,4 +1,4 @@
-"""Drawing tokens one after the other, for a batch of rows that do not know of each other."""
+"""Drawing tokens one after the other, for a batch of independent rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from unrolled.decoding.contract import S, Stepper, check_ids, check_logits, chec
 from unrolled.errors import ArgumentError, ShapeError
 
 FINISHED = -1
-"""What ``sample`` yields for a row that has stopped; as history it counts as no token."""
+"""The value that ``sample`` yields for a row that is done; in a history it counts as no token."""
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
     """How a token is drawn. Applied in this order: penalties, forbidden tokens, temperature, top-k, top-p, min-p.
 
-    The defaults draw from the model's own distribution. Ranges and sources stand at the functions in ``filters``.
+    The defaults draw from the model's own distribution. For ranges and sources see the functions in ``filters``.
 
     Args:
         temperature: ≥ 0; 0 is greedy.
@@ -31,10 +31,10 @@ class SamplingOptions:
         frequency_penalty: nats per occurrence.
         presence_penalty: nats.
         no_repeat_ngram: ≥ 1, or None for off.
-        window: how many of the last tokens the four penalties look at; ≥ 1.
-        forbidden: ids never drawn, e.g. that of the unknown token.
+        window: the number of last tokens that the four penalties apply to; ≥ 1.
+        forbidden: ids that are never drawn, e.g. the unknown token.
     Raises:
-        ArgumentError: an option out of range.
+        ArgumentError: an option is out of range.
     """
 
     temperature: float = 1.0
@@ -50,7 +50,7 @@ class SamplingOptions:
 
     def __post_init__(self) -> None:
         check_range("window", self.window, "an integer ≥ 1", self.window >= 1)
-        # Each filter checks its own option; two tokens and an empty history are enough to ask them all.
+        # Each filter checks its own option; two tokens and an empty history are enough to run them all.
         self._shape(self._penalise(torch.zeros(1, 2), torch.zeros(1, 0, dtype=torch.int64)))
 
     @property
@@ -60,7 +60,7 @@ class SamplingOptions:
         return any(penalties) or self.no_repeat_ngram is not None
 
     def filter(self, logits: Tensor, history: Tensor) -> Tensor:
-        """Logits (B, V) and the tokens so far (B, N) → logits (B, V) to draw from, −inf where never."""
+        """Return the logits (B, V) to draw from, −inf where never, given logits (B, V) and the tokens so far (B, N)."""
         return self._shape(filters.forbid(self._penalise(logits, history[:, -self.window :]), self.forbidden))
 
     def _penalise(self, logits: Tensor, history: Tensor) -> Tensor:
@@ -87,10 +87,10 @@ def sample(
     stop: Callable[[Tensor], Tensor] | None = None,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Iterator[Tensor]:
-    """Draws up to ``max_tokens`` tokens a row and yields them as they come.
+    """Draw up to ``max_tokens`` tokens per row and yield them as they are drawn.
 
-    Every row has its own generator and spends exactly one uniform number a step, so what it draws depends on its seed
-    and its logits alone: not on the other rows, on their number, or on when they stop.
+    Every row has its own generator and uses exactly one uniform number per step, so its tokens depend only on its seed
+    and its logits: not on the other rows, their number, or when they stop.
 
     Args:
         stepper: the model.
@@ -99,13 +99,13 @@ def sample(
         logits: (B, V) after the prompt.
         max_tokens: ≥ 0.
         options: the defaults draw from the model's own distribution.
-        history: (B, N) int64, the prompt, for the penalties; −1 pads on the left. Nothing by default.
-        stop: called after each step with the tokens (B,) just drawn (FINISHED in rows already over); returns (B,) bool,
-            true where a row is now over. The token that ended it is yielded.
-        generator: one a row; or one, from which each row's seed is drawn in the order of rows; or none, which takes
-            torch's global generator for that.
+        history: (B, N) int64, the prompt, for the penalties; −1 pads on the left. Empty by default.
+        stop: called after each step with the tokens (B,) just drawn (FINISHED in rows that are done); returns (B,)
+            bool, True where a row is now done. The token that ended it is yielded.
+        generator: one per row; or a single one, from which each row's seed is drawn in the order of rows; or None,
+            which uses torch's global generator for that.
     Yields:
-        (B,) int64; FINISHED (−1) in rows that are over. Ends when all rows are.
+        (B,) int64; FINISHED (−1) in rows that are done. Ends when all rows are.
     Raises:
         ArgumentError, ShapeError, DTypeError: at the call, not at the first token.
     """
@@ -143,23 +143,23 @@ def _draw_all(
         if options.needs_history:
             history = torch.cat((history, shown.unsqueeze(1)), dim=1)[:, -options.window :]
         if remaining > 1:
-            # Rows that are over go on reading what they would have drawn: the batch keeps its shape, nobody sees them.
+            # Rows that are done continue with what they would have drawn, unseen, so that the batch keeps its shape.
             logits, state = stepper.step(drawn, state)
 
 
 def draw(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """One token a row, by inverting the cumulative distribution at one uniform number from the row's generator.
+    """Draw one token per row, by inverting the cumulative distribution at a uniform number from the row's generator.
 
     Args:
         logits: (B, V); −inf is never drawn.
-        generators: B of them.
+        generators: one for each of the B rows.
     Returns:
         (B,) int64, on the device of logits.
     Raises:
-        ArgumentError: not one generator a row, or a row of logits without a finite maximum.
+        ArgumentError: the number of generators is not B, or a row of logits has no finite maximum.
     """
     if len(generators) != logits.shape[0]:
-        raise ArgumentError(f"generator: expected one a row, {logits.shape[0]}, found {len(generators)}")
+        raise ArgumentError(f"generator: expected one per row, {logits.shape[0]}, found {len(generators)}")
     if logits.shape[0] == 0:
         return torch.empty(0, dtype=torch.int64, device=logits.device)
     cumulative = logits.double().softmax(-1).cumsum(-1)
@@ -167,14 +167,14 @@ def draw(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     if not bool(total.isfinite().all()):
         raise ArgumentError("logits: not finite; the model's weights or its input state have diverged")
     uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=g, device=g.device) for g in generators])
-    # Strictly below the total, whatever the rounding: so the first cumulative value above it belongs to a token that
-    # has a probability (tests: a distribution whose last tokens are all −inf).
+    # Strictly below the total, whatever the rounding, so that the first cumulative value above it belongs to a token
+    # with a probability above 0 (tests: a distribution whose last tokens are all −inf).
     mark = torch.minimum(uniform.to(total.device).unsqueeze(1) * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, mark, right=True).squeeze(1)
 
 
 def row_generators(seed: int, rows: int) -> list[torch.Generator]:
-    """``rows`` generators on the CPU; the b-th depends on ``seed`` and b only.
+    """Return ``rows`` generators on the CPU; the b-th depends only on ``seed`` and b.
 
     Raises:
         ArgumentError: seed is negative or beyond 64 bits.
@@ -187,9 +187,9 @@ def row_generators(seed: int, rows: int) -> list[torch.Generator]:
 def _row_generators(generator: torch.Generator | Sequence[torch.Generator] | None, rows: int) -> list[torch.Generator]:
     if isinstance(generator, Sequence):
         if len(generator) != rows:
-            raise ArgumentError(f"generator: expected one a row, {rows}, found {len(generator)}")
+            raise ArgumentError(f"generator: expected one per row, {rows}, found {len(generator)}")
         return list(generator)
     device = torch.device("cpu") if generator is None else generator.device
-    # Drawn one by one: a single call for all might give row b another seed when the number of rows changes.
+    # Drawn one by one: a single call might give row b another seed when the number of rows changes.
     seeds = [int(torch.randint(2**63 - 1, (), generator=generator, device=device)) for _ in range(rows)]
     return [torch.Generator(device).manual_seed(seed) for seed in seeds]

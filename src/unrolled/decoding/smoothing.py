@@ -1,8 +1,8 @@
-"""Labels that follow each other as those of the training data do: Viterbi over a model's label probabilities.
+"""Smooth label sequences: Viterbi over a model's label probabilities and the label transitions of the training data.
 
-A network that labels every step answers for each step alone. Which label follows which, and how long each lasts, is
-counted on the training data; the path that fits both best is the answer. It needs the whole sequence, so a stream goes
-without.
+A network that labels every step decides each step alone. Which label follows which, and how long each lasts, is counted
+on the training data; the result is the path that fits both best. It needs the whole sequence, so streams are not
+smoothed.
 
 Letters: T steps, K labels.
 """
@@ -37,12 +37,12 @@ class Transitions:
 
     @classmethod
     def fit(cls, sequences: Iterable[NDArray[np.integer[Any]]], classes: int, smoothing: float = 0.1) -> Transitions:
-        """Count them.
+        """Count the transitions of label sequences.
 
         Args:
-            sequences: labels from 0 to below K; negative ones are not known, and say nothing.
+            sequences: labels from 0 to below K; negative labels are unknown and not counted.
             classes: K.
-            smoothing: added to every count, so that what was never seen stays possible.
+            smoothing: added to every count, so that unseen transitions stay possible.
         """
         if classes < 1 or smoothing <= 0:
             raise ArgumentError(f"classes, smoothing: expected above 0, found {classes}, {smoothing}")
@@ -68,21 +68,21 @@ def best_path(log_probs: NDArray[np.floating[Any]], transitions: Transitions, we
     Args:
         log_probs: (T, K) of the model, nats.
         transitions: π and a.
-        weight: of the chain beside the model; 0 takes the likeliest label of each step.
+        weight: the weight of the chain relative to the model; 0 takes the likeliest label of each step.
 
     Returns:
-        (T,); of equals the first label.
+        (T,); among equal paths the one with the first label.
 
     Raises:
         ShapeError: log_probs is not (T, K).
-        ArgumentError: a negative weight, or log_probs with NaN.
+        ArgumentError: the weight is negative, or log_probs has NaN.
     """
     if log_probs.ndim != 2 or log_probs.shape[1] != transitions.classes:
         raise ShapeError("log_probs", f"(T, K={transitions.classes})", log_probs.shape)
     if not weight >= 0:
         raise ArgumentError(f"weight: expected 0 or more, found {weight}")
     if np.isnan(log_probs).any():
-        raise ArgumentError("log_probs: not a number in them; the model's weights or its input have diverged")
+        raise ArgumentError("log_probs: they hold NaN; the model's weights or its input have diverged")
     if not weight:
         return log_probs.argmax(axis=1)
     chain, first = (torch.from_numpy(weight * scores) for scores in (transitions.matrix, transitions.initial))

@@ -1,4 +1,4 @@
-"""Suggestions, and how they are made of what a search passed."""
+"""Suggestions, and how they are made from the ends of words and phrases that a search recorded."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.decoding.phrases import PhraseRule
+from unrolled.types import Json
 
+#: candidates to spell out for each suggestion to keep, since some turn out to be the same text, or empty
 _SPARE = 4
-"""How many candidates are spelled out for each suggestion kept: some turn out to be the same text, or none."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A continuation of the text typed.
+    """A continuation of the typed text.
 
     Args:
-        text: what to insert after the text typed.
-        log_prob: log-probability that the text goes on with exactly these words, nats.
-        score: log_prob divided by the number of tokens that it covers, the one that shows the end of the last word
-            included: nats per token.
-        tokens: the most probable tokens that spell it, from the state given on (so with the prefix, if there was one).
-        words: number of words in ``text``; the completed rest of a word is one.
+        text: the text to insert.
+        log_prob: log-probability that the text continues with exactly these words, nats.
+        score: log_prob divided by the number of tokens that it covers, including the token that ends the last word:
+            nats per token.
+        tokens: the most probable tokens that spell it, starting from the given state (so with the prefix, if any).
+        words: the number of words in ``text``; the completed rest of a word is one.
     """
 
     text: str
@@ -37,8 +38,8 @@ class Suggestion:
     tokens: tuple[int, ...]
     words: int
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object; the log-probability in nats, the score in nats a token."""
+    def as_json(self) -> Json:
+        """Return the suggestion as a JSON object, with the log-probability in nats and the score in nats per token."""
         return {"text": self.text, "log_prob": self.log_prob, "score": self.score, "words": self.words}
 
 
@@ -51,9 +52,9 @@ def choose(suggestions: Iterable[Suggestion], threshold: float) -> Suggestion | 
 
 
 class _Step(NamedTuple):
-    """What one step of the search noted; ``cells`` (parent · E + end) only where end tokens were."""
+    """The record of one step of the search; ``cells`` (parent · E + end) only for end tokens."""
 
-    rows: NDArray[np.int64]  # (B,), of the whole batch
+    rows: NDArray[np.int64]  # (B,), rows of the whole batch
     tokens: NDArray[np.int64]  # (B, K, t)
     modes: NDArray[np.int64]  # (B, K)
     log_probs: NDArray[np.float64]  # (B, K), or (B, N) for N cells
@@ -61,27 +62,27 @@ class _Step(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """One way in which a suggestion can come true, best score first when sorted."""
+    """One way to spell a suggestion; sorts by score, best first."""
 
     cost: float  # −score, nats per token
     log_prob: float  # nats
     words: int  # begun by the hypothesis
-    number: int  # in the order in which they were noted
+    number: int  # of the step that recorded it
     tokens: NDArray[np.int64]  # (t,)
-    end: int  # place among the end tokens, −1 for none
+    end: int  # index into the end tokens, −1 for none
 
     def order(self) -> tuple[float, float, int, int, int]:
-        """What to sort by."""
+        """Return the sort key."""
         return self.cost, self.log_prob, self.words, self.number, self.end
 
 
 class Candidates:
-    """Every end of a word or phrase that a search passed, turned into text only when the search is over.
+    """Every end of a word or phrase in a search, turned into text only when the search is done.
 
     Args:
         rule: where words and phrases end.
         prefixes: for each row the bytes that are not shown.
-        n_best: how many suggestions to keep of each number of words.
+        n_best: the most suggestions of each number of words.
     """
 
     def __init__(self, rule: PhraseRule, prefixes: Sequence[bytes], n_best: int) -> None:
@@ -90,11 +91,11 @@ class Candidates:
         self._rows = np.arange(len(prefixes))
 
     def keep(self, live: NDArray[np.int64]) -> None:
-        """What is noted from now on is of these rows of those so far."""
+        """Continue with some of the rows."""
         self._rows = self._rows[live]
 
     def note_words(self, tokens: NDArray[np.int64], modes: NDArray[np.int64], log_probs: NDArray[np.float64]) -> None:
-        """Hypotheses (B, K, t), their modes (B, K), and the log-probability (B, K) that the last word is over."""
+        """Record hypotheses (B, K, t), their modes (B, K), and the log-probability (B, K) that the last word ends."""
         self._steps.append(_Step(self._rows, tokens, modes, log_probs, None))
 
     def note_ends(
@@ -104,11 +105,11 @@ class Candidates:
         log_probs: NDArray[np.float64],
         cells: NDArray[np.int64],
     ) -> None:
-        """Hypotheses likewise, and the best log-probabilities (B, N) of being ended, each by the token of a cell."""
+        """Record hypotheses, and the best log-probabilities (B, N) of ending them, each by the end token of a cell."""
         self._steps.append(_Step(self._rows, tokens, modes, log_probs, cells))
 
     def suggestions(self, start: Tensor, min_log_prob: float) -> list[list[Suggestion]]:
-        """Best score first, for each row; log_prob is conditional on the start's, (B, 1)."""
+        """Return suggestions for each row, best score first; log_prob is conditional on the start's, (B, 1)."""
         noted = self._candidates(start.flatten().numpy(), min_log_prob)
         return [self._row(candidates, prefix) for candidates, prefix in zip(noted, self._prefixes, strict=True)]
 
@@ -117,7 +118,7 @@ class Candidates:
         spelled: Counter[int] = Counter()
         candidates.sort(key=_Candidate.order)
         for candidate in candidates:
-            # Spelling is what costs time here.
+            # Spelling takes most of the time here.
             if spelled[candidate.words] < _SPARE * self._n_best:
                 spelled[candidate.words] += 1
                 text = self._shown(candidate, prefix)
@@ -134,9 +135,9 @@ class Candidates:
         return best
 
     def _candidates(self, offsets: NDArray[np.float64], min_log_prob: float) -> list[list[_Candidate]]:
-        """For each row what was noted of it and is not too improbable."""
+        """Return the recorded candidates of each row that are probable enough."""
         candidates: list[list[_Candidate]] = [[] for _ in offsets]
-        floors = np.maximum(min_log_prob + offsets, -1e300)  # above −inf, which marks what can't be
+        floors = np.maximum(min_log_prob + offsets, -1e300)  # above −inf, which marks impossible cells
         ends = len(self._rule.end_tokens)
         for number, step in enumerate(self._steps):
             places, columns = (step.log_probs >= floors[step.rows, None]).nonzero()
@@ -158,7 +159,7 @@ class Candidates:
         return candidates
 
     def _shown(self, candidate: _Candidate, prefix: bytes) -> str | None:
-        """Return the text to show, or None where there is nothing to show or it is noted elsewhere."""
+        """Return the text to show, or None where it is empty or recorded elsewhere."""
         pieces = self._rule.pieces
         spelled = b"".join([pieces[token] for token in candidate.tokens.tolist()])
         kept = b"" if candidate.end < 0 else self._rule.end_kept[candidate.end]
@@ -166,13 +167,13 @@ class Candidates:
             text = (spelled + kept)[len(prefix) :].decode().rstrip()
         except UnicodeDecodeError:
             return None  # ends inside a character
-        # A line break after a whole word: already counted among what shows that the word is over.
+        # A line break after a whole word already counts among the tokens that end the word.
         repeated = candidate.end >= 0 and not kept.strip() and self._rule.ends_in_word(text)
         return None if repeated or not self._rule.count_words(text) else text
 
     def _suggestion(self, text: str, ways: list[_Candidate]) -> Suggestion:
         likeliest = max(ways, key=lambda way: way.log_prob)
-        # Different tokens that spell the same text are events that exclude each other: their probabilities add up.
+        # Different tokens that spell the same text are mutually exclusive events: their probabilities add up.
         more = sum(math.exp(way.log_prob - likeliest.log_prob) for way in ways)
         log_prob = likeliest.log_prob + (math.log(more) if len(ways) > 1 else 0.0)
         shows_end = likeliest.end >= 0 and self._rule.end_kept[likeliest.end]

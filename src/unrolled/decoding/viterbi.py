@@ -1,6 +1,6 @@
-"""The best sequences of labels under scores of labels and of labels in a row, exactly.
+"""Viterbi: the best sequences of labels under emission and transition scores, exactly.
 
-Letters: T time, B batch, K labels, N how many sequences are kept.
+Letters: T time, B batch, K labels, N sequences to keep.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Labelling(NamedTuple):
     """A sequence of labels.
 
     Attributes:
-        labels: one a step.
-        score: the sum of its emissions, transitions, start and end, in nats before they are normalised.
+        labels: one label per step.
+        score: the sum of its emissions, transitions, start and end, in unnormalised nats.
     """
 
     labels: list[int]
@@ -35,11 +35,10 @@ def viterbi(
     *,
     n_best: int = 1,
 ) -> list[list[Labelling]]:
-    """Return the `n_best` sequences of the highest score for each row, best first; of equals the one with the lower
-    labels.
+    """Return the `n_best` sequences of the highest score for each row, best first; among equals, lower labels first.
 
-    What is forbidden has the score −∞ and is never found: a row has fewer than `n_best` sequences where no more are
-    possible. What lies beyond a row's length is never read; a row of no steps has one sequence, the empty one.
+    Forbidden sequences have the score −∞ and are never returned: a row has fewer than `n_best` sequences where no more
+    are possible. Steps beyond a row's length are never read; a row without steps has one sequence, the empty one.
 
     Args:
         emissions: (T, B, K).
@@ -49,7 +48,7 @@ def viterbi(
         n_best: N, at least 1.
 
     Raises:
-        ShapeError, ArgumentError: for what does not fit, and for emissions that are NaN or +∞.
+        ShapeError, ArgumentError: the shapes do not match, or emissions are NaN or +∞.
 
     Source: Viterbi 1967; the N best: Foreman 1993, Schwartz & Chow 1990 (the exact algorithm).
     """
@@ -57,20 +56,10 @@ def viterbi(
     if emissions.dim() != 3:
         raise ShapeError("emissions", "(T, B, K)", emissions.shape)
     time, batch, labels = emissions.shape
-    for name, tensor, shape in (
-        ("transitions", transitions, (labels, labels)),
-        ("start", start, (labels,)),
-        ("end", end, (labels,)),
-    ):
-        if tuple(tensor.shape) != shape:
-            raise ShapeError(name, f"{shape}, as there are K={labels} labels", tensor.shape)
     if lengths is None:
         lengths = torch.full((batch,), time, dtype=torch.int64)
-    if tuple(lengths.shape) != (batch,):
-        raise ShapeError("lengths", f"(B={batch},)", lengths.shape)
-    if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= time:
-        raise ArgumentError(f"lengths: expected 0 to T={time}, found {lengths.tolist()}")
-    # the search is many small steps: each costs less on the CPU than it costs to start it elsewhere
+    _check(emissions, transitions, start, end, lengths)
+    # the search is many small steps, each cheaper on the CPU than launching it elsewhere
     scores, transitions, start, end = (s.detach().double().cpu() for s in (emissions, transitions, start, end))
     lengths = lengths.cpu()
     valid = torch.arange(time).unsqueeze(1) < lengths
@@ -94,13 +83,28 @@ def viterbi(
     return labellings
 
 
+def _check(emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor) -> None:
+    """Check that the shapes and lengths match the emissions."""
+    time, batch, labels = emissions.shape
+    for name, tensor, shape in (
+        ("transitions", transitions, (labels, labels)),
+        ("start", start, (labels,)),
+        ("end", end, (labels,)),
+    ):
+        if tuple(tensor.shape) != shape:
+            raise ShapeError(name, f"{shape}, as there are K={labels} labels", tensor.shape)
+    if tuple(lengths.shape) != (batch,):
+        raise ShapeError("lengths", f"(B={batch},)", lengths.shape)
+    if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= time:
+        raise ArgumentError(f"lengths: expected 0 to T={time}, found {lengths.tolist()}")
+
+
 def _search(
     scores: Tensor, transitions: Tensor, start: Tensor, valid: Tensor, n_best: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the N best scores of arriving at each label, (B, K, N), and for each step but the first where they come
-    from.
+    """Return the N best scores of arriving at each label, (B, K, N), and their origins at each step but the first.
 
-    An origin is label · N + rank at the step before, (B, K, N).
+    An origin is label · N + rank at the previous step, (B, K, N).
     """
     _, batch, labels = scores.shape
     best = torch.full((batch, labels, n_best), -torch.inf, dtype=scores.dtype)
@@ -122,7 +126,7 @@ def _search(
 
 
 def _walk_back(order: Tensor, origins: list[Tensor], lengths: Tensor, n_best: int) -> Tensor:
-    """Return the labels of the sequences that end as `order` says, (T, B, N)."""
+    """Return the labels of the sequences that end at `order`, (T, B, N)."""
     at = order
     labels = [at // n_best]
     for origin in reversed(origins):
@@ -134,12 +138,12 @@ def _walk_back(order: Tensor, origins: list[Tensor], lengths: Tensor, n_best: in
 def greedy_labels(
     emissions: Tensor, transitions: Tensor, start: Tensor, lengths: Tensor | None = None
 ) -> list[list[int]]:
-    """At each step the best label that may follow the one before: what a stream can do, which can't look ahead.
+    """Return the best label at each step that may follow the previous label, as a stream does, without looking ahead.
 
     Args:
         emissions: (T, B, K).
         transitions: (K, K), −∞ where a label must not follow another.
-        start: (K,), the same for the first.
+        start: (K,), the same for the first label.
         lengths: (B,); None takes all steps.
 
     Returns:
