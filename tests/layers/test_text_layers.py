@@ -55,7 +55,7 @@ def test_words_are_left_out_whole() -> None:
 def test_what_does_not_fit() -> None:
     layer = TextInputs(5, 3, buckets=7)
     wrong = batch([[1, 2]], [[[3]]])
-    with pytest.raises(ShapeError, match=r"begins: expected shape \(2,\), one a word, found \(1,\)"):
+    with pytest.raises(ShapeError, match=r"begins: expected shape \(2,\), one per word, found \(1,\)"):
         layer(wrong)
     with pytest.raises(ArgumentError, match="word_dropout: expected a probability"):
         TextInputs(5, 3, word_dropout=1.0)

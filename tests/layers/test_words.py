@@ -88,7 +88,7 @@ def test_dropout_takes_the_same_units_at_every_step() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ShapeError, match="shapes"):
         Words(9, 3, 4, 2)(BATCH._replace(shapes=torch.ones(1, 2, dtype=torch.int64)))
-    with pytest.raises(ArgumentError, match="nothing is left to read"):
+    with pytest.raises(ArgumentError, match="found none of them"):
         Words(9, 0, 4, 0)
     with pytest.raises(ArgumentError, match="dropout"):
         Words(9, 3, 4, 2, dropout=1.0)

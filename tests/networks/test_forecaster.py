@@ -12,7 +12,7 @@ from torch import Tensor
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import GRU, LSTM, RNN
 from unrolled.layers.outputs.likelihoods import LIKELIHOODS, ForecastLoss
-from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster, WhoseSeries, window_scale
+from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster, SeriesEmbedding, window_scale
 
 NAN = float("nan")
 LEVELS = (0.1, 0.5, 0.9)
@@ -127,7 +127,7 @@ def test_a_window_does_not_depend_on_those_beside_it() -> None:
 
 
 def test_an_unknown_series_has_the_mean_vector() -> None:
-    who = WhoseSeries(3, 0, 4)
+    who = SeriesEmbedding(3, 0, 4)
     assert who.own is not None
     found = who(torch.tensor([2, -1]), torch.zeros(2, 0))
     torch.testing.assert_close(found, torch.stack([who.own[2], who.own.mean(0)]))
@@ -141,7 +141,7 @@ def test_an_unknown_series_has_the_mean_vector() -> None:
         (lambda: DirectForecaster(GRU(7, 7), context=4, horizon=2, segment=2, loss=ForecastLoss()),
          "an even input_size"),
         (lambda: DirectForecaster(GRU(8, 8, bidirectional=True), context=4, horizon=2, segment=2, loss=ForecastLoss()),
-         "one direction; it goes on into the future"),
+         "one direction; it continues into the future"),
         (lambda: autoregressive(lags=(1,)), r"lags: at least 2"),
         (lambda: AutoregressiveForecaster(GRU(5, 8), LIKELIHOODS["gaussian"](), context=4, horizon=2),
          "hidden: reads input_size=5, there are 1 inputs"),

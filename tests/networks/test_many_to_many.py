@@ -202,7 +202,7 @@ def test_layers_that_do_not_fit_are_named() -> None:
         AttentionDecoder(target, GRU(E, 7), attention)
     with pytest.raises(ArgumentError, match="upper: expected input_size=16"):
         AttentionDecoder(target, GRU(E, H), attention, upper=GRU(H, H))
-    with pytest.raises(ArgumentError, match="upper: goes without input_feeding"):
+    with pytest.raises(ArgumentError, match="upper: not possible with input_feeding"):
         AttentionDecoder(target, GRU(2 * E, H), attention, upper=GRU(H + M, H), input_feeding=True)
     with pytest.raises(ArgumentError, match=r"dropout: expected 0 to below 1, found 1"):
         AttentionDecoder(target, GRU(E, H), attention, dropout=1)
@@ -213,5 +213,5 @@ def test_layers_that_do_not_fit_are_named() -> None:
     with pytest.raises(ArgumentError, match="its attention reads vectors of 8, the encoder yields 5"):
         ManyToManyNetwork(target, GRU(E, 5), decoder, output)
     network = ManyToManyNetwork(target, GRU(E, M), decoder, output).eval()
-    with pytest.raises(ShapeError, match=r"batch_size: expected shape \(B=3,\), one row a source, found \(2,\)"):
+    with pytest.raises(ShapeError, match=r"batch_size: expected shape \(B=3,\), one row per source, found \(2,\)"):
         network.decoding(drawn()[0]).start(2)

@@ -1,9 +1,9 @@
-"""The nn.Modules a network is put together from: input, hidden, output and loss layers.
+"""The nn.Modules that networks are made of: input, hidden, output and loss layers.
 
-`recurrent` holds RNN, LSTM and GRU, drop-in for torch.nn's, and a layer of every other cell; `inputs`, `outputs` and
-`losses` what stands before and after them; `attention` what a decoder looks up in what an encoder read; `pooling` one
-vector out of many; `streams` are layers in progress, and `streaming` carries a state from one push to the next. They
-hold parameters and options, and leave the arithmetic to the kernels.
+`recurrent` holds RNN, LSTM and GRU, drop-in replacements of torch.nn's, and a layer of every other cell; `inputs` and
+`outputs` the layers before and after them, losses included; `attention` lets a decoder look up what an encoder read;
+`pooling` turns a sequence into one vector; `streams` are layers in progress, and `streaming` carries a state from one
+push to the next. Layers hold parameters and options, and leave the arithmetic to the kernels.
 """
 
 from unrolled.layers.attention import (
@@ -16,13 +16,13 @@ from unrolled.layers.attention import (
 )
 from unrolled.layers.inputs.frames import FrameStack, StackedFrames
 from unrolled.layers.inputs.images import ImageEncoder, ImageSteps
-from unrolled.layers.inputs.tokens import Embedding, Frames
+from unrolled.layers.inputs.tokens import Embedding, Frames, InputLayer
 from unrolled.layers.inputs.words import Spelling, WordBatch, Words
 from unrolled.layers.outputs.crf import CRF, Posterior
 from unrolled.layers.outputs.ctc import CTC, ctc_steps
 from unrolled.layers.outputs.flat_start import FlatStart
 from unrolled.layers.outputs.likelihoods import ForecastLoss, Gaussian, Likelihood, NegativeBinomial, StudentT
-from unrolled.layers.outputs.linear import AdaptiveOutput, LinearOutput
+from unrolled.layers.outputs.linear import AdaptiveOutput, LinearOutput, OutputLayer
 from unrolled.layers.outputs.losses import CrossEntropy
 from unrolled.layers.pooling import (
     AttentionPooling,
@@ -83,6 +83,7 @@ __all__ = [
     "ImageEncoder",
     "ImageSteps",
     "IndRNN",
+    "InputLayer",
     "JoinedPooling",
     "LSTMCell",
     "LastState",
@@ -97,6 +98,7 @@ __all__ = [
     "MinLSTM",
     "MogrifierLSTM",
     "NegativeBinomial",
+    "OutputLayer",
     "Pooling",
     "Posterior",
     "RNNCell",

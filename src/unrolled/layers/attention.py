@@ -1,8 +1,8 @@
-"""Attention: what a decoder's state looks up in a memory, one vector for each step of the source.
+"""Attention: a decoder looks up its state in a memory, which has one vector for each step of the source.
 
-Letters: B batch, S steps of the memory, M width of a memory's vectors, T queries a row, Q width of a query, A width of
-what queries and keys are compared in. What does not depend on the query, the keys, is computed once a sequence
-(`remember`); a query then costs one comparison with each of them.
+Letters: B batch, S steps of the memory, M width of a memory's vectors, T queries per row, Q width of a query, A width
+of the space in which queries and keys are compared. The keys do not depend on the query and are computed once per
+sequence (`remember`); a query then costs one comparison with each key.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from unrolled.scan import valid_steps
 
 
 class Memory(NamedTuple):
-    """What is looked up in, batch first.
+    """A memory to look up in, batch first.
 
     Attributes:
-        values: (B, S, M), zero where a row is over.
-        keys: (B, S, A or Q), what queries are compared with.
+        values: (B, S, M), zero beyond the end of a row.
+        keys: (B, S, A or Q), the vectors that queries are compared with.
         valid: (B, S) bool, or None where all steps of all rows are valid.
     """
 
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     valid: Tensor | None
 
     def select(self, rows: Tensor) -> Memory:
-        """The memory whose row n is row `rows[n]` of this one; rows (N,) int64, repeats allowed."""
+        """Return the memory whose row n is row `rows[n]` of this one; rows (N,) int64, repeats allowed."""
         valid = None if self.valid is None else self.valid.index_select(0, rows)
         return Memory(self.values.index_select(0, rows), self.keys.index_select(0, rows), valid)
 
@@ -57,21 +57,21 @@ class Attention(nn.Module, ABC):
 
     @abstractmethod
     def keys(self, values: Tensor) -> Tensor:
-        """What queries are compared with, of values (B, S, M)."""
+        """Return the keys of values (B, S, M)."""
 
     @abstractmethod
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Queries (B, T, Q) compared with keys (B, S, ·): (B, T, S)."""
+        """Compare queries (B, T, Q) with keys (B, S, ·): (B, T, S)."""
 
     def remember(self, memory: Tensor, lengths: Tensor | None = None) -> Memory:
         """Prepare a memory for any number of queries.
 
         Args:
             memory: (S, B, M), time first as recurrent layers return it.
-            lengths: (B,) valid steps; what lies beyond them is never read, and gets no gradient.
+            lengths: (B,) valid steps; steps beyond them are never read, and get no gradient.
 
         Raises:
-            ShapeError, ArgumentError: naming what was expected and found.
+            ShapeError, ArgumentError: the memory or the lengths do not match.
         """
         if memory.dim() != 3 or memory.shape[-1] != self.memory_size:
             raise ShapeError("memory", f"(S, B, M={self.memory_size})", memory.shape)
@@ -80,39 +80,39 @@ class Attention(nn.Module, ABC):
             inside = valid_steps(lengths, memory.shape[0], memory.shape[1])
             if not bool(inside.all()):
                 valid = inside.t().contiguous().to(memory.device)
-                # filled, not multiplied: what pads may be NaN
+                # filled, not multiplied, since padding may be NaN
                 values = values.masked_fill(~valid.unsqueeze(-1), 0)
         values = values.contiguous()
         return Memory(values, self.keys(values), valid)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Look up.
+        """Look queries up in a memory.
 
         Args:
-            queries: (B, Q), or (T, B, Q) for several a row at once.
-            memory: as `remember` made it.
+            queries: (B, Q), or (T, B, Q) for several per row.
+            memory: as returned by `remember`.
 
         Returns:
             context (B, M) or (T, B, M), and weights (B, S) or (T, B, S), which sum to 1 over the valid steps. A row
-            with no valid step has zeros in both.
+            without valid steps has zeros in both.
 
         Raises:
-            ShapeError: for queries that do not fit.
+            ShapeError: the queries do not match.
         """
         batch = memory.values.shape[0]
         if queries.dim() not in (2, 3) or queries.shape[-2:] != (batch, self.query_size):
             raise ShapeError("queries", f"(B={batch}, Q={self.query_size}) or (T, B, Q)", queries.shape)
-        one = queries.dim() == 2
-        scores = self.scores(queries.unsqueeze(1) if one else queries.transpose(0, 1), memory.keys)
+        single = queries.dim() == 2
+        scores = self.scores(queries.unsqueeze(1) if single else queries.transpose(0, 1), memory.keys)
         if memory.valid is not None:
             outside = ~memory.valid.unsqueeze(1)
-            # the smallest number instead of −inf, which would make a row without any valid step NaN
+            # the smallest number instead of −inf, which would make a row without valid steps NaN
             scores = scores.masked_fill(outside, torch.finfo(scores.dtype).min)
             weights = scores.softmax(-1).masked_fill(outside, 0)
         else:
             weights = scores.softmax(-1)
         context = torch.bmm(weights, memory.values)
-        if one:
+        if single:
             return context.squeeze(1), weights.squeeze(1)
         return context.transpose(0, 1), weights.transpose(0, 1)
 
@@ -120,7 +120,7 @@ class Attention(nn.Module, ABC):
 class AdditiveAttention(Attention):
     """score(q, m) = vᵀ tanh(W q + U m + b)
 
-    Queries at once take memory for (B, T, S, A) numbers.
+    T queries at once take memory for (B, T, S, A) numbers.
 
     Args:
         query_size, memory_size: Q, M.
@@ -141,19 +141,19 @@ class AdditiveAttention(Attention):
         self.score = nn.Linear(self.size, 1, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
-        """U m + b, (B, S, A)."""
+        """Return U m + b, (B, S, A)."""
         result: Tensor = self.key(values)
         return result
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(B, T, Q), (B, S, A) → (B, T, S)."""
+        """Compare (B, T, Q), (B, S, A) → (B, T, S)."""
         summed: Tensor = self.query(queries).unsqueeze(2) + keys.unsqueeze(1)
         result: Tensor = self.score(summed.tanh()).squeeze(-1)
         return result
 
 
 class DotAttention(Attention):
-    """score(q, m) = qᵀ m, for queries and memories of one width.
+    """score(q, m) = qᵀ m, for queries and memories of the same width.
 
     Args:
         query_size, memory_size: Q = M.
@@ -169,11 +169,11 @@ class DotAttention(Attention):
             raise ArgumentError(f"query_size: dot attention needs the memory's, {memory_size}; found {query_size}")
 
     def keys(self, values: Tensor) -> Tensor:
-        """The values themselves."""
+        """Return the values themselves."""
         return values
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(B, T, Q), (B, S, Q) → (B, T, S)."""
+        """Compare (B, T, Q), (B, S, Q) → (B, T, S)."""
         return torch.bmm(queries, keys.transpose(1, 2))
 
 
@@ -193,12 +193,12 @@ class GeneralAttention(Attention):
         self.key = nn.Linear(memory_size, query_size, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
-        """W m, (B, S, Q)."""
+        """Return W m, (B, S, Q)."""
         result: Tensor = self.key(values)
         return result
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """(B, T, Q), (B, S, Q) → (B, T, S)."""
+        """Compare (B, T, Q), (B, S, Q) → (B, T, S)."""
         return torch.bmm(queries, keys.transpose(1, 2))
 
 
@@ -206,10 +206,10 @@ ATTENTIONS: dict[str, type[Attention]] = {a.kind: a for a in (AdditiveAttention,
 
 
 def make_attention(kind: str, query_size: int, memory_size: int) -> Attention:
-    """The attention called `kind`.
+    """Return the attention named `kind`.
 
     Raises:
-        ArgumentError: there is none of that name, or it does not fit these sizes.
+        ArgumentError: there is no attention of that name, or it does not match the sizes.
     """
     if kind not in ATTENTIONS:
         raise ArgumentError(f"attention: expected one of {', '.join(ATTENTIONS)}, found {kind!r}")

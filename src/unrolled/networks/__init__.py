@@ -1,13 +1,13 @@
-"""Networks put together from the same input, hidden and output layers, a file for each of the five shapes.
+"""Networks made from the same input, hidden and output layers, a file for each of the five shapes.
 
-`one_to_one` repeats nothing, `one_to_many` writes about one input, `many_to_one` has one output for a whole sequence,
-`many_to_many` reads one and writes another, `synced` has an output for every step (the language model: targets shifted
-by one). A network knows tensors, lengths and states; it knows nothing of files, tokens' text or tasks.
+`one_to_one` has no sequence, `one_to_many` writes a sequence about one input, `many_to_one` has one output for a
+sequence, `many_to_many` reads a sequence and writes another, `synced` has an output for every step (as a language model
+does, whose targets are shifted by one). A network knows tensors, lengths and states, but no files, text or tasks.
 """
 
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
 from unrolled.networks.many_to_many import AttentionDecoder, Decoding, ManyToManyNetwork
-from unrolled.networks.many_to_one import ManyToOneNetwork
+from unrolled.networks.many_to_one import ManyToOneNetwork, StreamedModule
 from unrolled.networks.one_to_many import OneToManyNetwork
 from unrolled.networks.one_to_one import FeedForward, OneToOneNetwork
 from unrolled.networks.synced import SyncedNetwork
@@ -23,6 +23,7 @@ __all__ = [
     "ManyToOneNetwork",
     "OneToManyNetwork",
     "OneToOneNetwork",
+    "StreamedModule",
     "SyncedNetwork",
     "TaggingNetwork",
 ]

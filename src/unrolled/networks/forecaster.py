@@ -1,15 +1,15 @@
-"""Many-to-many over time series: a past in, the steps after it out, at once or one after the other.
+"""Many-to-many over time series: the past in, the next steps out, all at once or one after the other.
 
 Letters: C context (steps of the past), A steps before it that lags reach back to, H horizon, N batch (windows of single
-series), S segment, K known covariates, Q outputs a step, D width of a hidden state, E width of an embedding.
+series), S segment, K known covariates, Q outputs per step, D width of a hidden state, E width of an embedding.
 
-Both networks read each series for itself ("channel-independent"), and tell series apart by an embedding.
+Both networks read each series separately ("channel-independent"), and distinguish series by an embedding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,19 +19,20 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Frames, LinearOutput, Recurrent
 from unrolled.layers.outputs.likelihoods import ForecastLoss, Likelihood
+from unrolled.layers.recurrent.stack import LayerState
 from unrolled.networks.parts import select_rows
 
 Normalise = Literal["last", "instance", "none"]
-#: the least standard deviation by which a window is divided, in units of the standardised series
+#: the least standard deviation that a window is divided by, in units of the standardised series
 LEAST_SCALE = 1e-3
 
 
-class WhoseSeries(nn.Module):
-    """A vector for each series: one of its own where it was seen in training, and a map of what describes it.
+class SeriesEmbedding(nn.Module):
+    """A vector for each series: its own where training has seen it, plus a linear map of its static features.
 
     Args:
-        channels: how many series have a vector of their own; a series that has none gets their mean.
-        static: width of the description.
+        channels: the number of series with a vector of their own; others get the mean.
+        static: the number of static features.
         size: E.
     """
 
@@ -42,7 +43,7 @@ class WhoseSeries(nn.Module):
         self.described = nn.Linear(static, size) if static else None
 
     def forward(self, channel: Tensor, static: Tensor) -> Tensor:
-        """(N,) int64, −1 for a series that has no vector, and (N, static) → (N, E)."""
+        """Map channels (N,) int64, −1 for a series without a vector, and (N, static) → (N, E)."""
         vector = static.new_zeros(len(channel), self.size)
         if self.own is not None:
             vectors = torch.cat([self.own, self.own.mean(0, keepdim=True)])
@@ -51,25 +52,26 @@ class WhoseSeries(nn.Module):
 
 
 class DirectForecaster(nn.Module):
-    """All steps at once: the past in segments through a recurrent stack, then one step of it for each future segment.
+    """Forecasts all steps at once: the past runs through a recurrent stack in segments, then one step for each future
+    segment.
 
         s_k = relu(W x_k + b)  for each segment x_k of S steps;    h = stack(s_1 … s_n)
-        ŷ_j = V · stack([position_j, series], h)                   for each segment j of the horizon, side by side
+        ŷ_j = V · stack([position_j, series], h)                   for each segment j of the horizon, in parallel
 
-    Values enter relative to the last known one of their window, or standardised over it, and this is undone at the end.
+    Values enter relative to the last known value of their window, or standardised over it; the output is scaled back.
 
     Args:
         hidden: the stack; its input width is D.
         context, horizon, segment: C, H, S.
-        loss: what forecasts are scored by; its quantiles, or its one point, are the Q outputs.
+        loss: the loss of forecasts; its quantiles, or its single point, are the Q outputs.
         known: K.
-        channels, static: as `WhoseSeries`.
+        channels, static: as `SeriesEmbedding`.
         normalise: "last" subtracts the last value, "instance" also divides by the window's standard deviation.
-        masked: whether values may be missing, and the network is to be told which.
+        masked: whether values may be missing, so that the network also reads which.
         dropout: before the output layer.
 
     Raises:
-        ArgumentError: sizes that do not fit each other.
+        ArgumentError: the sizes do not match.
 
     Source: Lin et al. 2023 (SegRNN), arXiv 2308.11200; instance normalisation: Kim et al. 2022 (RevIN).
     """
@@ -95,7 +97,7 @@ class DirectForecaster(nn.Module):
             if size < 1:
                 raise ArgumentError(f"{name}: expected at least 1, found {size}")
         if hidden.batch_first or hidden.bidirectional:
-            raise ArgumentError("hidden: expected time first and one direction; it goes on into the future")
+            raise ArgumentError("hidden: expected time first and one direction; it continues into the future")
         if width < 2 or width % 2:
             raise ArgumentError(f"hidden: expected an even input_size of at least 2, found {width}")
         if not 0 <= dropout < 1:
@@ -106,7 +108,7 @@ class DirectForecaster(nn.Module):
         self.inputs = Frames(segment * (1 + masked + known), width)
         self.hidden = hidden
         self.position = nn.Parameter(torch.randn(-(-horizon // segment), width // 2))
-        self.who = WhoseSeries(channels, static, width - width // 2)
+        self.who = SeriesEmbedding(channels, static, width - width // 2)
         self.future = nn.Linear(segment * known, width) if known else None
         self.output = LinearOutput(hidden.output_size, segment * loss.width)
 
@@ -121,16 +123,16 @@ class DirectForecaster(nn.Module):
         known: Tensor,
         channel: Tensor,
         static: Tensor,
-        before: tuple[int, Any] = (0, None),
+        before: tuple[int, LayerState] = (0, None),
     ) -> Tensor:
-        """Forecast.
+        """Forecast the horizon.
 
         Args:
-            past: (C, N), NaN where nothing is known.
+            past: (C, N), NaN where a value is missing.
             known: (C + H, N, K).
             channel: (N,), −1 for a series that training never saw.
             static: (N, static).
-            before: how many segments of the past were read already, and the state that `read` left after them.
+            before: the number of segments that were already read, and the state that `read` returned after them.
 
         Returns:
             (H, N, Q), increasing along Q.
@@ -157,17 +159,19 @@ class DirectForecaster(nn.Module):
         steps = self.output(h).view(queries, count, self.segment, self.outputs)
         steps = steps.transpose(1, 2).reshape(queries * self.segment, count, self.outputs)[: self.horizon]
         if self.outputs > 1:
-            # quantiles that crossed are better the other way round (Chernozhukov et al. 2010)
+            # sorting crossed quantiles improves them (Chernozhukov et al. 2010)
             steps = steps.sort(-1).values
         return steps * scale.unsqueeze(-1) + shift.unsqueeze(-1)
 
-    def read(self, past: Tensor, known: Tensor, start: int = 0, stop: int | None = None, state: Any = None) -> Any:
-        """The stack's state after some segments of the past, of the whole of which `past` and `known` are.
+    def read(
+        self, past: Tensor, known: Tensor, start: int = 0, stop: int | None = None, state: LayerState = None
+    ) -> LayerState:
+        """Return the stack's state after some segments of the past.
 
         Args:
-            past, known: as for `forward`.
-            start, stop: which segments; by default all.
-            state: after those before `start`.
+            past, known: the whole past, as for `forward`.
+            start, stop: the range of segments; by default all.
+            state: the state before `start`.
         """
         seen = ~torch.isnan(past)
         shift, scale = window_scale(past, self.normalise)
@@ -177,7 +181,7 @@ class DirectForecaster(nn.Module):
         return self.hidden(F.relu(self.inputs(segments)), state)[1]
 
     def _segments(self, x: Tensor, front: bool) -> Tensor:
-        """(T, N, F) → (segments, N, S·F), filled up with zeros in front or behind."""
+        """Split into segments, padded with zeros in front or behind: (T, N, F) → (segments, N, S·F)."""
         short = -len(x) % self.segment
         if short:
             fill = x.new_zeros(short, *x.shape[1:])
@@ -187,14 +191,14 @@ class DirectForecaster(nn.Module):
 
 
 class AutoregressiveForecaster(nn.Module):
-    """One step after the other: a stack that reads the last value, some older ones, covariates and whose series it is,
-    and yields the parameters of a distribution of the next value. Forecasts are samples that are fed back to it.
+    """Forecasts one step after the other: a stack reads the last value, some older values, covariates and the series'
+    embedding, and yields the parameters of the next value's distribution. Samples are fed back to it.
 
     Args:
         hidden: the stack; its input width is 1 + lags + missing + K + E.
-        likelihood: of a value.
+        likelihood: the distribution of a value.
         context, horizon: C, H.
-        lags: how many steps back further values are read from, each at least 2.
+        lags: further values to read, as numbers of steps back, each at least 2.
         known, channels, static, masked: as `DirectForecaster`.
         embedding: E.
         dropout: before the output layer.
@@ -224,7 +228,7 @@ class AutoregressiveForecaster(nn.Module):
         if hidden.input_size != width:
             raise ArgumentError(f"hidden: reads input_size={hidden.input_size}, there are {width} inputs")
         if hidden.batch_first or hidden.bidirectional:
-            raise ArgumentError("hidden: expected time first and one direction; it goes on into the future")
+            raise ArgumentError("hidden: expected time first and one direction; it continues into the future")
         self.context, self.horizon, self.lags, self.masked, self.dropout = (
             context,
             horizon,
@@ -233,21 +237,21 @@ class AutoregressiveForecaster(nn.Module):
             dropout,
         )
         self.hidden, self.likelihood = hidden, likelihood
-        self.who = WhoseSeries(channels, static, embedding)
+        self.who = SeriesEmbedding(channels, static, embedding)
         self.output = LinearOutput(hidden.output_size, likelihood.size)
 
     @staticmethod
     def input_width(lags: int, known: int, embedding: int, masked: bool) -> int:
-        """Inputs of a step."""
+        """Return the number of inputs of a step."""
         return (1 + lags) * (1 + masked) + known + embedding
 
     @property
     def reach(self) -> int:
-        """Steps of the past that it reads: the context, and what lags reach back to before it."""
+        """Steps of the past that it reads: the context, and the steps before it that lags reach."""
         return self.context + max((1, *self.lags))
 
     def scale(self, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift and scale of each series, (N,), from the values of its context (the last C rows of `past`)."""
+        """Return shift and scale of each series, (N,), from the values of its context (the last C rows of `past`)."""
         window = past[-self.context :]
         if not self.likelihood.counts:
             return window_scale(window, "instance")
@@ -256,15 +260,15 @@ class AutoregressiveForecaster(nn.Module):
         return torch.zeros_like(mean), mean + 1
 
     def nats(self, values: Tensor, known: Tensor, channel: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
-        """−ln p of each value of context and horizon given those before it, and where there is one.
+        """Return −ln p of each value of context and horizon given the values before it, and which values are known.
 
         Args:
-            values: (reach + H, N), NaN where nothing is known.
+            values: (reach + H, N), NaN where a value is missing.
             known: (reach + H, N, K).
             channel, static: as `DirectForecaster.forward`.
 
         Returns:
-            (C + H, N) nats, 0 where nothing is known, and a mask.
+            (C + H, N) nats, 0 where a value is missing, and the mask of known values.
         """
         shift, scale = self.scale(values[: self.reach])
         first = self.reach - self.context
@@ -277,26 +281,28 @@ class AutoregressiveForecaster(nn.Module):
         nats = self.likelihood.nats(self.output(h), torch.where(seen, target, shift), shift, scale)
         return torch.where(seen, nats, 0), seen
 
-    def read(self, past: Tensor, known: Tensor, whose: Tensor, scale: tuple[Tensor, Tensor], state: Any = None) -> Any:
-        """The state after a past, in which the value of its last step has not been read yet.
+    def read(
+        self, past: Tensor, known: Tensor, whose: Tensor, scale: tuple[Tensor, Tensor], state: LayerState = None
+    ) -> LayerState:
+        """Return the state after a past, before the value of its last step is read.
 
         Args:
-            past: (A + T, N): T steps to be read, and those before them that lags reach back to.
+            past: (A + T, N): T steps to read, and the steps before them that lags reach.
             known: (T, N, K) of these T steps.
-            whose: (N, E).
-            scale: as `scale` found it.
-            state: before the first of the T steps.
+            whose: (N, E), the series' embeddings.
+            scale: as returned by `scale`.
+            state: the state before the first of the T steps.
         """
         if not len(known):
             return state
         return self.hidden(self._inputs(past, known, *scale, whose, len(known)), state)[1]
 
     def reading(self, past: Tensor, known: Tensor, whose: Tensor, scale: tuple[Tensor, Tensor]) -> Tensor:
-        """What the stack reads when each of the last C values has come, (C, N, I).
+        """Return the stack's inputs after each of the last C values, (C, N, I).
 
         Args:
             past: (reach, N).
-            known: (C, N, K) of the step after each of them.
+            known: (C, N, K) of the step after each value.
             whose, scale: as `read`.
         """
         return self._inputs(past, known, *scale, whose, self.context, ahead=True)
@@ -308,18 +314,18 @@ class AutoregressiveForecaster(nn.Module):
         known: Tensor,
         whose: Tensor,
         scale: tuple[Tensor, Tensor],
-        state: Any,
+        state: LayerState,
         samples: int,
         generators: Sequence[np.random.Generator],
     ) -> Iterator[Tensor]:
-        """Ancestral sampling: paths that go on from a state, step by step.
+        """Sample paths that continue from a state, step by step (ancestral sampling).
 
         Args:
-            past: (A, N), the last values; none of the steps that are to come.
-            known: (H, N, K) of the steps to come.
+            past: (A, N), the last values.
+            known: (H, N, K) of the next steps.
             whose, scale, state: as `read`.
             samples: S.
-            generators: one a series.
+            generators: one per series.
 
         Yields:
             (N, S) for each step.
@@ -348,7 +354,7 @@ class AutoregressiveForecaster(nn.Module):
         steps: int,
         ahead: bool = False,
     ) -> Tensor:
-        """(steps, N, I): for each of the last steps what was before it; `ahead`, for the one step after all values."""
+        """Return the inputs of the last steps (`ahead`: of the next), from the values before each, (steps, N, I)."""
         last = len(values) + ahead
         seen = ~torch.isnan(values)
         x = torch.where(seen, (values - shift) / scale, 0)
@@ -363,7 +369,7 @@ class AutoregressiveForecaster(nn.Module):
 
 
 def window_scale(past: Tensor, normalise: Normalise) -> tuple[Tensor, Tensor]:
-    """Shift and scale of each window, (N,), from its known values; 0 and 1 of one without any.
+    """Return shift and scale of each window, (N,), from its known values; 0 and 1 for a window without any.
 
     >>> window_scale(torch.tensor([[1.0], [3.0], [float("nan")]]), "last")
     (tensor([3.]), tensor([1.]))
@@ -383,8 +389,8 @@ def window_scale(past: Tensor, normalise: Normalise) -> tuple[Tensor, Tensor]:
     return mean, spread.clamp(min=LEAST_SCALE)
 
 
-def _repeated(state: Any, times: int) -> Any:
-    """Each stream of a state, `times` times: block after block."""
+def _repeated(state: LayerState, times: int) -> LayerState:
+    """Repeat the streams of a state `times` times, block after block."""
     if isinstance(state, Tensor):
         return state.repeat(1, times, 1)
     return tuple(s.repeat(1, times, 1) for s in state)

@@ -1,4 +1,4 @@
-"""Many-to-many: a sequence is read as a whole, and another one written, which looks back into it by attention.
+"""Many-to-many: reads a whole sequence and writes another, looking back into the first by attention.
 
     x_1 … x_S ─ source ─▶ encoder ─▶ m_1 … m_S ─┐ attention
                               │ bridge          ▼
@@ -9,43 +9,44 @@ Letters: S steps of the source, T of the target, B batch, M width of the memory,
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers import Attention, CrossEntropy, Embedding, Memory, Recurrent
+from unrolled.layers import Attention, CrossEntropy, Embedding, InputLayer, Memory, OutputLayer, Recurrent
 from unrolled.layers.recurrent.regularise import drop
+from unrolled.layers.recurrent.stack import LayerState
 from unrolled.layers.recurrent.unfolding import SteppedPass
 from unrolled.networks.parts import select_rows
 from unrolled.scan import valid_steps
 
 
 class DecoderState(NamedTuple):
-    """What a decoder carries from one token to the next.
+    """The state of a decoder between tokens.
 
     Attributes:
         hidden, upper: states of its recurrent layers; `upper` is None without layers above the attention.
         feed: the last readout, (B, E), where it is fed back; else None.
-        memory: what the encoder left.
+        memory: the memory of the encoder's output.
         attended: (B, S), attention weights summed over the tokens so far.
-        sources: (B,) int64, which of the sources each row writes about.
+        sources: (B,) int64, the index of the source of each row.
     """
 
-    hidden: Any
-    upper: Any
+    hidden: LayerState
+    upper: LayerState
     feed: Tensor | None
     memory: Memory
     attended: Tensor
     sources: Tensor
 
     def select(self, rows: Tensor) -> DecoderState:
-        """The state whose row n is row `rows[n]` of this one."""
+        """Return the state whose row n is row `rows[n]` of this one."""
         feed = None if self.feed is None else self.feed.index_select(0, rows)
         sources = self.sources.index_select(0, rows)
-        # a search reorders the hypotheses of each source, and its memory is the largest part of the state
+        # a search mostly reorders the hypotheses of a source; the memory is the largest part of the state
         same = sources.shape == self.sources.shape and torch.equal(sources, self.sources)
         return DecoderState(
             select_rows(self.hidden, rows),
@@ -62,21 +63,21 @@ class AttentionDecoder(nn.Module):
 
         h_t = hidden(y_{t-1}, h_{t-1})       c_t = attention(h_t)       h̃_t = tanh(W [u_t; c_t; y_{t-1}] + b)
 
-    u_t is h_t, or what the `upper` layers make of [h_t; c_t]: attention then is asked by the first layer and answers to
-    those above it (Wu et al. 2016, arXiv 1609.08144, section 3). With `input_feeding` the first layer also reads
-    h̃_{t-1} (Luong et al. 2015, arXiv 1508.04025, section 3.3), so that a step needs the whole of the one before and
-    training is a loop over steps; without it, every layer runs over all steps in one call of its kernel.
+    u_t is h_t, or the output of the `upper` layers for [h_t; c_t]: the first layer then queries the attention and the
+    layers above it read the context (Wu et al. 2016, arXiv 1609.08144, section 3). With `input_feeding` the first layer
+    also reads h̃_{t-1} (Luong et al. 2015, arXiv 1508.04025, section 3.3), so that each step depends on the whole
+    previous step and training is a loop over steps; without it, every layer runs over all steps in one kernel call.
 
     Args:
-        embedding: of the tokens written.
-        hidden: the layers that ask, time first, one direction; reads E, or 2E with `input_feeding`.
-        attention: compares what `hidden` yields with the memory.
+        embedding: the embedding of the target tokens.
+        hidden: the layers that query, time first, one direction; reads E, or 2E with `input_feeding`.
+        attention: compares the output of `hidden` with the memory.
         upper: layers that read [h_t; c_t], time first; not with `input_feeding`.
         input_feeding: whether h̃_{t-1} is part of the input.
-        dropout: on [u_t; c_t] and on h̃_t where it goes to the output; one mask a sequence.
+        dropout: on [u_t; c_t] and on h̃_t where it goes to the output; one mask per sequence.
 
     Raises:
-        ArgumentError: if the layers do not fit each other.
+        ArgumentError: the layers do not match.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class AttentionDecoder(nn.Module):
         if upper is not None:
             _check_fit("upper", upper, hidden.output_size + attention.memory_size)
             if input_feeding:
-                raise ArgumentError("upper: goes without input_feeding; give `hidden` more layers instead")
+                raise ArgumentError("upper: not possible with input_feeding; give `hidden` more layers instead")
         if attention.query_size != hidden.output_size:
             raise ArgumentError(f"attention: query_size {attention.query_size}, hidden yields {hidden.output_size}")
         if not 0 <= dropout < 1:
@@ -108,16 +109,16 @@ class AttentionDecoder(nn.Module):
 
     @property
     def state_width(self) -> int:
-        """How many numbers the recurrent states of one row are, of those states that may begin with any."""
+        """The number of recurrent state values per row that may start with any value."""
         stacks = [self.hidden] if self.upper is None else [self.hidden, self.upper]
         return sum(size * s.num_layers for s in stacks for size, is_free in _state_sizes(s) if is_free)
 
     def start(self, memory: Memory, states: Tensor) -> DecoderState:
-        """The state before the first token.
+        """Return the state before the first token.
 
         Args:
-            memory: as `attention.remember` made it.
-            states: (B, state_width), the initial states of all layers; those that are not free begin with zeros.
+            memory: as returned by `attention.remember`.
+            states: (B, state_width), the initial states of all layers; states that are not free start at zero.
         """
         hidden, rest = _unpack(self.hidden, states)
         upper = None if self.upper is None else _unpack(self.upper, rest)[0]
@@ -127,12 +128,12 @@ class AttentionDecoder(nn.Module):
         return DecoderState(hidden, upper, feed, memory, states.new_zeros(batch, steps), sources)
 
     def forward(self, tokens: Tensor, state: DecoderState, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Teacher forcing: all tokens are known beforehand.
+        """Run all steps with teacher forcing.
 
         Args:
-            tokens: (T, B), what each step reads.
-            state: as `start` made it.
-            lengths: (B,) valid steps; what lies beyond is anything.
+            tokens: (T, B), the token that each step reads.
+            state: as returned by `start`.
+            lengths: (B,) valid steps; results beyond them are undefined.
 
         Returns:
             h̃ (T, B, E), and the attention weights (T, B, S).
@@ -149,7 +150,7 @@ class AttentionDecoder(nn.Module):
         return self._drop(read), weights
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor]:
-        """One step without a graph: tokens (B,) → h̃ (B, E), the new state, and the attention weights (B, S)."""
+        """Run one step without a graph: tokens (B,) → h̃ (B, E), the new state, and the attention weights (B, S)."""
         with torch.no_grad():
             embedded = self.embedding(tokens)
             read = embedded if state.feed is None else torch.cat((embedded, state.feed), -1)
@@ -164,7 +165,7 @@ class AttentionDecoder(nn.Module):
             return read, state, weights
 
     def _fed(self, embedded: Tensor, state: DecoderState, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Step by step, with the part of every product that does not depend on the step before done beforehand."""
+        """Run step by step, with the parts of all products that do not depend on the previous step done beforehand."""
         stack, width = self.hidden, embedded.shape[-1]
         blocks: list[dict[str, Tensor]] = [dict(block) for block in stack.parameter_blocks()]
         is_plain = stack.cell.projects_plainly
@@ -214,25 +215,25 @@ class ManyToManyNetwork(nn.Module):
     """Encoder, attention and decoder.
 
     Args:
-        source: the input layer of what is read, with an `output_size`.
+        source: the input layer of the source.
         encoder: recurrent stack, time first, one direction or two.
-        decoder: writes; its attention's `memory_size` is the encoder's width.
+        decoder: its attention's `memory_size` is the encoder's width.
         output: from h̃ to logits.
-        dropout: on the encoder's output; one mask a sequence.
-        smoothing: of the labels in `loss`.
+        dropout: on the encoder's output; one mask per sequence.
+        smoothing: label smoothing in `loss`.
 
     Source: Bahdanau, Cho & Bengio 2014, arXiv 1409.0473; Luong, Pham & Manning 2015, arXiv 1508.04025.
 
     Raises:
-        ArgumentError: if the layers do not fit each other.
+        ArgumentError: the layers do not match.
     """
 
     def __init__(
         self,
-        source: nn.Module,
+        source: InputLayer,
         encoder: Recurrent,
         decoder: AttentionDecoder,
-        output: nn.Module,
+        output: OutputLayer,
         *,
         dropout: float = 0.0,
         smoothing: float = 0.0,
@@ -252,20 +253,20 @@ class ManyToManyNetwork(nn.Module):
         self.cross_entropy = CrossEntropy(smoothing=smoothing)
 
     @property
-    def inputs(self) -> nn.Module:
+    def inputs(self) -> InputLayer:
         """The input layer, `source`."""
         return self.source
 
     @property
     def vocabulary_size(self) -> int:
         """V, the number of logits."""
-        return int(self.output.classes)  # type: ignore[arg-type]
+        return self.output.classes
 
     def encode(self, source: Tensor, lengths: Tensor | None = None) -> DecoderState:
         """Read the sources.
 
         Args:
-            source: what the source layer reads, (S, B).
+            source: (S, B) tokens.
             lengths: (B,) valid steps.
 
         Returns:
@@ -273,7 +274,7 @@ class ManyToManyNetwork(nn.Module):
         """
         memory, final = self.encoder(self.source(source), None, lengths)
         h = final[0] if isinstance(final, tuple) else final
-        # the last layer's: what each direction knows after its last step
+        # of the last layer: the state of each direction after its last step
         summary = h[-self.encoder.num_directions :].transpose(0, 1).flatten(1)
         if self.dropout and self.training:
             memory, summary = drop(memory, self.dropout, True), F.dropout(summary, self.dropout)
@@ -282,72 +283,83 @@ class ManyToManyNetwork(nn.Module):
     def features(
         self, source: Tensor, source_lengths: Tensor | None, target: Tensor, target_lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Teacher forcing up to the output layer.
+        """Run everything up to the output layer with teacher forcing.
 
         Args:
             source: (S, B), with `source_lengths` (B,).
-            target: (T, B), what the decoder reads at each step, with `target_lengths` (B,).
+            target: (T, B), the tokens that the decoder reads, with `target_lengths` (B,).
 
         Returns:
             h̃ (T, B, E) that the output layer reads, and the attention weights (T, B, S).
         """
-        found: tuple[Tensor, Tensor] = self.decoder(target, self.encode(source, source_lengths), target_lengths)
-        return found
+        decoded: tuple[Tensor, Tensor] = self.decoder(target, self.encode(source, source_lengths), target_lengths)
+        return decoded
 
     def forward(
         self, source: Tensor, source_lengths: Tensor | None, target: Tensor, target_lengths: Tensor | None = None
     ) -> Tensor:
-        """Logits of what comes after each token of the target, (T, B, V); arguments as for `features`."""
+        """Return the logits of the token after each token of the target, (T, B, V); arguments as for `features`."""
         result: Tensor = self.output(self.features(source, source_lengths, target, target_lengths)[0])
         return result
 
     def loss(
         self, source: Tensor, source_lengths: Tensor, target: Tensor, target_lengths: Tensor, expected: Tensor
     ) -> tuple[Tensor, Tensor, int]:
-        """What it costs, in nats, that `expected` comes after each token of the target.
+        """Return the loss, in nats, of `expected` after each token of the target.
 
         Args:
             source, source_lengths, target, target_lengths: as for `features`.
-            expected: (T, B) int64; what lies beyond the target's lengths does not count.
+            expected: (T, B) int64; tokens beyond the target's lengths do not count.
 
         Returns:
-            The mean to differentiate, the plain sum (detached), and how many tokens counted.
+            The mean to differentiate, the plain sum (detached), and the number of tokens counted.
         """
         return written_loss(self, self.encode(source, source_lengths), target, target_lengths, expected)
 
     def decoding(self, source: Tensor, lengths: Tensor | None = None) -> Decoding:
-        """What a decoder of `unrolled.decoding` steps through: one row a source."""
+        """Return a stepper for the decoders of `unrolled.decoding`, with a row for each source."""
         with torch.no_grad():
             return Decoding(self, self.encode(source, lengths))
 
 
+class WritingNetwork(Protocol):
+    """The parts of a network that write a sequence."""
+
+    decoder: AttentionDecoder
+    output: OutputLayer
+    cross_entropy: CrossEntropy
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V."""
+        ...
+
+
 def written_loss(
-    network: nn.Module, state: DecoderState, target: Tensor, lengths: Tensor, expected: Tensor
+    network: WritingNetwork, state: DecoderState, target: Tensor, lengths: Tensor, expected: Tensor
 ) -> tuple[Tensor, Tensor, int]:
-    """Return what it costs that `expected` comes after each token of the target; as `ManyToManyNetwork.loss`.
+    """Return the loss, in nats, of `expected` after each token of the target, as `ManyToManyNetwork.loss`.
 
     Args:
-        network: with a `decoder`, an `output` layer and `cross_entropy`.
         state: of the decoder, before the first token.
         target, lengths, expected: (T, B), (B,) and (T, B).
     """
-    found, _ = network.get_submodule("decoder")(target, state, lengths)
-    # the output layer, most of the cost, only where something counts
+    features, _ = network.decoder(target, state, lengths)
+    # the output layer is most of the cost, so it runs only over tokens that count
     counted = valid_steps(lengths, *target.shape)
-    logits = network.get_submodule("output")(found[counted])
-    result: tuple[Tensor, Tensor, int] = network.get_submodule("cross_entropy")(logits, expected[counted])
+    result: tuple[Tensor, Tensor, int] = network.cross_entropy(network.output(features[counted]), expected[counted])
     return result
 
 
 class Decoding:
-    """The sources that were read, as a `Stepper` over what is written about them.
+    """Sources that were read, as a `Stepper` over the sequences written about them.
 
     Args:
         network: in evaluation mode.
-        state: as `encode` made it.
+        state: as returned by `encode`.
     """
 
-    def __init__(self, network: ManyToManyNetwork, state: DecoderState) -> None:
+    def __init__(self, network: WritingNetwork, state: DecoderState) -> None:
         self.network, self._state = network, state
 
     @property
@@ -356,24 +368,24 @@ class Decoding:
         return self.network.vocabulary_size
 
     def start(self, batch_size: int) -> DecoderState:
-        """The state before the first token, one row a source.
+        """Return the state before the first token, with a row for each source.
 
         Raises:
-            ShapeError: for another number of rows than there are sources.
+            ShapeError: the batch size is not the number of sources.
         """
         sources = self._state.memory.values.shape[0]
         if batch_size != sources:
-            raise ShapeError("batch_size", f"(B={sources},), one row a source", (batch_size,))
+            raise ShapeError("batch_size", f"(B={sources},), one row per source", (batch_size,))
         return self._state
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """(B,) tokens → logits (B, V) and the new state."""
+        """Run one step: (B,) tokens → logits (B, V) and the new state."""
         with torch.no_grad():
             read, state, _ = self.network.decoder.step(tokens, state)
             return self.network.output(read), state
 
     def select(self, state: DecoderState, rows: Tensor) -> DecoderState:
-        """The state whose row n is row `rows[n]` of `state`."""
+        """Return the state whose row n is row `rows[n]` of `state`."""
         return state.select(rows)
 
 
@@ -383,24 +395,24 @@ def _check_fit(name: str, stack: Recurrent, width: int) -> None:
 
 
 def _state_sizes(stack: Recurrent) -> list[tuple[int, bool]]:
-    """The width of each state, and whether it may begin with any numbers."""
+    """Return the width of each state, and whether it may start with any value."""
     sizes = stack.cell.state_sizes(stack.hidden_size)
     return [(size, n in stack.cell.free_states) for n, size in zip(stack.cell.state_names, sizes, strict=True)]
 
 
-def _unpack(stack: Recurrent, states: Tensor) -> tuple[Any, Tensor]:
-    """The first numbers of each row as the states of a stack, and the rest."""
+def _unpack(stack: Recurrent, states: Tensor) -> tuple[LayerState, Tensor]:
+    """Return the first values of each row as the states of a stack, and the rest."""
     parts = []
     for size, is_free in _state_sizes(stack):
         if not is_free:
             parts.append(states.new_zeros(stack.num_layers, len(states), size))
             continue
-        mine, states = states.tensor_split([size * stack.num_layers], dim=1)
-        parts.append(mine.reshape(-1, stack.num_layers, size).transpose(0, 1).contiguous())
+        part, states = states.tensor_split([size * stack.num_layers], dim=1)
+        parts.append(part.reshape(-1, stack.num_layers, size).transpose(0, 1).contiguous())
     return (tuple(parts) if len(parts) > 1 else parts[0]), states
 
 
-def _layers(state: Any) -> list[tuple[Tensor, ...]]:
-    """A stack's state, one tuple a layer."""
+def _layers(state: LayerState) -> list[tuple[Tensor, ...]]:
+    """Return a stack's state as a tuple for each layer."""
     parts = state if isinstance(state, tuple) else (state,)
     return list(zip(*(p.unbind(0) for p in parts), strict=True))

@@ -1,4 +1,4 @@
-"""One-to-many: one input, and a sequence written about it.
+"""One-to-many: writes a sequence about one input.
 
     image ─ input layer ─▶ grid of vectors ─┐ attention
                     │ mean, attributes      ▼
@@ -10,36 +10,45 @@ steps, V tokens.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError
-from unrolled.layers import CrossEntropy
+from unrolled.layers import CrossEntropy, OutputLayer
 from unrolled.networks.many_to_many import AttentionDecoder, DecoderState, Decoding
 
 
-class OneToManyNetwork(nn.Module):
-    """A grid of vectors in, a sequence out: the decoder looks at positions of the grid as it writes.
+@runtime_checkable
+class GridLayer(Protocol):
+    """An input layer that can yield a vector for each position of a grid."""
 
-    Besides the sequence it can be asked for attributes, what occurs anywhere in the sequences about an input: learned
-    from few images, they teach the input layer what to see long before the decoder's own error does, and the decoder
-    begins with them (Wu et al. 2016, arXiv 1506.01144).
+    def grid(self, x: Any) -> Tensor:
+        """Return the vectors (B, P, G)."""
+        ...
+
+
+class OneToManyNetwork(nn.Module):
+    """A grid of vectors in, a sequence out: the decoder attends to positions of the grid as it writes.
+
+    It can also predict attributes, the words that occur anywhere in the sequences about an input: they train the input
+    layer from few images, long before the decoder's own error does, and the decoder starts from them (Wu et al. 2016,
+    arXiv 1506.01144).
 
     Args:
-        inputs: an input layer; its `grid`, or if it has none itself, goes from x to (B, P, G).
-        decoder: writes; its attention's `memory_size` is G.
+        inputs: an input layer whose `grid` method, or if it has none its call, goes from x to (B, P, G).
+        decoder: its attention's `memory_size` is G.
         output: from the decoder's readout to logits.
         attributes: A; 0 for none.
         dropout: on the grid's vectors.
-        smoothing: of the labels in `cross_entropy`, the loss layer.
+        smoothing: label smoothing in `cross_entropy`, the loss layer.
 
     Raises:
-        ArgumentError: if the layers do not fit each other.
+        ArgumentError: the layers do not match.
 
-    Source: Xu et al. 2015, arXiv 1502.03044; attention asked by h_t rather than h_{t-1}, as in Lu et al. 2017, arXiv
+    Source: Xu et al. 2015, arXiv 1502.03044; attention queried by h_t rather than h_{t-1}, as in Lu et al. 2017, arXiv
     1612.01887, section 2.1.
     """
 
@@ -47,7 +56,7 @@ class OneToManyNetwork(nn.Module):
         self,
         inputs: nn.Module,
         decoder: AttentionDecoder,
-        output: nn.Module,
+        output: OutputLayer,
         *,
         attributes: int = 0,
         dropout: float = 0.0,
@@ -69,52 +78,51 @@ class OneToManyNetwork(nn.Module):
     @property
     def vocabulary_size(self) -> int:
         """V, the number of logits."""
-        return int(self.output.classes)  # type: ignore[arg-type]
+        return self.output.classes
 
     def encode(self, x: Any) -> tuple[DecoderState, Tensor | None]:
-        """Look at the inputs.
+        """Encode the inputs.
 
         Returns:
-            The decoder's state before the first token, a row for each input; and the attributes' logits (B, A), or
-            None.
+            The decoder's state before the first token, with a row for each input; and the attributes' logits (B, A),
+            or None.
         """
-        grid: Tensor = self.inputs.grid(x) if hasattr(self.inputs, "grid") else self.inputs(x)  # type: ignore[operator]
+        grid: Tensor = self.inputs.grid(x) if isinstance(self.inputs, GridLayer) else self.inputs(x)
         whole = grid.mean(1)
-        found = None
+        logits = None
         if self.attributes is not None:
-            found = self.attributes(self._dropped(whole))
-            whole = torch.cat((whole, found.sigmoid()), -1)
+            logits = self.attributes(self._dropped(whole))
+            whole = torch.cat((whole, logits.sigmoid()), -1)
         memory = self.decoder.attention.remember(self._dropped(grid).transpose(0, 1))
-        return self.decoder.start(memory, torch.tanh(self.bridge(self._dropped(whole)))), found
+        return self.decoder.start(memory, torch.tanh(self.bridge(self._dropped(whole)))), logits
 
     def forward(
         self, x: Any, tokens: Tensor, lengths: Tensor | None = None, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Teacher forcing.
+        """Run all steps with teacher forcing.
 
         Args:
-            x: what the input layer reads, B inputs.
-            tokens: (T, N), what the decoder reads at each step.
+            x: the input layer's input, B inputs.
+            tokens: (T, N), the tokens that the decoder reads.
             lengths: (N,) valid steps.
-            rows: (N,) int64, which input each sequence is about; None for N = B, one each in order.
+            rows: (N,) int64, the index of the input of each sequence; None if there is one sequence per input.
 
         Returns:
-            Logits of what comes after each token (T, N, V), and the attributes' logits (B, A), or None.
+            The logits of the token after each token (T, N, V), and the attributes' logits (B, A), or None.
         """
-        state, found = self.encode(x)
+        state, attributes = self.encode(x)
         features, _ = self.decoder(tokens, state if rows is None else state.select(rows), lengths)
-        return self.output(features), found
+        return self.output(features), attributes
 
     def attention(self, x: Any, tokens: Tensor) -> Tensor:
-        """Where the decoder looks while it reads tokens (T, B): weights (T, B, P), which sum to 1 over the grid."""
+        """Return the attention weights for tokens (T, B): (T, B, P), which sum to 1 over the grid."""
         weights: Tensor = self.decoder(tokens, self.encode(x)[0])[1]
         return weights
 
     def decoding(self, x: Any) -> Decoding:
-        """What a decoder of `unrolled.decoding` steps through: one row an input."""
+        """Return a stepper for the decoders of `unrolled.decoding`, with a row for each input."""
         with torch.no_grad():
-            # which asks for a decoder and an output layer, and these are here
-            return Decoding(self, self.encode(x)[0])  # type: ignore[arg-type]
+            return Decoding(self, self.encode(x)[0])
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)

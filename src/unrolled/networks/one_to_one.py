@@ -1,9 +1,9 @@
-"""One-to-one: a fixed input, a fixed output, nothing repeated over time.
+"""One-to-one: a fixed input and a fixed output, without a sequence.
 
     x ─ input layer ─▶ hidden layers ─▶ output layer ─▶ logits
 
-The input layer may be any of those that yield a vector: `Frames` for features, `ImageEncoder` for images. Letters: B
-batch, I width of the input layer's vector, H units of a hidden layer, K output classes.
+The input layer may be any that yields a vector: `Frames` for features, `ImageEncoder` for images. Letters: B batch, I
+width of the input layer's vector, H units of a hidden layer, K output classes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import Any
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
+from unrolled.layers import OutputLayer
 
 
 class FeedForward(nn.Module):
-    """Hidden layers without recurrence: linear, ReLU, dropout, as often as there are sizes.
+    """Hidden layers without recurrence: linear, ReLU and dropout for each size.
 
     Args:
         input_size: I.
-        sizes: H of each layer; none at all passes the input through.
-        dropout: after each layer, and on the input where there is no layer.
+        sizes: H of each layer; without sizes the input is passed through.
+        dropout: after each layer, or on the input where there is no layer.
 
     Raises:
-        ArgumentError: a size below 1, or a dropout that is no probability.
+        ArgumentError: a size is below 1, or dropout is not a probability.
     """
 
     def __init__(self, input_size: int, sizes: tuple[int, ...] = (), *, dropout: float = 0.0) -> None:
@@ -40,7 +41,7 @@ class FeedForward(nn.Module):
         self.input_size, self.output_size = input_size, sizes[-1] if sizes else input_size
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, I) → (B, H of the last layer)."""
+        """Map (B, I) → (B, H of the last layer)."""
         result: Tensor = self.layers(x)
         return result
 
@@ -49,15 +50,15 @@ class OneToOneNetwork(nn.Module):
     """Input layer, hidden layers and output layer: a class for an image, or for a vector of features.
 
     Args:
-        inputs: an input layer: anything from x to (B, I) that has `output_size`.
+        inputs: an input layer: any module from x to (B, I) that has `output_size`.
         hidden: the hidden layers.
         output: an output layer: from (B, H) to (B, K) logits.
 
     Raises:
-        ArgumentError: if the layers do not fit each other.
+        ArgumentError: the layers do not match.
     """
 
-    def __init__(self, inputs: nn.Module, hidden: FeedForward, output: nn.Module) -> None:
+    def __init__(self, inputs: nn.Module, hidden: FeedForward, output: OutputLayer) -> None:
         super().__init__()
         width = getattr(inputs, "output_size", hidden.input_size)
         if width != hidden.input_size:
@@ -67,14 +68,14 @@ class OneToOneNetwork(nn.Module):
     @property
     def classes(self) -> int:
         """K, the number of logits."""
-        return int(self.output.classes)  # type: ignore[arg-type]
+        return self.output.classes
 
     def forward(self, x: Any) -> Tensor:
-        """Logits (B, K); x is what the input layer reads."""
+        """Return the logits (B, K); x is the input layer's input."""
         logits: Tensor = self.output(self.features(x))
         return logits
 
     def features(self, x: Any) -> Tensor:
-        """What the output layer reads, (B, H)."""
+        """Return the output layer's input, (B, H)."""
         h: Tensor = self.hidden(self.inputs(x))
         return h

@@ -1,4 +1,4 @@
-"""What the networks share: whether their layers fit each other, the states of their hidden layers, rows of outputs."""
+"""Helpers that the networks share: checks of their layers, states of their hidden layers, rows of outputs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
+from unrolled.layers.recurrent.stack import LayerState
 
 
 def check_layers(inputs: nn.Module, hidden: Recurrent, dropout: float) -> None:
-    """See that hidden layers read what input layers yield.
+    """Check that the hidden layers match the input layer.
 
     Raises:
-        ArgumentError: if they don't, or dropout is no probability.
+        ArgumentError: they do not, or dropout is not a probability.
     """
     width = getattr(inputs, "output_size", hidden.input_size)
     if width != hidden.input_size:
@@ -28,34 +29,34 @@ def check_layers(inputs: nn.Module, hidden: Recurrent, dropout: float) -> None:
 
 
 def shortened(inputs: nn.Module, lengths: Tensor | None) -> Tensor | None:
-    """Return how many steps an input layer makes of so many valid ones, (B,); None stays None."""
+    """Return the numbers of steps that an input layer yields for `lengths` valid ones, (B,); None stays None."""
     shorten: Callable[[Tensor], Tensor] | None = getattr(inputs, "output_lengths", None)
     return lengths if shorten is None or lengths is None else shorten(lengths)
 
 
 def input_steps(inputs: nn.Module, x: Any, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Run an input layer; one that makes fewer steps of several is given the lengths.
+    """Run an input layer, with the lengths if it reduces the number of steps.
 
     Returns:
-        Its steps (T, B, I), and how many of each are valid, (B,), or None for all.
+        Its steps (T, B, I), and the numbers of valid ones, (B,), or None for all.
     """
     if lengths is None or not hasattr(inputs, "output_lengths"):
         return inputs(x), lengths
     return inputs(x, lengths), shortened(inputs, lengths)
 
 
-def initial_state(hidden: Recurrent, batch_size: int) -> Any:
-    """The hidden layers' state before the first step, as they take it: h, or (h, c)."""
+def initial_state(hidden: Recurrent, batch_size: int) -> LayerState:
+    """Return the hidden layers' state before the first step: h, or (h, c)."""
     state = hidden.stream_state(batch_size, None)
     return tuple(s.contiguous() for s in state) if isinstance(state, tuple) else state.contiguous()
 
 
-#: with fewer rows a matrix product takes another routine, which sums in another order
+#: with fewer rows a matrix product uses another routine, which sums in another order
 ROWS = 4
 
 
 def apply_rows(layer: nn.Module, h: Tensor) -> Tensor:
-    """An output layer over rows (B, P), each as if it were alone: bits do not depend on B."""
+    """Apply an output layer to rows (B, P) so that the bits of a row do not depend on B."""
     if not 0 < len(h) < ROWS:
         y: Tensor = layer(h)
         return y
@@ -63,15 +64,15 @@ def apply_rows(layer: nn.Module, h: Tensor) -> Tensor:
     return padded[: len(h)]
 
 
-def merge_rows(states: Sequence[Any]) -> Any:
-    """The state of all the streams of several states of the hidden layers."""
+def merge_rows(states: Sequence[LayerState]) -> LayerState:
+    """Return one state with the streams of several states of the hidden layers."""
     if isinstance(states[0], Tensor):
         return torch.cat(tuple(states), 1)
     return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
 
 
-def select_rows(state: Any, rows: Tensor) -> Any:
-    """The hidden layers' state whose stream n is stream `rows[n]` of `state`; None stays None."""
+def select_rows(state: LayerState, rows: Tensor) -> LayerState:
+    """Return the hidden layers' state whose stream n is stream `rows[n]` of `state`; None stays None."""
     if state is None:
         return None
     if isinstance(state, Tensor):

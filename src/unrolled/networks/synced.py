@@ -8,13 +8,13 @@ Letters: T time, B batch, K output classes, L layers, P width of h.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unrolled.layers import Recurrent
+from unrolled.layers import OutputLayer, Recurrent
 from unrolled.layers.recurrent.regularise import drop
+from unrolled.layers.recurrent.stack import LayerState
 from unrolled.networks.parts import apply_rows, check_layers, initial_state, input_steps, merge_rows, select_rows
 
 
@@ -24,26 +24,26 @@ class SyncedNetwork(nn.Module):
     With one direction it is causal: it can be streamed, and it is a `Stepper` for every decoder.
 
     Args:
-        inputs: an input layer: anything from x to (T, B, I) that has `output_size`. One that makes fewer steps of T
-            has `output_lengths` too, and is given the lengths; the logits then are of those steps.
+        inputs: an input layer: any module from x to (T, B, I) that has `output_size`. A layer that reduces the number
+            of steps also has `output_lengths` and is called with the lengths; the logits are then of its steps.
         hidden: the recurrent stack, time first.
         output: an output layer: from (…, D·P) to (…, K) logits.
         dropout: on the hidden layers' output, variational if the stack is.
 
     Raises:
-        ArgumentError: if the layers do not fit each other.
+        ArgumentError: the layers do not match.
     """
 
-    def __init__(self, inputs: nn.Module, hidden: Recurrent, output: nn.Module, *, dropout: float = 0.0) -> None:
+    def __init__(self, inputs: nn.Module, hidden: Recurrent, output: OutputLayer, *, dropout: float = 0.0) -> None:
         super().__init__()
         check_layers(inputs, hidden, dropout)
         self.inputs, self.hidden, self.output, self.dropout = inputs, hidden, output, dropout
 
-    def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
-        """Logits for every step.
+    def forward(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, LayerState]:
+        """Return the logits of every step.
 
         Args:
-            x: what the input layer reads, (T, B) tokens or (T, B, features).
+            x: the input layer's input, (T, B) tokens or (T, B, features).
             state: the hidden layers' state, or None.
             lengths: (B,) valid steps.
 
@@ -53,8 +53,8 @@ class SyncedNetwork(nn.Module):
         h, state = self.features(x, state, lengths)
         return self.output(h), state
 
-    def features(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
-        """The hidden layers' output that the output layer reads, (T, B, D·P), and the final state."""
+    def features(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, LayerState]:
+        """Return the output layer's input, (T, B, D·P), and the final state."""
         steps, lengths = input_steps(self.inputs, x, lengths)
         h, state = self.hidden(steps, state, lengths)
         if self.dropout and self.training:
@@ -64,14 +64,14 @@ class SyncedNetwork(nn.Module):
     @property
     def vocabulary_size(self) -> int:
         """K, the number of logits."""
-        return int(self.output.classes)  # type: ignore[arg-type]
+        return self.output.classes
 
-    def start(self, batch_size: int) -> Any:
-        """The state before the first step."""
+    def start(self, batch_size: int) -> LayerState:
+        """Return the state before the first step."""
         return initial_state(self.hidden, batch_size)
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step without a graph: (B,) tokens or (B, features) → logits (B, K) and the new state.
+    def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Run one step without a graph: (B,) tokens or (B, features) → logits (B, K) and the new state.
 
         A row's logits are the same, bit for bit, whatever other rows there are.
         """
@@ -79,24 +79,24 @@ class SyncedNetwork(nn.Module):
             h, state = self.hidden.step(self.inputs(x), state)
             return apply_rows(self.output, h), state
 
-    def select(self, state: Any, rows: Tensor) -> Any:
-        """The state whose stream n is stream `rows[n]` of `state`."""
+    def select(self, state: LayerState, rows: Tensor) -> LayerState:
+        """Return the state whose stream n is stream `rows[n]` of `state`."""
         return select_rows(state, rows)
 
-    def merge(self, states: Sequence[Any]) -> Any:
-        """One state of all the streams of several."""
+    def merge(self, states: Sequence[LayerState]) -> LayerState:
+        """Return one state with the streams of several."""
         return merge_rows(states)
 
-    def put(self, state: Any, rows: Tensor, new: Any) -> None:
-        """Make stream `rows[n]` of `state` stream n of `new`, in place."""
+    def put(self, state: LayerState, rows: Tensor, new: LayerState) -> None:
+        """Copy stream n of `new` to stream `rows[n]` of `state`, in place."""
         for part, other in zip(_parts(state), _parts(new), strict=True):
             part.index_copy_(1, rows, other)
 
-    def same(self, state: Any, row: int, other: Any) -> bool:
-        """Whether a stream of `state` is the only one of `other`, bit for bit."""
+    def same(self, state: LayerState, row: int, other: LayerState) -> bool:
+        """Return whether a stream of `state` equals the only stream of `other`, bit for bit."""
         pairs = zip(_parts(state), _parts(other), strict=True)
-        return all(torch.equal(part[:, row : row + 1], one) for part, one in pairs)
+        return all(torch.equal(part[:, row : row + 1], single) for part, single in pairs)
 
 
-def _parts(state: Any) -> tuple[Tensor, ...]:
+def _parts(state: LayerState) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)

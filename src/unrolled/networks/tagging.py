@@ -1,6 +1,6 @@
-"""Synced many-to-many whose outputs are labels, alone or as a chain: what taggers are.
+"""Taggers: synced many-to-many networks with a label for each token, independent or as a chain.
 
-Letters: T steps of the input, B its rows; S sentences, N tokens of the longest; K labels.
+Letters: T steps of the input, B rows; S sentences, N tokens of the longest; K labels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError
-from unrolled.layers import Recurrent
+from unrolled.layers import OutputLayer, Recurrent
 from unrolled.layers.outputs.crf import CRF, Posterior, posterior
 from unrolled.networks.synced import SyncedNetwork
 from unrolled.scan import valid_steps
@@ -22,23 +22,23 @@ from unrolled.scan import valid_steps
 class TaggingNetwork(SyncedNetwork):
     """A synced network over words, with a CRF over each sentence or with independent labels.
 
-    The hidden layers may run over several sentences of one document, so that each is read in its context; the chain of
-    labels never crosses from one to the next.
+    The hidden layers may run over several sentences of one document, so that each is read in context; the chain of
+    labels never crosses from one sentence to the next.
 
     Args:
-        inputs, hidden, output, dropout: as `SyncedNetwork` takes them.
+        inputs, hidden, output, dropout: as for `SyncedNetwork`.
         between, begins, ends: which labels may follow each other, begin and end a sentence.
         chained: True for a CRF, False for a softmax at each step.
 
     Raises:
-        ArgumentError, ShapeError: if the layers or the constraints do not fit each other.
+        ArgumentError, ShapeError: the layers or the constraints do not match.
     """
 
     def __init__(
         self,
         inputs: nn.Module,
         hidden: Recurrent,
-        output: nn.Module,
+        output: OutputLayer,
         *,
         between: Sequence[Sequence[bool]] | None = None,
         begins: Sequence[bool] | None = None,
@@ -50,7 +50,7 @@ class TaggingNetwork(SyncedNetwork):
         self.chain = CRF(self.vocabulary_size, between, begins, ends)
         self.chained = chained
         if not chained:
-            # the constraints stay, for the decoder; the scores are zero and remain so
+            # the decoder still needs the constraints; the scores are zero and remain so
             for parameter in self.chain.parameters():
                 parameter.requires_grad_(False)
 
@@ -60,12 +60,12 @@ class TaggingNetwork(SyncedNetwork):
         return not self.chained and not self.hidden.bidirectional
 
     def emissions(self, x: Any, lengths: Tensor, places: Tensor) -> Tensor:
-        """Scores of each label of each token, sentence by sentence.
+        """Return the score of each label of each token, sentence by sentence.
 
         Args:
-            x: what the input layer reads, of T steps and B rows.
+            x: the input layer's input, with T steps and B rows.
             lengths: (B,) valid steps.
-            places: (N, S) int64, where in the steps each token is: step · B + row.
+            places: (N, S) int64, the position of each token: step · B + row.
 
         Returns:
             (N, S, K).
@@ -74,10 +74,10 @@ class TaggingNetwork(SyncedNetwork):
         return self.output(F.embedding(places, h.flatten(0, 1)))
 
     def losses(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
-        """−ln p of each sentence's labels, nats: emissions (N, S, K), targets (N, S), lengths (S,) → (S,) float64.
+        """Return −ln p of each sentence's labels, in nats: emissions (N, S, K), targets (N, S), lengths (S,) → (S,).
 
         Raises:
-            ArgumentError: for labels in an order that the constraints forbid.
+            ArgumentError: the constraints forbid the labels in this order.
         """
         if self.chained:
             return self.chain(emissions, targets, lengths)
@@ -86,7 +86,7 @@ class TaggingNetwork(SyncedNetwork):
         return nats.view(targets.shape).masked_fill(~valid, 0).double().sum(0)
 
     def posterior(self, emissions: Tensor, lengths: Tensor) -> Posterior:
-        """The probabilities of labels, alone and in a row; without a graph."""
+        """Return the probabilities of labels and of label sequences, without a graph."""
         if self.chained:
             return self.chain.posterior(emissions, lengths)
         with torch.no_grad():
@@ -95,10 +95,10 @@ class TaggingNetwork(SyncedNetwork):
             return posterior(emissions, valid_steps(lengths, *emissions.shape[:2]), lengths, free, nothing, nothing)
 
     def chain_scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores between labels, at the beginning and at the end, −∞ where they are forbidden; float64.
+        """Return the scores between labels, at the beginning and at the end, −∞ where forbidden; float64.
 
         Raises:
-            ArgumentError: never for models that were built; weights that are not finite can't be decoded.
+            ArgumentError: the weights are not finite.
         """
         scores = self.chain.scores()
         if any(bool(score.isnan().any()) for score in scores):

@@ -1,5 +1,5 @@
-"""Steps that are more than vectors: each frame of a clip through a network of its own, beside how it differs from the
-one before.
+"""Input layers for clips: each frame runs through a network of its own, optionally with its difference from the
+previous frame.
 
 Letters: T time, B batch, H height, W width, C channels, I input of the recurrent layer.
 """
@@ -12,17 +12,18 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError
 from unrolled.layers.inputs.images import ImageEncoder
+from unrolled.layers.inputs.tokens import InputLayer
 from unrolled.scan import valid_steps
 
-#: frames that are encoded at once where no gradient is wanted, so that a long clip takes bounded memory
+#: frames to encode at once without gradients, so that a long clip takes bounded memory
 AT_ONCE = 1024
 
 
-class ImageVector(nn.Module):
-    """An image to a vector that knows what is where: the encoder's last maps, whole, through a linear map.
+class ImageVector(InputLayer):
+    """An image to a vector that keeps positions: the encoder's last maps through a linear map.
 
-    Averaging over places, as `ImageEncoder` does by itself, suits images of things that may be anywhere; of a face or a
-    machine that is always seen in the same way, where something moves is what matters.
+    Averaging over positions, as `ImageEncoder` does by itself, suits objects that may be anywhere; for a face or a
+    machine that is always seen from the same side, the position of a movement matters.
 
     Args:
         encoder: the convolutions.
@@ -44,35 +45,35 @@ class ImageVector(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, H, W, C) → (N, I)."""
-        # channels-last maps are flattened as they lie
+        """Map (N, H, W, C) → (N, I)."""
+        # channels-last maps are flattened without a copy
         flat = self.encoder.maps(images).permute(0, 2, 3, 1).flatten(1)
         return F.dropout(F.relu(self.norm(self.linear(flat))), self.dropout, self.training)
 
 
-class StepEncoder(nn.Module):
-    """Every step of a sequence through the same network: (T, B, …, C) → (T, B, I).
+class StepEncoder(InputLayer):
+    """Applies a network to every step of a sequence: (T, B, …, C) → (T, B, I).
 
-    Only valid steps are encoded, so that padding costs nothing and reaches no statistic of a batch. It looks back by
-    one step at most, so that it can be streamed: `beside` makes of steps as they come what it reads one by one.
+    Only valid steps are encoded, so that padding costs nothing and does not affect batch statistics. It looks back by
+    at most one step, so that it can be streamed: `beside` turns steps as they arrive into inputs for single steps.
 
     Args:
-        encoder: from (N, …) to (N, I), with `output_size`.
-        differences: append to each step's channels by how much they differ from the step before; 0 at the first step.
-        dims: of one step, its channels among them, 1 for features and 3 for images; None reads no single steps.
+        encoder: from (N, …) to (N, I).
+        differences: whether to append to each step's channels their difference from the previous step; 0 at the first.
+        dims: dimensions of a step, channels included: 1 for features, 3 for images; None accepts no single steps.
     """
 
-    def __init__(self, encoder: nn.Module, *, differences: bool = False, dims: int | None = None) -> None:
+    def __init__(self, encoder: InputLayer, *, differences: bool = False, dims: int | None = None) -> None:
         super().__init__()
         self.encoder, self.differences, self.dims = encoder, differences, dims
-        self.output_size = int(encoder.output_size)  # type: ignore[arg-type]
+        self.output_size = encoder.output_size
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """As many steps as went in; that there is this method says that `forward` takes lengths."""
+        """Return the lengths unchanged; networks that find this method call `forward` with lengths."""
         return lengths
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Encode.
+        """Encode every step.
 
         Args:
             x: (T, B, …, C); or single steps (B, …, C), as `beside` makes them.
@@ -95,14 +96,14 @@ class StepEncoder(nn.Module):
         return result
 
     def beside(self, steps: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Put steps as they come beside their differences, for `forward` to read them one by one.
+        """Append their differences to steps as they arrive, for `forward` to read step by step.
 
         Args:
-            steps: (N, …, C), those that come next.
-            before: what the last call returned; None at the start.
+            steps: (N, …, C), the next steps.
+            before: the last call's second result; None at the start.
 
         Returns:
-            The steps with all their channels, and what later ones need; None for a layer that looks back at nothing.
+            The steps with all their channels, and the last step, which later ones need; None without `differences`.
         """
         if not self.differences:
             return steps, None
@@ -117,7 +118,7 @@ class StepEncoder(nn.Module):
 
 
 def with_differences(x: Tensor) -> Tensor:
-    """Each step beside its difference from the one before, (T, …, C) → (T, …, 2C); bytes become floating point.
+    """Append to each step its difference from the previous one, (T, …, C) → (T, …, 2C); bytes become floating point.
 
     >>> with_differences(torch.tensor([[3.0], [5.0], [4.0]])).tolist()
     [[3.0, 0.0], [5.0, 2.0], [4.0, -1.0]]

@@ -1,4 +1,4 @@
-"""Frames put together, so that a recurrent layer takes fewer steps: stacking, which with a linear map is a convolution.
+"""Stacked frames, which give a recurrent layer fewer steps; with a linear map, stacking is a convolution.
 
 Letters: T frames, S steps, B batch, F features, I input of the recurrent layer.
 """
@@ -10,21 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.inputs.tokens import Frames
+from unrolled.layers.inputs.tokens import Frames, InputLayer
 from unrolled.scan import valid_steps
 
 
 class FrameStack(nn.Module):
-    """`stride` frames and `left` frames before them as one step: (T, B, F) → (⌈T / stride⌉, B, (left + stride) · F).
+    """`stride` frames and the `left` before them as one step: (T, B, F) → (⌈T / stride⌉, B, (left + stride) · F).
 
-    Step s holds the frames from s · stride − left to s · stride + stride − 1, each with its F features one after the
-    other; before the first and after the last frame there are zeros. It looks back as far as it likes and ahead by less
-    than one step, so that it can be streamed.
+    Step s holds the frames from s · stride − left to s · stride + stride − 1, each with its F features in order, and
+    zeros before the first and after the last frame. It looks ahead by less than one step, so it can be streamed.
 
     Args:
         features: F.
-        stride: frames a step.
-        left: earlier frames that a step sees again.
+        stride: frames per step.
+        left: earlier frames that a step repeats.
     """
 
     def __init__(self, features: int, stride: int = 3, left: int = 0) -> None:
@@ -37,21 +36,21 @@ class FrameStack(nn.Module):
         self.output_size = (left + stride) * features
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """(B,) frames → (B,) steps."""
+        """Return the number of steps for each number of frames, (B,)."""
         return torch.div(lengths + self.stride - 1, self.stride, rounding_mode="floor")
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Whole sequences.
+        """Stack whole sequences.
 
         Args:
             frames: (T, B, F).
-            lengths: (B,) valid frames; what lies beyond them is never read.
+            lengths: (B,) valid frames; frames beyond them are never read.
 
         Returns:
             (S, B, (left + stride) · F).
 
         Raises:
-            ShapeError: frames of another shape.
+            ShapeError: the frames have another shape.
         """
         if frames.dim() != 3 or frames.shape[2] != self.features:
             raise ShapeError("frames", f"(T, B, F={self.features})", frames.shape)
@@ -61,28 +60,28 @@ class FrameStack(nn.Module):
         return self._stacked(F.pad(frames, (0, 0, 0, 0, self.left, -frames.shape[0] % self.stride)))
 
     def push(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
-        """Frames as they come.
+        """Stack frames as they arrive.
 
         Args:
-            frames: (T, B, F), those that come next; there may be none.
-            held: what the last call returned; None at the start.
-            last: whether no more will come, so that the last step is filled up with zeros.
+            frames: (T, B, F), the next frames; T may be 0.
+            held: the frames that the last call returned; None at the start.
+            last: whether these are the last frames, so that the last step is padded with zeros.
 
         Returns:
-            The steps that are whole by now, (S, B, ·), and the frames that later ones need.
+            The steps that are complete, (S, B, ·), and the frames that later steps need.
         """
         if held is None:
             held = frames.new_zeros(self.left, *frames.shape[1:])
         frames = torch.cat((held, frames))
-        fresh = frames.shape[0] - self.left
+        count = frames.shape[0] - self.left
         if last:
-            frames = F.pad(frames, (0, 0, 0, 0, 0, -fresh % self.stride))
-            fresh = frames.shape[0] - self.left
-        whole = fresh // self.stride * self.stride
+            frames = F.pad(frames, (0, 0, 0, 0, 0, -count % self.stride))
+            count = frames.shape[0] - self.left
+        whole = count // self.stride * self.stride
         return self._stacked(frames[: self.left + whole]), frames[whole:]
 
     def _stacked(self, frames: Tensor) -> Tensor:
-        """(left + S · stride, B, F) → (S, B, ·)."""
+        """Stack (left + S · stride, B, F) → (S, B, ·)."""
         windows = frames.shape[0] - self.left
         if not windows:
             return frames.new_zeros(0, frames.shape[1], self.output_size)
@@ -90,19 +89,19 @@ class FrameStack(nn.Module):
         return frames.unfold(0, self.left + self.stride, self.stride).transpose(2, 3).flatten(2)
 
     def extra_repr(self) -> str:
-        """As constructed."""
+        """Return the constructor's arguments, for printing."""
         return f"{self.features}, stride={self.stride}, left={self.left}"
 
 
-class StackedFrames(nn.Module):
-    """Feature frames to x_t, several a step: standardised, stacked, mapped; an input layer that shortens time.
+class StackedFrames(InputLayer):
+    """Feature frames to x_t, several frames per step: standardised, stacked and mapped.
 
     A linear map of stacked frames is a convolution over time of width left + stride; ReLU follows.
 
     Args:
         features: F.
         size: I.
-        stride, left: as of `FrameStack`.
+        stride, left: as for `FrameStack`.
         dropout: probability, on the result.
     """
 
@@ -113,30 +112,30 @@ class StackedFrames(nn.Module):
         self.frames = Frames(features)
         self.stack = FrameStack(features, stride, left)
         self.linear = nn.Linear(self.stack.output_size, size)
-        # torch's own draw leaves so little of the frames that CTC first learns what is said on average, and for long
+        # torch's default initialisation attenuates the frames so much that CTC learns only the average for a long time
         nn.init.kaiming_normal_(self.linear.weight, nonlinearity="relu")
         self.output_size, self.dropout = size, dropout
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """(B,) frames → (B,) steps."""
+        """Return the number of steps for each number of frames, (B,)."""
         return self.stack.output_lengths(lengths)
 
     def standardise(self, mean: Tensor, std: Tensor) -> None:
-        """Take over the statistics of the training data, (F,) each; a feature that never varies is left as it is."""
+        """Set the statistics of the training data, (F,) each; a feature that never varies is not scaled."""
         self.frames.mean.copy_(mean)
         self.frames.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(T, B, F) → (⌈T / stride⌉, B, I); or a step as `windows` cuts it, (B, (left + stride) · F) → (B, I)."""
+        """Map (T, B, F) → (⌈T / stride⌉, B, I), or a step of `windows`, (B, (left + stride) · F) → (B, I)."""
         return self._mapped(frames if frames.dim() == 2 else self.stack(self.frames(frames), lengths))
 
     def push(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
-        """As `FrameStack.push`: the steps that are whole by now, (S, B, I), and what later ones need."""
+        """Map frames as they arrive, as `FrameStack.push`: return complete steps (S, B, I), and frames to hold."""
         steps, held = self.windows(frames, held, last=last)
         return self._mapped(steps), held
 
     def windows(self, frames: Tensor, held: Tensor | None = None, *, last: bool = False) -> tuple[Tensor, Tensor]:
-        """Standardise and stack frames as they come, for `forward` to map one step at a time: as `FrameStack.push`."""
+        """Standardise and stack frames as they arrive, as `FrameStack.push`, for `forward` to map step by step."""
         return self.stack.push(self.frames(frames), held, last=last)
 
     def _mapped(self, stacked: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""Images as an input layer: a small residual network, from pixels to a vector or a grid of vectors; or rows, columns or
-pixels, one after the other, for a recurrent network to read.
+"""Input layers for images: a small residual network from pixels to a vector or a grid of vectors, or the rows, columns
+or pixels as a sequence for a recurrent network.
 
-Letters: B batch, H height, W width, C channels, P positions of the grid, T steps, I width
-of a vector.
+Letters: B batch, H height, W width, C channels, P positions of the grid, T steps, I width of a vector.
 """
 
 from __future__ import annotations
@@ -14,30 +13,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
+from unrolled.layers.inputs.tokens import InputLayer
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(InputLayer):
     """A residual network over standardised images: a first convolution, then a stage of blocks for each further width,
     each of which halves height and width.
 
-    Images are (…, H, W, C), channels last as they lie in files and as convolutions on a CPU want them, of any height
-    and width. Batch normalisation takes its statistics of the batch while training: hand over valid frames only, no
-    padding. In evaluation no image depends on another.
+    Images are (…, H, W, C), of any height and width, with channels last as in files and as convolutions on a CPU prefer
+    them. In training, batch normalisation uses the statistics of the batch, so pass only valid frames, without padding.
+    In evaluation no image depends on another.
 
     Args:
         channels: C, 1 or 3.
         widths: channels of the first convolution and of each stage.
-        blocks: residual blocks of a stage.
+        blocks: residual blocks per stage.
         stem_size, stem_stride: width and stride of the first convolution.
-        size: I; None leaves the last stage's width.
+        size: I; None keeps the last stage's width.
         dropout: on the result, vectors and grid alike.
         mean, std: (C,) of the training images' pixels, 0 to 255; None takes 127.5 for both.
 
     Raises:
-        ArgumentError, ShapeError: for an option out of range.
+        ArgumentError, ShapeError: an option is out of range.
 
     Source: He et al. 2016, arXiv 1512.03385; skips that average before they project, He et al. 2019, arXiv 1812.01187
-    (ResNet-D). Starting each block's last gain at zero, as deep networks like it, slows these shallow ones down.
+    (ResNet-D). Starting each block's last gain at zero, which helps deep networks, slows these shallow ones down.
     """
 
     def __init__(
@@ -84,32 +84,32 @@ class ImageEncoder(nn.Module):
         self.linear = nn.Identity() if size is None else nn.Linear(widths[-1], size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images to vectors: (…, H, W, C) uint8, or floating point on the same scale → (…, I).
+        """Map images to vectors: (…, H, W, C) uint8, or floating point on the same scale → (…, I).
 
         Raises:
-            ShapeError, DTypeError: for images of other channels, none at all, or another dtype.
+            ShapeError, DTypeError: the images have other channels, another dtype, or a size of 0.
         """
         maps = self.maps(images)
         vectors: Tensor = self.linear(self._dropped(maps.mean((2, 3))))
         return vectors.reshape(*images.shape[:-3], self.output_size)
 
     def grid(self, images: Tensor) -> Tensor:
-        """Images to a vector for each position, row by row: (B, H, W, C) → (B, P, grid_size)."""
+        """Map images to a vector for each position, row by row: (B, H, W, C) → (B, P, grid_size)."""
         return self._dropped(self.maps(images).flatten(2).transpose(1, 2))
 
     def maps(self, images: Tensor) -> Tensor:
-        """The last feature maps, (N, grid_size, h, w), N being all leading dimensions together."""
+        """Return the last feature maps, (N, grid_size, h, w), with N the product of all leading dimensions."""
         if images.dim() < 4 or images.shape[-1] != self.channels or 0 in images.shape:
             raise ShapeError("images", f"(…, H, W, C={self.channels}), none of them 0", images.shape)
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise DTypeError(f"images: expected uint8 or floating point, found {images.dtype}")
         x = (images.reshape(-1, *images.shape[-3:]).to(self.mean.dtype) - self.mean) / self.std
-        # a view: what lies channels-last stays so
+        # a view, so the memory stays channels-last
         result: Tensor = self.stages(self.stem(x.permute(0, 3, 1, 2)))
         return result
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of the grid for images of a size."""
+        """Return the rows and columns of the grid for an image size."""
         rows, columns = height, width
         for stride in self._strides:
             rows, columns = -(-rows // stride), -(-columns // stride)
@@ -119,8 +119,8 @@ class ImageEncoder(nn.Module):
         return F.dropout(x, self.dropout, self.training)
 
 
-class ImageSteps(nn.Module):
-    """Images as sequences, standardised: a step for each row, for each column, or for each pixel, row by row.
+class ImageSteps(InputLayer):
+    """Images as standardised sequences: a step for each row, for each column, or for each pixel, row by row.
 
     Args:
         height, width, channels: of every image; by columns, images may be of any width.
@@ -128,7 +128,7 @@ class ImageSteps(nn.Module):
         mean, std: (C,) of the training images' pixels, 0 to 255; None takes 127.5 for both.
 
     Raises:
-        ArgumentError, ShapeError: for an option out of range.
+        ArgumentError, ShapeError: an option is out of range.
 
     Source: Le, Jaitly & Hinton 2015, arXiv 1504.00941, section 4.2 (pixel by pixel).
     """
@@ -159,10 +159,10 @@ class ImageSteps(nn.Module):
         self.register_buffer("std", std.repeat(repeats))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, H, W, C) → (T, B, I); or the steps themselves, (T, B, I) or (B, I), standardised as they are.
+        """Map images (B, H, W, C) → (T, B, I), or standardise steps (T, B, I) or (B, I).
 
         Raises:
-            ShapeError: for images of another size, or steps of another width.
+            ShapeError: the images have another size, or the steps another width.
         """
         width = images.shape[2] if images.dim() == 4 and self.by == "columns" else self.width
         if images.dim() == 4 and tuple(images.shape[1:]) == (self.height, width, self.channels):
@@ -194,7 +194,7 @@ class ResidualBlock(nn.Module):
         self.second_norm = Norm(width)
         skip: list[nn.Module] = []
         if stride > 1:
-            # the pixels beyond an odd edge do not count, and the size is rounded up as the convolution's is
+            # pixels beyond an odd edge do not count, and the size is rounded up as the convolution's is
             skip.append(nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False))
         if before != width:
             skip += [nn.Conv2d(before, width, 1, bias=False), Norm(width)]
@@ -203,31 +203,31 @@ class ResidualBlock(nn.Module):
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, before, h, w) → (N, width, h/stride, w/stride)."""
+        """Map (N, before, h, w) → (N, width, h/stride, w/stride)."""
         y = F.relu(self.first_norm(self.first(x)))
         return F.relu(self.second_norm(self.second(y)) + self.skip(x))
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation that uses the running statistics where a batch holds a single value, which has no spread."""
+    """Batch normalisation that uses the running statistics where a batch holds a single value, without variance."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w), the same shape out."""
+        """Normalise (N, C, h, w)."""
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 
 
 def statistics(channels: int, mean: Tensor | None, std: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation to standardise pixels by, (C,) each; 127.5 where they are not known.
+    """Return the mean and standard deviation to standardise pixels with, (C,) each; 127.5 where unknown.
 
     Raises:
-        ShapeError: for another number of channels.
+        ShapeError: the number of channels differs.
     """
-    found = []
+    values = []
     for name, statistic in (("mean", mean), ("std", std)):
         if statistic is not None and tuple(statistic.shape) != (channels,):
             raise ShapeError(name, f"(C={channels},)", statistic.shape)
-        found.append(torch.full((channels,), 127.5) if statistic is None else statistic.clone())
-    # images that are all alike have no spread to divide by
-    return found[0], torch.where(found[1] > 0, found[1], torch.ones_like(found[1]))
+        values.append(torch.full((channels,), 127.5) if statistic is None else statistic.clone())
+    # a channel that never varies has no standard deviation to divide by
+    return values[0], torch.where(values[1] > 0, values[1], torch.ones_like(values[1]))

@@ -1,4 +1,4 @@
-"""Words to vectors, as classes of texts are read off: what a word is, what parts it has, and published vectors.
+"""Words to vectors for classifying texts: the word itself, its parts, and published vectors.
 
     word ─▶ embedding ────────────────────┐
     parts of the word ─▶ mean embedding ──┼─ sum ─▶ (T, B, I) ─▶ dropout
@@ -20,19 +20,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.inputs.tokens import Embedding
+from unrolled.layers.inputs.tokens import Embedding, InputLayer
 from unrolled.scan import valid_steps
 
 
 class TextBatch(NamedTuple):
-    """Words side by side.
+    """A batch of words.
 
     Attributes:
-        words: (T, B), or (B,) for one step; int64, entries of the vocabulary.
-        parts: (P,) int64, the parts of all words, of one word after the other.
-        begins: (T·B,) int64, where in `parts` those of each word begin; padding has none.
-        vectors: as `words`, rows of the fixed vectors; 0 for a word without one.
-        pairs: as `words`, numbers of each word with the one before it.
+        words: (T, B), or (B,) for one step; int64, indices into the vocabulary.
+        parts: (P,) int64, the parts of all words, word by word.
+        begins: (T·B,) int64, where the parts of each word begin in `parts`; padding has none.
+        vectors: as `words`, rows of the fixed vectors; 0 for a word without a vector.
+        pairs: as `words`, the index of each word with the word before it.
     """
 
     words: Tensor
@@ -42,16 +42,16 @@ class TextBatch(NamedTuple):
     pairs: Tensor
 
 
-class TextInputs(nn.Module):
+class TextInputs(InputLayer):
     """The input layer of a network that reads texts: (T, B) words → (T, B, I).
 
     Args:
         vocabulary_size: V, the unknown word included.
         size: I.
-        buckets: how many numbers parts of words have; 0 reads none.
-        vectors: (N, W) fixed vectors, row 0 of words without one; or None.
+        buckets: the number of indices for parts of words; 0 ignores parts.
+        vectors: (N, W) fixed vectors, row 0 for words without a vector; or None.
         dropout: on the entries of the vectors.
-        word_dropout: probability of zeroing a word's whole vector, each occurrence on its own (Iyyer et al. 2015).
+        word_dropout: probability of zeroing a word's whole vector, each occurrence independently (Iyyer et al. 2015).
     """
 
     def __init__(
@@ -72,18 +72,18 @@ class TextInputs(nn.Module):
         self.words = Embedding(vocabulary_size, size)
         self.parts = Embedding(buckets, size) if buckets else None
         self.vectors: Tensor | None
-        # published numbers, not learned: they are kept beside the weights, not among them
+        # published vectors are not trained, so they are not saved with the weights
         self.register_buffer("vectors", None if vectors is None else torch.from_numpy(vectors), persistent=False)
         self.linear = None if vectors is None else nn.Linear(vectors.shape[1], size, bias=False)
 
     def forward(self, batch: TextBatch) -> Tensor:
-        """The vectors, (T, B, I), or (B, I) for one step.
+        """Return the vectors, (T, B, I), or (B, I) for one step.
 
         Raises:
-            ShapeError: if the parts of the batch do not fit each other.
+            ShapeError: the tensors of the batch do not match.
         """
         if batch.begins.shape != (batch.words.numel(),):
-            raise ShapeError("begins", f"({batch.words.numel()},), one a word", batch.begins.shape)
+            raise ShapeError("begins", f"({batch.words.numel()},), one per word", batch.begins.shape)
         x: Tensor = self.words(batch.words)
         if self.parts is not None:
             mean = F.embedding_bag(batch.parts, self.parts.weight, batch.begins, mode="mean")
@@ -103,15 +103,15 @@ class WordVotes(nn.Module):
 
         logits = s Σ_f idf_f w_f / √(Σ_f idf_f²),    f over all words, pairs and parts of words of the text
 
-    Beside a recurrent network it takes over what needs no order (Wang & Manning 2012; fastText: Joulin et al. 2017,
-    arXiv 1607.01759). All weights w begin at zero, so that at first the network speaks alone; idf is 1 until it is set.
+    Beside a recurrent network it learns what needs no word order (Wang & Manning 2012; fastText: Joulin et al. 2017,
+    arXiv 1607.01759). All weights w start at zero, so that at first only the network counts; idf is 1 until it is set.
 
     Args:
         vocabulary_size: V.
         classes: K.
-        buckets: how many numbers parts of words have; 0 reads none.
-        pairs: how many numbers pairs of words have; 0 reads none.
-        word_dropout: probability that a word does not vote, each occurrence on its own.
+        buckets: the number of indices for parts of words; 0 ignores parts.
+        pairs: the number of indices for pairs of words; 0 ignores pairs.
+        word_dropout: probability that a word does not vote, each occurrence independently.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class WordVotes(nn.Module):
         self.words = nn.Parameter(torch.zeros(vocabulary_size, classes))
         self.pairs = nn.Parameter(torch.zeros(pairs, classes)) if pairs else None
         self.parts = nn.Parameter(torch.zeros(buckets, classes)) if buckets else None
-        # Adam moves every weight by about the learning rate a step: the scale lets votes count within a few epochs
+        # Adam moves every weight by about the learning rate per step; the scale makes votes count within a few epochs
         self.scale = nn.Parameter(torch.tensor(3.0))
         self.idf_words: Tensor
         self.idf_pairs: Tensor
@@ -133,7 +133,7 @@ class WordVotes(nn.Module):
             self.register_buffer(name, torch.ones(size))
 
     def votes(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
-        """What each word says, Σ idf w, (T, B, K), and with what weight, Σ idf², (T, B); without T for one step."""
+        """Return each word's votes Σ idf w, (T, B, K), and their weight Σ idf², (T, B); without T for one step."""
         idf = self.idf_words[batch.words]
         votes, weight = F.embedding(batch.words, self.words) * idf.unsqueeze(-1), idf.square()
         if self.pairs is not None:
@@ -149,12 +149,12 @@ class WordVotes(nn.Module):
         return votes, weight
 
     def forward(self, batch: TextBatch, lengths: Tensor | None = None, share: Tensor | None = None) -> Tensor:
-        """Logits (B, K); zeros for a text of no words.
+        """Return the logits (B, K); zeros for a text without words.
 
         Args:
             batch: the words.
             lengths: (B,) valid words; None for all.
-            share: (T, B), how far each word votes, the weight of all votes together staying as it is; None for 1.
+            share: (T, B), a factor on each word's votes, but not on their weight; None for 1.
         """
         votes, weight = self.votes(batch)
         if lengths is None:
@@ -169,21 +169,21 @@ class WordVotes(nn.Module):
         return self._logits((votes * counted.unsqueeze(-1)).sum(0), weight)
 
     def running(self, batch: TextBatch) -> Tensor:
-        """The logits of every beginning of a text, as if it ended there, (T, B, K)."""
+        """Return the logits after every word, as if the text ended there, (T, B, K)."""
         votes, weight = self.votes(batch)
         return self._logits(votes.cumsum(0), weight.cumsum(0))
 
     def start(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Sum of the votes so far, and of their weights."""
+        """Return the sum of the votes so far, and of their weights."""
         return self.idf_words.new_zeros(batch_size, self.classes), self.idf_words.new_zeros(batch_size)
 
     def step(self, batch: TextBatch, carried: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One more word: the logits that `forward` yields for the words so far."""
+        """Add a word: return the logits for the words so far, and the new sums."""
         votes, weight = self.votes(batch)
         total, weights = carried[0] + votes, carried[1] + weight
         return self._logits(total, weights), (total, weights)
 
     def _logits(self, total: Tensor, weight: Tensor) -> Tensor:
-        # idf is at least 1: only a text of no words has no weight
+        # idf is at least 1, so only a text without words has no weight
         result: Tensor = self.scale * total / weight.clamp(min=1.0).sqrt().unsqueeze(-1)
         return result

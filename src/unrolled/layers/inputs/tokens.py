@@ -1,4 +1,4 @@
-"""Input layers: what turns data into the x_t of a recurrent layer."""
+"""Input layers for tokens and feature frames, and the base of all input layers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ from torch import Tensor, nn
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 
 
-class Embedding(nn.Module):
-    """Tokens to vectors, (…) int64 → (…, I), with two dropouts of its own.
+class InputLayer(nn.Module):
+    """Base of the input layers, which turn data into the x_t of a recurrent layer.
+
+    Attributes:
+        output_size: I, the width of x_t.
+    """
+
+    output_size: int
+
+
+class Embedding(InputLayer):
+    """Tokens to vectors, (…) int64 → (…, I), with two kinds of dropout.
 
     Args:
         vocabulary_size: V.
         size: I.
-        dropout: variational dropout on the vectors: one mask a sequence, the same at every step.
+        dropout: variational dropout on the vectors: one mask per sequence, the same at every step.
         word_dropout: probability of zeroing a token's whole row, for all its occurrences in the batch
             (Gal & Ghahramani 2016, arXiv 1512.05287, section 3; `dropoute` in Merity et al. 2018).
-        padding: a token whose vector is zero and stays so.
+        padding: a token whose vector is zero and stays zero.
     """
 
     def __init__(
@@ -39,18 +49,18 @@ class Embedding(nn.Module):
             raise ArgumentError(f"padding: expected a token from 0 to below V={vocabulary_size}, found {padding}")
         self.vocabulary_size, self.output_size = vocabulary_size, size
         self.dropout, self.word_dropout, self.padding = dropout, word_dropout, padding
-        # scaled so that a vector's entries have variance 1/I, as a tied output layer wants them
+        # entries have variance 1/I, which suits a tied output layer
         self.weight = nn.Parameter(torch.randn(vocabulary_size, size) / size**0.5)
         if padding is not None:
             with torch.no_grad():
                 self.weight[padding].zero_()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(T, B) or (B,) int64 → (…, I).
+        """Map (T, B) or (B,) int64 → (…, I).
 
         Raises:
-            DTypeError: for tokens that are not integers.
-            ArgumentError: for a token outside the vocabulary (on a GPU, CUDA's own error, since looking would wait).
+            DTypeError: the tokens are not integers.
+            ArgumentError: a token is outside the vocabulary (on a GPU CUDA's own error, since a check would block).
         """
         if tokens.dtype not in (torch.int64, torch.int32):
             raise DTypeError(f"tokens: expected int64, found {tokens.dtype}")
@@ -69,13 +79,13 @@ class Embedding(nn.Module):
         return vectors
 
 
-class Frames(nn.Module):
-    """Feature frames to x_t: standardised by statistics of the training data, then a linear map.
+class Frames(InputLayer):
+    """Feature frames to x_t: standardised by statistics of the training data, then mapped linearly.
 
     Args:
         features: width of a frame.
         size: I; None passes the standardised frames through.
-        mean, std: (features,), of the training data; None leaves frames as they are.
+        mean, std: (features,), of the training data; None does not standardise.
     """
 
     def __init__(
@@ -89,16 +99,16 @@ class Frames(nn.Module):
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.zeros(features) if mean is None else mean.clone())
-        # a feature that never varies carries nothing; dividing by its zero would make it NaN
+        # a feature that never varies has std 0, and dividing by it would give NaN
         spread = torch.ones(features) if std is None else torch.where(std > 0, std, torch.ones_like(std))
         self.register_buffer("std", spread)
         self.linear = nn.Identity() if size is None else nn.Linear(features, size)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(…, features) → (…, I).
+        """Map (…, features) → (…, I).
 
         Raises:
-            ShapeError: for frames of another width.
+            ShapeError: the frames have another width.
         """
         if frames.shape[-1] != self.features:
             raise ShapeError("frames", f"(…, features={self.features})", frames.shape)

@@ -1,12 +1,12 @@
-"""Words to vectors: by what they are, by how they are spelled, by their shape, and by published vectors.
+"""Words to vectors for tagging: the word itself, its spelling, its shape, and published vectors.
 
     word, lower case ─▶ embedding ──────────────┐
     characters ─▶ embedding ─▶ BiLSTM or CNN ───┤
     shape (Xxx, XX, dd-dd …) ─▶ embedding ──────┼─▶ (T, B, I) ─▶ dropout
     word ─▶ fixed vector ───────────────────────┘
 
-Each distinct spelling of a batch is read once, however often it occurs. Letters: T time, B batch, I width of the
-result, U distinct spellings of the batch, C characters of the longest.
+Each distinct spelling in a batch is read once, however often it occurs. Letters: T time, B batch, I width of the
+result, U distinct spellings in the batch, C characters of the longest.
 
 Sources: Lample et al. 2016, arXiv 1603.01360 (BiLSTM over characters); Ma & Hovy 2016, arXiv 1603.01354 (CNN).
 """
@@ -22,23 +22,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.layers.inputs.tokens import Embedding
+from unrolled.layers.inputs.tokens import Embedding, InputLayer
 from unrolled.layers.recurrent.layers import LSTM
 from unrolled.layers.recurrent.regularise import variational_mask
 from unrolled.scan import valid_steps
 
-#: what pads words, spellings, shapes and characters
+#: the padding index of words, spellings, shapes and characters
 PADDING = 0
 
 
 class WordBatch(NamedTuple):
-    """Words side by side.
+    """A batch of words.
 
     Attributes:
-        words: (T, B) int64, entries of the vocabulary.
+        words: (T, B) int64, indices into the vocabulary.
         shapes: (T, B) int64.
-        vectors: (T, B) int64, rows of the fixed vectors; 0 for a word without one.
-        spellings: (T, B) int64, which of the U spellings each is.
+        vectors: (T, B) int64, rows of the fixed vectors; 0 for a word without a vector.
+        spellings: (T, B) int64, indices into the U spellings.
         characters: (C, U) int64.
         character_lengths: (U,) int64.
     """
@@ -55,11 +55,11 @@ class Spelling(nn.Module):
     """Characters to a vector of the word, (C, U) → (U, output_size).
 
     Args:
-        alphabet: how many characters there are, padding included.
+        alphabet: the number of characters, padding included.
         size: width of a character's embedding.
-        hidden_size: of the LSTM in each direction, or how many filters the CNN has of each width.
+        hidden_size: units of the LSTM in each direction, or the number of the CNN's filters of each width.
         kind: "lstm" takes the last states of both directions; "cnn" the largest response of each filter.
-        widths: of the CNN's filters, in characters.
+        widths: widths of the CNN's filters, in characters.
         dropout: on the characters' embeddings.
     """
 
@@ -86,7 +86,7 @@ class Spelling(nn.Module):
             self.output_size = hidden_size * len(widths)
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        """(C, U) int64 and lengths (U,), each at least 1 → (U, output_size)."""
+        """Map (C, U) int64 and lengths (U,), each at least 1 → (U, output_size)."""
         x = self.embedding(characters)
         if self.dropout and self.training:
             x = F.dropout(x, self.dropout)
@@ -95,32 +95,32 @@ class Spelling(nn.Module):
             return torch.cat((h[0], h[1]), dim=1)
         valid = valid_steps(lengths, *characters.shape).to(x.device)
         x = x.masked_fill(~valid.unsqueeze(2), 0)
-        found = []
-        for width, one in zip(self.widths, self.filters, strict=True):
-            # a filter may stand over the word's borders: zeros tell it where they are
+        features = []
+        for width, convolution in zip(self.widths, self.filters, strict=True):
+            # a filter may extend beyond the word, where it sees zeros
             padded = F.pad(x, (0, 0, 0, 0, width - 1, width - 1))
             windows = padded.unfold(0, width, 1).permute(0, 1, 3, 2).flatten(2)
-            responses = one(windows)
-            # windows that begin before the word's end; those beyond see nothing but padding
+            responses = convolution(windows)
+            # only windows that begin before the word's end; later ones see only padding
             reach = valid_steps(lengths + width - 1, len(responses), len(lengths)).to(x.device)
-            found.append(responses.masked_fill(~reach.unsqueeze(2), -torch.inf).amax(0))
-        return torch.tanh(torch.cat(found, dim=1))
+            features.append(responses.masked_fill(~reach.unsqueeze(2), -torch.inf).amax(0))
+        return torch.tanh(torch.cat(features, dim=1))
 
 
-class Words(nn.Module):
+class Words(InputLayer):
     """The input layer of a tagger: (T, B) words → (T, B, I).
 
     Args:
-        vocabulary_size: V, padding, unknown and whatever else included.
+        vocabulary_size: V, padding and the unknown word included.
         size: width of a word's own embedding; 0 for none.
-        shapes: how many shapes there are, padding included.
+        shapes: the number of shapes, padding included.
         shape_size: width of their embedding; 0 for none.
-        spelling: of characters, or None.
-        vectors: (N, W) fixed vectors, row 0 of words without one; or None.
-        dropout: on the result; one mask a sequence, the same at every step (Gal & Ghahramani 2016).
+        spelling: the layer that reads characters, or None.
+        vectors: (N, W) fixed vectors, row 0 for words without a vector; or None.
+        dropout: on the result; one mask per sequence, the same at every step (Gal & Ghahramani 2016).
 
     Raises:
-        ArgumentError: if nothing is left to make a vector of.
+        ArgumentError: there is nothing to make a vector from.
     """
 
     def __init__(
@@ -141,18 +141,18 @@ class Words(nn.Module):
         self.shapes = Embedding(shapes, shape_size, padding=PADDING) if shape_size else None
         self.spelling, self.dropout = spelling, dropout
         self.vectors: Tensor | None
-        # published numbers, not learned: they are kept beside the weights, not among them
+        # published vectors are not trained, so they are not saved with the weights
         self.register_buffer("vectors", None if vectors is None else torch.from_numpy(vectors), persistent=False)
         self.output_size = size + shape_size + (spelling.output_size if spelling is not None else 0)
         self.output_size += 0 if vectors is None else vectors.shape[1]
         if not self.output_size:
-            raise ArgumentError("words: with neither embedding, spelling, shapes nor vectors nothing is left to read")
+            raise ArgumentError("words: expected an embedding, spelling, shapes or vectors, found none of them")
 
     def forward(self, batch: WordBatch) -> Tensor:
-        """The vectors, (T, B, I).
+        """Return the vectors, (T, B, I).
 
         Raises:
-            ShapeError: if the parts of the batch differ in shape.
+            ShapeError: the tensors of the batch differ in shape.
         """
         for name in ("shapes", "vectors", "spellings"):
             part = getattr(batch, name)

@@ -1,7 +1,7 @@
-"""The linear-chain conditional random field: a loss over whole sequences of labels, and the probabilities behind it.
+"""The linear-chain conditional random field: a loss over whole sequences of labels, and their probabilities.
 
 A sequence of labels y scores s(y) = start[y_1] + Σ_t emissions[t, y_t] + Σ_t transitions[y_{t-1}, y_t] + end[y_T], and
-has the probability exp(s(y)) / Z, where Z sums over all sequences that are allowed. Letters: T time, B batch, K labels.
+has the probability exp(s(y)) / Z, where Z sums over all allowed sequences. Letters: T time, B batch, K labels.
 
 Source: Lafferty, McCallum & Pereira 2001; with an LSTM below it Huang, Xu & Yu 2015, arXiv 1508.01991.
 """
@@ -19,19 +19,19 @@ from torch import Tensor, nn
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 from unrolled.scan import valid_steps
 
-#: what stands for −∞ where a gradient is asked for, as ∞ − ∞ would make it NaN
+#: stands for −∞ where a gradient is needed, since ∞ − ∞ would make it NaN
 _IMPOSSIBLE = -1e30
-#: scores further apart than this (nats, within a step) are summed up in log space: a double ends at e^−745, and a label
-#: that was that improbable may be the only way to the next
+#: scores further apart than this (nats, within a step) are summed in log space: a double underflows at e^−745, and a
+#: label as improbable as that may be the only way to the next label
 _FAR = 200.0
 
 
 class CRF(nn.Module):
-    """Scores of label after label, learned, on top of a network's emissions.
+    """Learned scores of label transitions, on top of a network's emissions.
 
-    The sum over all sequences is done in float64 whatever the emissions' dtype, step by step as products of matrices
-    with probabilities that are scaled to sum to 1; its gradient, the labels' posterior probabilities, by the
-    forward-backward algorithm (Rabiner 1989, section V.A) instead of by autograd, which takes twice as long. A backward
+    The sum over all sequences is computed in float64 whatever the emissions' dtype, step by step as matrix products of
+    probabilities that are scaled to sum to 1. Its gradient, the labels' posterior probabilities, comes from the
+    forward-backward algorithm (Rabiner 1989, section V.A) instead of autograd, which takes twice as long. A backward
     pass that must itself be differentiable is left to autograd.
 
     Args:
@@ -40,7 +40,7 @@ class CRF(nn.Module):
         begins, ends: whether a label may be the first, or the last, of a sequence.
 
     Raises:
-        ArgumentError, ShapeError: for no labels at all, or constraints of another size.
+        ArgumentError, ShapeError: there are no labels, or the constraints have another size.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class CRF(nn.Module):
             mask = torch.ones(shape, dtype=torch.bool) if given is None else torch.tensor(given, dtype=torch.bool)
             if tuple(mask.shape) != shape:
                 raise ShapeError({"allowed": "between"}.get(name, name), str(shape), mask.shape)
-            # they follow from the labels, and are no weights
+            # the masks follow from the labels and are not weights
             self.register_buffer(name, mask, persistent=False)
 
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Transitions (K, K), start and end (K,), −∞ where the constraints forbid them; float64."""
+        """Return transitions (K, K), start and end (K,), −∞ where the constraints forbid them; float64."""
         return (
             self.transitions.double().masked_fill(~self.allowed, -torch.inf),
             self.start.double().masked_fill(~self.begins, -torch.inf),
@@ -80,19 +80,19 @@ class CRF(nn.Module):
         )
 
     def forward(self, emissions: Tensor, targets: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """−ln p of the targets, in nats.
+        """Return −ln p of the targets, in nats.
 
         Args:
-            emissions: (T, B, K); what lies beyond the lengths is never read.
+            emissions: (T, B, K); steps beyond the lengths are never read.
             targets: (T, B) integers.
             lengths: (B,) integers from 0 to T; None takes all steps.
 
         Returns:
-            (B,) float64; 0 for a sequence of no steps.
+            (B,) float64; 0 for a sequence without steps.
 
         Raises:
-            ShapeError, DTypeError: for tensors that don't fit.
-            ArgumentError: for a target that is no label, or labels in a row that the constraints forbid.
+            ShapeError, DTypeError: the tensors do not match.
+            ArgumentError: a target is not a label, or the constraints forbid a sequence.
         """
         valid, lengths = self._checked(emissions, lengths)
         if targets.shape != emissions.shape[:2]:
@@ -110,11 +110,11 @@ class CRF(nn.Module):
         return self._log_normaliser(emissions, valid, lengths) - (taken + between + edges)
 
     def log_normaliser(self, emissions: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """ln Z of each sequence, (B,) float64, from emissions (T, B, K); 0 for a sequence of no steps."""
+        """Return ln Z of each sequence, (B,) float64, from emissions (T, B, K); 0 for a sequence without steps."""
         return self._log_normaliser(emissions, *self._checked(emissions, lengths))
 
     def posterior(self, emissions: Tensor, lengths: Tensor | None = None) -> Posterior:
-        """The probabilities of labels, and of labels in a row, given all emissions (T, B, K); without a graph."""
+        """Return the probabilities of labels and label sequences, given all emissions (T, B, K), without a graph."""
         valid, lengths = self._checked(emissions, lengths)
         with torch.no_grad():
             return posterior(emissions, valid, lengths, *self.scores())
@@ -129,7 +129,7 @@ class CRF(nn.Module):
         return _LogNormaliser.apply(steps, valid, lengths, *scores)
 
     def _checked(self, emissions: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Which steps count, (T, B), and the lengths (B,)."""
+        """Return the mask of valid steps, (T, B), and the lengths (B,)."""
         if emissions.dim() != 3 or emissions.shape[2] != self.labels:
             raise ShapeError("emissions", f"(T, B, K={self.labels})", emissions.shape)
         if not emissions.is_floating_point():
@@ -141,16 +141,16 @@ class CRF(nn.Module):
         return valid.to(emissions.device), lengths.to(emissions.device)
 
     def _check_targets(self, targets: Tensor, valid: Tensor, lengths: Tensor) -> None:
-        """See that the targets are labels, in an order that is allowed."""
+        """Check that the targets are labels, in an allowed order."""
         if bool(((targets < 0) | (targets >= self.labels)).any()):
             t, b = torch.nonzero((targets < 0) | (targets >= self.labels))[0].tolist()
             raise ArgumentError(f"targets[{t}, {b}]: expected a label from 0 to below K={self.labels}, found "
                                 f"{int(targets[t, b])}")  # fmt: skip
         if not targets.shape[0]:
             return
-        fine = self.allowed[targets[:-1], targets[1:]] | ~valid[1:]
-        if not bool(fine.all()):
-            t, b = torch.nonzero(~fine)[0].tolist()
+        allowed = self.allowed[targets[:-1], targets[1:]] | ~valid[1:]
+        if not bool(allowed.all()):
+            t, b = torch.nonzero(~allowed)[0].tolist()
             pair = f"{int(targets[t, b])} before {int(targets[t + 1, b])}"
             raise ArgumentError(f"targets: label {pair} is forbidden (sequence {b}, step {t + 1})")
         last = targets.gather(0, (lengths - 1).clamp(min=0).unsqueeze(0)).squeeze(0)
@@ -163,7 +163,7 @@ class CRF(nn.Module):
 
 @dataclass(frozen=True)
 class Posterior:
-    """Probabilities of labels given all emissions, as forward-backward leaves them.
+    """Probabilities of labels given all emissions, as forward-backward computes them.
 
     Attributes:
         forward: (T, B, K), scaled: p(label at t | emissions up to t).
@@ -179,31 +179,31 @@ class Posterior:
 
     @property
     def marginals(self) -> Tensor:
-        """p(label at t | all emissions), (T, B, K) float64; zero beyond the lengths."""
+        """The probabilities p(label at t | all emissions), (T, B, K) float64; zero beyond the lengths."""
         return self.forward * self.backward
 
     def of_segment(self, row: int, begin: int, labels: Sequence[int]) -> float:
-        """The probability that a sequence has exactly these labels from step `begin` on.
+        """Return the probability that a sequence has exactly these labels from step `begin` on.
 
         Args:
-            row: which sequence.
+            row: the index of the sequence.
             begin: from 0.
-            labels: at least one.
+            labels: at least one label.
         """
-        found = float(self.forward[begin, row, labels[0]])
+        probability = float(self.forward[begin, row, labels[0]])
         for at, (before, label) in enumerate(itertools.pairwise(labels), begin + 1):
-            found *= float(self.factors[before, label] * self.entering[at, row, label])
-        return found * float(self.backward[begin + len(labels) - 1, row, labels[-1]])
+            probability *= float(self.factors[before, label] * self.entering[at, row, label])
+        return probability * float(self.backward[begin + len(labels) - 1, row, labels[-1]])
 
 
 def posterior(
     emissions: Tensor, valid: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor
 ) -> Posterior:
-    """Forward-backward. Of a model without learned transitions, zeros make it the softmax of each step."""
+    """Run forward-backward; zero transitions, start and end make it the softmax of each step."""
     steps = emissions.double().masked_fill(~valid.unsqueeze(2), 0)
     if not len(steps):
         return Posterior(steps, steps, steps, transitions.exp())
-    # no double is as small as what is cut off here
+    # probabilities this small underflow in a double anyway
     steps = torch.maximum(steps, steps.amax(2, keepdim=True) - 3 * _FAR)
     forward, entering, _, last = _forward(steps, valid, transitions.exp(), start.exp())
     backward = _backward(entering, valid, lengths, transitions.exp(), end.exp(), last)
@@ -212,7 +212,7 @@ def posterior(
 
 
 def _spread(steps: Tensor, scores: Sequence[Tensor]) -> float:
-    """How far apart scores are within a step, at most."""
+    """Return the largest difference between scores within a step."""
     steps = steps.detach()
     widest = float((steps.amax(2) - steps.amin(2)).max()) if steps.numel() else 0.0
     for score in scores:
@@ -222,7 +222,7 @@ def _spread(steps: Tensor, scores: Sequence[Tensor]) -> float:
 
 
 def _forward(steps: Tensor, valid: Tensor, factors: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The forward algorithm with scaling.
+    """Run the forward algorithm with scaling.
 
     Args:
         steps: (T, B, K) emissions.
@@ -231,7 +231,7 @@ def _forward(steps: Tensor, valid: Tensor, factors: Tensor, first: Tensor) -> tu
 
     Returns:
         p(label at t | emissions up to t), (T, B, K); exp of the emissions divided by the scale of the step, (T, B, K);
-        ln of what was scaled away, (B,); and p after the last valid step, (B, K).
+        ln of the product of the scales, (B,); and p after the last valid step, (B, K).
     """
     most = steps.amax(2)
     weights = (steps - most.unsqueeze(2)).exp()
@@ -253,7 +253,7 @@ def _forward(steps: Tensor, valid: Tensor, factors: Tensor, first: Tensor) -> tu
 def _backward(
     entering: Tensor, valid: Tensor, lengths: Tensor, factors: Tensor, last: Tensor, reached: Tensor
 ) -> Tensor:
-    """The backward algorithm with the forward's scales: what times `forward` is the posterior, (T, B, K)."""
+    """Run the backward algorithm with the forward's scales; the result times `forward` is the posterior, (T, B, K)."""
     b = last / (reached @ last).unsqueeze(1)
     backward = torch.empty_like(entering)
     turned = factors.t().contiguous()
@@ -267,7 +267,7 @@ def _backward(
 def _in_log_space(
     steps: Tensor, valid: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor
 ) -> Tensor:
-    """ln Z (B,) by the definition, in plain torch: for scores that lie far apart, and for higher derivatives."""
+    """Return ln Z (B,) by the definition, in plain torch, for scores that lie far apart and for higher derivatives."""
     transitions, start, end = (score.clamp(min=_IMPOSSIBLE) for score in (transitions, start, end))
     alpha = start + steps[0]
     for t in range(1, len(steps)):
@@ -295,11 +295,11 @@ class _LogNormaliser(torch.autograd.Function):
             needed = [tensor for tensor in given if tensor.requires_grad]
             total = _in_log_space(steps, valid, lengths, transitions, start, end)
             made = iter(torch.autograd.grad(total, needed, grad, create_graph=True))
-            found = [next(made) if tensor.requires_grad else None for tensor in given]
-            return found[0], None, None, *found[1:]
+            grads = [next(made) if tensor.requires_grad else None for tensor in given]
+            return grads[0], None, None, *grads[1:]
         factors = transitions.exp()
         backward = _backward(entering, valid, lengths, factors, end.exp(), reached)
-        # a sequence of no steps has no gradient
+        # a sequence without steps has no gradient
         weight = grad.masked_fill(lengths == 0, 0).unsqueeze(1)
         marginals = (forward * backward * weight).masked_fill(~valid.unsqueeze(2), 0)
         into = (entering * backward * weight).masked_fill(~valid.unsqueeze(2), 0)

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification as a loss: what is to be spelled is known, when it is said is not."""
+"""Connectionist temporal classification as a loss, for targets whose timing is unknown."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from unrolled.errors import ArgumentError, ShapeError
 
 
 class CTC(nn.Module):
-    """Connectionist temporal classification: −ln of the probability that the steps, read without repeats and blanks,
-    are the target.
+    """Connectionist temporal classification: −ln of the probability that the steps, without repeats and blanks, spell
+    the target.
 
-        p(y | x) = Σ_π Π_t p(π_t | x),   over all paths π of which B(π) = y
+        p(y | x) = Σ_π Π_t p(π_t | x),   over all paths π with B(π) = y
 
-    The path needs a step for each unit, and one more for a blank between two equal ones. Where there are fewer the
-    probability is 0 and the loss infinite: such a sequence is refused, never counted as 0.
+    A path needs a step for each unit, and one more for a blank between two equal units. With fewer steps the
+    probability is 0 and the loss infinite: such a sequence is an error, and never counted as 0.
 
     Args:
         blank: the class that stands for no unit.
@@ -31,21 +31,21 @@ class CTC(nn.Module):
     def forward(
         self, logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
     ) -> tuple[Tensor, Tensor, int]:
-        """Compare logits with what they are to spell.
+        """Compare logits with the units that they are to spell.
 
         Args:
-            logits: (T, B, K); what lies beyond a sequence's length is never read.
+            logits: (T, B, K); steps beyond a sequence's length are never read.
             lengths: (B,) valid steps.
             targets: (U, B) int64 units, anything beyond a target's length.
             target_lengths: (B,) units, from 0.
 
         Returns:
-            The mean to differentiate, nats per unit of the target (a target of none counts as one), the plain sum in
-            nats (detached), and that number of units.
+            The mean to differentiate, nats per unit of the target (an empty target counts as one unit), the plain sum
+            in nats (detached), and the number of units.
 
         Raises:
-            ShapeError: shapes that do not belong together.
-            ArgumentError: a target that needs more steps than there are; a blank in a target.
+            ShapeError: the shapes do not match.
+            ArgumentError: a target needs more steps than there are, or contains a blank.
         """
         if logits.dim() != 3 or targets.dim() != 2 or targets.shape[1] != logits.shape[1]:
             raise ShapeError("targets", f"(U, B={logits.shape[1]}) for logits (T, B, K)", targets.shape)
@@ -61,9 +61,9 @@ class CTC(nn.Module):
             raise ArgumentError(f"targets: {self.blank} is the blank, and spells nothing")
         rows = targets.masked_fill(~within, 0).transpose(0, 1)
         if not rows.shape[1]:
-            # torch wants room for a unit even where there is none
+            # torch needs at least one column, even without units
             rows = rows.new_zeros(rows.shape[0], 1)
-        # torch reads no step beyond the length, but the gradient of its softmax would be NaN if there is NaN
+        # torch reads no step beyond the length, but NaN there would make the gradient of the softmax NaN
         beyond = torch.arange(logits.shape[0], device=logits.device).unsqueeze(1) >= lengths
         log_probs = logits.masked_fill(beyond.unsqueeze(-1), 0).log_softmax(-1)
         losses = F.ctc_loss(log_probs, rows, lengths, target_lengths, blank=self.blank, reduction="none")
@@ -72,11 +72,11 @@ class CTC(nn.Module):
 
 
 def ctc_steps(targets: Tensor, lengths: Tensor) -> Tensor:
-    """How many steps each target needs at least: one a unit, and one between two equal units.
+    """Return the least number of steps for each target: one per unit, and one between two equal units.
 
     Args:
         targets: (U, B) units.
-        lengths: (B,) how many are valid.
+        lengths: (B,) valid units.
 
     >>> ctc_steps(torch.tensor([[7, 7], [7, 8], [9, 8]]), torch.tensor([3, 2])).tolist()
     [4, 2]

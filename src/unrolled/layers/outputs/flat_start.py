@@ -1,4 +1,4 @@
-"""A beginning for CTC: until a network knows what units sound like, each is given its equal share of the sequence."""
+"""A first stage of training for CTC: every unit of a target is aligned to an equal share of the sequence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class FlatStart(nn.Module):
 
         target of step t = y_⌊U (t − begin) / (end − begin)⌋  for begin ≤ t < end,  else blank
 
-    CTC asks for the right units in the right order, wherever they are said. Where the sequences of the training data
-    resemble each other, a network finds places for them that depend on the time alone, far from where they sound, and
-    takes long to learn to tell them apart from there. Some hundred updates with this loss put them roughly where they
-    are, and CTC does the rest.
+    CTC requires the right units in the right order, at any time. Where the sequences of the training data resemble each
+    other, a network first learns positions that depend only on the time, far from the sounds, and takes long to
+    distinguish units from there. A few hundred updates with this loss put the units roughly in place, and CTC does the
+    rest.
 
     Args:
         blank: the class that stands for no unit.
@@ -43,14 +43,14 @@ class FlatStart(nn.Module):
             lengths: (B,) valid steps.
             targets: (U, B) int64 units.
             target_lengths: (B,) units, from 0.
-            spans: (B, 2) first step of the span, and the one after it; the whole sequence where it has fewer steps than
-                the target has units.
+            spans: (B, 2), the first step of the span and the step after it; a span with fewer steps than the target has
+                units is replaced by the whole sequence.
 
         Returns:
             The mean to differentiate, nats per step, the plain sum (detached), and the number of steps.
 
         Raises:
-            ShapeError: shapes that do not belong together.
+            ShapeError: the shapes do not match.
         """
         steps = even_alignment(lengths, targets, target_lengths, spans, len(logits), self.blank)
         if logits.dim() != 3 or steps.shape != logits.shape[:2]:
@@ -64,10 +64,10 @@ class FlatStart(nn.Module):
 def even_alignment(
     lengths: Tensor, targets: Tensor, target_lengths: Tensor, spans: Tensor, steps: int, blank: int = 0
 ) -> Tensor:
-    """The class of each step, (T, B) int64, −1 beyond the end of a sequence; arguments as for `FlatStart`.
+    """Return the class of each step, (T, B) int64, −1 beyond the end of a sequence; arguments as for `FlatStart`.
 
     Raises:
-        ShapeError: spans of another shape.
+        ShapeError: the spans have another shape.
 
     >>> units, span = torch.tensor([[7], [8]]), torch.tensor([[1, 5]])
     >>> even_alignment(torch.tensor([6]), units, torch.tensor([2]), span, 7)[:, 0].tolist()
@@ -83,7 +83,7 @@ def even_alignment(
     inside = (t >= begin) & (t < end) & (target_lengths > 0)
     if len(targets):
         units = targets.gather(0, place.clamp(0, len(targets) - 1))
-        found = torch.where(inside, units, blank)
+        classes = torch.where(inside, units, blank)
     else:
-        found = torch.full_like(place, blank)
-    return torch.where(t < lengths, found, -1)
+        classes = torch.full_like(place, blank)
+    return torch.where(t < lengths, classes, -1)

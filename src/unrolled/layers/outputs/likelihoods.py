@@ -1,4 +1,4 @@
-"""What a forecast is scored by: the pinball loss of quantiles, and likelihoods of values given their parameters."""
+"""Losses of forecasts: the pinball loss of quantiles, and likelihoods of values given their parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 
-#: the least spread of a likelihood, in units of the scale; a constant series would have none
+#: the least spread of a likelihood, in units of the scale; that of a constant series would be 0
 LEAST_SPREAD = 1e-4
 
 
 class ForecastLoss(nn.Module):
-    """Pinball, absolute or squared error over the targets that are known.
+    """Pinball, absolute or squared error over the known targets.
 
         pinball_q(y, ŷ) = max(q (y − ŷ), (q − 1) (y − ŷ))          its expectation is least at the q-quantile of y
 
@@ -40,22 +40,22 @@ class ForecastLoss(nn.Module):
         self.kind = kind
         self.levels: Tensor
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
-        #: Q, outputs a step
+        #: Q, outputs per step
         self.width = len(levels) if kind == "quantile" else 1
 
     def forward(self, forecast: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Compare forecasts with what came.
+        """Compare forecasts with the values that occurred.
 
         Args:
             forecast: (…, Q), one for each level; (…, 1) for points.
-            targets: (…), NaN where nothing is known.
+            targets: (…), NaN where a value is missing.
 
         Returns:
-            The mean to differentiate, the sum (detached), and how many targets counted. Of quantiles, the loss of a
-            target is the mean over levels, doubled: with the median alone it is the absolute error.
+            The mean to differentiate, the sum (detached), and the number of targets counted. The loss of quantiles is
+            twice the mean over levels: with only the median it is the absolute error.
 
         Raises:
-            ShapeError: if the shapes don't fit.
+            ShapeError: the shapes do not match.
         """
         if forecast.shape != (*targets.shape, self.width):
             raise ShapeError(
@@ -76,14 +76,14 @@ class ForecastLoss(nn.Module):
 class Likelihood(ABC):
     """A distribution whose parameters a network yields, in units of each series' shift and scale."""
 
-    #: how many numbers describe it
+    #: the number of parameters
     size: ClassVar[int]
-    #: whether the network's scale is the mean size of values instead of their standard deviation
+    #: whether the network's scale is the mean absolute value instead of the standard deviation
     counts: ClassVar[bool] = False
 
     @abstractmethod
     def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """−ln p of values, nats.
+        """Return −ln p of values, nats.
 
         Args:
             raw: (…, size) from the output layer.
@@ -93,22 +93,22 @@ class Likelihood(ABC):
 
     @abstractmethod
     def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """Where it is centred, its mean or location; shapes as for `nats`."""
+        """Return the mean or location; shapes as for `nats`."""
 
     @abstractmethod
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
-        """Samples, (N, S).
+        """Draw samples, (N, S).
 
         Args:
             raw: (N, S, size): N series, S samples of each.
             shift, scale: (N, 1).
-            generators: one a series, so that no series depends on others.
+            generators: one per series, so that no series depends on others.
         """
 
 
 def _uniforms(generators: Sequence[np.random.Generator], samples: int, like: Tensor) -> Tensor:
     drawn = np.stack([g.random(samples) for g in generators])
-    # ln 0 is not to be
+    # keeps the logarithm finite
     return torch.from_numpy(np.clip(drawn, 1e-12, 1 - 1e-12)).to(like.device)
 
 
@@ -118,28 +118,28 @@ class Gaussian(Likelihood):
     size = 2
 
     def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """½ ln 2π + ln σ + (z − μ)² / 2σ²."""
+        """Return ½ ln 2π + ln σ + (z − μ)² / 2σ²."""
         mean, spread = _located(raw, shift, scale)
         return 0.5 * math.log(2 * math.pi) + spread.log() + 0.5 * ((target - mean) / spread).square()
 
     def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """μ."""
+        """Return μ."""
         return _located(raw, shift, scale)[0]
 
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
-        """μ + σ ε."""
+        """Draw μ + σ ε."""
         mean, spread = _located(raw, shift, scale)
         noise = np.stack([g.standard_normal(raw.shape[1]) for g in generators])
         return mean + spread * torch.from_numpy(noise).to(raw)
 
 
 class StudentT(Likelihood):
-    """Student's t with location μ, scale σ and ν > 2 degrees of freedom: outliers alarm it less than a Gaussian."""
+    """Student's t with location μ, scale σ and ν > 2 degrees of freedom: more robust to outliers than a Gaussian."""
 
     size = 3
 
     def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """−ln Γ((ν+1)/2) + ln Γ(ν/2) + ½ ln νπ + ln σ + (ν+1)/2 · ln(1 + ((z − μ)/σ)²/ν)."""
+        """Return −ln Γ((ν+1)/2) + ln Γ(ν/2) + ½ ln νπ + ln σ + (ν+1)/2 · ln(1 + ((z − μ)/σ)²/ν)."""
         mean, spread = _located(raw, shift, scale)
         freedom = 2 + F.softplus(raw[..., 2])
         distance = ((target - mean) / spread).square() / freedom
@@ -147,11 +147,11 @@ class StudentT(Likelihood):
         return constant + spread.log() + (freedom + 1) / 2 * torch.log1p(distance)
 
     def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """μ."""
+        """Return μ."""
         return _located(raw, shift, scale)[0]
 
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
-        """By Bailey's polar method, √(ν (u^(−2/ν) − 1)) cos 2πv (Bailey 1994, doi:10.2307/2153537)."""
+        """Draw by Bailey's polar method, √(ν (u^(−2/ν) − 1)) cos 2πv (Bailey 1994, doi:10.2307/2153537)."""
         mean, spread = _located(raw, shift, scale)
         freedom = (2 + F.softplus(raw[..., 2])).double()
         u, v = (_uniforms(generators, raw.shape[1], raw) for _ in range(2))
@@ -162,7 +162,7 @@ class StudentT(Likelihood):
 class NegativeBinomial(Likelihood):
     """Counts with mean μ and variance μ + α μ² (Salinas et al. 2017, arXiv 1704.04110, section 3.1).
 
-    μ is in units of the scale, and α in those of 1 / √scale, as there. The shift is not used.
+    As there, μ is in units of the scale, and α in units of 1 / √scale. The shift is not used.
     """
 
     size = 2
@@ -174,20 +174,20 @@ class NegativeBinomial(Likelihood):
         return mean, 1 / alpha
 
     def nats(self, raw: Tensor, target: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """−ln of Γ(z + r) / (Γ(z + 1) Γ(r)) · (r/(r + μ))^r · (μ/(r + μ))^z with r = 1/α."""
+        """Return −ln of Γ(z + r) / (Γ(z + 1) Γ(r)) · (r/(r + μ))^r · (μ/(r + μ))^z with r = 1/α."""
         mean, r = self._parameters(raw, scale)
-        # lgamma of large numbers differs by little: single precision would leave nothing of it
+        # differences of lgamma at large numbers are lost in single precision
         mean, r, z = mean.double(), r.double(), target.double()
         log = torch.lgamma(z + r) - torch.lgamma(z + 1) - torch.lgamma(r)
         log = log - r * torch.log1p(mean / r) + z * (mean.log() - (r + mean).log())
         return (-log).to(raw.dtype)
 
     def middle(self, raw: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """μ."""
+        """Return μ."""
         return self._parameters(raw, scale)[0]
 
     def draw(self, raw: Tensor, shift: Tensor, scale: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
-        """By numpy's generator."""
+        """Draw with numpy's generator."""
         mean, r = (p.double().cpu().numpy() for p in self._parameters(raw, scale))
         drawn: list[NDArray[np.int64]] = [
             g.negative_binomial(r[n], r[n] / (r[n] + mean[n])) for n, g in enumerate(generators)

@@ -1,4 +1,4 @@
-"""Output layers: from h_t to logits. The textbook's V and c are the weight and bias here."""
+"""Output layers: from h_t to logits. Their weight and bias are the textbook's V and c."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, ShapeError
 
 
-class LinearOutput(nn.Module):
-    """logits = V h + c, (…, H) → (…, K), its weight on request that of the input layer.
+class OutputLayer(nn.Module):
+    """Base of the output layers: (…, H) → (…, K) logits.
+
+    Attributes:
+        classes: K.
+    """
+
+    classes: int
+
+
+class LinearOutput(OutputLayer):
+    """logits = V h + c, (…, H) → (…, K), with V optionally shared with the input layer.
 
     Args:
         input_size: H.
         classes: K.
         tied: the input embedding's weight, (K, I), used as V (Press & Wolf 2017, arXiv 1608.05859; Inan et al. 2017).
-            Where I is not H, a linear map from H to I goes before it.
-        bias: whether there is c.
+            Where I is not H, a linear map from H to I precedes it.
+        bias: whether to add c.
     """
 
     def __init__(self, input_size: int, classes: int, *, tied: nn.Parameter | None = None, bias: bool = True) -> None:
@@ -35,12 +45,12 @@ class LinearOutput(nn.Module):
         self.classes = classes
 
     def forward(self, h: Tensor) -> Tensor:
-        """(…, H) → (…, K) logits."""
+        """Map (…, H) → (…, K) logits."""
         return F.linear(self.bridge(h), self.weight, self.bias)
 
 
-class AdaptiveOutput(nn.Module):
-    """Adaptive softmax for large vocabularies: frequent tokens cheap, rare ones in clusters.
+class AdaptiveOutput(OutputLayer):
+    """Adaptive softmax for large vocabularies: frequent tokens are cheap, rare ones are in clusters.
 
     Tokens must be numbered from the most to the least frequent.
 
@@ -48,7 +58,7 @@ class AdaptiveOutput(nn.Module):
         input_size: H.
         classes: V.
         cutoffs: borders of the clusters, increasing, each below V.
-        div_value: by how much each cluster's width shrinks.
+        div_value: the factor by which the width of each cluster shrinks.
 
     Source: Grave et al. 2017, arXiv 1609.04309; torch.nn.AdaptiveLogSoftmaxWithLoss does the arithmetic.
     """
@@ -61,11 +71,11 @@ class AdaptiveOutput(nn.Module):
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(input_size, classes, list(cutoffs), div_value)
 
     def forward(self, h: Tensor) -> Tensor:
-        """(…, H) → (…, V) log-probabilities, which are logits like any others."""
+        """Map (…, H) → (…, V) log-probabilities, which are valid logits."""
         rows: Tensor = self.softmax.log_prob(h.reshape(-1, h.shape[-1]))
         return rows.reshape(*h.shape[:-1], self.classes)
 
     def losses(self, h: Tensor, targets: Tensor) -> Tensor:
-        """Negative log-likelihood of each target in nats, (…, H), (…) → (…), without all V scores being made."""
+        """Return −ln p of each target in nats, (…, H), (…) → (…), without computing all V scores."""
         rows: Tensor = -self.softmax(h.reshape(-1, h.shape[-1]), targets.reshape(-1)).output
         return rows.reshape(targets.shape)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 
-#: a target that does not count
+#: the target that does not count
 IGNORED = -100
 
 
@@ -16,7 +16,7 @@ class CrossEntropy(nn.Module):
 
     Args:
         ignored: the target that marks padding.
-        smoothing: label smoothing, 0 to below 1 (Szegedy et al. 2016); it changes what is minimised, never `total`.
+        smoothing: label smoothing, 0 to below 1 (Szegedy et al. 2016); it affects the mean, but not the plain sum.
     """
 
     def __init__(self, ignored: int = IGNORED, smoothing: float = 0.0) -> None:
@@ -30,13 +30,13 @@ class CrossEntropy(nn.Module):
 
         Args:
             logits: (…, K).
-            targets: (…) int64, `ignored` where nothing counts.
+            targets: (…) int64, `ignored` where they do not count.
 
         Returns:
-            The mean to differentiate, the plain sum in nats (detached), and how many targets counted.
+            The mean to differentiate, the plain sum in nats (detached), and the number of targets counted.
 
         Raises:
-            ShapeError: if the leading shapes differ.
+            ShapeError: the leading shapes differ.
         """
         if logits.shape[:-1] != targets.shape:
             raise ShapeError("targets", f"{tuple(logits.shape[:-1])}, as logits without K", targets.shape)
@@ -45,7 +45,7 @@ class CrossEntropy(nn.Module):
         if not self.smoothing:
             total = F.cross_entropy(rows, flat, ignore_index=self.ignored, reduction="sum")
             return total / max(count, 1), total.detach(), count
-        # the softmax over K is most of the cost: once for the loss and for what is minimised
+        # the softmax over K is most of the cost, so it is computed once for both sums
         log_probs = rows.log_softmax(-1)
         total = F.nll_loss(log_probs, flat, ignore_index=self.ignored, reduction="sum")
         counted = log_probs if count == len(flat) else log_probs[flat != self.ignored]

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings
 from unrolled.errors import ArgumentError
+from unrolled.networks import StreamedModule
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.fitted import AnyFitted
@@ -165,7 +166,7 @@ class Input(ABC, Generic[G]):
         """Return what the steps of an encoded input are called; empty where they have no names."""
         return ()
 
-    def beside(self, network: Mapping[str, Any], classes: int) -> nn.Module | None:
+    def beside(self, network: Mapping[str, Any], classes: int) -> StreamedModule | None:
         """Return a linear model of the same input whose logits are added to those of a label, or None."""
         return None
 
