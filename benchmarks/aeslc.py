@@ -3,8 +3,8 @@
     python benchmarks/aeslc.py --data FOLDER --minutes 30
 
 FOLDER holds `train.txt.gz`, `dev.txt.gz` and `test.txt.gz`, in each of which a message begins with a line `@file NAME`
-and its subject follows `@subject`. Trained on train, chosen and thresholded on dev, reported once on test, for the
-bodies only. Writes `results/aeslc-<tokens>.json` beside this file.
+and its subject follows `@subject`. Only bodies are used: train to learn from, dev to select weights and threshold, test
+to report once. Writes `results/aeslc-<tokens>.json` beside this file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unrolled.training import make_reporter, read_metrics
 
 
 def messages(path: Path) -> Iterator[tuple[str, str]]:
-    """The mailbox and the body of each message of a split."""
+    """Yield the mailbox and the body of each message of a split."""
     owner, lines, inside = "", [""], False
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1337)
     parser.add_argument("--note", default="")
-    parser.add_argument("--split", default="test", choices=("dev", "test"), help="what is reported on")
+    parser.add_argument("--split", default="test", choices=("dev", "test"), help="the part to report on")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

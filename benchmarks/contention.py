@@ -2,9 +2,9 @@
 
     python benchmarks/contention.py
 
-As many processes as there are cores compute without pause while a layer is called again and again. Each contender is
-alone beside them, in turns of a second, since the workers of torch's pool go on spinning for a while after a call and
-would be company for whoever comes next. Writes `results/contention.json` beside this file.
+As many processes as there are cores compute without pause while a layer is called again and again. The contenders take
+turns of a second, since the workers of torch's pool keep spinning for a while after a call and would disturb the next
+contender. Writes `results/contention.json` beside this file.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from unrolled.bench.machine import load_average, usable_cores
 
 #: cell, T (0 is a single step), B, H
 CASES = (("LSTM", 0, 1, 128), ("LSTM", 0, 1, 512), ("LSTM", 100, 1, 128), ("GRU", 100, 1, 128), ("LSTM", 100, 1, 512))
-#: of each contender, each of at most so many seconds
+#: turns of each contender, and the most seconds of a turn
 TURNS, SECONDS = 4, 1.0
 BUSY = "import torch; torch.set_num_threads(1); a = torch.randn(256, 256)\nwhile True: a @ a"
 
 
 def main() -> None:
-    """Measure in peace, then beside busy processes; write both."""
+    """Measure on an idle machine, then beside busy processes, and write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=1000, help="of each contender and case, at most")
+    parser.add_argument("--calls", type=int, default=1000, help="the most calls of each contender and case")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     load = load_average()
-    found = {"without them": measure(args.calls)}
+    microseconds = {"without them": measure(args.calls)}
     cores = usable_cores()
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(cores)]
     try:
-        # until they have begun
+        # wait until they have started
         time.sleep(5)
-        found["beside as many busy processes as cores"] = measure(args.calls)
+        microseconds["beside as many busy processes as cores"] = measure(args.calls)
     finally:
         for process in busy:
             process.kill()
@@ -56,11 +56,11 @@ def main() -> None:
         "load_average_before": load,
         "busy_processes": cores,
         "calls": args.calls,
-        "microseconds": found,
+        "microseconds": microseconds,
     }
     path = Path(__file__).parent / "results" / "contention.json"
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for company, cases in found.items():
+    for company, cases in microseconds.items():
         print(company)
         for case, contenders in cases.items():
             print(f"  {case}: " + ", ".join(f"{n} {v['p50']:g} / {v['p95']:g}" for n, v in contenders.items()))
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure(calls: int) -> dict[str, Any]:
-    """Microseconds of each case and contender: p50, p95 and the longest."""
+    """Return microseconds for each case and contender: p50, p95 and the longest."""
     return {
         f"{cell} {'step' if time == 0 else f'sequence of {time}'}, B {batch}, H {hidden}": {
             name: summary(values) for name, values in timed(contenders(cell, time, batch, hidden), calls).items()
@@ -78,7 +78,7 @@ def measure(calls: int) -> dict[str, Any]:
 
 
 def contenders(cell: str, steps: int, batch: int, hidden: int) -> dict[str, Callable[[], Any]]:
-    """Our layer with both threads and with one, and torch's with both."""
+    """Return our layer with all threads and with one, and torch's with all."""
     layer, theirs = getattr(unrolled, cell)(hidden, hidden).eval(), getattr(torch.nn, cell)(hidden, hidden)
     x = torch.randn(max(steps, 1), batch, hidden)
     stream = layer.stream(batch)
@@ -104,24 +104,24 @@ def contenders(cell: str, steps: int, batch: int, hidden: int) -> dict[str, Call
 
 
 def timed(contenders: dict[str, Callable[[], Any]], calls: int) -> dict[str, list[float]]:
-    """Microseconds of each call: so many, or those of `TURNS` turns where that takes too long."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    """Return the microseconds of each call, up to a number of calls or the time of `TURNS` turns."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(TURNS):
         for name, run in contenders.items():
-            # so that its weights are in the cache, and whoever spins has ceased
+            # wait until other workers stop spinning, and bring the weights into the cache
             time.sleep(0.05)
             run()
-            begun, mine = time.perf_counter(), found[name]
-            until = len(mine) + -(-calls // TURNS)
-            while len(mine) < until and time.perf_counter() - begun < SECONDS:
+            begun, own = time.perf_counter(), times[name]
+            until = len(own) + -(-calls // TURNS)
+            while len(own) < until and time.perf_counter() - begun < SECONDS:
                 start = time.perf_counter()
                 run()
-                mine.append(1e6 * (time.perf_counter() - start))
-    return found
+                own.append(1e6 * (time.perf_counter() - start))
+    return times
 
 
 def summary(values: list[float]) -> dict[str, float | int]:
-    """Median, 95th percentile and maximum, in microseconds, and of how many calls."""
+    """Return median, 95th percentile and maximum, in microseconds, and the number of calls."""
     return {
         "p50": round(median(values), 1),
         "p95": round(quantiles(values, n=20)[-1], 1),

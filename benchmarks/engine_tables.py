@@ -17,16 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def layers_table(found: dict[str, Any], name: str) -> str:
-    """The ratio to the fastest peer in every cell of the grid, and what was measured on what."""
-    rows = found["rows"]
+def layers_table(results: dict[str, Any], name: str) -> str:
+    """Return a table of the ratio to the fastest peer in every cell of the grid, and how it was measured."""
+    rows = results["rows"]
     shapes = list(dict.fromkeys((r["B"], r["H"]) for r in rows))
     by = {(r["cell"], r["mode"], r["B"], r["H"]): r for r in rows}
-    before, after = found["load_average"]["before"], found["load_average"]["after"]
+    before, after = results["load_average"]["before"], results["load_average"]["after"]
     load = f"load average {before[0]:g} before and {after[0]:g} after" if before and after else "load average unknown"
     lines = [
-        f"The fastest peer's time divided by ours, at B/H, of {', '.join(found['plan']['peers'])}: float32, T = 100, "
-        f"I = H, {found['threads']} threads, medians of paired rounds, {load}, from "
+        f"The fastest peer's time divided by ours, at B/H, of {', '.join(results['plan']['peers'])}: float32, T = 100, "
+        f"I = H, {results['threads']} threads, medians of paired rounds, {load}, from "
         f"[{name}](../benchmarks/results/{name}), which has machine, versions, times and command. "
         "Above 1 we are ahead; **bold** reaches its goal.",
         "",
@@ -38,8 +38,8 @@ def layers_table(found: dict[str, Any], name: str) -> str:
             cells = [_ratio(by.get((cell, mode, b, h))) for b, h in shapes]
             lines.append(f"| {cell} {mode} | " + " | ".join(cells) + " |")
     for cell in dict.fromkeys(r["cell"] for r in rows if r.get("bfloat16")):
-        found_narrow = [by.get((cell, "step", b, h)) for b, h in shapes]
-        cells = [f"{r['bfloat16']['ratio_best']:.2f}" if r and r["bfloat16"] else "" for r in found_narrow]
+        narrow = [by.get((cell, "step", b, h)) for b, h in shapes]
+        cells = [f"{r['bfloat16']['ratio_best']:.2f}" if r and r["bfloat16"] else "" for r in narrow]
         lines.append(f"| {cell} step, bfloat16 weights | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -50,17 +50,17 @@ def _ratio(row: dict[str, Any] | None) -> str:
     return f"**{row['ratio_best']:.2f}**" if row["reached"] else f"{row['ratio_best']:.2f}"
 
 
-def contention_table(found: dict[str, Any]) -> str:
-    """Median and 95th percentile, alone and beside busy processes."""
-    load = found["load_average_before"]
+def contention_table(results: dict[str, Any]) -> str:
+    """Return a table of median and 95th percentile, alone and beside busy processes."""
+    load = results["load_average_before"]
     lines = [
         f"Microseconds of a call, median / 95th percentile, from "
-        f"[contention.json](../benchmarks/results/contention.json): up to {found['calls']:,} calls of each in four "
+        f"[contention.json](../benchmarks/results/contention.json): up to {results['calls']:,} calls of each in four "
         f"turns, load average {load[0]:g} beforehand. Beside busy processes the system takes the core from more than "
         f"one in twenty of the calls that last a few tenths of a millisecond, as one thread shows.",
         "",
     ]
-    for company, cases in found["microseconds"].items():
+    for company, cases in results["microseconds"].items():
         names = list(next(iter(cases.values())))
         lines += [f"| {company} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
         for case, contenders in cases.items():
@@ -70,20 +70,21 @@ def contention_table(found: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def training_line(found: dict[str, Any]) -> str:
-    """The same training on two engines."""
-    seconds = found["seconds"]
-    note = f" ({found['note']})" if found["note"] else ""
-    apart = found["largest_relative_difference_of_losses"]
+def training_line(results: dict[str, Any]) -> str:
+    """Return a sentence about the same training on two engines."""
+    seconds = results["seconds"]
+    note = f" ({results['note']})" if results["note"] else ""
+    apart = results["largest_relative_difference_of_losses"]
     return (
-        f"{found['steps']} steps of `unrolled train generate` on {found['data']}, end to end: {seconds['native']:g} s "
-        f"on this engine, {seconds['torch']:g} s on torch's layers, a ratio of {found['ratio']:.2f}; the losses differ "
-        f"by {apart:.0e} of themselves at most ([engines.json](../benchmarks/results/engines.json)){note}."
+        f"{results['steps']} steps of `unrolled train generate` on {results['data']}, end to end: "
+        f"{seconds['native']:g} s on this engine, {seconds['torch']:g} s on torch's layers, a ratio of "
+        f"{results['ratio']:.2f}; the losses differ by {apart:.0e} of themselves at most "
+        f"([engines.json](../benchmarks/results/engines.json)){note}."
     )
 
 
 def updated(text: str) -> str:
-    """docs/engine.md with its parts replaced; a part whose results are missing stays as it is."""
+    """Return docs/engine.md with its parts replaced; a part without results is left unchanged."""
     parts: dict[str, str] = {}
     for path in sorted(RESULTS.glob("layers-*.json"))[:1]:
         parts["layers"] = layers_table(_read(path), path.name)
@@ -100,12 +101,12 @@ def updated(text: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
 
 
 def main() -> None:
-    """Rewrite, or check."""
+    """Rewrite the file, or check it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()

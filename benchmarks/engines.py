@@ -2,9 +2,9 @@
 
     python benchmarks/engines.py --data PATH/input.txt --steps 60
 
-tinyshakespeare, the default network and settings of `unrolled train generate`, so many steps, the engines by turns. The
-seconds are those of the whole command: reading, batches, input and output layers, loss, optimiser and checkpoints are
-the same for both. Writes `results/engines.json` beside this file.
+tinyshakespeare, the default network and settings of `unrolled train generate`, with the engines taking turns. The time
+is that of the whole command: reading, batches, input and output layers, loss, optimiser and checkpoints are the same
+for both. Writes `results/engines.json` beside this file.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ENGINES = ("native", "torch")
 
 
 def main() -> None:
-    """Train by turns, compare, write."""
+    """Train in turns, compare, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="input.txt of tinyshakespeare")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--turns", type=int, default=2, help="runs of each engine; the fastest counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1337)
-    parser.add_argument("--note", default="", help="what else should be known, e.g. what else the machine was doing")
+    parser.add_argument("--note", default="", help="a remark, e.g. what else the machine was doing")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
@@ -42,7 +42,7 @@ def main() -> None:
         for engine in ENGINES if turn % 2 == 0 else ENGINES[::-1]:
             runs[engine].append(run(engine, args.data, args.steps, args.seed))
             print(f"{engine}: {runs[engine][-1]['seconds']:.1f} s")
-    seconds = {engine: min(r["seconds"] for r in found) for engine, found in runs.items()}
+    seconds = {engine: min(r["seconds"] for r in turns) for engine, turns in runs.items()}
     ours, theirs = (runs[engine][0]["losses"] for engine in ENGINES)
     apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True))
     result = {
@@ -53,7 +53,7 @@ def main() -> None:
         "network": runs["native"][0]["network"],
         "batching": runs["native"][0]["batching"],
         "seconds": {engine: round(s, 2) for engine, s in seconds.items()},
-        "all_seconds": {engine: [round(r["seconds"], 2) for r in found] for engine, found in runs.items()},
+        "all_seconds": {engine: [round(r["seconds"], 2) for r in turns] for engine, turns in runs.items()},
         "ratio": round(seconds["torch"] / seconds["native"], 3),
         "losses": {"native": ours, "torch": theirs},
         "largest_relative_difference_of_losses": apart,
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def run(engine: str, data: Path, steps: int, seed: int) -> dict[str, Any]:
-    """One training run: seconds, the loss of every logged step, and what was trained."""
+    """Train once; return the seconds, the loss of every logged step, and the network."""
     with tempfile.TemporaryDirectory() as folder, unrolled.use_engine(engine):
         out = Path(folder) / "run"
         start = time.perf_counter()

@@ -3,8 +3,8 @@
     python benchmarks/entities.py --data DATA/conll2003 --set conll2003             # while tuning: on dev
     python benchmarks/entities.py --data DATA/wnut17 --set wnut17 --split test       # once
 
-Trains on the published training part and chooses weights by F1 on the published development part. `--score FILE` scores
-a submission to WNUT 2017 instead (token, right tag and found tag, separated by tabs), as the task's own script does.
+Trains on the published training part and selects weights by F1 on the published development part. `--score FILE` scores
+a submission to WNUT 2017 instead (token, gold tag and predicted tag, separated by tabs), as the task's own script does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unrolled.training import make_reporter
 
 
 class DataSet(NamedTuple):
-    """A published data set: its files, what was to be reached, what others report, and options that it needs."""
+    """A published data set: its files, the goal, published results, and the options that it needs."""
 
     title: str
     train: str
@@ -53,7 +53,7 @@ SETS = {
         "esp.testb.gz",
         78.0,
         {"BiLSTM-CRF with pretrained embeddings (Lample et al. 2016)": 85.75},
-        # its files do not tell documents apart, but their sentences follow each other as in the newspaper
+        # its files do not separate documents, but their sentences follow each other as in the newspaper
         {"context": 300},
     ),
     "wnut17": DataSet(
@@ -69,14 +69,14 @@ SETS = {
 
 
 def main() -> None:
-    """Train, or go on, and measure; or score a submission."""
+    """Train or resume, and evaluate; or score a submission."""
     if "--score" in sys.argv[1:2] and len(sys.argv) == 3:
         for name, score in submission_scores(Path(sys.argv[2])).items():
             shares = [100 * share for share in (score.precision, score.recall, score.f1)]
             print("{}: {:.2f} precision, {:.2f} recall, {:.2f} F1".format(name, *shares))
         return
     parser = arguments(__doc__ or "")
-    parser.add_argument("--set", choices=tuple(SETS), default="conll2003", help="which data set --data is")
+    parser.add_argument("--set", choices=tuple(SETS), default="conll2003", help="the data set in --data")
     args = parsed(parser)
     chosen = SETS[args.set]
     out = args.out / args.set
@@ -96,14 +96,14 @@ def main() -> None:
             options=chosen.options,
         )
     )
-    found = model.evaluate(args.data / (chosen.test if args.split == "test" else chosen.dev))
-    f1, beside = 100 * found.metrics["f1"], 100 * found.baseline["f1"]
-    surface = f", surface forms {100 * found.metrics['surface_f1']:.2f}" if args.set == "wnut17" else ""
+    evaluation = model.evaluate(args.data / (chosen.test if args.split == "test" else chosen.dev))
+    f1, beside = 100 * evaluation.metrics["f1"], 100 * evaluation.baseline["f1"]
+    surface = f", surface forms {100 * evaluation.metrics['surface_f1']:.2f}" if args.set == "wnut17" else ""
     write_result(
         f"entities-{args.set}",
         args,
         model,
-        found,
+        evaluation,
         title=chosen.title,
         data=f"{args.set}, published parts, no other data; {args.split}",
         measured=f"**{f1:.2f}** F1{surface}",

@@ -2,8 +2,8 @@
 
     python benchmarks/ett.py --data DATA/ett --horizon 96
 
-The usual protocol: 8,640 / 2,880 / 2,880 rows for training, development and test, each series standardised by its
-training part, every window of the test part scored, look-back windows reaching into the part before, none left out.
+The usual protocol: 8,640 / 2,880 / 2,880 rows for training, development and test; each series is standardised by its
+training part, every window of the test part is scored, and look-back windows reach into the part before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unrolled.data.core.tables import read_table
 from unrolled.tasks import load, train
 
 TRAIN, DEV, TEST = 8640, 2880, 2880
-#: a long horizon takes a step of the network for each of its segments, and its windows repeat each other
+#: a long horizon takes a network step for each of its segments, and its windows overlap more
 EPOCHS = {96: 5, 192: 5, 336: 4, 720: 2}
 GOALS = {96: 0.37, 192: 0.41, 336: 0.445, 720: 0.45}
 PUBLISHED = {
@@ -30,7 +30,7 @@ PUBLISHED = {
 
 
 def rows(data: Path, path: Path, count: int) -> Path:
-    """The first rows of the data set, as a CSV file."""
+    """Write the first rows of the data set to a CSV file, and return its path."""
     with path.open("w", newline="") as file:
         writer: Any = None
         for n, row in enumerate(read_table(data / "ETTh1.csv.gz")):
@@ -52,13 +52,13 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--epochs", type=float, default=None, help="by default as the horizon wants")
+    parser.add_argument("--epochs", type=float, default=None, help="by default depends on the horizon")
     parser.add_argument("--loss", default="mae")
     parser.add_argument("--normalise", default="last")
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--averaging", default="none")
     parser.add_argument("--calendar", action="store_true")
-    parser.add_argument("--name", default="", help="of a trial, whose result is printed and not kept")
+    parser.add_argument("--name", default="", help="name of a trial, whose result is printed but not saved")
     args = parsed(parser)
     path = rows(args.data, args.out / "etth1.csv", TRAIN + DEV + TEST)
     folder = args.out / f"etth1-{args.horizon}{args.name}"
@@ -84,22 +84,22 @@ def main() -> None:
     model = load(folder)
     if args.split == "dev":
         part = rows(args.data, args.out / "etth1-dev.csv", TRAIN + DEV)
-        found = model.evaluate(part, start=str(TRAIN))
+        evaluation = model.evaluate(part, start=str(TRAIN))
     else:
-        found = model.evaluate(path, start=str(TRAIN + DEV))
-    mse, beside = found.metrics["scaled_mse"], found.baseline["scaled_mse"]
+        evaluation = model.evaluate(path, start=str(TRAIN + DEV))
+    mse, beside = evaluation.metrics["scaled_mse"], evaluation.baseline["scaled_mse"]
     if args.name:
-        mae = found.metrics["scaled_mae"]
+        mae = evaluation.metrics["scaled_mae"]
         print(f"trial {args.name}: {args.split} MSE {mse:.4f}, MAE {mae:.4f}; seasonal naive {beside:.4f}")
         return
     write_result(
         f"etth1-{args.horizon}{args.name}",
         args,
         model,
-        found,
+        evaluation,
         title=f"ETTh1, {args.horizon} hours ahead (`forecast`)",
         data=f"ETTh1, 7 series, look-back 96, horizon {args.horizon}; standardised; all windows of the part",
-        measured=f"MSE **{mse:.3f}**, MAE {found.metrics['scaled_mae']:.3f}",
+        measured=f"MSE **{mse:.3f}**, MAE {evaluation.metrics['scaled_mae']:.3f}",
         beside=f"seasonal naive {beside:.3f}",
         goal=f"MSE ≤ {GOALS[args.horizon]}",
         published=PUBLISHED[args.horizon],

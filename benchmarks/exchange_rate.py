@@ -3,7 +3,7 @@
     python benchmarks/exchange_rate.py --data DATA/exchange_rate
 
 The protocol of Lai et al. 2018: 60 / 20 / 20 % in order; only the value at the horizon counts, for every day of the
-part. One network forecasts all 24 days, and its third, sixth, twelfth and last are scored.
+part. One network forecasts all 24 days, of which the third, sixth, twelfth and last are scored.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def main() -> None:
     model = load(folder)
     begin, end = (dev, test) if args.split == "dev" else (test, length)
     actual, own, naive = (np.full((LONGEST, end - begin, len(series)), np.nan) for _ in range(3))
-    for n, one in enumerate(series):
-        # what lies behind the part is unknown, and no reason to leave out the last days of the part
-        values = np.concatenate([one.values[:end], np.zeros(LONGEST - 1)])
-        longer = replace(one, values=values, times=np.arange(len(values)), known=np.zeros((len(values), 0)))
+    for n, currency in enumerate(series):
+        # days after the part are unknown, but the last days of the part still need whole windows
+        values = np.concatenate([currency.values[:end], np.zeros(LONGEST - 1)])
+        longer = replace(currency, values=values, times=np.arange(len(values)), known=np.zeros((len(values), 0)))
         encoded = model.input.encode(replace(longer, first=begin - LONGEST + 1))
         encoded["values"][end:] = np.nan
         for window in backtest(model, encoded):
@@ -57,12 +57,12 @@ def main() -> None:
             for step in range(LONGEST):
                 days = window.origins + step - begin
                 within = (days >= 0) & (days < end - begin)
-                for part, found in ((actual, window.actual), (own, window.drawn.point), (naive, last)):
-                    part[step, days[within], n] = found[within, step]
+                for part, estimates in ((actual, window.actual), (own, window.drawn.point), (naive, last)):
+                    part[step, days[within], n] = estimates[within, step]
     metrics, baseline = {}, {"model": "the last value"}
     for horizon in HORIZONS:
-        for scores, found in ((metrics, own), (baseline, naive)):
-            target, forecast = actual[horizon - 1], found[horizon - 1]
+        for scores, estimates in ((metrics, own), (baseline, naive)):
+            target, forecast = actual[horizon - 1], estimates[horizon - 1]
             if np.isnan(target).any() or np.isnan(forecast).any():
                 raise SystemExit(f"horizon {horizon}: not every day was forecast")
             scores[f"rse_{horizon}"] = rse(target, forecast)

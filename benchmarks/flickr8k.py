@@ -1,4 +1,4 @@
-"""`caption` on Flickr8k, the image encoder learned from these 6,000 images alone.
+"""`caption` on Flickr8k, with an image encoder trained on only these 6,000 images.
 
     python benchmarks/flickr8k.py --data DATA/flickr8k --out runs/flickr8k --threads 2
     python benchmarks/flickr8k.py --data DATA/flickr8k --out runs/flickr8k --split test --resume
@@ -24,7 +24,7 @@ PUBLISHED = {
 
 
 def parts(data: Path, out: Path) -> dict[str, Path]:
-    """The captions of each part in a file of its own."""
+    """Write the captions of each part to a file, and return the paths."""
     lines = gzip.decompress((data / "Flickr8k.token.txt.gz").read_bytes()).decode("utf-8").splitlines()
     paths = {}
     for part in ("train", "dev", "test"):
@@ -55,17 +55,17 @@ def main() -> None:
         epochs=args.epochs,
         seed=args.seed,
     )
-    found = model.evaluate(files[args.split], images=str(images))
+    evaluation = model.evaluate(files[args.split], images=str(images))
     examples = [str(p) for p in model.predict([picture.pixels() for picture in some_images(images, files[args.split])])]
     write_result(
         "flickr8k",
         args,
         model,
-        found,
+        evaluation,
         title="Flickr8k, captions, encoder from scratch",
-        data=f"Flickr8k at 128 × 128, published split, {args.split}: {found.metrics['images']:,} images",
-        measured=f"BLEU-4 **{found.metrics['bleu4']:.3f}**, CIDEr {found.metrics['cider']:.3f}",
-        beside=f"most frequent caption {found.baseline['bleu4']:.3f}, {found.baseline['cider']:.3f}",
+        data=f"Flickr8k at 128 × 128, published split, {args.split}: {evaluation.metrics['images']:,} images",
+        measured=f"BLEU-4 **{evaluation.metrics['bleu4']:.3f}**, CIDEr {evaluation.metrics['cider']:.3f}",
+        beside=f"most frequent caption {evaluation.baseline['bleu4']:.3f}, {evaluation.baseline['cider']:.3f}",
         goal="BLEU-4 ≥ 0.14",
         published=PUBLISHED,
         examples=examples,
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def some_images(images: Path, captions: Path, count: int = 8) -> list:
-    """The first images that a file of captions is about."""
+    """Return the first images of a file of captions."""
     from unrolled.data import Findings
     from unrolled.data.images.captions import read_captions
 

@@ -1,4 +1,4 @@
-"""Ten thousand malformed bodies and frames against `unrolled serve`: no 5xx, no hang, no memory that stays.
+"""Ten thousand malformed bodies and frames against `unrolled serve`: no 5xx, no hang, no leaked memory.
 
 python benchmarks/fuzz_server.py --generate my-mail --classify sentiment
 """
@@ -29,14 +29,14 @@ HANG = 30
 
 
 def loosened() -> None:
-    """Make the client of the standard library send what it would not."""
+    """Make the standard library's client send malformed requests."""
     http.client.HTTPConnection._validate_path = lambda *_: None  # type: ignore[attr-defined]
     http.client._is_illegal_header_value = lambda _: None  # type: ignore[attr-defined]
     http.client.HTTPConnection._encode_request = lambda _, request: request.encode("latin-1")  # type: ignore[attr-defined]
 
 
 def status_of(port: int, sent: Sent) -> str:
-    """A status, or what happened instead."""
+    """Return the status, or what happened instead."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG)
     try:
         connection.putrequest(sent.method, sent.path, skip_accept_encoding=True)
@@ -56,7 +56,7 @@ def status_of(port: int, sent: Sent) -> str:
 
 
 async def talked(port: int, model: str, count: int, seed: int) -> Counter[str]:
-    """What came of so many malformed messages, on connections of a hundred each."""
+    """Return the outcomes of malformed messages, a hundred on each connection."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import ConnectionClosed
 
@@ -79,7 +79,7 @@ async def talked(port: int, model: str, count: int, seed: int) -> Counter[str]:
 
 
 def held(pid: int) -> int:
-    """Resident bytes."""
+    """Return the resident bytes of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -101,10 +101,10 @@ def main() -> int:
             stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     assert server.stdout is not None
-    found = re.search(r":(\d+)", server.stdout.readline().partition("//")[2])
-    if found is None:
+    address = re.search(r":(\d+)", server.stdout.readline().partition("//")[2])
+    if address is None:
         raise SystemExit(f"the server did not start; see {log}")
-    port, models = int(found[1]), {"mail": "generate", "feeling": "classify"}
+    port, models = int(address[1]), {"mail": "generate", "feeling": "classify"}
     requests: Counter[str] = Counter()
     memory: list[int] = []
     begun = time.monotonic()
@@ -141,7 +141,7 @@ def main() -> int:
     if not defects:
         log.unlink()
     counted = requests + messages
-    # 503 is said to who wants more streams than there may be
+    # 503 answers requests for more streams than are allowed
     bad = [kind for kind in counted if kind in ("hang", "closed") or (kind.startswith("5") and kind != "503")]
     return int(bool(bad or defects or status))
 

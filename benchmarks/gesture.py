@@ -1,17 +1,17 @@
-"""Gesture phases from the skeleton of people who tell a story (`label`): rest, preparation, stroke, hold, retraction.
+"""Gesture phases from the skeletons of people telling a story (`label`): rest, preparation, stroke, hold, retraction.
 
 Data: five recordings of three people (UCI, Madeo, Wagner & Peres 2014), `*_raw.csv` with the positions of hands,
 wrists, head and spine at about 30 frames a second, `*_va3.csv` with 32 velocities and accelerations that the authors
 computed, which lack the first four frames. The set has no published split.
 
 Protocol: leave one recording out. Each of the five is the test recording of a model that is trained on three others and
-chosen by the remaining one, the next in alphabetical order (a1 after c1); the scores are the means over the five. The
+selected by the remaining one, the next in alphabetical order (a1 after c1); the scores are the means over the five. The
 person of c1 is never seen in training. `--split dev` scores the five development recordings instead.
 
-Features: positions of hands and wrists relative to the spine, in units of the distance from head to spine (people stand
-differently and are of different size), and the authors' velocities and accelerations; all of them with mean 0 and
-spread 1 over each recording (some people move more than others), which uses no label. Both the model and the per-frame
-model beside it read these same features. Rest is the background of the segmental scores.
+Features: positions of hands and wrists relative to the spine, in units of the distance from head to spine (people
+differ in position and size), and the authors' velocities and accelerations; all standardised over each recording (some
+people move more than others), which uses no label. The model and the per-frame model beside it read the same features.
+Rest is the background of the segmental scores.
 
     python benchmarks/gesture.py --data …/gesture_phase --split dev
 """
@@ -42,7 +42,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def converted(data: Path, out: Path) -> Path:
-    """One table for each recording: features, seconds, label."""
+    """Write a table for each recording, with features, seconds and label, and return their folder."""
     folder = out / "gesture"
     folder.mkdir(parents=True, exist_ok=True)
     for name in RECORDINGS:
@@ -84,7 +84,7 @@ def main() -> None:
             name, _, value = pair.partition("=")
             chosen[name] = value
     models: list[Model] = []
-    found: list[Evaluation] = []
+    evaluations: list[Evaluation] = []
     for n, name in enumerate(RECORDINGS):
         dev = RECORDINGS[(n + 1) % len(RECORDINGS)]
         model = train(
@@ -102,16 +102,16 @@ def main() -> None:
         )
         judged = {"test": name, "dev": dev}[args.split]
         models.append(model)
-        found.append(model.evaluate(folder / f"{judged}.csv"))
-        own, other = found[-1].metrics, found[-1].baseline
+        evaluations.append(model.evaluate(folder / f"{judged}.csv"))
+        own, other = evaluations[-1].metrics, evaluations[-1].baseline
         print(
             f"{judged}: f1 {own['f1']:.4f} accuracy {own['accuracy']:.4f} · per frame f1 {other['f1']:.4f} "
             f"accuracy {other['accuracy']:.4f}",
             flush=True,
         )
-    own, other = mean([e.metrics for e in found]), mean([e.baseline for e in found])
+    own, other = mean([e.metrics for e in evaluations]), mean([e.baseline for e in evaluations])
     print(f"mean: {own}\nper frame: {other}")
-    total = Evaluation("label", list(RECORDINGS), own, {"model": found[0].baseline["model"], **other})
+    total = Evaluation("label", list(RECORDINGS), own, {"model": evaluations[0].baseline["model"], **other})
     write_result(
         "gesture",
         args,
@@ -122,13 +122,13 @@ def main() -> None:
         measured=f"**{100 * own['f1']:.1f}** macro F1, {100 * own['accuracy']:.1f} % of frames",
         beside=f"each frame alone {100 * other['f1']:.1f} macro F1, {100 * other['accuracy']:.1f} %",
         goal="macro F1 at least 10 points above the per-frame model's",
-        folds=[{"recording": Path(e.data[0]).stem, "metrics": e.metrics, "baseline": e.baseline} for e in found],
+        folds=[{"recording": Path(e.data[0]).stem, "metrics": e.metrics, "baseline": e.baseline} for e in evaluations],
         minutes_of_folds=[round(float(m.config.result["seconds"]) / 60, 2) for m in models],
     )
 
 
 def mean(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The mean of each number, those within groups left out."""
+    """Return the mean of each number that is not inside a group."""
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if isinstance(rows[0][name], float)}
 
 

@@ -1,8 +1,8 @@
-"""GRID, speaker 1: which word is being said at each frame, seen from the mouth alone (`label`).
+"""GRID, speaker 1: the word spoken at each frame, from images of the mouth (`label`).
 
-Data: `mouth_strips.zip` (one grey JPEG a clip, frames of 56 × 112 below each other, 25 a second), `align.zip` (begin,
-end and word in 1/25000 s), `clips.tsv` (400 clips to train on, 50 to choose by, 50 to test). Every frame has one of 51
-words or silence; half of them are silence.
+Data: `mouth_strips.zip` (one grey JPEG per clip, frames of 56 × 112 below each other, 25 per second), `align.zip`
+(begin, end and word in 1/25000 s), `clips.tsv` (400 clips for training, 50 for development, 50 for test). Every frame
+has one of 51 words or silence; half of the frames are silence.
 
     python benchmarks/grid_lips.py --data …/grid_s1 --split dev
 """
@@ -23,7 +23,7 @@ OPTIONS = {"frame_height": 56, "rate": 25.0, "units_per_second": 25000.0, "mirro
 
 
 def converted(data: Path, out: Path) -> dict[str, Path]:
-    """A folder for each part, with strips and their annotations side by side."""
+    """Unpack strips and their annotations into a folder for each part, and return the folders."""
     parts = {part: out / "grid" / part for part in PARTS.values()}
     with (
         (data / "clips.tsv").open(encoding="utf-8") as table,
@@ -65,13 +65,13 @@ def main() -> None:
         seed=args.seed,
         **{"monitor": "accuracy", **settings},
     )
-    found = model.evaluate(parts[args.split])
-    own, other = found.metrics, found.baseline
+    evaluation = model.evaluate(parts[args.split])
+    own, other = evaluation.metrics, evaluation.baseline
     write_result(
         "grid-lips",
         args,
         model,
-        found,
+        evaluation,
         title="GRID s1, words from mouth frames (`label`)",
         data="GRID speaker 1, 400 clips to train on, 50 dev, 50 test (clips.tsv); 75 frames of 56 × 112 grey",
         measured=f"**{100 * own['accuracy']:.1f} %** of frames, F1@50 {100 * own['f1_50']:.1f}",

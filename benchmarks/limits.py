@@ -1,4 +1,4 @@
-"""The two limits, measured: who learns the adding problem over 200 steps, and what watching the gradients costs.
+"""Two limits, measured: which cells learn the adding problem over 200 steps, and the cost of measuring gradients.
 
     python benchmarks/limits.py memory --minutes 12
     python benchmarks/limits.py monitor
@@ -28,8 +28,8 @@ TRIED = ("RNN tanh", "LSTM, forget bias 1", "LSTM, chrono 200", "GRU")
 
 
 def memory(args: argparse.Namespace) -> None:
-    """Each contestant on the same sequences, for the same time at most."""
-    chosen = [one for one in CONTESTANTS if one.name in TRIED]
+    """Train each contestant on the same sequences, within the same time limit."""
+    chosen = [contestant for contestant in CONTESTANTS if contestant.name in TRIED]
     runs = memory_lab(
         Adding(args.length),
         chosen,
@@ -56,7 +56,7 @@ def memory(args: argparse.Namespace) -> None:
 
 
 def monitor(args: argparse.Namespace) -> None:
-    """The time of a look beside that of a step of training, for stacks from small to large."""
+    """Compare the time of a measurement with that of a training step, for stacks from small to large."""
     rows = []
     for kind, hidden, layers, steps, batch in (
         (LSTM, 64, 1, 24, 8),
@@ -71,7 +71,7 @@ def monitor(args: argparse.Namespace) -> None:
         times: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(args.repeats):
             for watched in (False, True):
-                # looks are left out where they would take more than their share; here each is wanted
+                # measurements that would exceed their share of time are skipped; here all are wanted
                 watch._cost = 0.0
                 begun = time.perf_counter()
                 with watch.watching(EVERY if watched else 1):
@@ -79,10 +79,10 @@ def monitor(args: argparse.Namespace) -> None:
                 output[-1].sum().backward()
                 watch.observe()
                 times[watched].append(time.perf_counter() - begun)
-        plain, looked = (statistics.median(times[watched]) for watched in (False, True))
+        plain, measured = (statistics.median(times[watched]) for watched in (False, True))
         row: dict[str, Any] = {"layer": kind.__name__, "H": hidden, "L": layers, "T": steps, "B": batch}
-        row |= {"step_ms": 1000 * plain, "look_ms": 1000 * (looked - plain)}
-        row |= {"share": min(SHARE, (looked - plain) / plain / EVERY)}
+        row |= {"step_ms": 1000 * plain, "look_ms": 1000 * (measured - plain)}
+        row |= {"share": min(SHARE, (measured - plain) / plain / EVERY)}
         print(row, flush=True)
         rows.append(row)
     result = {**provenance(), "title": "cost of watching gradients over time", "every": EVERY, "rows": rows}
@@ -92,7 +92,7 @@ def monitor(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """One of the two."""
+    """Run one of the two measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("memory", "monitor"))
     parser.add_argument("--length", type=int, default=200)

@@ -3,7 +3,7 @@
     python benchmarks/m4_hourly.py --data DATA/m4_hourly                  on the last 48 hours of the training part
     python benchmarks/m4_hourly.py --data DATA/m4_hourly --split test     on the 48 hours of the test part
 
-One network for all series, which names no series' time (the data set has none) and sees nothing but their values.
+One network for all series, which sees only their values; the data set has no times.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ PUBLISHED = {
 
 
 def naive2_scores(paths: list[Any]) -> tuple[float, float]:
-    """sMAPE and MASE of Naive 2 on the last 48 hours of the files."""
+    """Return sMAPE and MASE of Naive 2 on the last 48 hours of the files."""
     scores = []
     for series in read_series(paths, SeriesOptions(), Findings()):
         past, actual = series.values[:-HORIZON], series.values[-HORIZON:]
-        found = naive2(past, HORIZON, SEASON)
-        scores.append((smape(actual, found), mase(actual, found, seasonal_error(past, SEASON))))
+        forecast = naive2(past, HORIZON, SEASON)
+        scores.append((smape(actual, forecast), mase(actual, forecast, seasonal_error(past, SEASON))))
     means = np.mean(scores, axis=0)
     return float(means[0]), float(means[1])
 
@@ -43,10 +43,10 @@ def naive2_scores(paths: list[Any]) -> tuple[float, float]:
 def main() -> None:
     """Train, forecast the last 48 hours of every series, write the result."""
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the task, for trials")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the task")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--name", default="", help="of a trial, whose result is printed and not kept")
+    parser.add_argument("--name", default="", help="name of a trial, whose result is printed but not saved")
     args = parsed(parser)
     folder = args.out / f"m4-hourly{args.name}"
     paths = [args.data / "Hourly-train.csv.gz"]
@@ -59,12 +59,12 @@ def main() -> None:
         train("forecast", paths, folder, resume=args.resume, options=options, **settings, **end)
     model = load(folder)
     if args.split == "test":
-        # the test part goes on from the training part: what training has not seen is what is forecast
+        # the test part continues the training part, and the forecast covers what training has not seen
         paths.append(args.data / "Hourly-test.csv.gz")
-        found = model.evaluate(*paths)
+        evaluation = model.evaluate(*paths)
     else:
-        found = model.evaluate(*paths, start=f"-{HORIZON}")
-    own, beside = found.metrics, found.baseline
+        evaluation = model.evaluate(*paths, start=f"-{HORIZON}")
+    own, beside = evaluation.metrics, evaluation.baseline
     if own["windows"] != 414:
         raise SystemExit(f"expected one window of each of 414 series, found {own['windows']}")
     naive = naive2_scores(paths)
@@ -81,7 +81,7 @@ def main() -> None:
         "m4-hourly",
         args,
         model,
-        found,
+        evaluation,
         title="M4 hourly, 414 series (`forecast`)",
         data="M4 hourly: 414 series, 48 hours ahead; one network for all",
         measured=measured,

@@ -1,4 +1,4 @@
-"""What every result file says of where it comes from."""
+"""The provenance that every result file records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import unrolled
 
 
 def provenance(command: str | None = None) -> dict[str, Any]:
-    """Machine, versions, date and command of a measurement."""
+    """Return machine, versions, date and command of a measurement."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "command": command or "python " + shlex.join(map(_shortened, sys.argv)),
@@ -31,7 +31,7 @@ def provenance(command: str | None = None) -> dict[str, Any]:
 
 
 def _shortened(argument: str) -> str:
-    """An argument as others can use it: paths in here from the root, paths elsewhere by their last name."""
+    """Return an argument in a portable form: paths in the repository from its root, other paths by their last name."""
     root, path = Path(__file__).resolve().parents[1], Path(argument)
     if path.is_absolute():
         return str(path.relative_to(root)) if path.is_relative_to(root) else path.name

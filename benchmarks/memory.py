@@ -1,9 +1,9 @@
-"""Does memory grow with the corpus? Trains on a text repeated to several sizes and reports the peak resident memory.
+"""Peak resident memory of training on a text repeated to several sizes, to see whether it grows with the corpus.
 
     python benchmarks/memory.py --data PATH/input.txt --megabytes 20 200 2000
 
-Each size is prepared and trained in a process of its own; the peak is that process's `ru_maxrss`, and the steps are
-few, since a step costs the same memory whichever it is. Writes `results/memory.json` beside this file.
+Each size is prepared and trained in a process of its own; the peak is that process's `ru_maxrss`. A few steps are
+enough, since every step takes the same memory. Writes `results/memory.json` beside this file.
 """
 
 from __future__ import annotations

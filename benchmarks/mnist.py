@@ -4,8 +4,8 @@
     python benchmarks/mnist.py --data DATA/mnist --out runs/mnist --reading rows
     python benchmarks/mnist.py --data DATA/mnist --out runs/mnist --split test --resume
 
-The last 5,000 of the 60,000 training images are held out to choose by; the 10,000 test images are looked at by
-`--split test` alone.
+The last 5,000 of the 60,000 training images are held out for development; only `--split test` uses the 10,000 test
+images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PUBLISHED = {
 
 
 def parts(data: Path, out: Path) -> tuple[Path, Path]:
-    """The training images in two files, to learn from and to choose by."""
+    """Write the training images to two files, for training and development, and return their paths."""
     images, labels = read_idx(data / "train-images-idx3-ubyte.gz"), read_idx(data / "train-labels-idx1-ubyte.gz")
     paths = out / "train.npz", out / "dev.npz"
     for path, rows in zip(paths, (slice(None, -HELD_OUT), slice(-HELD_OUT, None)), strict=True):
@@ -59,7 +59,7 @@ def main() -> None:
         seed=args.seed,
     )
     judged = choose if args.split == "dev" else args.data / "t10k-images-idx3-ubyte.gz"
-    found = model.evaluate(judged)
+    evaluation = model.evaluate(judged)
     image = np.zeros((28, 28), dtype=np.uint8)
     started = time.perf_counter()
     for _ in range(200):
@@ -68,11 +68,11 @@ def main() -> None:
         f"mnist-{args.reading}",
         args,
         model,
-        found,
+        evaluation,
         title={"image": "MNIST", "rows": "MNIST, row by row", "pixels": "MNIST, pixel by pixel"}[args.reading],
         data=f"MNIST, {'10,000 test' if args.split == 'test' else f'last {HELD_OUT:,} training'} images",
-        measured=f"**{100 * found.metrics['accuracy']:.2f} %** accuracy",
-        beside=f"logistic regression {100 * found.baseline['accuracy']:.2f} %",
+        measured=f"**{100 * evaluation.metrics['accuracy']:.2f} %** accuracy",
+        beside=f"logistic regression {100 * evaluation.baseline['accuracy']:.2f} %",
         goal=GOALS[args.reading],
         published=PUBLISHED,
         milliseconds_an_image=round((time.perf_counter() - started) / 200 * 1000, 2),

@@ -4,8 +4,8 @@
     python benchmarks/multi30k.py --data FOLDER --direction en-de --split test      test 2016, once, at the end
 
 FOLDER holds {train,val,test_2016_flickr}.{de,en}.gz of multi30k/dataset, `data/task1/raw`: 29,000, 1,014, 1,000 pairs,
-not tokenised. Training sees the first, chooses by the second. Every BLEU is sacrebleu's on text as written; published
-figures are usually of lower-case tokenised text, to which `bleu_lowercase` comes closest.
+not tokenised: the first for training, the second for development. Every BLEU is sacrebleu's on text as written;
+published figures are usually on lower-case tokenised text, to which `bleu_lowercase` comes closest.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--direction", choices=sorted(GOALS), default="de-en")
     parser.add_argument("--epochs", type=float, default=None)
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the task, for trials")
-    parser.add_argument("--name", default=None, help="of the run's folder")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the task")
+    parser.add_argument("--name", default=None, help="name of the run's folder")
     args = parsed(parser)
     source, target = args.direction.split("-")
     name = args.name or f"multi30k-{args.direction}"
@@ -56,15 +56,15 @@ def main() -> None:
             reporter=make_reporter(),
         )
     if model.config.result["interrupted"]:
-        raise SystemExit(f"interrupted; go on with --resume (in {out})")
-    found = model.evaluate(*files(PARTS[args.split]))
-    scores, beside = found.metrics, found.baseline
+        raise SystemExit(f"interrupted; continue with --resume (in {out})")
+    evaluation = model.evaluate(*files(PARTS[args.split]))
+    scores, beside = evaluation.metrics, evaluation.baseline
     other = f"{scores['bleu_lowercase']:.1f} without case, {scores['chrf']:.1f} chrF"
     write_result(
         name,
         args,
         model,
-        found,
+        evaluation,
         title=f"Multi30k {source}→{target}, test 2016" if args.split == "test" else f"Multi30k {source}→{target}, dev",
         data=f"Multi30k task 1, 29,000 pairs to learn from, 1,014 to choose by; measured on {PARTS[args.split]}",
         measured=f"**{scores['bleu']:.1f}** BLEU ({other})",

@@ -1,9 +1,9 @@
-"""Adapting to a writer: an n-gram cache against fine-tuning, on the e-mail of people whom the model has never read.
+"""Adapting to a writer: an n-gram cache against fine-tuning, on the e-mail of people whom the model has not seen.
 
     python benchmarks/personal.py --data FOLDER --minutes 4
 
-FOLDER is AESLC's, as for `benchmarks/aeslc.py`. Some mailboxes are left out of what the model is trained on. The
-messages in each of them are split by a hash into those to adapt to (75 %) and those to report on. Writes
+FOLDER is AESLC's, as for `benchmarks/aeslc.py`. Some mailboxes are left out of the training data. The messages in each
+of them are split by a hash into those to adapt to (75 %) and those to report on. Writes
 `results/personal-<tokens>.json` beside this file.
 """
 
@@ -28,7 +28,7 @@ METHODS = ("none", "cache", "finetune", "both")
 
 
 def write_texts(data: Path, folder: Path) -> None:
-    """base-train, base-dev, and for each owner OWNER-known and OWNER-new, all .jsonl."""
+    """Write base-train, base-dev, and for each owner OWNER-known and OWNER-new, all .jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
     texts: dict[str, list[str]] = {}
     for split in ("train", "dev", "test"):
@@ -38,13 +38,13 @@ def write_texts(data: Path, folder: Path) -> None:
                 texts.setdefault(f"{owner}-known" if share < 0.75 else f"{owner}-new", []).append(text)
             elif split != "test":
                 texts.setdefault(f"base-{split}", []).append(text)
-    for name, found in texts.items():
-        lines = "".join(json.dumps(text) + "\n" for text in found)
+    for name, bodies in texts.items():
+        lines = "".join(json.dumps(text) + "\n" for text in bodies)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
 
 def study(base: Model, folder: Path, owner: str, method: str, minutes: float, positions: int) -> dict[str, Any]:
-    """One writer, one way of adapting."""
+    """Adapt to one writer with one method, and return the metrics."""
     started = time.perf_counter()
     model = base
     if method != "none":
@@ -58,10 +58,10 @@ def study(base: Model, folder: Path, owner: str, method: str, minutes: float, po
 
 
 def main() -> None:
-    """Train without the writers, adapt to each, evaluate on what is new."""
+    """Train without the writers, adapt to each, and evaluate on their new messages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=4.0, help="of training the model that is adapted")
+    parser.add_argument("--minutes", type=float, default=4.0, help="training time of the model to adapt")
     parser.add_argument("--adapt-minutes", type=float, default=1.0)
     parser.add_argument("--tokens", default="char", choices=("char", "byte", "bpe"))
     parser.add_argument("--hidden-size", type=int, default=256)
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--owners", nargs="+", default=OWNERS)
     parser.add_argument("--out", type=Path, default=Path("runs") / "personal")
-    parser.add_argument("--reuse", action="store_true", help="take the model that an earlier call left in --out")
+    parser.add_argument("--reuse", action="store_true", help="use the model that an earlier call left in --out")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 

@@ -1,4 +1,4 @@
-"""Draw `docs/images/learning.png` from a result file: the loss as it falls, and what the model writes on the way.
+"""Draw `docs/images/learning.png` from a result file: the loss over training, and samples on the way.
 
 python benchmarks/picture.py benchmarks/results/tinyshakespeare-3min.json
 """
@@ -18,13 +18,13 @@ INK, BLUE, ORANGE = "#222222", "#0072B2", "#D55E00"
 
 
 def samples(text: str) -> list[tuple[int, str]]:
-    """Step and text of each sample in samples.md."""
-    found = re.findall(r"## Step (\d+) .*?\n\n(`{3,})text\n(.*?)\n\2", text, flags=re.DOTALL)
-    return [(int(step), body) for step, _, body in found]
+    """Return step and text of each sample in samples.md."""
+    sections = re.findall(r"## Step (\d+) .*?\n\n(`{3,})text\n(.*?)\n\2", text, flags=re.DOTALL)
+    return [(int(step), body) for step, _, body in sections]
 
 
 def chosen(all_samples: list[tuple[int, str]], count: int = 4) -> list[tuple[int, str]]:
-    """The first sample, the last, and those between whose steps grow evenly on a logarithmic scale."""
+    """Return the first sample, the last, and some in between, evenly spaced on a logarithmic scale of steps."""
     if len(all_samples) <= count:
         return all_samples
     steps = [step for step, _ in all_samples]
@@ -37,7 +37,7 @@ def chosen(all_samples: list[tuple[int, str]], count: int = 4) -> list[tuple[int
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """One picture: loss by minutes on the left, writing on the right."""
+    """Draw the loss by minutes on the left, and samples on the right."""
     curve = result["curve"]
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
@@ -68,7 +68,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 
 def main() -> None:
-    """Read a result, draw it."""
+    """Read a result and draw it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("result", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images" / "learning.png")

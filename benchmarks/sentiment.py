@@ -5,11 +5,11 @@
     python benchmarks/sentiment.py mr --data DATA/mr --folds 0 1 2
     python benchmarks/sentiment.py movie_reviews --data DATA/movie_reviews
 
-DATA is the folder of the stored sets. SST has its published split; its sentences alone are learned from, no phrases. MR
+DATA is the folder of the stored sets. SST has a published split; training uses its sentences, without the phrases. MR
 and movie_reviews have none, and are cross-validated: fold k of MR is every tenth sentence of each class from the k-th
-on, fold k of movie_reviews are the files cv{k}…, as published; the fold after it is the development data, the other
-eight are learned from. Every fold is tested with one model, and what is reported is the mean over the folds that
---folds names. Options of the task and of training can be set as NAME=VALUE.
+on, fold k of movie_reviews are the files cv{k}…, as published; the next fold is the development data, and the other
+eight are for training. Every fold is tested with one model, and the mean over the folds in --folds is reported. Options
+of the task and of training can be set as NAME=VALUE.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ Rows = list[tuple[str, str, int]]
 
 
 def sentences(folder: Path) -> Rows:
-    """MR: text, label and fold."""
+    """Return text, label and fold of MR."""
     rows: Rows = []
     with zipfile.ZipFile(folder / "sentence_polarity.zip") as archive:
         for label in ("neg", "pos"):
-            # a few bytes of its Latin-1 text are no UTF-8
+            # its text is Latin-1, of which a few bytes are not valid UTF-8
             lines = archive.read(f"sentence_polarity/rt-polarity.{label}").decode("latin-1").split("\n")
             texts = [line.strip() for line in lines if line.strip()]
             rows += [(text, label, n % FOLDS) for n, text in enumerate(texts)]
@@ -67,7 +67,7 @@ def sentences(folder: Path) -> Rows:
 
 
 def documents(folder: Path) -> Rows:
-    """movie_reviews: text, label and fold."""
+    """Return text, label and fold of movie_reviews."""
     rows: Rows = []
     with zipfile.ZipFile(folder / "movie_reviews.zip") as archive:
         for name in sorted(archive.namelist()):
@@ -79,7 +79,7 @@ def documents(folder: Path) -> Rows:
 
 
 def split(rows: Rows, fold: int, out: Path) -> dict[str, Path]:
-    """train.tsv, dev.tsv and test.tsv of a fold."""
+    """Write train.tsv, dev.tsv and test.tsv of a fold, and return their paths."""
     out.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Path] = {}
     after = (fold + 1) % FOLDS
@@ -91,7 +91,7 @@ def split(rows: Rows, fold: int, out: Path) -> dict[str, Path]:
 
 
 def trained(args: argparse.Namespace, parts: dict[str, Path], out: Path, chosen: dict[str, Any]) -> Model:
-    """One model; the one that is there, if its training came to an end and is to be resumed."""
+    """Return a trained model; with --resume the existing one, if its training is complete."""
     if args.resume and (out / "model.safetensors").is_file():
         model = load(out)
         if not model.config.result["interrupted"]:
@@ -113,13 +113,13 @@ def trained(args: argparse.Namespace, parts: dict[str, Path], out: Path, chosen:
 
 
 def mean_of(evaluations: list[Evaluation]) -> Evaluation:
-    """The mean of all plain numbers over some folds, the sum of the counts."""
+    """Return the mean of all plain numbers over some folds, and the sum of the counts."""
     mean = copy.deepcopy(evaluations[0])
     for side in ("metrics", "baseline"):
-        found = [getattr(one, side) for one in evaluations]
-        numbers = {k: [f[k] for f in found] for k, v in found[0].items() if isinstance(v, (int, float))}
+        sides = [getattr(evaluation, side) for evaluation in evaluations]
+        numbers = {k: [f[k] for f in sides] for k, v in sides[0].items() if isinstance(v, (int, float))}
         merged = {k: sum(v) if k == "examples" else float(np.mean(v)) for k, v in numbers.items()}
-        merged |= {k: v for k, v in found[0].items() if isinstance(v, str)}
+        merged |= {k: v for k, v in sides[0].items() if isinstance(v, str)}
         getattr(mean, side).clear()
         getattr(mean, side).update(merged)
     return mean
@@ -129,10 +129,12 @@ def main() -> None:
     """Train, evaluate, write the result."""
     parser = arguments(__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("set", choices=tuple(GOALS))
-    parser.add_argument("--folds", type=int, nargs="*", default=[*range(FOLDS)], help="of MR and movie_reviews")
-    parser.add_argument("--option", nargs="*", default=[], metavar="NAME=VALUE", help="of the task, or of training")
+    parser.add_argument("--folds", type=int, nargs="*", default=[*range(FOLDS)], help="folds of MR and movie_reviews")
+    parser.add_argument(
+        "--option", nargs="*", default=[], metavar="NAME=VALUE", help="an option of the task or of training"
+    )
     args = parsed(parser)
-    chosen = {k: _value(v) for k, v in (one.split("=", 1) for one in args.option)}
+    chosen = {k: _value(v) for k, v in (pair.split("=", 1) for pair in args.option)}
     runs: list[tuple[str, dict[str, Path]]] = []
     if args.set == "sst2":
         runs.append(("", {part: args.data / f"{part}.tsv.gz" for part in ("train", "dev", "test")}))
@@ -149,7 +151,7 @@ def main() -> None:
         evaluations.append(model.evaluate(parts[args.split]))
         own, other = evaluations[-1].metrics["accuracy"], evaluations[-1].baseline["accuracy"]
         print(f"{args.set}{name} {args.split}: accuracy {own:.4f}, TF-IDF {other:.4f}", flush=True)
-        # after each fold, so that a run that is cut off has reported what it has done
+        # written after each fold, so that an interrupted run has reported its folds
         result = evaluations[0] if len(runs) == 1 else mean_of(evaluations)
         done = "" if len(runs) == 1 else f", folds {', '.join(n[1:] for n, _ in runs[: len(evaluations)])} of {FOLDS}"
         write_result(
@@ -164,8 +166,8 @@ def main() -> None:
             goal=GOALS[args.set],
             published=PUBLISHED[args.set],
             folds=[
-                {"accuracy": one.metrics["accuracy"], "baseline": one.baseline["accuracy"], "loss": one.metrics["loss"]}
-                for one in evaluations
+                {"accuracy": e.metrics["accuracy"], "baseline": e.baseline["accuracy"], "loss": e.metrics["loss"]}
+                for e in evaluations
             ],
             minutes_of_all_folds=round(minutes, 1),
         )

@@ -1,10 +1,10 @@
-"""People typing into a completion model behind `unrolled serve`, all on this machine: how long each keystroke waits.
+"""Latency of each keystroke of people typing into a completion model behind `unrolled serve`, all on this machine.
 
     python benchmarks/serving_load.py --model my-mail --text dev.txt.gz --seconds 600
 
-Every person has a WebSocket of their own and types a text of the file, five characters a second, as the page does: a
-push says what the whole text is now, at most one is under way, and the latest text goes when it is answered. Then more
-and more of them type faster and faster, until the server refuses (503), and what it still answers must not wait long.
+Every person has a WebSocket and types a text of the file, five characters a second, as the page does: a push sends the
+whole text, at most one push is pending, and the latest text is sent when it is answered. Then more and more of them
+type faster and faster until the server refuses requests (503); the requests that it still accepts must not wait long.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 from machine import provenance
 
-#: what the goals are, seconds
+#: the goals, seconds
 P90, P99 = 0.030, 0.100
 LONGEST = 400
 COMMAND = "import sys; from unrolled.cli.app import main; sys.exit(main())"
@@ -35,20 +35,20 @@ COMMAND = "import sys; from unrolled.cli.app import main; sys.exit(main())"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="folder of a `generate` model")
-    parser.add_argument("--text", type=Path, required=True, help="what is typed; may be gzipped")
+    parser.add_argument("--text", type=Path, required=True, help="the text to type; may be gzipped")
     parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=5.0, help="characters a second, of each")
+    parser.add_argument("--rate", type=float, default=5.0, help="characters per second of each person")
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--n", type=int, default=3, help="suggestions of each length, as the page asks for")
+    parser.add_argument("--n", type=int, default=3, help="suggestions of each length, as the page requests")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--batch-wait", type=float, default=None, help="of the server, seconds")
-    parser.add_argument("--saturation", type=float, default=20.0, help="seconds beyond what can be done; 0 for none")
+    parser.add_argument("--batch-wait", type=float, default=None, help="the server's option, seconds")
+    parser.add_argument("--saturation", type=float, default=20.0, help="seconds of overload; 0 for none")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "serving-load.json")
     return parser.parse_args()
 
 
 class Person:
-    """Types a text, and notes how long each answer took."""
+    """Types a text, and records how long each answer took."""
 
     def __init__(self, number: int, text: str, rate: float, n: int) -> None:
         self.draw = random.Random(number)
@@ -57,7 +57,7 @@ class Person:
         self.shown = self.refused = self.errors = self.typed = 0
 
     async def type_(self, address: str, until: float, burst: bool) -> None:
-        """Until a time; with `burst` each character is pushed at once, whether or not the last was answered."""
+        """Type until a time; with `burst` each character is pushed at once, even if the last is still pending."""
         from websockets.asyncio.client import connect
 
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class Person:
                     await send(text)
                 else:
                     waiting = text
-                # people are no metronomes
+                # people do not type at a constant rate
                 due += self.draw.uniform(0.5, 1.5) / self.rate
             ended = loop.time() + 10
             while sent and loop.time() < ended:
@@ -113,7 +113,7 @@ class Person:
 
 
 def typing(address: str, text: str, people: int, rate: float, n: int, seconds: float, burst: bool, pipe: Any) -> None:
-    """All of them, in a process of their own."""
+    """Run all people in this process, and send the result through a pipe."""
 
     async def run() -> list[Person]:
         crowd = [Person(number, text, rate, n) for number in range(people)]
@@ -149,12 +149,12 @@ def typing(address: str, text: str, people: int, rate: float, n: int, seconds: f
 
 
 def quantile(values: list[float], share: float) -> float | None:
-    """Of sorted values."""
+    """Return a quantile of sorted values."""
     return round(values[min(len(values) - 1, int(share * len(values)))], 5) if values else None
 
 
 def crowd(server: Server, text: str, people: int, rate: float, n: int, seconds: float, burst: bool) -> dict[str, Any]:
-    """What came of a crowd, and what it cost the server."""
+    """Run a crowd in a process, and return its result with the server's CPU time."""
     making = multiprocessing.get_context("spawn")
     here, there = making.Pipe()
     cpu = server.cpu()
@@ -162,13 +162,13 @@ def crowd(server: Server, text: str, people: int, rate: float, n: int, seconds: 
         target=typing, args=(server.stream, text, people, rate, n, seconds, burst, there), daemon=True
     )
     process.start()
-    found: dict[str, Any] = here.recv()
+    outcome: dict[str, Any] = here.recv()
     process.join()
-    return {**found, "server_cpu_seconds": round(server.cpu() - cpu, 2)}
+    return {**outcome, "server_cpu_seconds": round(server.cpu() - cpu, 2)}
 
 
 class Server:
-    """`unrolled serve` in a process, watched."""
+    """`unrolled serve` in a process, with its memory recorded."""
 
     def __init__(self, model: Path, workers: int, batch_wait: float | None) -> None:
         arguments = ["serve", f"model={model}", "--port", "0", "--workers", str(workers)]
@@ -180,10 +180,10 @@ class Server:
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        found = re.search(r"http://([\d.]+:\d+)", line)
-        if found is None:
+        address = re.search(r"http://([\d.]+:\d+)", line)
+        if address is None:
             raise SystemExit(f"the server did not start: {line!r}")
-        self.stream = f"ws://{found[1]}/v1/models/model/stream"
+        self.stream = f"ws://{address[1]}/v1/models/model/stream"
         self.begun, self.rss = time.monotonic(), list[tuple[float, int]]()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -199,7 +199,7 @@ class Server:
             time.sleep(1)
 
     def cpu(self) -> float:
-        """Seconds that it has computed."""
+        """Return the server's CPU time in seconds."""
         ticks = 0
         for pid in self._pids():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -226,7 +226,7 @@ def main() -> int:
         text = file.read(3_000_000)
     server = Server(given.model, given.workers, given.batch_wait)
     try:
-        # what is made at the first use is not what is measured
+        # a warm-up, so that work at the first use is not measured
         crowd(server, text, 10, given.rate, given.n, 3, False)
         began = time.monotonic() - server.begun
         usual = crowd(server, text, given.people, given.rate, given.n, given.seconds, False)
@@ -234,10 +234,10 @@ def main() -> int:
         beyond = []
         factor = 2
         while given.saturation and factor <= 64:
-            found = crowd(server, text, given.people, factor * given.rate, given.n, given.saturation, True)
-            beyond.append(found)
-            print(json.dumps(found))
-            if found["refused"]:
+            outcome = crowd(server, text, given.people, factor * given.rate, given.n, given.saturation, True)
+            beyond.append(outcome)
+            print(json.dumps(outcome))
+            if outcome["refused"]:
                 break
             factor *= 2
     finally:

@@ -1,11 +1,11 @@
-"""Kill a training run at random moments, resume it each time, and compare with a run that was never touched.
+"""Kill a training run at random moments, resume it each time, and compare with an uninterrupted run.
 
     python benchmarks/sigkill.py --data PATH/input.txt --kills 20
 
-The run is `unrolled train generate` in a process of its own; it is killed with SIGKILL after a random time since it was
-started, which may fall into reading, encoding, a step, an evaluation or a save. Then every file in its folder is read,
-and it is resumed. In the end metrics.jsonl must hold the same losses, bit for bit, and the weights must be the same.
-Writes `results/sigkill.json` beside this file, and exits with 1 if anything differs.
+The run is `unrolled train generate` in a process of its own; it is killed with SIGKILL after a random time, which may
+fall into reading, encoding, a step, an evaluation or a save. Then every file in its folder is read, and it is resumed.
+In the end metrics.jsonl must hold the same losses, bit for bit, and the weights must be the same. Writes
+`results/sigkill.json` beside this file, and exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ OPTIONS = ["--hidden-size", "64", "--num-layers", "2", "--dropout", "0.2", "--ba
 
 
 def command(text: Path, out: Path, steps: int, *more: str) -> list[str]:
-    """The command line of the run."""
+    """Return the command line of the run."""
     every = ["--log-every", "1", "--save-every", "7", "--evaluate-every", "15", "--sample-every", "15"]
     task = ["train", "generate", str(text), "--out", str(out), "--steps", str(steps), "--threads", "1", "--quiet"]
     return [sys.executable, "-m", "unrolled.cli", *task, *OPTIONS, *every, *more]
 
 
 def losses(folder: Path) -> list[tuple[int, str, float]]:
-    """Step, split and loss of every line of metrics.jsonl."""
+    """Return step, split and loss of every line of metrics.jsonl."""
     return [(m["step"], m["split"], m["loss"]) for m in read_metrics(folder / "metrics.jsonl")]
 
 
 def unreadable(folder: Path) -> list[str]:
-    """The files of a killed run that can't be read: hidden ones are left-overs that a resumed run clears away."""
+    """Return the files of a killed run that can't be read, except hidden ones, which a resumed run removes."""
     broken = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -58,7 +58,7 @@ def unreadable(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Run once whole, once with kills; compare."""
+    """Run once uninterrupted and once with kills, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=20)
@@ -88,7 +88,7 @@ def main() -> None:
             process.kill()
             process.wait()
         if process.returncode == 0:
-            # it came to its end before its moment: begin anew, so that every kill hits a running process
+            # it ended before it could be killed: start again, so that every kill hits a running process
             shutil.rmtree(killed)
             continue
         reached = losses(killed)[-1][0] if (killed / "metrics.jsonl").exists() and losses(killed) else 0

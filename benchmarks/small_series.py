@@ -1,4 +1,4 @@
-"""Two short series: airline passengers by month, the last year held back; lowest temperatures by day, the last year.
+"""Two short series with the last year held out: airline passengers by month, and lowest temperatures by day.
 
 python benchmarks/small_series.py --data DATA/small_series --method direct
 python benchmarks/small_series.py --data DATA/small_series --series temperatures
@@ -41,19 +41,19 @@ def main() -> None:
         train("forecast", path, folder, resume=args.resume, options=options, seed=args.seed, **settings)
     model = load(folder)
     if args.split == "test":
-        found = model.evaluate(path, start=chosen["test"], stride=chosen["stride"])
+        evaluation = model.evaluate(path, start=chosen["test"], stride=chosen["stride"])
     else:
-        # the part that training chose by, and nothing of the year after it
+        # only the development part, without the year after it
         part = args.out / f"{args.series}-dev.csv"
         lines = path.read_text().splitlines(keepends=True)
         part.write_text(lines[0] + "".join(line for line in lines[1:] if line.strip('"') < chosen["test"]))
-        found = model.evaluate(part, start=chosen["dev"], stride=chosen["stride"])
-    own, beside = found.metrics, found.baseline
+        evaluation = model.evaluate(part, start=chosen["dev"], stride=chosen["stride"])
+    own, beside = evaluation.metrics, evaluation.baseline
     write_result(
         name,
         args,
         model,
-        found,
+        evaluation,
         title=f"{chosen['file']}, {args.method} (`forecast`)",
         data=f"{chosen['file']}: the last year, {chosen['horizon']} steps ahead",
         measured=f"RMSE {own['rmse']:.2f}, sMAPE {own['smape']:.2f}, MASE {own['mase']:.3f}",

@@ -5,9 +5,9 @@
     python benchmarks/speech.py fsdd --data DATA/fsdd --speaker theo
     python benchmarks/speech.py yesno --data DATA/yesno
 
-DATA is the folder of the stored sets. Sound is unpacked into --out, manifests are written beside it, and a model is
-trained on the published training split and reported on --split, by default dev: for GRID the split of clips.tsv; FSDD
-has none, and a hash of the file names sets a tenth of the training part aside; so does the task itself for yesno.
+DATA is the folder of the stored sets. Sound is unpacked into --out with manifests beside it, and a model is trained on
+the published training split and reported on --split, by default dev. GRID has the split of clips.tsv; for FSDD a hash
+of the file names holds out a tenth of the training part, and for yesno a sixth is held out.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from unrolled.training import make_reporter
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")
-#: a name, a sound file relative to the manifest, and what is said in it
+#: a sound file relative to the manifest, and the text spoken in it
 Rows = list[tuple[str, str]]
 
 
 def unpacked(archive: Path, out: Path) -> list[str]:
-    """The sound in an archive as files in a folder, flat; their names in sorted order."""
+    """Unpack the sounds of an archive into a folder without subfolders, and return their names in sorted order."""
     out.mkdir(parents=True, exist_ok=True)
     names = []
     with zipfile.ZipFile(archive) as packed:
@@ -48,7 +48,7 @@ def unpacked(archive: Path, out: Path) -> list[str]:
 
 
 def grid(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
-    """clips.tsv's 400 / 50 / 50."""
+    """Return the split of clips.tsv, 400 / 50 / 50."""
     unpacked(args.data / "audio_16k.zip", out / "audio")
     parts: dict[str, Rows] = {"train": [], "dev": [], "test": []}
     for line in (args.data / "clips.tsv").read_text("utf-8").splitlines()[1:]:
@@ -58,7 +58,7 @@ def grid(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
 
 
 def fsdd(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
-    """Recordings 0–4 are the test, 5–49 for training; or one speaker is the test, and the others for training."""
+    """Return recordings 0–4 as the test and 5–49 for training; or one speaker as the test and the rest for training."""
     parts: dict[str, Rows] = {"train": [], "dev": [], "test": []}
     for name in unpacked(args.data / "recordings.zip", out / "audio"):
         digit, speaker, number = name.removesuffix(".wav").split("_")
@@ -69,7 +69,7 @@ def fsdd(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
 
 
 def yesno(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
-    """The first 31 for training, a fifth of them to choose by, and the last 29 for the test."""
+    """Return the first 31 for training, every sixth of them for development, and the last 29 for the test."""
     names = unpacked(args.data / "waves_yesno.zip", out / "audio")
     parts: dict[str, Rows] = {"train": [], "dev": [], "test": []}
     for n, name in enumerate(names):
@@ -80,32 +80,32 @@ def yesno(args: argparse.Namespace, out: Path) -> dict[str, Rows]:
 
 
 def held_out(name: str) -> bool:
-    """A tenth of all names, the same ones whatever else there is."""
+    """Return whether a name is in the held-out tenth, which does not depend on the other names."""
     return hashlib.sha256(name.encode()).digest()[0] < 26
 
 
 def written(parts: dict[str, Rows], out: Path) -> dict[str, Path]:
-    """A manifest for each part."""
-    found = {}
+    """Write a manifest for each part, and return the paths."""
+    paths = {}
     for part, rows in parts.items():
-        found[part] = out / f"{part}.jsonl"
-        found[part].write_text("".join(json.dumps({"audio": a, "text": t}) + "\n" for a, t in rows), "utf-8")
-    return found
+        paths[part] = out / f"{part}.jsonl"
+        paths[part].write_text("".join(json.dumps({"audio": a, "text": t}) + "\n" for a, t in rows), "utf-8")
+    return paths
 
 
 def word_times(model: Model, rows: Rows, out: Path, align: Path) -> dict[str, Any]:
-    """How far the times of words are from GRID's own alignment, where the words are the right ones; seconds."""
+    """Return how far the times of correctly recognised words are from GRID's own alignment, in seconds."""
     begins, ends, inside, count = [], [], 0, 0
     with zipfile.ZipFile(align) as packed:
         members = {Path(n).stem: n for n in packed.namelist() if n.endswith(".align")}
         for audio, text in rows:
-            found: Transcript = model.predict(out / audio)
-            if found.text != text:
+            transcript: Transcript = model.predict(out / audio)
+            if transcript.text != text:
                 continue
             lines = packed.read(members[Path(audio).stem]).decode().splitlines()
             spans = [line.split() for line in lines]
             said = [(int(a) / 25_000, int(b) / 25_000) for a, b, word in spans if word not in ("sil", "sp")]
-            for word, (begin, end) in zip(found.words, said, strict=True):
+            for word, (begin, end) in zip(transcript.words, said, strict=True):
                 begins.append(abs(word.begin - begin))
                 ends.append(abs(word.end - end))
                 inside += begin <= (word.begin + word.end) / 2 <= end
@@ -135,26 +135,26 @@ PUBLISHED = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What these runs may vary; names of the task's and of training's options."""
+    """Add the options of these runs."""
     parser.add_argument("set", choices=tuple(SETS))
-    parser.add_argument("--speaker", choices=SPEAKERS, default=None, help="of FSDD: held out as the test")
-    parser.add_argument("--name", default=None, help="of the model's folder")
-    parser.add_argument("--evaluate-only", action="store_true", help="the model is trained already")
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the task")
-    parser.add_argument("--training", action="append", default=[], metavar="NAME=VALUE", help="of training")
-    parser.add_argument("--decoding", action="append", default=[], metavar="NAME=VALUE", help="of evaluation")
+    parser.add_argument("--speaker", choices=SPEAKERS, default=None, help="speaker of FSDD to hold out as the test")
+    parser.add_argument("--name", default=None, help="name of the model's folder")
+    parser.add_argument("--evaluate-only", action="store_true", help="use an already trained model")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the task")
+    parser.add_argument("--training", action="append", default=[], metavar="NAME=VALUE", help="option of training")
+    parser.add_argument("--decoding", action="append", default=[], metavar="NAME=VALUE", help="option of evaluation")
 
 
 def read_values(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE, the value as JSON or else as it is."""
-    found = {}
+    """Parse NAME=VALUE pairs, whose values are JSON or plain text."""
+    values = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
         try:
-            found[name] = json.loads(value)
+            values[name] = json.loads(value)
         except ValueError:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def main() -> None:
@@ -183,8 +183,8 @@ def main() -> None:
             **read_values(args.training),
         )
     searching = read_values(args.decoding)
-    found = model.evaluate(manifests[args.split], **searching)
-    metrics, beside = found.metrics, found.baseline
+    evaluation = model.evaluate(manifests[args.split], **searching)
+    metrics, beside = evaluation.metrics, evaluation.baseline
     counts = " / ".join(str(len(parts[part])) for part in ("train", "dev", "test"))
     if args.set == "fsdd":
         measured = f"**{100 * (1 - metrics['sentence_error']):.1f} %** right, WER {100 * metrics['wer']:.1f} %"
@@ -198,7 +198,7 @@ def main() -> None:
         f"speech-{name}",
         args,
         model,
-        found,
+        evaluation,
         title=f"{TITLES[args.set]}{held}",
         data=f"{args.set}, train / dev / test {counts}, splits as `benchmarks/speech.py` says",
         measured=measured,

@@ -3,7 +3,7 @@
     python benchmarks/tables.py           rewrites README.md
     python benchmarks/tables.py --check   exits with 1 if it would change
 
-So no number in the README is typed by hand, and the map can't drift from the code; a test runs the check.
+So no number in the README is typed by hand, and the map matches the code; a test runs the check.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def result(name: str) -> dict[str, Any] | None:
-    """A result file, or None if it was not made yet."""
+    """Return a result file's content, or None if it does not exist yet."""
     path = RESULTS / name
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def results_table() -> str:
-    """One row a measurement, with its file."""
+    """Return a table with a row for each measurement, with its file."""
     rows = ["| what | measured | beside it | file |", "|---|---|---|---|"]
     runs = [json.loads(p.read_text(encoding="utf-8")) for p in RESULTS.glob("tinyshakespeare-*min.json")]
-    for found in sorted(runs, key=lambda run: float(run["minutes"])):
-        minutes, threads = f"{found['minutes']:g}", found["machine"]["threads"]
+    for record in sorted(runs, key=lambda run: float(run["minutes"])):
+        minutes, threads = f"{record['minutes']:g}", record["machine"]["threads"]
         name = f"tinyshakespeare-{minutes}min.json"
-        beside = [f"{found['baseline']['model'].split(',')[0]}: {found['baseline']['nats_per_character']:.3f}"]
-        beside += [f"{what}: {value}" for what, value in found["published"].items()]
+        beside = [f"{record['baseline']['model'].split(',')[0]}: {record['baseline']['nats_per_character']:.3f}"]
+        beside += [f"{what}: {value}" for what, value in record["published"].items()]
         rows.append(
             f"| tinyshakespeare, last 10 %, after {minutes} minutes on {threads} thread{'s' * (threads != 1)} "
-            f"({found['parameters'] / 1e6:.2f} M parameters) "
-            f"| **{found['result']['nats_per_character']:.3f}** nats/char | {'; '.join(beside)} "
+            f"({record['parameters'] / 1e6:.2f} M parameters) "
+            f"| **{record['result']['nats_per_character']:.3f}** nats/char | {'; '.join(beside)} "
             f"| [{name}](benchmarks/results/{name}) |"
         )
     for kind in ("char", "bpe"):
         name = f"aeslc-{kind}.json"
-        found = result(name)
-        if found is None:
+        record = result(name)
+        if record is None:
             continue
-        ours, other = found["metrics"], found["baseline"]
-        trained = f"{found['outcome']['epoch']:.1f} epochs in {found['minutes']:g} minutes"
+        ours, other = record["metrics"], record["baseline"]
+        trained = f"{record['outcome']['epoch']:.1f} epochs in {record['minutes']:g} minutes"
         link = f"[{name}](benchmarks/results/{name})"
         rows += [
             f"| e-mail (AESLC test), {kind} tokens, {trained} "
-            f"({found['parameters'] / 1e6:.2f} M parameters) "
+            f"({record['parameters'] / 1e6:.2f} M parameters) "
             f"| **{ours['nats_per_character']:.3f}** nats/char "
             f"| {other['model'].split(',')[0]}: {other['nats_per_character']:.3f} | {link} |",
             *_completion_rows(ours["completion"], other["completion"], name),
@@ -61,14 +61,14 @@ def results_table() -> str:
 
 
 def _task_rows() -> list[str]:
-    """The uses, each on a published data set: what `uses.write_result` left."""
+    """Return a row for each use on a published data set, from the files of `uses.write_result`."""
     rows = []
     for path in sorted(RESULTS.glob("task-*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        how = f"{found['parameters'] / 1e6:.2f} M parameters, {found['minutes']:.0f} minutes of training"
-        others = "; ".join([found["beside"], *(f"{what}: {value}" for what, value in found["published"].items())])
+        run = json.loads(path.read_text(encoding="utf-8"))
+        how = f"{run['parameters'] / 1e6:.2f} M parameters, {run['minutes']:.0f} minutes of training"
+        others = "; ".join([run["beside"], *(f"{what}: {value}" for what, value in run["published"].items())])
         link = f"[{path.name}](benchmarks/results/{path.name})"
-        rows.append(f"| {found['title']} ({how}) | {found['measured']} | {others} | {link} |")
+        rows.append(f"| {run['title']} ({how}) | {run['measured']} | {others} | {link} |")
     return rows
 
 
@@ -79,8 +79,8 @@ def _share(value: float | None) -> str:
 def _completion_rows(ours: dict[str, Any], other: dict[str, Any], name: str) -> list[str]:
     link = f"[{name}](benchmarks/results/{name})"
 
-    def exact(found: dict[str, Any]) -> str:
-        lengths = found["exact_match"]
+    def exact(completion: dict[str, Any]) -> str:
+        lengths = completion["exact_match"]
         known = [n for n in sorted(lengths, key=int) if lengths[n] is not None]
         return ", ".join(f"{n}: {100 * lengths[n]:.1f} %" for n in known[:5])
 
@@ -95,10 +95,10 @@ def _completion_rows(ours: dict[str, Any], other: dict[str, Any], name: str) -> 
 
 
 def _memory_rows() -> list[str]:
-    found = result("memory.json")
-    if found is None:
+    run = result("memory.json")
+    if run is None:
         return []
-    peaks = ", ".join(f"{row['corpus_mb']:,.0f} MB: {row['peak_mb']:.0f} MB" for row in found["rows"])
+    peaks = ", ".join(f"{row['corpus_mb']:,.0f} MB: {row['peak_mb']:.0f} MB" for row in run["rows"])
     return [
         f"| peak memory of a training run, by size of the text | {peaks} | "
         "| [memory.json](benchmarks/results/memory.json) |"
@@ -106,18 +106,18 @@ def _memory_rows() -> list[str]:
 
 
 def _sigkill_rows() -> list[str]:
-    found = result("sigkill.json")
-    if found is None:
+    run = result("sigkill.json")
+    if run is None:
         return []
-    same = "identical" if found["losses_identical"] and found["weights_identical"] else "DIFFERENT"
+    same = "identical" if run["losses_identical"] and run["weights_identical"] else "DIFFERENT"
     return [
-        f"| killed with SIGKILL {len(found['kills'])} times and resumed: losses and weights "
+        f"| killed with SIGKILL {len(run['kills'])} times and resumed: losses and weights "
         f"| **{same}** | the run never interrupted | [sigkill.json](benchmarks/results/sigkill.json) |"
     ]
 
 
 def code_map() -> str:
-    """The rooms of the package with the first sentence of their docstrings."""
+    """Return the rooms of the package with the first sentence of their docstrings."""
     package = ROOT / "src" / "unrolled"
     lines = ["```", "src/unrolled/"]
     entries = sorted([p for p in package.iterdir() if (p / "__init__.py").is_file()] + list(package.glob("*.py")))
@@ -132,7 +132,7 @@ def code_map() -> str:
 
 
 def updated(readme: str) -> str:
-    """The README with both parts replaced."""
+    """Return the README with both parts replaced."""
     for name, content in (("results", results_table()), ("map", code_map())):
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", flags=re.DOTALL)
         if not pattern.search(readme):
@@ -142,7 +142,7 @@ def updated(readme: str) -> str:
 
 
 def main() -> None:
-    """Rewrite, or check."""
+    """Rewrite the file, or check it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()

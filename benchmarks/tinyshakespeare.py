@@ -3,8 +3,8 @@
     python benchmarks/tinyshakespeare.py --data PATH/input.txt --minutes 3
     python benchmarks/tinyshakespeare.py --data PATH/input.txt --minutes 60
 
-The text is cut as nanoGPT cuts it: the first 90 % to train on, the last 10 % to choose the best weights by and to
-report. There is no third part, so the figure is one on development data, as nanoGPT's own is.
+The text is split as nanoGPT does: the first 90 % for training, the last 10 % to select the best weights and to report.
+There is no third part, so the figure is on development data, as nanoGPT's own is.
 Writes `results/tinyshakespeare-<minutes>min.json` (loss curve, settings, samples) beside this file.
 """
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--engine", default="auto", help="engine of the recurrent layers")
     parser.add_argument("--seed", type=int, default=1337)
-    parser.add_argument("--note", default="", help="what else should be known, e.g. what else the machine was doing")
+    parser.add_argument("--note", default="", help="a remark, e.g. what else the machine was doing")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -86,7 +86,7 @@ def main() -> None:
     path = Path(__file__).parent / "results" / f"tinyshakespeare-{args.minutes:g}min.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{evaluation.metrics['nats_per_character']:.4f} nats a character; n-gram "
+    print(f"{evaluation.metrics['nats_per_character']:.4f} nats per character; n-gram "
           f"{evaluation.baseline['nats_per_character']:.4f}; written to {path}")  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the scripts that measure a use on a published data set share: their options, and the file they write."""
+"""Options and result files that the scripts for published data sets share."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """The options that all have; a script adds its own and calls `parsed`."""
+    """Return the common options; a script adds its own and calls `parsed`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data set")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where models and converted data go")
-    parser.add_argument("--minutes", type=float, default=None, help="of training; by default as the task chooses")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="the folder for models and converted data")
+    parser.add_argument("--minutes", type=float, default=None, help="training time; by default chosen by the task")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1337)
-    parser.add_argument("--split", default="dev", choices=("dev", "test"), help="what is reported on")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--split", default="dev", choices=("dev", "test"), help="the part to report on")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--note", default="")
     return parser
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options, with torch limited to --threads."""
+    """Parse the options and set torch's threads."""
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -56,12 +56,12 @@ def write_result(
 
     Args:
         title: the row's first cell: the data and the use.
-        data: data, split and how it was made.
+        data: the data, its split and how it was made.
         measured: the row's second cell, e.g. "**84.2** F1".
         beside: the row's third cell: the baseline on the same data.
-        goal: what was to be reached.
-        published: scores of others, with their source.
-        more: whatever else should be kept.
+        goal: the goal.
+        published: published scores, with their source.
+        more: further entries.
     """
     folder = model.folder
     curve = read_metrics(folder / "metrics.jsonl") if folder is not None else []
@@ -79,7 +79,7 @@ def write_result(
         "seed": args.seed,
         "parameters": model.parameters,
         "minutes": round(float(model.config.result["seconds"]) / 60, 2),
-        # as others can use them: a path by its last name
+        # in a portable form: a path by its last name
         "options": {k: Path(v).name if str(v).startswith("/") else v for k, v in model.config.options.items()},
         "network": model.config.network,
         "training": model.config.training,

@@ -1,6 +1,6 @@
 """A cell of your own: write one step, get a layer with lengths, directions, streaming and gradients.
 
-The cell here is the minimal gated unit (Zhou et al. 2016, arXiv 1603.09420): one gate that both forgets and resets.
+The cell is the minimal gated unit (Zhou et al. 2016, arXiv 1603.09420), whose single gate both forgets and resets.
 
     python examples/own_cell.py
 """

@@ -1,7 +1,7 @@
-"""A network of your own from the same parts: here, which of two sequences is the longer sum, by reading both.
+"""A network of your own from the same parts: it reads two sequences and says which has the larger sum.
 
-Input layer, recurrent layer, pooling, output layer and loss are modules like any others; a network is what calls them
-in order. Lengths go in beside the batch, and nothing is packed.
+Input layer, recurrent layer, pooling, output layer and loss are ordinary modules, which a network calls in order.
+Lengths are passed along with the batch, and nothing is packed.
 
     python examples/own_network.py
 """
@@ -14,7 +14,7 @@ from unrolled.layers import AttentionPooling, CrossEntropy, Frames, LinearOutput
 
 
 class Comparer(nn.Module):
-    """Two sequences in, one label out: the same weights read both."""
+    """Two sequences in, one label out; the same weights read both sequences."""
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Comparer(nn.Module):
 
 
 def batch(size: int) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-    """Pairs of sequences of numbers, time first, and which of each pair has the larger sum."""
+    """Return pairs of sequences of numbers, time first, and which of each pair has the larger sum."""
     lengths = [torch.randint(1, 9, (size,)) for _ in range(2)]
     sequences = [torch.rand(8, size, 1) for _ in range(2)]
     sums = [(x[..., 0] * (torch.arange(8)[:, None] < n)).sum(0) for x, n in zip(sequences, lengths, strict=True)]
@@ -49,7 +49,7 @@ def main() -> None:
         optimiser.step()
     sequences, lengths, labels = batch(500)
     right = float((network(sequences, lengths).argmax(-1) == labels).float().mean())
-    print(f"the longer sum is found {'well' if right > 0.85 else 'badly'}")
+    print(f"the larger sum is found {'well' if right > 0.85 else 'badly'}")
 
 
 if __name__ == "__main__":

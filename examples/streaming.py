@@ -1,4 +1,4 @@
-"""A layer and a language model, one step at a time, with a state that is saved and goes on elsewhere.
+"""A layer and a language model, one step at a time, with a state that is saved and resumed elsewhere.
 
 python examples/streaming.py
 """

@@ -10,7 +10,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SAYS = {
     "drop_in.py": "beyond its length a sequence's output is 0.0",
-    "own_network.py": "the longer sum is found well",
+    "own_network.py": "the larger sum is found well",
     "own_cell.py": "output (3, 20, 32), h_n (4, 3, 16)",
     "streaming.py": "after 'the cat sat on the m': 'at",
 }

@@ -187,6 +187,12 @@ def test_the_exported_names() -> None:
         assert getattr(unrolled, name) is not None
 
 
+@pytest.mark.parametrize("room", sorted({*ALLOWED} - GROUND - {"cli", "export"} | {"errors"}))
+def test_every_room_is_an_attribute_of_the_package(room: str) -> None:
+    assert getattr(unrolled, room).__name__ == f"unrolled.{room}"
+    assert room in dir(unrolled)
+
+
 @pytest.mark.parametrize("room", ["cells", "kernels", "layers", "testing"])
 def test_every_exported_name_of_a_room_exists(room: str) -> None:
     module = __import__(f"unrolled.{room}", fromlist=["__all__"])

@@ -80,13 +80,16 @@ _HOMES = {
     "tasks": ("Model", "load", "train"),
 }
 _ROOMS = (
+    "bench",
     "cells",
     "data",
     "decoding",
     "errors",
     "export",
+    "inspection",
     "kernels",
     "layers",
+    "metrics",
     "networks",
     "scan",
     "serving",
@@ -99,7 +102,7 @@ _ROOMS = (
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"unrolled.{name}")
-    # imported when first asked for: the command's help does not wait for torch, nor a layer for tokenisers
+    # imported on first use, so that the command's help does not wait for torch, nor a layer for tokenisers
     for room, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"unrolled.{room}"), name)
@@ -107,4 +110,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -4,9 +4,9 @@
     ├── ArgumentError               an option or argument out of range, or two that exclude each other   (ValueError)
     │   └── ShapeError              a tensor of the wrong shape: argument, expected, found
     ├── DTypeError                  a tensor of the wrong dtype or device                                (TypeError)
-    ├── EngineError                 a forced engine can't do what is asked; says what it lacks           (RuntimeError)
-    ├── DataError                   something in a file: path, line or byte, what is wrong, the way out  (ValueError)
-    │   ├── EncodingError           bytes that are not text in the encoding asked for
+    ├── EngineError                 a forced engine can't serve a call; says what it lacks               (RuntimeError)
+    ├── DataError                   a problem in a file: path, line or byte, what is wrong, the way out  (ValueError)
+    │   ├── EncodingError           bytes that are not text in the given encoding
     │   └── LimitError              more pixels, samples, seconds or rows than are read at once
     ├── StorageError                a path that can't be read, written or filled                         (OSError)
     │   └── OutputExistsError       an output folder that would be overwritten
@@ -39,7 +39,7 @@ class ShapeError(ArgumentError):
     Args:
         argument: the argument's name as the caller wrote it.
         expected: the shape expected, in words or letters, e.g. ``"(T, B, I=8)"``.
-        found: the shape that was found.
+        found: the actual shape.
         hint: the way out, one sentence.
     """
 
@@ -53,16 +53,16 @@ class DTypeError(UnrolledError, TypeError):
 
 
 class EngineError(UnrolledError, RuntimeError):
-    """A forced engine can't do what is asked of it."""
+    """A forced engine can't serve a call."""
 
 
 class DataError(UnrolledError, ValueError):
-    """Something wrong in the data: where it is, what it is, and the way out.
+    """A problem in the data: its place, what is wrong, and the way out.
 
     Args:
         message: what is wrong and what to do.
         path: the file.
-        line: 1-based line in that file, if it is known.
+        line: the 1-based line in the file, if known.
     """
 
     def __init__(self, message: str, path: str | Path | None = None, line: int | None = None) -> None:
@@ -72,11 +72,11 @@ class DataError(UnrolledError, ValueError):
 
 
 class EncodingError(DataError):
-    """Bytes that are not text in the encoding asked for."""
+    """Bytes that are not text in the given encoding."""
 
 
 class LimitError(DataError):
-    """Something larger than what is read at once."""
+    """Data larger than what is read at once."""
 
 
 class StorageError(UnrolledError, OSError):
@@ -109,7 +109,7 @@ class MissingDependencyError(UnrolledError, ImportError):
     Args:
         library: the import name that failed.
         extra: the extra of this package that brings it.
-        purpose: what it is needed for.
+        purpose: the feature that needs it.
     """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:

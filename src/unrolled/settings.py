@@ -1,4 +1,4 @@
-"""What options are made of: pydantic models whose complaints are one line that names the option.
+"""The base of all options: pydantic models whose errors are one line that names the option.
 
 Like `errors`, this may be imported from every room.
 """
@@ -16,7 +16,7 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
-    """Options that validate themselves; unknown names and values out of range are refused.
+    """Options that validate themselves and refuse unknown names and values out of range.
 
     Raises:
         ArgumentError: naming the option as the command spells it, the value and what is possible.
@@ -32,19 +32,19 @@ class Settings(BaseModel):
 
     @classmethod
     def picked(cls: type[S], values: Mapping[str, Any]) -> S:
-        """Return the settings whose names are among these fields, and leave the rest to others.
+        """Return settings from those values whose names are among the fields, ignoring the rest.
 
         Raises:
-            ArgumentError: as the class.
+            ArgumentError: as for the class.
         """
         return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
 
     @classmethod
     def of(cls: type[S], options: Settings) -> S:
-        """Return options as what they are a kind of.
+        """Return options as this class, after checking that they are.
 
         Raises:
-            TypeError: they are of another kind, which is a defect of the caller.
+            TypeError: they are of another class, which is a defect of the caller.
         """
         if not isinstance(options, cls):
             raise TypeError(f"options: expected {cls.__name__}, found {type(options).__name__}")
@@ -52,7 +52,7 @@ class Settings(BaseModel):
 
 
 def one_line(error: ValidationError, known: tuple[str, ...]) -> str:
-    """Return the first problem that pydantic found, as one line that begins with the option."""
+    """Return the first error of a validation as one line that begins with the option."""
     problem = error.errors(include_url=False)[0]
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:

@@ -1,4 +1,4 @@
-"""Writing so that a kill, a full disk or a power cut leaves the old file or the new one, never half of one.
+"""Atomic writes: a kill, a full disk or a power cut leaves the old file or the new one, never half of one.
 
 Like `errors`, this may be imported from every room.
 """
@@ -23,12 +23,12 @@ _FULL = {
 
 
 def storage_error(error: OSError, path: str | Path, doing: str) -> StorageError:
-    """Return the error to raise when the system refused to do something with a path.
+    """Return the error to raise when the system refused an operation on a path.
 
     Args:
-        error: what the system said.
+        error: the system's error.
         path: the file or folder.
-        doing: what was being done, as in "writing the checkpoint".
+        doing: the operation, as in "writing the checkpoint".
     """
     cause = _FULL.get(error.errno or 0) or error.strerror or str(error)
     return StorageError(f"{path}: {cause} while {doing}")
@@ -38,7 +38,7 @@ def make_folder(path: str | Path) -> None:
     """Create a folder and its parents.
 
     Raises:
-        StorageError: that is not allowed, or something else is in the way.
+        StorageError: it is not permitted, or something else has that name.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -48,10 +48,10 @@ def make_folder(path: str | Path) -> None:
 
 @contextmanager
 def written_aside(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` only when the block ends without an error.
+    """Open a file that replaces `path` only when the block ends without an error.
 
     The bytes go to a hidden neighbour (``.NAME.partial``), are fsynced, and are then renamed. The neighbour's name is
-    fixed, so that what a killed process left behind is overwritten by the next one instead of piling up.
+    fixed, so that the next process overwrites what a killed one left behind.
 
     Args:
         path: the file to create or replace; its folder must exist.
@@ -80,8 +80,7 @@ def written_aside(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def plain_json(value: Any) -> Any:
-    """Return a value as strict JSON can hold it, at any depth: a number that is not finite becomes None, as JSON has
-    none.
+    """Return a nested value as strict JSON can hold it, with None for numbers that are not finite.
 
     >>> plain_json({"a": [1.5, float("inf")], "b": {"c": float("nan")}})
     {'a': [1.5, None], 'b': {'c': None}}
@@ -97,14 +96,14 @@ def write_whole(path: str | Path, content: bytes) -> None:
     """Replace a file in one step.
 
     Raises:
-        StorageError: as `written_aside`.
+        StorageError: as for `written_aside`.
     """
     with written_aside(path) as stream:
         stream.write(content)
 
 
 def sync_folder(path: str | Path) -> None:
-    """Wait until the disk has a folder's list of names. Windows can't do that, and does not need it for a rename."""
+    """Wait until a folder's entries are on the disk. Windows can't do that, and does not need it for a rename."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
