@@ -81,11 +81,9 @@ def layers(
     machine.
     """
     use_threads(threads)
-    for option, value in (("--time", time), ("--repeats", repeats)):
-        if value < 1:
-            raise ArgumentError(f"{option}: expected 1 or more, found {value}")
-    if not 0 <= seconds < float("inf"):
-        raise ArgumentError(f"--seconds: expected 0 or more, found {seconds}")
+    for option, value, least in (("--time", time, 1), ("--repeats", repeats, 1), ("--seconds", seconds, 0)):
+        if not least <= value < float("inf"):
+            raise ArgumentError(f"{option}: expected {least} or more, found {value}")
     if resume and json_to is None:
         raise ArgumentError("--resume: give the file to resume with --json")
 
@@ -101,13 +99,9 @@ def layers(
     if plot is not None:
         check_plot()
     name = f"layers-{machine()['slug']}"
+    sizes = SHAPES if shapes is None else parsed_shapes(shapes)
     plan = Plan(
-        cases=grid(
-            names(cell, CELLS, "--cell"),
-            names(mode, MODES, "--mode"),
-            SHAPES if shapes is None else parsed_shapes(shapes),
-            time,
-        ),
+        cases=grid(names(cell, CELLS, "--cell"), names(mode, MODES, "--mode"), sizes, time),
         peers=names(peers, tuple(PEERS), "--peers"),
         seconds=seconds,
         repeats=repeats,
@@ -119,8 +113,7 @@ def layers(
     with progress_line() as line:
         results = measure_layers(plan, line)
     print_results(results)
-    drawing = _file(plot, f"{name}.png")
-    if drawing is not None:
+    if drawing := _file(plot, f"{name}.png"):
         plot_ratios(results, drawing)
 
 

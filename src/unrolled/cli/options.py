@@ -168,7 +168,8 @@ def _kind(annotation: Any) -> tuple[Any, list[str]]:
         inner = [_kind(a) for a in args if a is not Ellipsis]
         ranges = ["each " + r for r in inner[0][1]]
         fixed = origin is tuple and Ellipsis not in args
-        return (tuple[tuple(k for k, _ in inner)] if fixed else list[inner[0][0]]), ranges  # type: ignore[misc]
+        kinds = tuple(kind for kind, _ in inner)
+        return (types.GenericAlias(tuple, kinds) if fixed else types.GenericAlias(list, kinds[:1])), ranges
     raise TypeError(f"{annotation}: not a type that an option of the command can have")
 
 

@@ -112,10 +112,9 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Return the best sequences after a prompt, for every row of a batch.
 
-    Each step extends every live hypothesis by every token. Extensions by an end token are finished: they are set aside
-    and take no place in the beam. Of the others, the ``beam_size`` with the highest log-probability stay alive. A row
-    is done when no live hypothesis can still enter its n best. An exact bound decides that, so stopping early never
-    changes a result; the search ends when all rows are done. With a beam as wide as the number of prefixes it is
+    Each step extends every live hypothesis by every token. Extensions by an end token are set aside as finished; of the
+    others, the ``beam_size`` most probable stay alive. A row is done when no live hypothesis can still enter its n
+    best, by an exact bound: stopping early never changes a result. A beam as wide as the number of prefixes is
     exhaustive.
 
     Args:
@@ -130,8 +129,7 @@ def beam_search(
         constraint: the tokens that may follow a hypothesis.
         coverage: is added to scores, but does not decide which hypotheses stay alive; see `coverage_penalty`.
         exact: False ends a row when no live hypothesis, at its present length, scores better than the finished ones.
-            With a length penalty a longer one might, which is rare, and waiting for it, up to max_tokens, is most of
-            the work of a search.
+            With a length penalty a longer one might: that is rare, and waiting for it is most of a search's work.
     Returns:
         For each row, best first: finished hypotheses, and, where there are fewer than n_best, those that max_tokens
         cut off. Empty where the constraint allows no sequence.
@@ -152,12 +150,8 @@ def beam_search(
         added = None if coverage is None else coverage(state).double()
         if constraint is not None:
             joint = constrained(joint, constraint(beam.tokens))
-        if len(ends):
-            pool.add_finished(beam, joint.index_select(2, ends), ends, added)
-            joint = joint.index_fill(2, ends, NEVER)
-        beam, rows = beam.extend(joint, beam_size)
-        beam = pool.cut_off(beam, None if added is None else added.index_select(0, rows))
-        beam = pool.closed(beam, exact)
+        beam, rows = beam.extend(pool.take_finished(beam, joint, ends, added), beam_size)
+        beam = pool.closed(pool.cut_off(beam, None if added is None else added.index_select(0, rows)), exact)
         if bool((beam.log_probs == NEVER).all()):
             break
         logits, state = stepper.step(beam.tokens[..., -1].flatten(), stepper.select(state, rows))
@@ -231,16 +225,22 @@ class _Pool:
         self.rows: list[list[Hypothesis]] = [[] for _ in limits]
         self.n_best, self.penalty, self.limits = n_best, penalty, limits
 
-    def add_finished(self, beam: Beam, log_probs: Tensor, ends: Tensor, added: Tensor | None) -> None:
+    def take_finished(self, beam: Beam, joint: Tensor, ends: Tensor, added: Tensor | None) -> Tensor:
         """Add the hypotheses of a beam, each finished by each end token.
 
         Args:
             beam: the hypotheses.
-            log_probs: (B, K, E) of each hypothesis with each end token.
+            joint: (B, K, V) as from ``Beam.extensions``.
             ends: (E,), the end tokens.
             added: (B·K,), added to the score of each hypothesis.
+
+        Returns:
+            The other extensions: joint with −inf at the end tokens.
         """
+        if not len(ends):
+            return joint
         length = beam.tokens.shape[2] + 1
+        log_probs = joint.index_select(2, ends)
         scores = log_probs / self.penalty.divisor(length)
         if added is not None:
             scores = scores + added.view(*beam.log_probs.shape, 1)
@@ -254,6 +254,7 @@ class _Pool:
                 parent, end = divmod(place, len(ends))
                 tokens = (*beam.tokens[row, parent].tolist(), int(ends[end]))
                 self._add(row, Hypothesis(tokens, value, score, True))
+        return joint.index_fill(2, ends, NEVER)
 
     def closed(self, beam: Beam, exact: bool) -> Beam:
         """Return the beam without the rows whose n best no live hypothesis can enter, or is likely to if not `exact`.

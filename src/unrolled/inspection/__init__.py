@@ -1,4 +1,4 @@
-"""What happens inside a recurrent network, as plain arrays; `plot` alone draws, and `report` alone writes HTML.
+"""The inside of a recurrent network, as plain arrays; `plot` alone draws, and `report` alone writes HTML.
 
 Everything starts from a `Probe` (`Model.probe`): one input on its way through a live model. `unfolding` shows every
 step, forwards and backwards; `gradients` follows the error back through time and gives a verdict; `gates` measures

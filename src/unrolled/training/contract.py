@@ -1,4 +1,4 @@
-"""What the training loop needs of a task: a `Learner` that scores batches, and the `Batches` that it scores.
+"""The interface between the training loop and a task: a `Learner` that scores batches, and its `Batches`.
 
 The loop knows no task by name; a task makes both and passes them to `unrolled.training.fit`.
 """

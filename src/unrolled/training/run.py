@@ -5,51 +5,25 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from unrolled.errors import CheckpointError, DivergenceError, OutputExistsError
 from unrolled.storage import plain_json
-from unrolled.training.contract import B, Batches, Learner
+from unrolled.training.contract import B
 from unrolled.training.criteria import first_met, fraction_used, metric_value
-from unrolled.training.optimisation.finite import LIMIT_IN_A_ROW, GradientWatch, all_finite, locate_nonfinite
-from unrolled.training.progress import Reporter, Snapshot
+from unrolled.training.optimisation.finite import LIMIT_IN_A_ROW, all_finite, locate_nonfinite
+from unrolled.training.progress import Snapshot
 from unrolled.training.saving.packing import Nest
 from unrolled.training.saving.randomness import preserved_randomness, seed_everything
-from unrolled.training.settings import TrainingSettings
 from unrolled.training.state import LogWindow, RunState
 from unrolled.types import Json
 
 
 class Run(RunState[B]):
-    """A run, before its first step. `loop.fit` says in which order these methods are called.
-
-    Args:
-        learner, batches, settings, out, identity, reporter, options: as for `loop.fit`.
-
-    Raises:
-        ArgumentError, StorageError: as `RunState`.
-    """
-
-    def __init__(
-        self,
-        learner: Learner[B],
-        batches: Batches[B],
-        settings: TrainingSettings,
-        out: Path,
-        identity: Mapping[str, Any],
-        reporter: Reporter,
-        options: Collection[str] | None = None,
-    ) -> None:
-        super().__init__(learner, batches, settings, out, identity, reporter, options)
-        self.watch = GradientWatch()
-        self.lr = settings.lr
-        self._improved = self._unsaved = False
-        self._since = time.perf_counter()
+    """A run, before its first step. `loop.fit` says in which order these methods are called."""
 
     def begin(self, resume: bool) -> None:
         """Initialise the run, or restore its latest usable checkpoint.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from unrolled.training.contract import B, Batches, Learner
 from unrolled.training.criteria import Best, Progress
 from unrolled.training.gradients.flow import FlowMonitor
 from unrolled.training.optimisation.averaging import NoAveraging, make_averaging
+from unrolled.training.optimisation.finite import GradientWatch
 from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
 from unrolled.training.optimisation.schedules import Schedule, make_schedule
 from unrolled.training.progress import Reporter
@@ -76,6 +78,10 @@ class RunState(Generic[B]):
         self.samples = Journal(out / "samples.md")
         self.saved_step: int | None = None
         self.sampled_step: int | None = None
+        self.lr = settings.lr
+        self.watch = GradientWatch()
+        self._improved = self._unsaved = False
+        self._since = time.perf_counter()
 
     def close(self) -> None:
         """Close the files."""

@@ -76,7 +76,7 @@ class MemoryRun:
 
 @dataclass(frozen=True)
 class _Conditions:
-    """What all contestants have in common; the arguments of `memory_lab`.
+    """The conditions that all contestants share: the arguments of `memory_lab`.
 
     Raises:
         ArgumentError: a size or a time is too small, or a rate, norm or seed is out of range.

@@ -64,17 +64,18 @@ def deterministic_algorithms(enabled: bool) -> Iterator[None]:
         yield
         return
     mode = torch.get_deterministic_debug_mode()
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    memory: Any = torch.utils.deterministic  # replaced by torch by a class with properties that mypy does not see
+    fill = memory.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
     # cuBLAS reads this when it is first used; without it torch warns at every matrix product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")
     # Filling every new tensor with NaN only helps to find reads of uninitialised memory, and takes time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(mode)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        memory.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
