@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings
 from unrolled.errors import ArgumentError
+from unrolled.layers import InputLayer
 from unrolled.networks import StreamedModule
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
@@ -118,7 +119,7 @@ class Input(ABC, Generic[G]):
     def feed(self, data: Mapping[str, Tensor]) -> tuple[object, Tensor | None]:
         """Return what the input layer reads of a batch, and the valid steps of each sequence, (B,), or None."""
 
-    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+    def layer(self, network: Mapping[str, Any]) -> InputLayer:
         """Return the input layer: from what `feed` yields to (T, B, I), or to (B, I) where nothing is a sequence.
 
         Args:

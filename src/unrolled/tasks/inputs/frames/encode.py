@@ -11,12 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
-from torch import nn
 
 from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.data.images.files import as_pixels, resize, with_channels
 from unrolled.data.steps.recordings import Recording
 from unrolled.errors import DataError, ShapeError
+from unrolled.layers import InputLayer
 from unrolled.settings import Settings
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.inputs.frames.layer import FramesNetwork, frame_layer, widths_for
@@ -91,7 +91,7 @@ class FramesInput(StepsInput):
             raise DataError("no step in this recording", recording.path, recording.line)
         return Decoded(footage.frames, footage.rate, recording.name, footage.numbers, footage.count)
 
-    def step_layer(self, network: Mapping[str, Any], times: int = 1) -> nn.Module:
+    def step_layer(self, network: Mapping[str, Any], times: int = 1) -> InputLayer:
         """Return convolutions over a frame."""
         return frame_layer(FramesNetwork.picked(network), self.size, self.channels * times)
 

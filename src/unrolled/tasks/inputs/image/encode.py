@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
 from unrolled.data.images.augmentation import affine
 from unrolled.data.images.files import Picture, Pixels, picture_of, png, resize
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError, DataError, ModelError
+from unrolled.layers import InputLayer
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
@@ -181,7 +182,7 @@ class ImageInput(Input[Picture]):
         """Return whether rows or pixels are read one after the other."""
         return ImageNetwork.picked(network).reading != "image"
 
-    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+    def layer(self, network: Mapping[str, Any]) -> InputLayer:
         """Return convolutions, or rows, columns or pixels as steps."""
         return image_layer(ImageNetwork.picked(network), self.format)
 

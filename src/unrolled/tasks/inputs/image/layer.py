@@ -6,10 +6,10 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError
+from unrolled.layers import InputLayer
 from unrolled.layers.inputs.images import ImageEncoder, ImageSteps
 from unrolled.settings import Settings
 from unrolled.tasks.inputs.image.options import Reading, Size
@@ -27,7 +27,7 @@ class ImageNetwork(Settings):
     stem_stride: Annotated[int, Field(ge=1, le=4)] = 1
 
 
-def image_layer(chosen: ImageNetwork, format: ImageFormat) -> nn.Module:
+def image_layer(chosen: ImageNetwork, format: ImageFormat) -> InputLayer:
     """Return the untrained input layer.
 
     Raises:

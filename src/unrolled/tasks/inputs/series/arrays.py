@@ -21,6 +21,7 @@ from unrolled.data import Arrays, ExampleStore, Findings, lengths_of, padded
 from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Recording
 from unrolled.errors import ArgumentError, ModelError
+from unrolled.layers import InputLayer
 from unrolled.layers.inputs.clips import StepEncoder
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
@@ -135,7 +136,7 @@ class StepsInput(Input[Decoded]):
         """
 
     @abstractmethod
-    def step_layer(self, network: Mapping[str, Any], times: int = 1) -> nn.Module:
+    def step_layer(self, network: Mapping[str, Any], times: int = 1) -> InputLayer:
         """Return a layer of single steps, (N, …) to (N, I).
 
         Args:

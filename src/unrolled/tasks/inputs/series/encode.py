@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
-from torch import nn
 
 from unrolled.data import Arrays, Example
 from unrolled.data.steps.recordings import Recording
 from unrolled.errors import ArgumentError, DataError, ShapeError
+from unrolled.layers import InputLayer
 from unrolled.settings import Settings
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import Progress
@@ -95,7 +95,7 @@ class RowsInput(StepsInput):
         arrays = super().encode(given, options)
         return {"x": by_itself(arrays["x"])} if self.by_recording else arrays
 
-    def step_layer(self, network: Mapping[str, Any], times: int = 1) -> nn.Module:
+    def step_layer(self, network: Mapping[str, Any], times: int = 1) -> InputLayer:
         """Return a layer that standardises a row."""
         return DroppedFrames(self.width * times, StepsNetwork.picked(network).input_dropout)
 

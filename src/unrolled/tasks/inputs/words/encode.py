@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.data.text.vectors import WordVectors, load_vectors, read_vectors, save_vectors
 from unrolled.data.text.words import Word
 from unrolled.errors import ArgumentError, ModelError
+from unrolled.layers import InputLayer
 from unrolled.layers.inputs.words import WordBatch
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
@@ -206,7 +207,7 @@ class WordsInput(Input[Sentences]):
         """Return words and lengths."""
         return word_batch(data), data["lengths"]
 
-    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+    def layer(self, network: Mapping[str, Any]) -> InputLayer:
         """Return vectors of words."""
         return words_layer(WordsNetwork.picked(network), self.sizes, self.table())
 

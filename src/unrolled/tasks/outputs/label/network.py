@@ -6,7 +6,7 @@ B batch, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ def label_network(
         raise ArgumentError(f"made for labels={chosen.labels}, the encoders have {classes}")
     inputs = source.layer(network)
     built: ManyToOneNetwork | OneToOneNetwork
-    size = cast(int, inputs.output_size)
+    size = inputs.output_size
     if source.is_sequence(network):
         hidden = stack(chosen, size, forget_bias=forget_bias)
         pooling = make_pooling(chosen.pooling, hidden.output_size, hidden.num_directions)

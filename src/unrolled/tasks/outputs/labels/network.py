@@ -6,7 +6,7 @@ T steps, B batch, K labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +32,10 @@ def synced_layers(
         regularised: further arguments of the stack, e.g. `recurrent_dropout`.
     """
     inputs = source.layer(network)
-    size = cast(int, inputs.output_size)
     # one mask a sequence: what is dropped at one step is dropped at all
-    hidden = stack(RecurrentNetwork.picked(network), size, forget_bias=1.0, variational=True, **regularised)
+    hidden = stack(
+        RecurrentNetwork.picked(network), inputs.output_size, forget_bias=1.0, variational=True, **regularised
+    )
     return inputs, hidden, LinearOutput(hidden.output_size, classes)
 
 

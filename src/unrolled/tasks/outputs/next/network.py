@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from unrolled.data import IGNORED, Batch, TokenFile, evaluation_windows
-from unrolled.layers import STACKS, CrossEntropy, LinearOutput
+from unrolled.layers import STACKS, CrossEntropy, InputLayer, LinearOutput
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
 from unrolled.training import LossReport
 
 
-def language_model(inputs: nn.Module, chosen: LanguageModelNetwork) -> SyncedNetwork:
+def language_model(inputs: InputLayer, chosen: LanguageModelNetwork) -> SyncedNetwork:
     """Return the untrained network around an embedding of tokens.
 
     Raises:

@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled.data import Arrays, Example, Findings
 from unrolled.data.images.augmentation import crop
 from unrolled.data.images.files import Picture, picture_of
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import DataError, ModelError
+from unrolled.layers import InputLayer
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
@@ -123,7 +124,7 @@ class ImageOrFeatures(Input[Any]):
         """Return False: positions of a grid have no order."""
         return False
 
-    def layer(self, network: Mapping[str, Any]) -> nn.Module:
+    def layer(self, network: Mapping[str, Any]) -> InputLayer:
         """Return convolutions, or a linear map of features."""
         return window_layer(WindowNetwork.picked(network), self.format)
 

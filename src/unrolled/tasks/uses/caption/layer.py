@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import ArgumentError, DataError, ShapeError
-from unrolled.layers import Frames, ImageEncoder
+from unrolled.layers import Frames, ImageEncoder, InputLayer
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Units
 from unrolled.types import Json
@@ -96,7 +95,7 @@ class FeatureFormat:
         return features.astype(np.float32)
 
 
-def window_layer(chosen: WindowNetwork, format: ImageFormat | FeatureFormat) -> nn.Module:
+def window_layer(chosen: WindowNetwork, format: ImageFormat | FeatureFormat) -> InputLayer:
     """Return the untrained input layer, whose grid is (B, P, width)."""
     mean, std = torch.tensor(format.mean), torch.tensor(format.std)
     if isinstance(format, FeatureFormat):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unrolled.data import Arrays
 from unrolled.errors import ArgumentError
-from unrolled.layers import CrossEntropy, LinearOutput
+from unrolled.layers import CrossEntropy, InputLayer, LinearOutput
 from unrolled.networks import FeedForward
 from unrolled.scan import valid_steps
 from unrolled.tasks.core.examples import ExampleLearner, ExampleUse, Material
@@ -33,7 +33,7 @@ PATIENCE = 8
 class PerFrameNetwork(nn.Module):
     """A network without recurrence that is called as a synced one: each step by itself."""
 
-    def __init__(self, inputs: nn.Module, hidden: FeedForward, output: LinearOutput) -> None:
+    def __init__(self, inputs: InputLayer, hidden: FeedForward, output: LinearOutput) -> None:
         super().__init__()
         self.inputs, self.hidden, self.output = inputs, hidden, output
 

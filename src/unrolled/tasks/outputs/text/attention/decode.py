@@ -106,8 +106,7 @@ def search_batch(
     # a text twice as long as its input is rare, one that never ends is not
     each = [steps] * count if lengths is None else lengths.tolist()
     limits = search.max_tokens or [2 * n + 10 for n in each]
-    # one asks for a decoder and an output layer, which both kinds of network have
-    stepper = Decoding(network, begun)  # type: ignore[arg-type]
+    stepper = Decoding(network, begun)
     start = torch.full((count,), END, dtype=torch.int64, device=begun.attended.device)
     logits, state = stepper.step(start, stepper.start(count))
     beta = search.coverage_penalty

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unrolled.layers import STACKS, Embedding, LinearOutput, make_attention
+from unrolled.layers import STACKS, Embedding, InputLayer, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, ManyToManyNetwork, OneToManyNetwork
 from unrolled.networks.many_to_many import DecoderState, written_loss
 from unrolled.tasks.core.fitted import AnyFitted
@@ -34,7 +34,7 @@ def writer_of(model: AnyFitted) -> Writer:
 
 
 def over_memory(
-    inputs: nn.Module, chosen: AttentionNetwork, tokens: int, *, shared: nn.Parameter | None = None
+    inputs: InputLayer, chosen: AttentionNetwork, tokens: int, *, shared: nn.Parameter | None = None
 ) -> ManyToManyNetwork:
     """Return an untrained network that reads steps by an encoder.
 
@@ -51,7 +51,7 @@ def over_memory(
     if shared is not None:
         embedding.weight = shared
     inner: dict[str, Any] = {"dropout": chosen.dropout, "variational": True}
-    size = cast(int, inputs.output_size)
+    size = inputs.output_size
     each = max(1, hidden // 2) if chosen.bidirectional else hidden
     encoder = layer(size, each, chosen.num_layers, bidirectional=chosen.bidirectional, **inner)
     attention = make_attention(chosen.attention, hidden, encoder.output_size)
@@ -77,7 +77,7 @@ def over_memory(
 
 
 def over_grid(
-    inputs: nn.Module, chosen: AttentionNetwork, tokens: int, *, attributes: int = 0, dropout: float | None = None
+    inputs: InputLayer, chosen: AttentionNetwork, tokens: int, *, attributes: int = 0, dropout: float | None = None
 ) -> OneToManyNetwork:
     """Return an untrained network that looks at positions of a grid.
 

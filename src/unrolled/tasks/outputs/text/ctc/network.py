@@ -6,7 +6,7 @@ T steps, B batch, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ def ctc_network(source: AnyInput, network: Mapping[str, Any], classes: int) -> S
     inputs = source.layer(network)
     hidden = stack(
         chosen,
-        cast(int, inputs.output_size),
+        inputs.output_size,
         forget_bias=1.0,
         variational=True,
         recurrent_dropout=chosen.recurrent_dropout,
