@@ -17,7 +17,7 @@ from unrolled.inspection.recorded import record
 from unrolled.layers import Embedding, GeneralAttention, LinearOutput
 from unrolled.layers.recurrent.unfolding import recording
 from unrolled.networks import ManyToManyNetwork
-from unrolled.networks.many_to_many import AttentionDecoder
+from unrolled.networks.decoder import AttentionDecoder
 from unrolled.tasks.core.probe import Probe
 from unrolled.training.gradients.flow import norms_by_lag
 

@@ -2,11 +2,13 @@
 
 `one_to_one` has no sequence, `one_to_many` writes a sequence about one input, `many_to_one` has one output for a
 sequence, `many_to_many` reads a sequence and writes another, `synced` has an output for every step (as a language model
-does, whose targets are shifted by one). A network knows tensors, lengths and states, but no files, text or tasks.
+does, whose targets are shifted by one). Networks that write share `decoder`. A network knows tensors, lengths and
+states, but no files, text or tasks.
 """
 
+from unrolled.networks.decoder import AttentionDecoder, Decoding
 from unrolled.networks.forecaster import AutoregressiveForecaster, DirectForecaster
-from unrolled.networks.many_to_many import AttentionDecoder, Decoding, ManyToManyNetwork
+from unrolled.networks.many_to_many import ManyToManyNetwork
 from unrolled.networks.many_to_one import ManyToOneNetwork, StreamedModule
 from unrolled.networks.one_to_many import OneToManyNetwork
 from unrolled.networks.one_to_one import FeedForward, OneToOneNetwork

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import CrossEntropy, OutputLayer
-from unrolled.networks.many_to_many import AttentionDecoder, DecoderState, Decoding
+from unrolled.networks.decoder import AttentionDecoder, DecoderState, Decoding
 
 
 @runtime_checkable

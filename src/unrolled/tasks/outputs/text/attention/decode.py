@@ -18,7 +18,7 @@ from unrolled.data import Arrays, ExampleStore, Tokenizer, lengths_of, padded, s
 from unrolled.decoding import Hypothesis, LengthPenalty, beam_search, coverage_penalty
 from unrolled.decoding.beam import Constraint
 from unrolled.decoding.filters import no_repeat_ngram
-from unrolled.networks.many_to_many import DecoderState, Decoding
+from unrolled.networks.decoder import DecoderState, Decoding
 from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.outputs.text.attention.network import Writer, read, writer_of

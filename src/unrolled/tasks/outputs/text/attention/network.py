@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from unrolled.layers import STACKS, Embedding, InputLayer, LinearOutput, make_attention
 from unrolled.networks import AttentionDecoder, ManyToManyNetwork, OneToManyNetwork
-from unrolled.networks.many_to_many import DecoderState, written_loss
+from unrolled.networks.decoder import DecoderState, written_loss
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.recurrent import stack
 from unrolled.tasks.core.values import Scored
