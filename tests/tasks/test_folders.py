@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from unrolled.data import load_tokenizer
 from unrolled.errors import ArgumentError, DataError, ModelError, OutputExistsError, StorageError
 from unrolled.tasks import Model, load, train
-from unrolled.tasks.core.train import claimed
+from unrolled.tasks.core.folder.claim import claimed
 from unrolled.tasks.uses.generate import encode
 from unrolled.tasks.uses.generate.personal import PERSONAL
 

@@ -32,7 +32,7 @@ def test_other_data_than_a_run_was_begun_with_are_noticed(corpus: Path, tmp_path
     learn(corpus / "dev.txt", tmp_path / "m", steps=4, resume=True, reporter=other)
     assert same.notices == []
     assert len(other.notices) == 1
-    assert "goes on with the data it was begun with" in other.notices[0]
+    assert "continues with the data of the first run" in other.notices[0]
 
 
 def test_a_damaged_corpus_is_not_trained_on(corpus: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def personalise(
     """
     use_threads(threads)
     from unrolled.tasks import load
-    from unrolled.tasks.core.train import check_free, claimed
+    from unrolled.tasks.core.folder.claim import check_free, claimed
 
     if out.resolve() == model.resolve():
         raise ArgumentError(f"--out: {out} is the model itself; name another folder")

@@ -1,32 +1,31 @@
-"""From files to a trained model in a folder: the walk over a task's declaration."""
+"""Training of a task: from files to a model in a folder."""
 
 from __future__ import annotations
 
 import logging
-import os
 import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 import unrolled
-from unrolled.errors import ArgumentError, ModelError, OutputExistsError
+from unrolled.errors import ArgumentError, ModelError
 from unrolled.settings import Settings
-from unrolled.storage import make_folder, storage_error
+from unrolled.storage import make_folder
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.contract import AnyUse
+from unrolled.tasks.core.folder.claim import check_free, claimed
 from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
 from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.core.values import DATA, Progress, Sources, silent
 from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
+from unrolled.types import Json
 
 log = logging.getLogger("unrolled.tasks")
 
-#: training settings that a resumed run may change: they say when to stop and what to show, not what is learned
+#: training settings that a resumed run may change: they control when to stop and what to log, not the optimisation
 MAY_CHANGE = (
     "steps",
     "epochs",
@@ -38,6 +37,19 @@ MAY_CHANGE = (
     "save_every",
     "keep_every",
 )
+
+
+class _Request(NamedTuple):
+    """The arguments of `train`, checked."""
+
+    task: AnyUse
+    sources: Sources
+    options: Settings
+    #: the training settings that were given
+    given: Mapping[str, Any]
+    out: Path
+    progress: Progress
+    reporter: Reporter
 
 
 def train(
@@ -53,19 +65,19 @@ def train(
     progress: Progress = silent,
     **training: Any,
 ) -> AnyModel:
-    """Train a model and leave it in a folder.
+    """Train a model and save it in a folder.
 
     Args:
-        task: what is to be learned, by name.
-        paths: files and folders to learn from.
+        task: a task, or its name.
+        paths: files and folders with training data.
         out: the model's folder; it must not exist, unless `resume` or `overwrite`.
-        dev: files and folders to choose by; without any, a part of the training data is held out.
-        resume: go on with the run in `out`, or begin one if there is none.
-        overwrite: replace what is in `out`.
+        dev: files and folders with development data; without any, a part of the training data is held out.
+        resume: continue the run in `out`, or start a run if there is none.
+        overwrite: replace the contents of `out`.
         options: the task's own options.
-        reporter: is told of the training as it goes.
-        progress: is told of what comes before and after it.
-        training: fields of `TrainingSettings`; what is left out is chosen by how much data there is.
+        reporter: reports the training steps.
+        progress: reports the work before and after training.
+        training: fields of `TrainingSettings`; the data's size determines the others.
 
     Returns:
         The model, with the weights that did best on the development data. A run that was interrupted returns the best
@@ -74,29 +86,111 @@ def train(
     Raises:
         ArgumentError, DataError, StorageError, OutputExistsError, CheckpointError, DivergenceError.
     """
-    task = task_named(task) if isinstance(task, str) else task
-    out = Path(out)
+    task, out = task_named(task) if isinstance(task, str) else task, Path(out)
     if resume and overwrite:
         raise ArgumentError("--resume and --overwrite exclude each other")
     given = {k: v for k, v in training.items() if v is not None}
-    # a wrong option is refused before anything is read or written
+    # invalid options are refused before anything is read or written
     chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
     chosen_device(TrainingSettings(**given).device)
     sources = Sources(_as_paths(paths), _as_paths(dev))
+    request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter())
     check_free(out, resume, overwrite)
-    config, material = None, None
     if resume:
-        make_folder(out)
-        config, material = _reopened(task, out, chosen)
-        if config is not None and config.sources != _described(sources):
-            warning = f"{out}: goes on with the data it was begun with; PATH and --dev as given now differ from them"
-            (reporter or QuietReporter()).notice(warning)
-        if config is None:
-            config, material = _begun(task, sources, chosen, given, out, progress)
+        config, material = _resumed(request) or _begun(request)
     else:
         with claimed(out):
-            config, material = _begun(task, sources, chosen, given, out, progress)
-    settings = _settings(config, given)
+            config, material = _begun(request)
+    return _trained(request, config, material, resume)
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is a GPU if there is one.
+
+    Raises:
+        ArgumentError: torch does not know the device, or this machine does not have it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ArgumentError(f"--device: {name!r} can't be used here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a model is trained with."""
+    return {"unrolled": unrolled.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _begun(request: _Request) -> tuple[ModelConfig, Any]:
+    """Prepare the data and the plan of a new run, and write config.json."""
+    task, out, options = request.task, request.out, request.options
+    make_folder(out / DATA)
+    material = task.prepare(request.sources, options, out, request.progress)
+    plan = task.plan(material, options, request.given)
+    for reason in plan.reasons:
+        log.info("%s", reason)
+    config = ModelConfig(
+        task=task.name,
+        options=options.model_dump(exclude_unset=True),
+        network=plan.network,
+        training=plan.training.model_dump(),
+        batching=plan.batching,
+        data=task.describe(material),
+        sources=_described(request.sources),
+        versions=versions(),
+    )
+    write_config(out, config)
+    return config, material
+
+
+def _described(sources: Sources) -> dict[str, list[list[str | int]]]:
+    """Return the name, number of files and bytes of every path, by which a resumed run recognises its data."""
+
+    def entries(paths: tuple[Path, ...]) -> list[list[str | int]]:
+        described: list[list[str | int]] = []
+        for path in paths:
+            files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            size = sum(p.stat().st_size for p in files if p.is_file())
+            described.append([path.name, len(files), size])
+        return described
+
+    return {"train": entries(sources.train), "dev": entries(sources.dev)}
+
+
+def _resumed(request: _Request) -> tuple[ModelConfig, Any] | None:
+    """Return the plan and the data of the run in `out`; None if it stopped before it had a plan.
+
+    Raises:
+        ArgumentError: it belongs to another task, or has other options.
+        ModelError: it is incomplete.
+    """
+    task, out, options = request.task, request.out, request.options
+    make_folder(out)
+    if not (out / CONFIG).is_file():
+        if any((out / "checkpoints").glob("step-*")):
+            raise ModelError(f"{out / CONFIG}: missing, and without it the checkpoints can't be used")
+        return None
+    config = read_config(out)
+    if config.task != task.name:
+        raise ArgumentError(f"{out}: holds a model for the task {config.task!r}, not {task.name!r}")
+    begun = task.options(**config.options)
+    for name in options.model_fields_set:
+        if getattr(begun, name) != getattr(options, name):
+            raise ArgumentError(_unchangeable(name, getattr(begun, name)))
+    material = task.reopen(begun, out)
+    if config.sources != _described(request.sources):
+        request.reporter.notice(f"{out}: continues with the data of the first run; PATH and --dev now differ from it")
+    return config, material
+
+
+def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool) -> AnyModel:
+    """Build the network, train it, and save the model."""
+    task, out = request.task, request.out
+    settings = _settings(config, request.given)
     seed_everything(settings.seed)
     parts = task.parts(material)
     network = task.build(config.network, parts)
@@ -112,152 +206,22 @@ def train(
         out,
         identity={"task": task.name, "network": config.network, "batching": config.batching, "data": config.data},
         resume=resume,
-        reporter=reporter,
+        reporter=request.reporter,
         options=task.trained_with,
     )
     network.eval()
-    _finish(model, material, result, settings, out, progress)
+    config.training, config.result = settings.model_dump(), _described_result(model, result)
+    if not result.interrupted:
+        task.finish(model, material, request.progress)
+    model.save(out)
     return model
 
 
-def chosen_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is a GPU if there is one.
-
-    Raises:
-        ArgumentError: torch knows no such device, or this machine has none.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError(f"--device: {name!r} can't be used here: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def versions() -> dict[str, str]:
-    """What a model was made with."""
-    return {"unrolled": unrolled.__version__, "torch": torch.__version__, "python": platform.python_version()}
-
-
-def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None:
-    """Make sure that a model may be written into `out`.
-
-    Raises:
-        OutputExistsError: something is there already.
-        StorageError: the folder can't be looked at.
-    """
-    try:
-        is_file = out.exists() and not out.is_dir()
-        is_taken = out.is_dir() and any(out.iterdir())
-    except OSError as error:
-        raise storage_error(error, out, "looking for an older model") from error
-    if is_file:
-        raise OutputExistsError(f"{out}: is a file; name a folder for the model")
-    if is_taken and not resume:
-        if not overwrite:
-            raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
-        if not (out / CONFIG).is_file() and not (out / DATA).is_dir():
-            raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
-
-
-@contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """An empty folder `out` to be filled; what was in it is gone when that succeeds, and back when it fails.
-
-    Raises:
-        StorageError: the folder can't be made, or what is in it not moved out of the way.
-    """
-    # absolute, since "." has no name
-    here = Path(os.path.abspath(out))
-    aside = here.with_name(f".{here.name}.overwritten")
-    is_taken = out.is_dir() and any(out.iterdir())
-    if is_taken:
-        try:
-            if aside.is_dir() and not (out / CONFIG).is_file():
-                # a run that was killed while it read its data left the older model there
-                shutil.rmtree(out)
-            else:
-                shutil.rmtree(aside, ignore_errors=True)
-                out.rename(aside)
-        except OSError as error:
-            raise storage_error(error, out, "moving the older model out of the way") from error
-    try:
-        make_folder(out)
-        yield
-    except BaseException:
-        shutil.rmtree(out, ignore_errors=True)
-        if is_taken:
-            aside.rename(out)
-        raise
-    if is_taken:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _begun(
-    task: AnyUse, sources: Sources, chosen: Any, given: Mapping[str, Any], out: Path, progress: Progress
-) -> tuple[ModelConfig, Any]:
-    """Prepare the data and the plan of a new run, and write config.json."""
-    make_folder(out / DATA)
-    material = task.prepare(sources, chosen, out, progress)
-    plan = task.plan(material, chosen, given)
-    for reason in plan.reasons:
-        log.info("%s", reason)
-    config = ModelConfig(
-        task=task.name,
-        options=chosen.model_dump(exclude_unset=True),
-        network=plan.network,
-        training=plan.training.model_dump(),
-        batching=plan.batching,
-        data=task.describe(material),
-        sources=_described(sources),
-        versions=versions(),
-    )
-    write_config(out, config)
-    return config, material
-
-
-def _described(sources: Sources) -> dict[str, list[list[Any]]]:
-    """Name and bytes of every file named, so that a resumed run can tell whether it is given others."""
-
-    def entries(paths: tuple[Path, ...]) -> list[list[Any]]:
-        found: list[list[Any]] = []
-        for path in paths:
-            files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-            size = sum(p.stat().st_size for p in files if p.is_file())
-            found.append([path.name, len(files), size])
-        return found
-
-    return {"train": entries(sources.train), "dev": entries(sources.dev)}
-
-
-def _reopened(task: AnyUse, out: Path, chosen: Settings) -> tuple[ModelConfig | None, Any]:
-    """What an earlier run left in `out`; (None, None) if it did not get as far as its plan.
-
-    Raises:
-        ArgumentError: it is of another task, or was begun with other options.
-        ModelError: it is not whole.
-    """
-    if not (out / CONFIG).is_file():
-        if any((out / "checkpoints").glob("step-*")):
-            raise ModelError(f"{out / CONFIG}: missing, and without it the checkpoints can't be used")
-        return None, None
-    config = read_config(out)
-    if config.task != task.name:
-        raise ArgumentError(f"{out}: holds a model for the task {config.task!r}, not {task.name!r}")
-    begun = task.options(**config.options)
-    for name in chosen.model_fields_set:
-        if getattr(begun, name) != getattr(chosen, name):
-            raise ArgumentError(_unchangeable(name, getattr(begun, name)))
-    return config, task.reopen(begun, out)
-
-
 def _settings(config: ModelConfig, given: Mapping[str, Any]) -> TrainingSettings:
-    """The run's settings, with those changed that a resumed run may change.
+    """Return the run's settings with the changes that a resumed run may make.
 
     Raises:
-        ArgumentError: for one that it may not.
+        ArgumentError: a change that it may not make.
     """
     settings = TrainingSettings(**config.training)
     changes = {}
@@ -270,20 +234,16 @@ def _settings(config: ModelConfig, given: Mapping[str, Any]) -> TrainingSettings
     return settings.replace(**changes) if changes else settings
 
 
-def _unchangeable(name: str, value: Any) -> str:
+def _unchangeable(name: str, value: object) -> str:
     return (
         f"--{name.replace('_', '-')}: the run was begun with {value!r}; "
-        "a resumed run keeps what it learns with, use another --out to try another value"
+        "a resumed run keeps it, use another --out to try another value"
     )
 
 
-def _finish(
-    model: AnyModel, material: Any, result: FitResult, settings: TrainingSettings, out: Path, progress: Progress
-) -> None:
-    """Fit what comes after training, and write the model."""
-    config = model.config
-    config.training = settings.model_dump()
-    config.result = {
+def _described_result(model: AnyModel, result: FitResult) -> Json:
+    """Return the result of training, for config.json."""
+    return {
         "reason": result.reason,
         "interrupted": result.interrupted,
         "step": result.step,
@@ -295,9 +255,6 @@ def _finish(
         "parameters": model.parameters,
         "threads": torch.get_num_threads(),
     }
-    if not result.interrupted:
-        model.task.finish(model, material, progress)
-    model.save(out)
 
 
 def _as_paths(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:

@@ -43,7 +43,7 @@ class ModelConfig(BaseModel):
     training: Json
     batching: Json = {}
     data: Json = {}
-    sources: dict[str, list[list[Any]]] = {}
+    sources: dict[str, list[list[str | int]]] = {}
     fitted: Json = {}
     result: Json = {}
     versions: dict[str, str] = {}

@@ -1,0 +1,68 @@
+"""The folder that a new model is written to: whether it is free, and how an older model in it is replaced."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unrolled.errors import OutputExistsError
+from unrolled.storage import make_folder, storage_error
+from unrolled.tasks.core.folder.config import CONFIG
+from unrolled.tasks.core.values import DATA
+
+
+def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None:
+    """Check that a model may be written to `out`.
+
+    Raises:
+        OutputExistsError: something else is there.
+        StorageError: the folder can't be read.
+    """
+    try:
+        is_file = out.exists() and not out.is_dir()
+        is_taken = out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        raise storage_error(error, out, "looking for an older model") from error
+    if is_file:
+        raise OutputExistsError(f"{out}: is a file; name a folder for the model")
+    if is_taken and not resume:
+        if not overwrite:
+            raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
+        if not (out / CONFIG).is_file() and not (out / DATA).is_dir():
+            raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Make `out` an empty folder; its former contents are deleted on success, and restored on failure.
+
+    Raises:
+        StorageError: the folder can't be created, or its contents can't be moved.
+    """
+    # absolute, since "." has no name
+    here = Path(os.path.abspath(out))
+    aside = here.with_name(f".{here.name}.overwritten")
+    is_taken = out.is_dir() and any(out.iterdir())
+    if is_taken:
+        try:
+            if aside.is_dir() and not (out / CONFIG).is_file():
+                # a run that was killed while it read its data left the older model there
+                shutil.rmtree(out)
+            else:
+                shutil.rmtree(aside, ignore_errors=True)
+                out.rename(aside)
+        except OSError as error:
+            raise storage_error(error, out, "moving the older model out of the way") from error
+    try:
+        make_folder(out)
+        yield
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        if is_taken:
+            aside.rename(out)
+        raise
+    if is_taken:
+        shutil.rmtree(aside, ignore_errors=True)
