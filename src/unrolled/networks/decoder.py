@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Attention, CrossEntropy, Embedding, Memory, OutputLayer, Recurrent
+from unrolled.layers.recurrent.arguments import LayerState
 from unrolled.layers.recurrent.regularise import drop
-from unrolled.layers.recurrent.stack import LayerState
 from unrolled.layers.recurrent.unfolding import SteppedPass
-from unrolled.networks.parts import select_rows
+from unrolled.networks.parts import select_rows, state_parts
 from unrolled.scan import valid_steps
 
 
@@ -299,5 +299,4 @@ def _unpack(stack: Recurrent, states: Tensor) -> tuple[LayerState, Tensor]:
 
 def _layers(state: LayerState) -> list[tuple[Tensor, ...]]:
     """Return a stack's state as a tuple for each layer."""
-    parts = state if isinstance(state, tuple) else (state,)
-    return list(zip(*(p.unbind(0) for p in parts), strict=True))
+    return list(zip(*(part.unbind(0) for part in state_parts(state)), strict=True))

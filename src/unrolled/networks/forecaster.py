@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from unrolled.errors import ArgumentError, ShapeError
 from unrolled.layers import Frames, LinearOutput, Recurrent
 from unrolled.layers.outputs.likelihoods import ForecastLoss, Likelihood
-from unrolled.layers.recurrent.stack import LayerState
+from unrolled.layers.recurrent.arguments import AnyState, LayerState, map_state
 from unrolled.networks.parts import select_rows
 
 Normalise = Literal["last", "instance", "none"]
@@ -389,8 +389,6 @@ def window_scale(past: Tensor, normalise: Normalise) -> tuple[Tensor, Tensor]:
     return mean, spread.clamp(min=LEAST_SCALE)
 
 
-def _repeated(state: LayerState, times: int) -> LayerState:
+def _repeated(state: AnyState, times: int) -> AnyState:
     """Repeat the streams of a state `times` times, block after block."""
-    if isinstance(state, Tensor):
-        return state.repeat(1, times, 1)
-    return tuple(s.repeat(1, times, 1) for s in state)
+    return map_state(state, lambda part: part.repeat(1, times, 1))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
+from unrolled.kernels import StackState
 from unrolled.layers import Recurrent
-from unrolled.layers.recurrent.stack import LayerState
+from unrolled.layers.recurrent.arguments import AnyState, LayerState, map_state
 
 
 def check_layers(inputs: nn.Module, hidden: Recurrent, dropout: float) -> None:
@@ -45,10 +46,9 @@ def input_steps(inputs: nn.Module, x: Any, lengths: Tensor | None) -> tuple[Tens
     return inputs(x, lengths), shortened(inputs, lengths)
 
 
-def initial_state(hidden: Recurrent, batch_size: int) -> LayerState:
+def initial_state(hidden: Recurrent, batch_size: int) -> StackState:
     """Return the hidden layers' state before the first step: h, or (h, c)."""
-    state = hidden.stream_state(batch_size, None)
-    return tuple(s.contiguous() for s in state) if isinstance(state, tuple) else state.contiguous()
+    return map_state(hidden.stream_state(batch_size, None), Tensor.contiguous)
 
 
 #: with fewer rows a matrix product uses another routine, which sums in another order
@@ -64,17 +64,19 @@ def apply_rows(layer: nn.Module, h: Tensor) -> Tensor:
     return padded[: len(h)]
 
 
-def merge_rows(states: Sequence[LayerState]) -> LayerState:
-    """Return one state with the streams of several states of the hidden layers."""
-    if isinstance(states[0], Tensor):
-        return torch.cat(tuple(states), 1)
-    return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
-
-
-def select_rows(state: LayerState, rows: Tensor) -> LayerState:
-    """Return the hidden layers' state whose stream n is stream `rows[n]` of `state`; None stays None."""
+def state_parts(state: LayerState) -> tuple[Tensor, ...]:
+    """Return the tensors of a state of the hidden layers: (h,), (h, c), or none for None."""
     if state is None:
-        return None
-    if isinstance(state, Tensor):
-        return state.index_select(1, rows)
-    return tuple(s.index_select(1, rows) for s in state)
+        return ()
+    return state if isinstance(state, tuple) else (state,)
+
+
+def merge_rows(states: Sequence[StackState]) -> StackState:
+    """Return one state with the streams of several states of the hidden layers."""
+    merged = tuple(torch.cat(parts, 1) for parts in zip(*map(state_parts, states), strict=True))
+    return merged if isinstance(states[0], tuple) else merged[0]
+
+
+def select_rows(state: AnyState, rows: Tensor) -> AnyState:
+    """Return the hidden layers' state whose stream n is stream `rows[n]` of `state`; None stays None."""
+    return map_state(state, lambda part: part.index_select(1, rows))

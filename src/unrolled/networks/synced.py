@@ -12,10 +12,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from unrolled.kernels import StackState
 from unrolled.layers import OutputLayer, Recurrent
+from unrolled.layers.recurrent.arguments import LayerState
 from unrolled.layers.recurrent.regularise import drop
-from unrolled.layers.recurrent.stack import LayerState
-from unrolled.networks.parts import apply_rows, check_layers, initial_state, input_steps, merge_rows, select_rows
+from unrolled.networks.parts import (
+    apply_rows,
+    check_layers,
+    initial_state,
+    input_steps,
+    merge_rows,
+    select_rows,
+    state_parts,
+)
 
 
 class SyncedNetwork(nn.Module):
@@ -39,7 +48,7 @@ class SyncedNetwork(nn.Module):
         check_layers(inputs, hidden, dropout)
         self.inputs, self.hidden, self.output, self.dropout = inputs, hidden, output, dropout
 
-    def forward(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, LayerState]:
+    def forward(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, StackState]:
         """Return the logits of every step.
 
         Args:
@@ -50,27 +59,27 @@ class SyncedNetwork(nn.Module):
         Returns:
             logits (T, B, K) and the final state.
         """
-        h, state = self.features(x, state, lengths)
-        return self.output(h), state
+        h, final = self.features(x, state, lengths)
+        return self.output(h), final
 
-    def features(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, LayerState]:
+    def features(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, StackState]:
         """Return the output layer's input, (T, B, D·P), and the final state."""
         steps, lengths = input_steps(self.inputs, x, lengths)
-        h, state = self.hidden(steps, state, lengths)
+        h, final = self.hidden(steps, state, lengths)
         if self.dropout and self.training:
             h = drop(h, self.dropout, self.hidden.variational)
-        return h, state
+        return h, final
 
     @property
     def vocabulary_size(self) -> int:
         """K, the number of logits."""
         return self.output.classes
 
-    def start(self, batch_size: int) -> LayerState:
+    def start(self, batch_size: int) -> StackState:
         """Return the state before the first step."""
         return initial_state(self.hidden, batch_size)
 
-    def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+    def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, StackState]:
         """Run one step without a graph: (B,) tokens or (B, features) → logits (B, K) and the new state.
 
         A row's logits are the same, bit for bit, whatever other rows there are.
@@ -79,24 +88,20 @@ class SyncedNetwork(nn.Module):
             h, state = self.hidden.step(self.inputs(x), state)
             return apply_rows(self.output, h), state
 
-    def select(self, state: LayerState, rows: Tensor) -> LayerState:
+    def select(self, state: StackState, rows: Tensor) -> StackState:
         """Return the state whose stream n is stream `rows[n]` of `state`."""
         return select_rows(state, rows)
 
-    def merge(self, states: Sequence[LayerState]) -> LayerState:
+    def merge(self, states: Sequence[StackState]) -> StackState:
         """Return one state with the streams of several."""
         return merge_rows(states)
 
-    def put(self, state: LayerState, rows: Tensor, new: LayerState) -> None:
+    def put(self, state: StackState, rows: Tensor, new: StackState) -> None:
         """Copy stream n of `new` to stream `rows[n]` of `state`, in place."""
-        for part, other in zip(_parts(state), _parts(new), strict=True):
+        for part, other in zip(state_parts(state), state_parts(new), strict=True):
             part.index_copy_(1, rows, other)
 
-    def same(self, state: LayerState, row: int, other: LayerState) -> bool:
+    def same(self, state: StackState, row: int, other: StackState) -> bool:
         """Return whether a stream of `state` equals the only stream of `other`, bit for bit."""
-        pairs = zip(_parts(state), _parts(other), strict=True)
+        pairs = zip(state_parts(state), state_parts(other), strict=True)
         return all(torch.equal(part[:, row : row + 1], single) for part, single in pairs)
-
-
-def _parts(state: LayerState) -> tuple[Tensor, ...]:
-    return state if isinstance(state, tuple) else (state,)

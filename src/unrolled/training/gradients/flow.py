@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
-from unrolled.layers.recurrent.stack import LayerState
+from unrolled.layers.recurrent.arguments import LayerState
 from unrolled.layers.recurrent.unfolding import RecordedCall, Unfolding, as_dtype, columns, recording
+from unrolled.networks.parts import merge_rows
 from unrolled.training.gradients.verdict import Verdict, judge
 
 log = logging.getLogger("unrolled.training")
@@ -217,11 +218,8 @@ def _entering(layer: Recurrent, x: Tensor, state: LayerState, chosen: Tensor, fi
                 states.append(layer(before.transpose(0, 1) if layer.batch_first else before, own)[1] if first else own)
     finally:
         layer.train(training)
-    if any(own is None for own in states):
-        return None
-    if isinstance(states[0], Tensor):
-        return torch.cat(states, 1)
-    return tuple(torch.cat(parts, 1) for parts in zip(*states, strict=True))
+    whole = [own for own in states if own is not None]
+    return merge_rows(whole) if len(whole) == len(states) else None
 
 
 def _windows(x: Tensor, chosen: Tensor, ends: Tensor, seen: int, reverse: bool) -> Tensor:
