@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled.errors import ArgumentError
 from unrolled.export.onnx.writing.inputs import Reading, add_bags
 from unrolled.layers.inputs.texts import WordVotes
+from unrolled.networks import StreamedModule
 
 
-def add_votes(reading: Reading, votes: nn.Module) -> str:
+def add_votes(reading: Reading, votes: StreamedModule) -> str:
     """Add the logits (B, K) of the words that a network reads.
 
     Raises:
