@@ -14,8 +14,8 @@ IN_TASKS = [path for path in HOUSE.texts if path.relative_to(HOUSE.source).parts
 
 
 #: what does not keep to the plan yet; nothing is added to these
-CIRCLES = 3
-LONG_FILES, LONG_FUNCTIONS = 5, 5
+CIRCLES = 2
+LONG_FILES, LONG_FUNCTIONS = 1, 3
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
