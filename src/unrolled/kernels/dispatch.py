@@ -19,7 +19,6 @@ from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
-from torch.onnx import is_in_onnx_export
 
 from unrolled.cells import Cell, Params, State
 from unrolled.errors import ArgumentError, EngineError
@@ -27,7 +26,6 @@ from unrolled.kernels.aten import AtenEngine
 from unrolled.kernels.autograd import run_engine, run_scan
 from unrolled.kernels.contract import Call, Direction, Engine, Result
 from unrolled.kernels.native import NativeEngine
-from unrolled.kernels.onnx_nodes import add_node
 from unrolled.kernels.prepared import Prepared, Stack
 
 log = logging.getLogger("unrolled.kernels")
@@ -143,8 +141,12 @@ def is_transformed(call: Call) -> bool:
 
 def run(call: Call, own: str = "auto") -> Result:
     """Serve a call by the engine chosen for it; a slower choice is logged once with its reason."""
-    if is_compiling() and is_in_onnx_export():
-        return add_node(call)
+    if is_compiling():
+        # torch.onnx is slow to import, and torch itself has done so where it is exporting
+        from unrolled.kernels.onnx_nodes import add_node, is_exporting
+
+        if is_exporting():
+            return add_node(call)
     choice = choose(call, own)
     if choice.name == "scan":
         if (choice.name, choice.reason) not in _logged:

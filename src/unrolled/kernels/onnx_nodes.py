@@ -20,6 +20,11 @@ _ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 OPSET = 14
 
 
+def is_exporting() -> bool:
+    """Return whether torch.onnx.export is at work."""
+    return torch.onnx.is_in_onnx_export()
+
+
 def has_node(cell: Cell) -> bool:
     """Return whether ONNX has a node for a cell without regularisers."""
     if type(cell) not in (RNNCell, GRUCell, LSTMCell):
