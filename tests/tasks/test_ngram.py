@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from unrolled.decoding import PhraseRule, beam_search, complete, read
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.tasks.outputs.next.mixture import MixingStepper, MixtureWeights, fit_weights, mix
+from unrolled.tasks.core.folder.files import write_arrays
+from unrolled.tasks.outputs.next.mixture import (
+    MixingStepper,
+    MixtureWeights,
+    fit_weights,
+    load_ngram,
+    mix,
+    ngram_arrays,
+)
 from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
 
 BEGIN = "begin"
@@ -158,6 +166,82 @@ def test_damaged_arrays_are_refused() -> None:
             NGram.from_arrays({**arrays, name: wrong})
 
 
+def markov(size: int, length: int, seed: int = 0) -> np.ndarray:
+    """A text in which some contexts are frequent, most are rare, and some tokens follow nothing."""
+    rng = np.random.default_rng(seed)
+    steps = rng.zipf(1.6, length) % size
+    return np.cumsum(steps) % size
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_compact_it_says_nearly_the_same(order: int) -> None:
+    text, held_out = markov(30, 4000), markov(30, 300, 1)
+    exact = NGram.fit(text, order, 31)
+    compact = exact.compact(10**6)
+    assert np.abs(compact.log_probabilities(held_out) - exact.log_probabilities(held_out)).max() < 2e-3
+    lengths, totals = exact.context_statistics(held_out)
+    found = compact.context_statistics(held_out)
+    assert found[0].tolist() == lengths.tolist()
+    # totals are kept as powers of 2, which the buckets of λ are made of
+    assert found[1].tolist() == (2 ** np.floor(np.log2(totals)).astype(int)).tolist()
+    for end in range(0, 60, 7):
+        assert compact.distribution(held_out[:end]).sum() == pytest.approx(1, abs=1e-6)
+        assert np.log(compact.distribution(held_out[:end]))[held_out[end]] == pytest.approx(
+            compact.log_probabilities(held_out[: end + 1])[-1], abs=1e-9
+        )
+
+
+def test_pruned_it_keeps_what_is_frequent() -> None:
+    text = markov(30, 4000)
+    exact = NGram.fit(text, 4, 30)
+    sizes = [sum(len(array) for name, array in exact.to_arrays().items() if name.endswith("keys"))]
+    losses = [-exact.log_probabilities(text).mean()]
+    for most in (10**6, 2500, 700, 31):
+        pruned = exact.compact(most)
+        sizes.append(sum(len(array) for name, array in pruned.to_arrays().items() if name.endswith("tokens")))
+        losses.append(-pruned.log_probabilities(text).mean())
+        assert sizes[-1] <= most
+        for end in (0, 3, 50):
+            assert pruned.distribution(text[:end]).sum() == pytest.approx(1, abs=1e-6)
+        assert NGram.from_arrays(pruned.to_arrays()).order == pruned.order
+    assert sizes[1] == sizes[0] > sizes[2] > sizes[3] > sizes[4] == 31
+    assert losses == sorted(losses)
+    assert pruned.order == 1
+
+
+def test_in_a_file_it_is_mapped_and_small(tmp_path: Path) -> None:
+    text = markov(30, 4000)
+    exact = NGram.fit(text, 5, 30)
+    compact = exact.compact(10**6)
+    write_arrays(tmp_path / "ngram", ngram_arrays(compact))
+    again = load_ngram(tmp_path / "ngram")
+    assert again.log_probabilities(text).tolist() == compact.log_probabilities(text).tolist()
+    base = next(array for name, array in again.to_arrays().items() if name == "5.tokens")
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    size = sum(array.nbytes for array in exact.to_arrays().values())
+    assert (tmp_path / "ngram").stat().st_size < size
+
+
+def test_damaged_compact_arrays_are_refused() -> None:
+    arrays = NGram.fit(markov(9, 300), 3, 9).compact(10**6).to_arrays()
+    NGram.from_arrays(arrays)
+    for name, change in {
+        "1.tokens": lambda a: a[::-1],
+        "2.tokens": lambda a: a + np.uint8(9),
+        "3.tokens": lambda a: a.astype(np.float32),
+        "2.firsts": lambda a: a[::-1],
+        "3.firsts": lambda a: a + np.uint32(1),
+        "2.shares": lambda a: a + np.uint16(300),
+        "3.shares": lambda a: a[:-1],
+        "2.gammas": lambda a: np.full_like(a, np.nan),
+        "3.totals": lambda a: np.full_like(a, 200),
+    }.items():
+        with pytest.raises(ModelError, match=rf"n-gram: the saved arrays of order {name[0]} are damaged"):
+            NGram.from_arrays({**arrays, name: change(arrays[name])})
+
+
 def test_bad_input() -> None:
     with pytest.raises(ArgumentError, match="order: expected an integer ≥ 1, found 0"):
         NGram.fit([0], 0, 2)
@@ -253,6 +337,29 @@ def test_fitted_weights_are_no_worse_than_any_constant() -> None:
     for constant in np.linspace(0, 1, 11):
         same = MixtureWeights.constant(constant, 3)
         assert loss <= -mix(network.log_probabilities(dev), personal, dev, same).mean() + 1e-9
+
+
+def test_weights_may_depend_on_how_sure_the_network_is() -> None:
+    # After a 0 comes anything, and the network is sure of it (entropy 0); after that a 0, of which the n-gram is.
+    text = np.random.default_rng(0).integers(1, 4, 8000)
+    text[1::2] = 0
+    sure = np.arange(len(text)) % 2 == 0
+    ngram = NGram.fit(text, 2, 4)
+    network = np.log(np.where(sure, 0.99, 0.001))
+    entropies = np.where(sure, 0.0, 1.5)
+    weights = fit_weights(network, ngram, text, entropies=entropies)
+    lengths, totals = ngram.context_statistics(text)
+    assert weights.at(lengths, totals, entropies)[4:].tolist() == pytest.approx(np.where(sure, 0, 1)[4:], abs=0.05)
+    # between two entropies it is between their λ
+    table = np.zeros((2, 6, 6))
+    table[:, :, 1] = 1.0
+    between = MixtureWeights(table).at(lengths[:4], totals[:4], np.array([0.0, 0.125, 0.25, 0.5]))
+    assert between.tolist() == pytest.approx([0, 0.5, 1, 0.5])
+    losses = [
+        -mix(network, ngram, text, fitted, entropies=entropies).mean()
+        for fitted in (weights, fit_weights(network, ngram, text))
+    ]
+    assert losses[0] < losses[1]
 
 
 def test_cache_bad_input() -> None:

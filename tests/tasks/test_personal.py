@@ -51,7 +51,7 @@ def test_each_way_makes_the_writer_more_probable(trained: Trained, own: tuple[Pa
         assert adapted.fingerprint != print_before
     json.dumps(adapted.evaluate(own[1], positions=20).as_json())
     assert found["cache"] < 0.5 * before
-    assert found["finetune"] < 0.8 * before
+    assert found["finetune"] < 0.9 * before
     assert found["both"] < 0.5 * before
     # the model given is as it was
     assert nats(model, own[1]) == before

@@ -12,11 +12,18 @@ import torch
 from unrolled.tasks import Model
 from unrolled.tasks.outputs.next.mixture import MixtureWeights, NGramMixture
 from unrolled.tasks.outputs.next.ngram import NGram
-from unrolled.tasks.outputs.next.predictor import FEW, MixedPredictor, NetworkPredictor, NGramPredictor, TokenPredictor
+from unrolled.tasks.outputs.next.predictor import (
+    FEW,
+    MixedPredictor,
+    NetworkPredictor,
+    NGramPredictor,
+    TokenPredictor,
+    predictor_of,
+)
 
 from .conftest import make_text
 
-KINDS = ["network", "ngram", "mixed"]
+KINDS = ["network", "ngram", "mixed", "whole"]
 Trained = Callable[[str], Model]
 
 
@@ -32,7 +39,9 @@ def predictor(request: pytest.FixtureRequest, trained: Trained, ids: list[int]) 
     ngram = NGram.fit(ids[:60], 3, model.input.tokenizer.vocabulary_size)
     network = NetworkPredictor(model.network)
     mixed = MixedPredictor(network, NGramMixture(ngram, MixtureWeights.constant(0.25, 3)))
-    return {"network": network, "ngram": NGramPredictor(ngram), "mixed": mixed}[request.param]
+    return {"network": network, "ngram": NGramPredictor(ngram), "mixed": mixed, "whole": predictor_of(model)}[
+        request.param
+    ]
 
 
 @pytest.mark.parametrize("predictor", KINDS, indirect=True)

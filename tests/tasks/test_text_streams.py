@@ -71,7 +71,7 @@ def test_what_can_not_go_together(model: Model, tmp_path: Path) -> None:
 
 def test_what_was_searched_before_changes_nothing(model: Model) -> None:
     sessions = [model.stream() for _ in range(5)]
-    last, small = Searched(model.network), Searched(model.network, 200_000)
+    last, small = Searched(model), Searched(model, 200_000)
     for turn in range(0, 24, 2):
         push_together(sessions, [TEXT[turn * k : turn * k + 1 + turn % 3] for k in range(5)])
         plain = suggest_together(sessions, 2)

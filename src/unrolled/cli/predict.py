@@ -57,6 +57,8 @@ def predict(
 
     with progress_line() as line:
         loaded = adapted(load(model), personal, line)
+    asking = loaded.task.asking_options.model_fields
+    loaded = loaded.asked(**{name: given.pop(name) for name in tuple(given) if name in asking})
     writes = loaded.task.writing_options
     writing = {name: given.pop(name) for name in tuple(given) if writes is not None and name in writes.model_fields}
     if prompt is not None and (inputs or file):
@@ -86,7 +88,9 @@ def options_of(task: AnyUse) -> list[inspect.Parameter]:
     )
     annotation = Annotated[str | None, prompt]
     first = inspect.Parameter("prompt", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-    return [first, *parameters(task.writing_options, "Continuing the --prompt", unset=""), *predicting]
+    both = {parameter.name for parameter in predicting}
+    writing = parameters(task.writing_options, "Continuing the --prompt", unset="")
+    return [first, *(parameter for parameter in writing if parameter.name not in both), *predicting]
 
 
 predicting = Following(predict, options_of)

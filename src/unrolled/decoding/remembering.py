@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unrolled.decoding.contract import S, Stepper
+from unrolled.decoding.contract import MergingStepper, S
 
 
-class KeepingStepper(Stepper[S], Protocol[S]):
+class KeepingStepper(MergingStepper[S], Protocol[S]):
     """A stepper whose rows can be written into an existing state."""
 
     def put(self, state: S, rows: Tensor, new: S) -> None:

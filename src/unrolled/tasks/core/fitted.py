@@ -73,7 +73,7 @@ class Fitted(Generic[I, O]):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the weights (and of the cache), which binds saved states of streams to this model."""
+        """A hash of the weights and of what is mixed in, which binds saved states of streams to this model."""
         return self._fingerprint or self._hashed()
 
     def freeze(self) -> Self:
@@ -83,13 +83,23 @@ class Fitted(Generic[I, O]):
         return self
 
     def _hashed(self) -> str:
-        own = fingerprint(self.network)
-        return own if self.cache is None else hashlib.sha256((own + self.cache.fingerprint).encode()).hexdigest()
+        output: Any = self.output
+        mixed: list[str] = [output.fingerprint, "" if self.cache is None else self.cache.fingerprint]
+        hashed = fingerprint(self.network)
+        for part in filter(None, mixed):
+            hashed = hashlib.sha256((hashed + part).encode()).hexdigest()
+        return hashed
 
     @property
     def parameters(self) -> int:
         """How many numbers were learned; shared weights count once."""
         return sum(p.numel() for p in self.network.parameters())
+
+    def answering(self, output: O) -> Self:
+        """Return a model with another output, and everything else that of this one."""
+        twin = copy(self)
+        twin.parts, twin._fingerprint = Parts(self.input, output), ""
+        return twin
 
     def adapted(self, *, network: nn.Module, cache: Any) -> Self:
         """A model with another network and cache, and everything else a copy of this one's."""

@@ -87,6 +87,15 @@ class Model(Fitted[I, O]):
         self.network.eval()
         return self.task.stream(self)
 
+    def asked(self, **options: Any) -> Self:
+        """The model as it is asked with some options of the task, e.g. `ngram=0` of `generate`; it shares all it has.
+
+        Raises:
+            ArgumentError: an option out of range, or one that the task does not have.
+        """
+        chosen: Any = self.task.asked(self, **options)
+        return chosen
+
     def personalise(
         self, paths: str | Path | Iterable[str | Path], progress: Progress = silent, **options: Any
     ) -> Self:

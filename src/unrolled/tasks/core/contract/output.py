@@ -58,6 +58,11 @@ class Answer(ABC, Generic[R]):
         """Write into a model's folder what was fitted, if anything was."""
         return
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what is mixed into the network's predictions; empty where nothing is."""
+        return ""
+
     @abstractmethod
     def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
         """Return a network around an input's layer: hidden layers, output layer, and what the loss needs to know.

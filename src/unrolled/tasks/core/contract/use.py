@@ -44,6 +44,8 @@ class Use(ABC, Generic[I, O, M]):
     #: options of `evaluate` and `predict`; the command makes options of their fields
     evaluate_options: ClassVar[type[Settings]] = NoOptions
     predict_options: ClassVar[type[Settings]] = NoOptions
+    #: options of how a model is asked, whatever it is asked; those of `evaluate` and `predict` have them too
+    asking_options: ClassVar[type[Settings]] = NoOptions
     #: options of writing on from a prompt; None if sessions of this use don't write
     writing_options: ClassVar[type[Settings] | None] = None
 
@@ -148,6 +150,11 @@ class Use(ABC, Generic[I, O, M]):
             ArgumentError: the use has no such adaptation.
         """
         raise ArgumentError(f"the task {self.name!r} can't be adapted to a person")
+
+    def asked(self, model: Fitted[I, O], **options: object) -> Fitted[I, O]:
+        """Return the model as it is asked with some of `asking_options`; the one given stays as it is."""
+        self.asking_options(**options)
+        return model
 
     def check_fitted(self, fitted: Mapping[str, Any]) -> None:
         """Check that what `finish` put into a model's config.json is what this use can work with.

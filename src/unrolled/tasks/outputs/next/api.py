@@ -47,6 +47,7 @@ class Beginning(Message):
     frequency_penalty: float | None = Field(None, description="nats off for each time a token was used")
     presence_penalty: float | None = Field(None, description="nats off if a token was used")
     no_repeat_ngram: int | None = Field(None, ge=1, le=256, description="do not write the same n tokens twice")
+    ngram: int | None = Field(None, ge=0, le=12, description="0 leaves out the n-gram that is mixed in")
 
 
 class SuggestedPush(BaseModel):
@@ -67,9 +68,9 @@ class Api(OutputApi):
 
     def write(self, model: AnyModel, asked: Beginning, bounds: Bounds) -> Iterator[str]:
         """Yield what `TextSession.generate` writes after the prompt."""
-        session = TextSession(model).push(asked.prompt)
-        options = shaping(Writing.picked(asked.model_dump()))
-        return session.generate(asked.max_tokens, options=options, seed=asked.seed, stop=asked.stop)
+        options = Writing.picked(asked.model_dump())
+        session = TextSession(asked_with(model, options.ngram)).push(asked.prompt)
+        return session.generate(asked.max_tokens, options=shaping(options), seed=asked.seed, stop=asked.stop)
 
     def suggested(self, session: TextSession, suggestions: list[Suggestion], wanted: Wanted) -> Json:
         """Return the answer to a push, of these suggestions."""
@@ -112,5 +113,5 @@ def searched(model: AnyModel) -> Searched | None:
     if not isinstance(model.network, SyncedNetwork):
         return None
     if model not in _SEARCHED:
-        _SEARCHED[model] = Searched(model.network)
+        _SEARCHED[model] = Searched(model)
     return _SEARCHED[model]

@@ -10,6 +10,7 @@ from unrolled.tasks.core.examples import in_lists
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.results import Result
 from unrolled.tasks.outputs.next.options import Suggesting, Writing
+from unrolled.tasks.outputs.next.predictor import asked_with
 from unrolled.tasks.outputs.next.results import Completion, GeneratedText
 from unrolled.tasks.outputs.next.session import TextSession
 from unrolled.tasks.outputs.next.streams import suggest_together
@@ -42,8 +43,9 @@ def predictions(
 def completions(model: AnyFitted, texts: Sequence[str], options: Suggesting) -> Iterator[Completion]:
     """Yield what completes each text, found in one search."""
     limit = model.fitted.get("threshold") if options.threshold is None else options.threshold
-    given = options.model_dump(exclude={"threshold"}, exclude_none=True)
-    sessions = [TextSession(model).push(text) for text in texts]
+    given = options.model_dump(exclude={"threshold", "ngram"}, exclude_none=True)
+    chosen = asked_with(model, options.ngram)
+    sessions = [TextSession(chosen).push(text) for text in texts]
     for text, suggestions in zip(texts, suggest_together(sessions, **given), strict=True):
         yield Completion.of(text, suggestions, limit)
 
@@ -52,7 +54,7 @@ def written(model: AnyFitted, prompt: str, options: Writing) -> Iterator[Generat
     """Yield texts written on from a prompt."""
     seed = options.seed or 0
     texts = (
-        TextSession(model)
+        TextSession(asked_with(model, options.ngram))
         .push(prompt)
         .generate_many(
             1 if options.samples is None else options.samples,
@@ -72,5 +74,5 @@ def shaping(options: Writing) -> SamplingOptions:
     Raises:
         ArgumentError: an option out of range.
     """
-    plain = {"max_tokens", "samples", "seed", "stop"}
+    plain = {"max_tokens", "samples", "seed", "stop", "ngram"}
     return SamplingOptions(**options.model_dump(exclude=plain, exclude_none=True))

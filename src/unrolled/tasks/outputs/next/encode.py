@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,14 +16,22 @@ from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Answer, AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.outputs.next.mixture import NGramMixture
 from unrolled.tasks.outputs.next.network import device_of, language_model
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork, NextEvaluation, NextOptions, Suggesting
+from unrolled.tasks.outputs.next.predictor import predictor_of
 from unrolled.tasks.outputs.next.results import Completion
-from unrolled.tasks.outputs.next.scoring import BASELINE
+
+#: the n-gram of the training text, and its weights where it is mixed in
+BASELINE = "baseline.safetensors"
 
 
 class NextToken(Answer[Completion]):
-    """What comes next in a text. Nothing is fitted: its classes are the tokens that are read."""
+    """What comes next in a text; its classes are the tokens that are read.
+
+    Args:
+        mixture: the n-gram of the training text that is mixed into the network's predictions.
+    """
 
     name: ClassVar[str] = "next"
     options: ClassVar[type[Settings]] = NextOptions
@@ -32,12 +41,34 @@ class NextToken(Answer[Completion]):
     Result: ClassVar[type[Completion]] = Completion
     baseline_files: ClassVar[tuple[str, ...]] = (BASELINE,)
 
+    def __init__(self, mixture: NGramMixture | None = None) -> None:
+        self.mixture = mixture
+
+    @classmethod
+    def load(cls, folder: Path) -> NextToken:
+        """Map the n-gram that is mixed in, if there is one."""
+        return cls(NGramMixture.load(folder / BASELINE))
+
+    def save(self, folder: Path) -> None:
+        """Write the n-gram that is mixed in; without one the baseline stays as it is."""
+        if self.mixture is not None:
+            self.mixture.save(folder / BASELINE)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the n-gram that is mixed in."""
+        return "" if self.mixture is None else self.mixture.fingerprint
+
     def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
         """Return embedding, recurrent stack and output layer."""
         chosen, inputs = LanguageModelNetwork(**network), source.layer(network)
         size = len(inputs.get_parameter("weight"))
         if chosen.vocabulary_size != size:
             raise ArgumentError(f"made for {chosen.vocabulary_size} tokens, the tokenizer has {size}")
+        if self.mixture is not None:
+            fitted: Any = source
+            tokenizer: Tokenizer = fitted.tokenizer
+            self.mixture.check_fit(tokenizer.vocabulary_size, tokenizer.fingerprint, BASELINE)
         return language_model(inputs, chosen)
 
     @classmethod
@@ -72,11 +103,12 @@ def probe_text(model: AnyFitted, text: str, limit: int) -> Probe:
         with torch.no_grad():
             _, state = network(ids[:first])
     names = tuple(tokenizer.decode([int(token)]) for token in tokens[first:])
+    predictor = predictor_of(model)
     return Probe(
         network=network,
         input_layer=network.get_submodule("inputs"),
         steps=names[:-1],
-        run=lambda: network(ids[first:-1], state)[0].squeeze(1),
+        run=lambda: predictor.mixed_in(network(ids[first:-1], state)[0].squeeze(1), ids[:-1, 0]),
         outputs=names[1:],
         classes=lambda token: tokenizer.decode([token]),
         targets=ids[first + 1 :, 0],

@@ -1,10 +1,11 @@
-"""An n-gram mixed into a network's predictions, such as that of one writer's text: adapted without training.
+"""An n-gram mixed into a network's predictions: that of its training text, or that of one writer's.
 
     p(w | all before) = (1 − λ) p_network(w) + λ p_ngram(w)
 
-λ depends on how well the n-gram knows the context: there is one for each pair of the longest known context's length
-and, by powers of four, how much was counted after it. They are fitted on development text by EM, which for a mixture
-with fixed parts climbs to the global optimum.
+λ depends on how well each of them knows the context: there is one for each pair of the longest known context's length
+and, by powers of four, how much was counted after it; and, if so fitted, for some values of the network's entropy,
+between which λ is interpolated. They are fitted on development text by EM, which for a mixture with fixed parts climbs
+to the global optimum.
 Source: Kuhn & De Mori 1990, doi:10.1109/34.56193 (the cache); Jelinek & Mercer 1980 (bucketed weights by EM).
 """
 
@@ -23,37 +24,42 @@ import torch
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
-from unrolled.decoding.contract import MergingStepper, S
+from unrolled.decoding.contract import S
+from unrolled.decoding.remembering import KeepingStepper
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.tasks.core.folder.files import read_arrays, write_arrays
-from unrolled.tasks.outputs.next.ngram import Floats, Integers, NGram, NGramStepper
+from unrolled.tasks.core.folder.files import RESTORE, map_arrays, write_arrays
+from unrolled.tasks.outputs.next.counting import Floats, Integers
+from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
 
 _COUNT_BUCKETS = 6
 """Totals 1–3, 4–15, 16–63, 64–255, 256–1023, and more."""
 
-ANEW = "adapt the model to the writer again"
-"""What is to be done about a file that is damaged."""
+ENTROPIES = np.array([0.0, 0.25, 0.75, 1.5, 2.5, 4.0])
+"""Nats at which a λ is fitted; it is constant above."""
 
 _PRIOR = 10.0
-"""How many tokens' worth of the overall λ each bucket starts from, so that a bucket hardly seen stays near it."""
+"""How many tokens' worth of a coarser λ each one starts from, so that one hardly used stays near it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MixtureWeights:
     """λ for every bucket of contexts.
 
     Args:
-        table: (n, 6) in [0, 1]: row by length of the longest known context, column by its total.
+        table: in [0, 1], (n, 6): row by length of the longest known context, column by its total; or (n, 6, 6) for each
+            of `ENTROPIES`.
     Raises:
         ArgumentError: a λ outside [0, 1].
-        ShapeError: not (n, 6).
+        ShapeError: of another shape.
     """
 
     table: Floats
 
     def __post_init__(self) -> None:
-        if self.table.ndim != 2 or self.table.shape[1] != _COUNT_BUCKETS:
-            raise ShapeError("table", f"(n, {_COUNT_BUCKETS})", self.table.shape)
+        if self.table.shape[1:] not in ((_COUNT_BUCKETS,), (_COUNT_BUCKETS, len(ENTROPIES))):
+            raise ShapeError(
+                "table", f"(n, {_COUNT_BUCKETS}) or (n, {_COUNT_BUCKETS}, {len(ENTROPIES)})", self.table.shape
+            )
         if not bool(((self.table >= 0) & (self.table <= 1)).all()):
             raise ArgumentError("weight: expected every λ in [0, 1]")
 
@@ -62,9 +68,24 @@ class MixtureWeights:
         """Return the same λ for every context."""
         return cls(np.full((order, _COUNT_BUCKETS), float(weight)))
 
-    def at(self, lengths: Integers, totals: Integers) -> Floats:
-        """Return λ (N,) for contexts as ``NGram.context_statistics`` describes them."""
-        return self.table[lengths, _bucket(totals)]
+    @property
+    def asks_entropy(self) -> bool:
+        """Whether λ depends on the network's entropy."""
+        return self.table.ndim == 3
+
+    def at(self, lengths: Integers, totals: Integers, entropies: Floats | None = None) -> Floats:
+        """Return λ (N,) for contexts as ``NGram.statistics`` describes them.
+
+        Args:
+            lengths, totals: (N,).
+            entropies: (N,) of the network's predictions, nats; needed if `asks_entropy`.
+        """
+        rows = self.table[lengths, _bucket(totals)]
+        if entropies is None or not self.asks_entropy:
+            return rows
+        below, share = _between(entropies)
+        at = np.arange(len(rows))
+        return (1 - share) * rows[at, below] + share * rows[at, below + 1]
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return plain arrays, to be saved with safetensors."""
@@ -86,14 +107,20 @@ class MixtureWeights:
 
 
 def fit_weights(
-    model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, *, iterations: int = 50
+    model_log_probs: npt.ArrayLike,
+    ngram: NGram,
+    tokens: npt.ArrayLike,
+    *,
+    entropies: Floats | None = None,
+    iterations: int = 50,
 ) -> MixtureWeights:
     """Return the λ under which development text is most probable (but for a little smoothing between buckets).
 
     Args:
         model_log_probs: (N,) nats, the network's for every token of the text.
-        ngram: fitted on other text of the same writer, never on this one: it would find itself infallible.
+        ngram: fitted on other text, never on this one: it would find itself infallible.
         tokens: (N,) the development text.
+        entropies: (N,) of the network's predictions, nats, if λ is to depend on them.
         iterations: of EM, ≥ 1.
     Raises:
         ArgumentError, ShapeError: iterations out of range, no token, or not one log-probability a token.
@@ -101,38 +128,77 @@ def fit_weights(
     if iterations < 1:
         raise ArgumentError(f"iterations: expected an integer ≥ 1, found {iterations}")
     network = np.asarray(model_log_probs, dtype=np.float64)
-    counted = ngram.log_probabilities(tokens)
+    counted, lengths, totals = ngram.statistics(tokens)
     if network.shape != counted.shape:
         raise ShapeError("model_log_probs", f"(N={len(counted)},), one a token", network.shape)
     if not len(counted):
         raise ArgumentError("tokens: no development text; give at least one token")
-    lengths, totals = ngram.context_statistics(tokens)
-    buckets = lengths * _COUNT_BUCKETS + _bucket(totals)
-    size = ngram.order * _COUNT_BUCKETS
-    sizes = np.bincount(buckets, minlength=size)
     odds = np.exp(np.minimum(network - counted, 700.0))  # p_network / p_ngram, short of overflow
-    overall, weights = 0.5, np.full(size, 0.5)
-    for _ in range(iterations):
-        overall = float((overall / (overall + (1 - overall) * odds)).mean())
-    for _ in range(iterations):
-        chosen = weights[buckets]
-        posteriors = chosen / (chosen + (1 - chosen) * odds)
-        weights = (np.bincount(buckets, posteriors, size) + _PRIOR * overall) / (sizes + _PRIOR)
-    return MixtureWeights(weights.reshape(ngram.order, _COUNT_BUCKETS))
+    buckets, size = lengths * _COUNT_BUCKETS + _bucket(totals), ngram.order * _COUNT_BUCKETS
+    overall = _climb(np.array([0.5]), np.zeros_like(buckets), None, odds, iterations, 0.0)
+    weights = _climb(np.repeat(overall, size), buckets, None, odds, iterations, _PRIOR)
+    shape: tuple[int, ...] = (ngram.order, _COUNT_BUCKETS)
+    if entropies is not None:
+        below, share = _between(entropies)
+        cells, shape = buckets * len(ENTROPIES) + below, (*shape, len(ENTROPIES))
+        weights = _climb(np.repeat(weights, len(ENTROPIES)), cells, share, odds, iterations, _PRIOR)
+    return MixtureWeights(weights.reshape(shape))
 
 
-def mix(model_log_probs: npt.ArrayLike, ngram: NGram, tokens: npt.ArrayLike, weights: MixtureWeights) -> Floats:
-    """Return ln of the mixture for every token of a text, (N,) nats; arguments as ``fit_weights``."""
-    chosen = weights.at(*ngram.context_statistics(tokens))
+def _climb(
+    prior: Floats, cells: Integers, share: Floats | None, odds: Floats, iterations: int, strength: float
+) -> Floats:
+    """Return the λ of each cell by EM.
+
+    Args:
+        prior: (cells,) where each starts, and is drawn to.
+        cells: (N,) the cell of each token.
+        share: (N,) of the cell after it that λ is interpolated with, or None.
+        odds: (N,) p_network / p_ngram.
+        iterations: of EM.
+        strength: tokens' worth of the prior.
+    """
+    weights, size = prior, len(prior)
+    parts = [(cells, np.ones(len(cells)))] if share is None else [(cells, 1 - share), (cells + 1, share)]
+    for _ in range(iterations):
+        chosen = sum(part * weights[cell] for cell, part in parts)
+        whole = chosen + (1 - chosen) * odds
+        counted, total = strength * prior, np.full(size, strength)
+        for cell, part in parts:
+            own = part * weights[cell]
+            counted = counted + np.bincount(cell, own / whole, size)
+            total = total + np.bincount(cell, (own + (part - own) * odds) / whole, size)
+        weights = np.where(total > 0, counted / np.maximum(total, 1e-300), prior)
+    return weights
+
+
+def mix(
+    model_log_probs: npt.ArrayLike,
+    ngram: NGram,
+    tokens: npt.ArrayLike,
+    weights: MixtureWeights,
+    *,
+    entropies: Floats | None = None,
+    context: npt.ArrayLike = (),
+) -> Floats:
+    """Return ln of the mixture for every token of a text, (N,) nats.
+
+    Args:
+        model_log_probs, ngram, tokens, entropies: as ``fit_weights``.
+        weights: λ.
+        context: tokens before the text.
+    """
+    counted, lengths, totals = ngram.statistics(tokens, context)
+    chosen = weights.at(lengths, totals, entropies)
     with np.errstate(divide="ignore"):  # λ = 0 or 1 leaves one part out: ln 0 = −∞ is meant
-        network, counted = np.log1p(-chosen), np.log(chosen)
-    return np.logaddexp(network + np.asarray(model_log_probs), counted + ngram.log_probabilities(tokens))
+        network, own = np.log1p(-chosen), np.log(chosen)
+    return np.logaddexp(network + np.asarray(model_log_probs), own + counted)
 
 
 class MixingStepper(Generic[S]):
     """A model and an n-gram, mixed; itself a model that reads one token a step.
 
-    The state is the pair of the model's state and the n-gram's.
+    The state is the pair of the model's state and the n-gram's. Two are equal if they mix the same.
 
     Args:
         stepper: the model.
@@ -142,7 +208,7 @@ class MixingStepper(Generic[S]):
         ArgumentError: vocabularies or orders that differ.
     """
 
-    def __init__(self, stepper: MergingStepper[S], counted: NGramStepper, weights: MixtureWeights) -> None:
+    def __init__(self, stepper: KeepingStepper[S], counted: NGramStepper, weights: MixtureWeights) -> None:
         ngram = counted.ngram
         if stepper.vocabulary_size != ngram.vocabulary_size:
             raise ArgumentError(
@@ -154,6 +220,15 @@ class MixingStepper(Generic[S]):
         self.stepper, self.counted, self.weights = stepper, counted, weights
         self.vocabulary_size = ngram.vocabulary_size
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MixingStepper):
+            return NotImplemented
+        parts = (self.counted, self.weights) == (other.counted, other.weights)
+        return parts and bool(self.stepper == other.stepper)
+
+    def __hash__(self) -> int:
+        return hash((self.stepper, self.counted, id(self.weights)))
+
     def start(self, batch_size: int) -> tuple[S, Tensor]:
         """Return the state before the first token."""
         return self.stepper.start(batch_size), self.counted.start(batch_size)
@@ -161,7 +236,7 @@ class MixingStepper(Generic[S]):
     def step(self, tokens: Tensor, state: tuple[S, Tensor]) -> tuple[Tensor, tuple[S, Tensor]]:
         """Read tokens (B,); return ln of the mixture (B, V), dtype and device as the model's logits, and the state."""
         logits, inner = self.stepper.step(tokens, state[0])
-        _, history = self.counted.step(tokens, state[1])
+        history = self.counted.read(tokens, state[1])
         return self.mixed(logits, history), (inner, history)
 
     def select(self, state: tuple[S, Tensor], rows: Tensor) -> tuple[S, Tensor]:
@@ -172,11 +247,24 @@ class MixingStepper(Generic[S]):
         """Return one state of all the rows of several."""
         return self.stepper.merge([state for state, _ in states]), self.counted.merge([h for _, h in states])
 
+    def put(self, state: tuple[S, Tensor], rows: Tensor, new: tuple[S, Tensor]) -> None:
+        """Make row ``rows[n]`` of ``state`` row n of ``new``, in place."""
+        self.stepper.put(state[0], rows, new[0])
+        self.counted.put(state[1], rows, new[1])
+
+    def same(self, state: tuple[S, Tensor], row: int, other: tuple[S, Tensor]) -> bool:
+        """Return whether a row of ``state`` is the only row of ``other``, bit for bit."""
+        return self.counted.same(state[1], row, other[1]) and self.stepper.same(state[0], row, other[0])
+
     def mixed(self, logits: Tensor, history: Tensor) -> Tensor:
         """Return ln of the mixture (B, V) of a model's logits (B, V) and the n-gram after ``history``, its state."""
         counted, lengths, totals = self.counted.predict(history)
-        chosen = torch.from_numpy(self.weights.at(lengths.numpy(), totals.numpy())).unsqueeze(1)
         network = logits.double().softmax(-1)
+        entropies = None
+        if self.weights.asks_entropy:
+            # by NumPy, whose sums of a row do not depend on how many rows there are
+            entropies = torch.special.entr(network.detach()).cpu().numpy().sum(-1)
+        chosen = torch.from_numpy(self.weights.at(lengths, totals, entropies)).unsqueeze(1)
         mixture = torch.lerp(network, counted.to(network.device), chosen.to(network.device))
         return mixture.log().to(logits.dtype)
 
@@ -187,25 +275,26 @@ class NGramMixture:
 
     Attributes:
         ngram: over the model's tokens.
-        weights: λ by how well the n-gram knows the context.
+        weights: λ by how well n-gram and network know the context.
+        tokenizer: the fingerprint of the tokeniser; empty where an earlier version saved none.
     """
 
     ngram: NGram
     weights: MixtureWeights
+    tokenizer: str = ""
 
     @cached_property
     def stepper(self) -> NGramStepper:
         """The n-gram's, shared by all streams of a model, which remember what it said."""
         return NGramStepper(self.ngram)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of all of it, as a network has one."""
         return hashlib.sha256(save_arrays(self._arrays())).hexdigest()
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        weights = {f"cache.{name}": array for name, array in self.weights.to_arrays().items()}
-        return {**{f"ngram.{name}": array for name, array in self.ngram.to_arrays().items()}, **weights}
+        return ngram_arrays(self.ngram) | {f"cache.{name}": array for name, array in self.weights.to_arrays().items()}
 
     def save(self, path: Path) -> None:
         """Write one file of a model's folder.
@@ -213,29 +302,71 @@ class NGramMixture:
         Raises:
             StorageError: that can't be done.
         """
-        write_arrays(path, self._arrays())
+        write_arrays(path, self._arrays(), {"tokenizer": self.tokenizer})
 
     @classmethod
-    def load(cls, path: Path, vocabulary_size: int) -> NGramMixture | None:
-        """Return what `save` wrote, or None if there is no such file.
+    def load(cls, path: Path, way: str = RESTORE) -> NGramMixture | None:
+        """Return what `save` wrote, mapped; None if there is no such file, or it has an n-gram without weights.
+
+        Args:
+            path: the file.
+            way: what is to be done about a damaged one.
 
         Raises:
-            StorageError, ModelError: it can't be read, is damaged, or is over another vocabulary.
+            StorageError, ModelError: it can't be read, or is damaged.
         """
         if not path.exists():
             return None
-        parts: dict[str, dict[str, npt.NDArray[Any]]] = {"ngram": {}, "cache": {}}
-        for name, array in read_arrays(path, ANEW).items():
-            part, _, rest = name.partition(".")
-            parts.setdefault(part, {})[rest] = array
+        arrays, metadata = map_arrays(path, way)
+        weights = {name.removeprefix("cache."): array for name, array in arrays.items() if name.startswith("cache.")}
+        if not weights:
+            return None
+        ngram = load_ngram(path, way)
         try:
-            ngram, weights = NGram.from_arrays(parts["ngram"]), MixtureWeights.from_arrays(parts["cache"])
+            fitted = MixtureWeights.from_arrays(weights)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
-        if ngram.vocabulary_size != vocabulary_size or len(weights.table) != ngram.order:
-            raise ModelError(f"{path}: does not fit the model beside it; {ANEW}")
-        return cls(ngram, weights)
+        if len(fitted.table) != ngram.order:
+            raise ModelError(
+                f"{path}: its weights are of order {len(fitted.table)}, its n-gram of {ngram.order}; {way}"
+            )
+        return cls(ngram, fitted, metadata.get("tokenizer", ""))
+
+    def check_fit(self, vocabulary_size: int, tokenizer: str, path: Path | str, way: str = RESTORE) -> None:
+        """Check that this is over a model's tokens.
+
+        Raises:
+            ModelError: it is over another vocabulary, or another tokeniser's.
+        """
+        if self.ngram.vocabulary_size != vocabulary_size or self.tokenizer not in ("", tokenizer):
+            raise ModelError(f"{path}: counted over another tokeniser, so it does not fit the model beside it; {way}")
+
+
+def ngram_arrays(ngram: NGram) -> dict[str, npt.NDArray[Any]]:
+    """Return an n-gram under the names that it has in a file."""
+    return {f"ngram.{name}": array for name, array in ngram.to_arrays().items()}
+
+
+def load_ngram(path: Path, way: str = RESTORE) -> NGram:
+    """Return the n-gram of a file, mapped, with weights beside it or without.
+
+    Raises:
+        ModelError, StorageError: it is missing or damaged.
+    """
+    arrays, _ = map_arrays(path, way)
+    try:
+        # an earlier version's baseline has no prefix
+        return NGram({name.removeprefix("ngram."): a for name, a in arrays.items() if not name.startswith("cache.")})
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def _bucket(totals: Integers) -> Integers:
     return np.clip(np.log2(np.maximum(totals, 1)).astype(np.int64) // 2, 0, _COUNT_BUCKETS - 1)
+
+
+def _between(entropies: Floats) -> tuple[Integers, Floats]:
+    """Return the place (N,) in `ENTROPIES` below each entropy, and how far it is on the way to the next, in [0, 1]."""
+    below = np.clip(np.searchsorted(ENTROPIES, entropies, "right") - 1, 0, len(ENTROPIES) - 2)
+    low, high = ENTROPIES[below], ENTROPIES[below + 1]
+    return below, np.clip((entropies - low) / (high - low), 0.0, 1.0)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional as F
 
 from unrolled.data import IGNORED, Batch, TokenFile, evaluation_windows
 from unrolled.layers import STACKS, CrossEntropy, InputLayer, LinearOutput
@@ -93,19 +92,29 @@ def score(
     return total, count
 
 
-def token_log_probabilities(
+def token_scores(
     network: nn.Module, tokens: TokenFile | NDArray[Any], *, lanes: int = 32, window: int = 256
-) -> NDArray[np.float64]:
-    """Return ln p of each token of a text but the first, (N − 1,) nats, in order; what `score` sums."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ln p of each token of a text but the first, in order, and the entropy of what predicted it.
+
+    Returns:
+        Both (N − 1,) nats; the first is what `score` sums.
+    """
     log_probs: list[NDArray[np.float64]] = []
+    entropies: list[NDArray[np.float64]] = []
     counted: list[NDArray[np.bool_]] = []
     for batch, logits in _logits(network, tokens, lanes, window):
         targets = batch.targets.to(logits.device)
-        nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
-        log_probs.append(-nats.view(targets.shape).double().cpu().numpy())
+        # some steps at a time, as a large vocabulary makes much of each
+        for part, target in zip(logits.split(16), targets.split(16), strict=True):
+            predicted = part.log_softmax(-1)
+            log_prob = predicted.gather(-1, target.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            log_probs.append(log_prob.double().cpu().numpy())
+            entropies.append(torch.special.entr(predicted.exp_()).sum(-1).double().cpu().numpy())
         counted.append((targets != IGNORED).cpu().numpy())
     # one lane after the other, each in the order of time, is the order of the text
-    return np.concatenate(log_probs).T[np.concatenate(counted).T]
+    inside = np.concatenate(counted).T
+    return np.concatenate(log_probs).T[inside], np.concatenate(entropies).T[inside]
 
 
 def _logits(

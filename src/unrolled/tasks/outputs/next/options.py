@@ -18,16 +18,25 @@ class NextOptions(Settings):
     # share of keystrokes at which a suggestion is to be shown
     coverage: Annotated[float, Field(gt=0, le=1)] = 0.3
     max_words: Words = 5
+    ngram: (
+        Annotated[int, Field(ge=0, le=12, description="order of the n-gram that is mixed in; 0 leaves it out")] | None
+    ) = None
 
 
-class NextEvaluation(Settings):
+class Asking(Settings):
+    """Options of how a model is asked."""
+
+    ngram: int | None = Field(None, ge=0, description="0 leaves out the n-gram that is mixed in")
+
+
+class NextEvaluation(Asking):
     """How completion is evaluated."""
 
     completion: bool = Field(True, description="try completion too, which takes longest")
     positions: Annotated[int, Field(ge=1)] = Field(1500, description="at how many places completion is tried")
 
 
-class Suggesting(Settings):
+class Suggesting(Asking):
     """Options of completing an input. Ranges are checked where they are used."""
 
     threshold: float | None = Field(None, description="nats a token below which nothing is shown [as fitted]")
@@ -36,7 +45,7 @@ class Suggesting(Settings):
     n: int | None = Field(None, description="suggestions of each length, for --json")
 
 
-class Writing(Settings):
+class Writing(Asking):
     """Options of writing on from a prompt. Ranges are checked where they are used."""
 
     max_tokens: int | None = Field(None, description="length, at most [400]")

@@ -7,7 +7,7 @@ Evaluation, completion, generation, streams, personal models and the scorer of t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import TokenFile
-from unrolled.decoding import MergingStepper
+from unrolled.decoding.remembering import KeepingStepper
+from unrolled.errors import ArgumentError
 from unrolled.networks import SyncedNetwork
 from unrolled.networks.parts import apply_rows
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.outputs.next.mixture import MixingStepper, NGramMixture, mix
-from unrolled.tasks.outputs.next.network import device_of, score, token_log_probabilities
+from unrolled.tasks.outputs.next.network import device_of, score, token_scores
 from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
+
+F = TypeVar("F", bound=AnyFitted)
 
 #: a text as tokens (N,), which may lie in a file
 Tokens = TokenFile | NDArray[Any]
@@ -41,7 +44,7 @@ class TokenPredictor(ABC):
         device: where it reads tokens.
     """
 
-    stepper: MergingStepper[Any]
+    stepper: KeepingStepper[Any]
     device: torch.device
 
     @abstractmethod
@@ -65,13 +68,22 @@ class TokenPredictor(ABC):
             logits, state = self.stepper.step(torch.tensor([token], device=self.device), state)
         return logits, state
 
+    def mixed_in(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Return what is predicted at each step of a text where the network alone has logits; with a graph, if it has.
+
+        Args:
+            logits: (T, V), of the last T steps.
+            ids: (N,) the tokens of the text up to there, N ≥ T.
+        """
+        return logits
+
 
 class NetworkPredictor(TokenPredictor):
     """A network alone."""
 
     def __init__(self, network: SyncedNetwork) -> None:
         self.network, self.device = network, device_of(network)
-        self.stepper: MergingStepper[Any] = network
+        self.stepper: KeepingStepper[Any] = network
 
     def read_many(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
         """Read chunks of many steps."""
@@ -83,7 +95,7 @@ class NetworkPredictor(TokenPredictor):
 
     def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
         """Return ln p of each token but the first."""
-        return token_log_probabilities(self.network, text)
+        return token_scores(self.network, text)[0]
 
     def score(self, text: Tokens) -> tuple[float, int]:
         """Return −Σ ln p; memory does not grow with the text."""
@@ -95,7 +107,7 @@ class NGramPredictor(TokenPredictor):
 
     def __init__(self, ngram: NGram) -> None:
         self.ngram, self.device = ngram, torch.device("cpu")
-        self.stepper: MergingStepper[Any] = NGramStepper(ngram)
+        self.stepper: KeepingStepper[Any] = NGramStepper(ngram)
 
     def read_many(self, ids: list[int], state: Tensor) -> tuple[Tensor, Tensor]:
         """Read the last token, as those before it are only remembered."""
@@ -117,12 +129,17 @@ class NGramPredictor(TokenPredictor):
 
 
 class MixedPredictor(TokenPredictor):
-    """A predictor with an n-gram mixed in."""
+    """A predictor with an n-gram mixed in.
+
+    Args:
+        inner: the predictor.
+        mixture: the n-gram; if its weights ask for the network's entropy, `inner` is a network alone.
+    """
 
     def __init__(self, inner: TokenPredictor, mixture: NGramMixture) -> None:
         self.inner, self.mixture, self.device = inner, mixture, inner.device
         self.mixing = MixingStepper(inner.stepper, mixture.stepper, mixture.weights)
-        self.stepper: MergingStepper[Any] = self.mixing
+        self.stepper: KeepingStepper[Any] = self.mixing
 
     def read_many(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
         """Read with the one, remember for the other, and mix once."""
@@ -132,17 +149,50 @@ class MixedPredictor(TokenPredictor):
 
     def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
         """Return ln of the mixture for each token but the first."""
-        ids = np.asarray(ids_of(text), dtype=np.int64)
-        # the first token is context of the second, and itself not predicted
-        inner = np.concatenate((np.zeros(1), self.inner.log_probabilities(text)))
-        return mix(inner, self.mixture.ngram, ids, self.mixture.weights)[1:]
+        entropies = None
+        if self.mixture.weights.asks_entropy and isinstance(self.inner, NetworkPredictor):
+            network, entropies = token_scores(self.inner.network, text)
+        else:
+            network = self.inner.log_probabilities(text)
+        ids, ngram, weights = ids_of(text), self.mixture.ngram, self.mixture.weights
+        mixed = np.empty(len(network))
+        for at in range(0, len(mixed), SCORED):
+            here = slice(at, at + SCORED)
+            # the first token is context of the second, and itself not predicted
+            context, part = ids[max(0, at + 1 - ngram.order) : at + 1], ids[at + 1 : at + 1 + SCORED]
+            sure = None if entropies is None else entropies[here]
+            mixed[here] = mix(network[here], ngram, part, weights, entropies=sure, context=context)
+        return mixed
+
+    def mixed_in(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Return ln of the mixture at each step."""
+        before = self.mixture.stepper.start(1)
+        histories = torch.cat((before[0], ids.cpu())).unfold(0, before.shape[1], 1)
+        return self.mixing.mixed(self.inner.mixed_in(logits, ids), histories[-len(logits) :])
 
 
 def predictor_of(model: AnyFitted) -> TokenPredictor:
     """Return what a language model says comes next: its network, and what is mixed into it."""
     network: Any = model.network
-    own = NetworkPredictor(network)
-    return own if model.cache is None else MixedPredictor(own, model.cache)
+    predictor: TokenPredictor = NetworkPredictor(network)
+    for mixture in (model.output.mixture, model.cache):
+        if mixture is not None:
+            predictor = MixedPredictor(predictor, mixture)
+    return predictor
+
+
+def asked_with(model: F, order: int | None) -> F:
+    """Return a language model as it is asked with `--ngram`: if that is 0, without the n-gram that is mixed in.
+
+    Raises:
+        ArgumentError: an order that is neither 0 nor the n-gram's.
+    """
+    mixture: NGramMixture | None = model.output.mixture
+    own = 0 if mixture is None else mixture.ngram.order
+    if order not in (None, 0, own):
+        ways = "0, as it has no n-gram" if mixture is None else f"{own}, or 0 to leave it out"
+        raise ArgumentError(f"--ngram: the order of this model's n-gram is {ways}; found {order}")
+    return model if mixture is None or order != 0 else model.answering(type(model.output)())
 
 
 def ids_of(text: Tokens) -> NDArray[Any]:

@@ -7,21 +7,20 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unrolled.data import Piece, TokenFile, Tokenizer, encode_corpus
 from unrolled.errors import DataError
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.folder.files import read_arrays
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.outputs.next.completion import study_completion
-from unrolled.tasks.outputs.next.ngram import NGram
+from unrolled.tasks.outputs.next.encode import BASELINE
+from unrolled.tasks.outputs.next.mixture import NGramMixture, load_ngram
 from unrolled.tasks.outputs.next.options import NextEvaluation
-from unrolled.tasks.outputs.next.predictor import NGramPredictor, predictor_of
+from unrolled.tasks.outputs.next.predictor import NetworkPredictor, NGramPredictor, asked_with, predictor_of
 from unrolled.types import Json
-
-BASELINE = "baseline.safetensors"
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer)
 def evaluate_text(
     model: AnyFitted, pieces: Iterable[Piece], where: str, options: NextEvaluation, progress: Progress
 ) -> tuple[Json, Json]:
-    """Return the metrics of a model on a text, and those of the n-gram of its training text.
+    """Return the metrics of a model on a text, its network's alone among them, and those of the n-gram alone.
 
     Args:
         model: the model.
@@ -79,23 +78,22 @@ def evaluate_text(
 def _evaluate(model: AnyFitted, text: TokenFile, options: NextEvaluation, progress: Progress) -> tuple[Json, Json]:
     progress("scoring the text", 0, None)
     tokenizer: Tokenizer = model.input.tokenizer
-    metrics = text_metrics(*predictor_of(model).score(text), text, tokenizer)
-    ngram = None if model.folder is None else load_baseline(model.folder)
+    chosen = asked_with(model, options.ngram)
+    metrics = text_metrics(*predictor_of(chosen).score(text), text, tokenizer)
+    mixture: NGramMixture | None = model.output.mixture
+    ngram = None if mixture is None else mixture.ngram
+    if mixture is not None:
+        network: Any = model.network
+        alone = text_metrics(*NetworkPredictor(network).score(text), text, tokenizer)
+        metrics["network"] = {name: alone[name] for name in ("loss", "nats_per_character", "perplexity")}
+    elif model.folder is not None:
+        ngram = load_ngram(model.folder / BASELINE)
     beside: Json = {}
     if ngram is not None:
         beside = {"model": f"{ngram.order}-gram, modified Kneser-Ney"}
         beside |= text_metrics(*NGramPredictor(ngram).score(text), text, tokenizer)
     if options.completion:
-        metrics["completion"], other = study_completion(model, ngram, text.tokens, options.positions, progress)
+        metrics["completion"], other = study_completion(chosen, ngram, text.tokens, options.positions, progress)
         if ngram is not None:
             beside["completion"] = other
     return metrics, beside
-
-
-def load_baseline(folder: Path) -> NGram:
-    """Return the n-gram that was counted on the model's training text.
-
-    Raises:
-        ModelError, StorageError: if it is missing or damaged.
-    """
-    return NGram.from_arrays(read_arrays(folder / BASELINE))

@@ -17,9 +17,8 @@ from unrolled.decoding import Stepper, Suggestion
 from unrolled.decoding.remembering import Node, Places, RememberingStepper
 from unrolled.errors import ArgumentError
 from unrolled.layers.recurrent.state import tensors_of
-from unrolled.networks import SyncedNetwork
-from unrolled.tasks.outputs.next.network import device_of
-from unrolled.tasks.outputs.next.predictor import FEW
+from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.outputs.next.predictor import FEW, predictor_of
 from unrolled.tasks.outputs.next.session import BEAM, TextSession, search, side_by_side
 
 
@@ -76,26 +75,28 @@ class Searched:
     """A memory of what the last search after each of some texts has read. For one thread at a time.
 
     Args:
-        network: of the model that reads them.
+        model: that reads them.
         most: bytes that it may keep.
     """
 
-    def __init__(self, network: SyncedNetwork, most: int = 64_000_000) -> None:
-        row = sum(part.numel() * part.element_size() for part in tensors_of(network.start(1)))
-        self._network, self._size = network, most // (row + 4 * network.vocabulary_size)
+    def __init__(self, model: AnyFitted, most: int = 64_000_000) -> None:
+        predictor = predictor_of(model)
+        self._stepper, self._device = predictor.stepper, predictor.device
+        row = sum(part.numel() * part.element_size() for part in tensors_of(self._stepper.start(1)))
+        self._size = most // (row + 4 * self._stepper.vocabulary_size)
         self._memory: RememberingStepper | None = None
         self._places: weakref.WeakKeyDictionary[TextSession, Node] = weakref.WeakKeyDictionary()
 
     def start(self, sessions: Sequence[TextSession], rows: int) -> tuple[Stepper[Any], Any]:
         """Return the stepper and the state for a search after these texts; the sessions' where it can't be kept.
 
-        It can where this network alone is asked, on the CPU, and where half of what fits is enough for so many rows.
+        It can where the model itself is asked, on the CPU, and where half of what fits is enough for so many rows.
         """
-        keeps = sessions[0].stepper is self._network and 2 * rows <= self._size
-        if not keeps or device_of(self._network).type != "cpu":
+        keeps = sessions[0].stepper == self._stepper and 2 * rows <= self._size
+        if not keeps or self._device.type != "cpu":
             return side_by_side(sessions, rows)
         if self._memory is None:
-            self._memory = RememberingStepper(self._network, self._size)
+            self._memory = RememberingStepper(self._stepper, self._size)
         nodes = []
         for session in sessions:
             node = self._places.get(session)
@@ -107,9 +108,8 @@ class Searched:
 
 
 def _check(sessions: Sequence[TextSession]) -> None:
-    # the steppers of an adapted model differ from session to session, and do the same
-    model, kind = sessions[0].model, type(sessions[0].stepper)
-    if any(s.model is not model or type(s.stepper) is not kind for s in sessions):
+    model, stepper = sessions[0].model, sessions[0].stepper
+    if any(s.model is not model or s.stepper != stepper for s in sessions):
         raise ArgumentError("sessions: expected all of one model, found several models")
     if len({id(s) for s in sessions}) < len(sessions):
         raise ArgumentError("sessions: expected each once, found one twice")

@@ -19,7 +19,8 @@ from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.completion import fit_suggestions
 from unrolled.tasks.outputs.next.decode import predictions
 from unrolled.tasks.outputs.next.encode import NextToken, probe_text
-from unrolled.tasks.outputs.next.options import Suggesting, Writing
+from unrolled.tasks.outputs.next.options import Asking, Suggesting, Writing
+from unrolled.tasks.outputs.next.predictor import asked_with
 from unrolled.tasks.outputs.next.scoring import evaluate_text
 from unrolled.tasks.outputs.next.session import TextSession
 from unrolled.tasks.uses.generate.check import check_text
@@ -44,6 +45,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
     evaluate_options: ClassVar[type[Settings]] = GenerateEvaluation
     predict_options: ClassVar[type[Settings]] = Suggesting
     writing_options: ClassVar[type[Settings] | None] = Writing
+    asking_options: ClassVar[type[Settings]] = Asking
 
     def check(self, sources: Sources, options: Any, findings: Findings, progress: Progress) -> Json:
         """Look for repeated documents, documents in both parts, and characters that training never sees."""
@@ -77,7 +79,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
 
     def load_cache(self, folder: Path, parts: Parts[TokenInput, NextToken]) -> Any:
         """Read a writer's n-gram."""
-        return load_personal(folder, parts.input.tokenizer.vocabulary_size)
+        return load_personal(folder, parts.input.tokenizer.vocabulary_size, parts.input.tokenizer.fingerprint)
 
     def personalise(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
         """Adapt the model to a writer; options are `PersonalOptions`."""
@@ -96,11 +98,15 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         return material.batches(model.config.batching, training.seed)
 
     def finish(self, model: Model, material: Corpus, progress: Progress) -> None:
-        """Fit the threshold above which suggestions are shown, for the coverage asked for, on development text."""
-        fit_suggestions(model, GenerateOptions.of(model.options), material.dev, progress)
+        """Fit the n-gram's weights, and the threshold above which suggestions are shown, on development text."""
+        options = GenerateOptions.of(model.options)
+        if options.ngram != 0 and model.folder is not None:
+            progress("weighing the n-gram", 0, None)
+            model.output.mixture = material.mixture(model, model.folder)
+        fit_suggestions(model, options, material.dev, progress)
 
     def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
-        """Return nats and bits per character, perplexity, and how good completion is, beside the n-gram's."""
+        """Return nats per character, of the network alone too, and how good completion is, beside the n-gram's."""
         started = time.perf_counter()
         chosen = GenerateEvaluation(**options)
         reading = chosen.over(GenerateOptions.of(model.options))
@@ -114,6 +120,10 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
     def probe(self, model: Model, given: object, limit: int) -> Probe:
         """Lay out a text by its tokens, asked at each about the next one."""
         return probe_text(model, model.input.given(given), limit)
+
+    def asked(self, model: Model, **options: Any) -> Model:
+        """Return the model with its n-gram, or without."""
+        return asked_with(model, Asking(**options).ngram)
 
     def stream(self, model: Model) -> TextSession:
         """Return a text in progress."""

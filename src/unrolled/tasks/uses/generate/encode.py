@@ -17,10 +17,10 @@ from unrolled.tasks.core.fitted import AnyFitted, Parts
 from unrolled.tasks.core.folder.files import write_arrays
 from unrolled.tasks.core.values import DATA, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
-from unrolled.tasks.outputs.next.encode import NextToken
-from unrolled.tasks.outputs.next.network import LanguageModelLearner, start_from_frequencies
+from unrolled.tasks.outputs.next.encode import BASELINE, NextToken
+from unrolled.tasks.outputs.next.mixture import NGramMixture, fit_weights, load_ngram, ngram_arrays
+from unrolled.tasks.outputs.next.network import LanguageModelLearner, start_from_frequencies, token_scores
 from unrolled.tasks.outputs.next.ngram import NGram
-from unrolled.tasks.outputs.next.scoring import BASELINE
 from unrolled.tasks.outputs.next.session import TextSession
 from unrolled.tasks.uses.generate.options import GenerateOptions
 from unrolled.types import Json
@@ -29,8 +29,10 @@ from unrolled.types import Json
 CHARACTERS_BELOW, ALPHABET_BELOW = 30_000_000, 1_000
 #: byte-pair encoding learns its merges from at most this many characters
 MERGES_FROM = 64_000_000
-#: the n-gram counts at most this many tokens
-BASELINE_FROM = 10_000_000
+#: the n-gram counts at most this many tokens, and keeps this many n-grams, of which one takes 4 to 14 bytes
+BASELINE_FROM, MOST_NGRAMS = 10_000_000, 6_000_000
+#: its weights are fitted on at most this many tokens of development text
+WEIGHED_ON = 250_000
 BASELINE_ORDER = {"char": 6, "byte": 6, "bpe": 4}
 
 
@@ -75,8 +77,9 @@ class Corpus:
         corpus = cls(Parts(source, NextToken()), *files)
         progress("counting n-grams", 0, None)
         counted = corpus.beginning()
-        ngram = NGram.fit(counted, BASELINE_ORDER[source.tokenizer.kind], source.tokenizer.vocabulary_size)
-        write_arrays(folder / BASELINE, ngram.to_arrays())
+        order = options.ngram or BASELINE_ORDER[source.tokenizer.kind]
+        ngram = NGram.fit(counted, order, source.tokenizer.vocabulary_size).compact(MOST_NGRAMS)
+        write_arrays(folder / BASELINE, ngram_arrays(ngram), {"tokenizer": source.tokenizer.fingerprint})
         return corpus
 
     @classmethod
@@ -119,6 +122,17 @@ class Corpus:
             return (options.prompt + "".join(pieces)).strip("\n")
 
         return LanguageModelLearner(model.network, self.dev, sample)
+
+    def mixture(self, model: AnyFitted, folder: Path) -> NGramMixture:
+        """Return the n-gram of the training text, weighed against the model's network on development text.
+
+        Raises:
+            ModelError, StorageError: the n-gram is missing or damaged.
+        """
+        ngram, dev = load_ngram(folder / BASELINE), np.asarray(self.dev.tokens[:WEIGHED_ON], dtype=np.int64)
+        log_probs, entropies = token_scores(model.network, dev)
+        weights = fit_weights(log_probs, ngram, dev[1:], entropies=entropies)
+        return NGramMixture(ngram, weights, self.tokenizer.fingerprint)
 
     def describe(self) -> Json:
         """Return counts, and fingerprints that bind checkpoints to this text."""

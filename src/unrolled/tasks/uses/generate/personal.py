@@ -19,19 +19,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unrolled.data import TokenFile, Windows, encode_corpus, split_pieces
-from unrolled.errors import DataError
+from unrolled.errors import DataError, ModelError
 from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.completion import fit_threshold
 from unrolled.tasks.outputs.next.encode import NextToken
 from unrolled.tasks.outputs.next.mixture import NGramMixture, fit_weights
-from unrolled.tasks.outputs.next.network import LanguageModelLearner, token_log_probabilities
+from unrolled.tasks.outputs.next.network import LanguageModelLearner
 from unrolled.tasks.outputs.next.ngram import NGram
+from unrolled.tasks.outputs.next.predictor import TokenPredictor, predictor_of
 from unrolled.tasks.uses.generate.options import GenerateOptions, PersonalOptions
 from unrolled.training import TrainingSettings, fit
 
 PERSONAL = "personal.safetensors"
+#: what is to be done about a file that is damaged
+ANEW = "adapt the model to the writer again"
 #: tokens of an n-gram of the writer's text
 ORDER = {"char": 6, "byte": 6, "bpe": 3}
 #: of the writer's text, what is held back to fit λ, the number of steps and the threshold; and the least of it
@@ -55,13 +58,19 @@ def save_personal(mixture: NGramMixture | None, folder: Path) -> None:
         (folder / PERSONAL).unlink(missing_ok=True)
 
 
-def load_personal(folder: Path, vocabulary_size: int) -> NGramMixture | None:
+def load_personal(folder: Path, vocabulary_size: int, tokenizer: str = "") -> NGramMixture | None:
     """Return what `save_personal` wrote, or None.
 
     Raises:
         StorageError, ModelError: it can't be read, is damaged, or is over another vocabulary.
     """
-    return NGramMixture.load(folder / PERSONAL, vocabulary_size)
+    path = folder / PERSONAL
+    mixture = NGramMixture.load(path, ANEW)
+    if mixture is None and path.exists():
+        raise ModelError(f"{path}: n-gram cache: there are no weights in it; {ANEW}")
+    if mixture is not None:
+        mixture.check_fit(vocabulary_size, tokenizer, path, ANEW)
+    return mixture
 
 
 def personalise(model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
@@ -90,7 +99,8 @@ def personalise(model: Model, paths: tuple[Path, ...], progress: Progress, **opt
         mixture = model.cache
         if chosen.method != "finetune":
             progress("weighing an n-gram of the writer", 0, None)
-            mixture = fitted_mixture(network, model.input, train, held)
+            unadapted = predictor_of(model.adapted(network=network, cache=None))
+            mixture = fitted_mixture(unadapted, model.input, train, held)
         adapted = model.adapted(network=network, cache=mixture)
         adapted.fitted["personal"] = {
             "method": chosen.method,
@@ -104,21 +114,23 @@ def personalise(model: Model, paths: tuple[Path, ...], progress: Progress, **opt
             # only now: an n-gram that has read the text held back would be too sure of itself there
             whole = np.concatenate((_ids(train), _ids(held)))
             ngram = NGram.fit(whole, mixture.ngram.order, mixture.ngram.vocabulary_size)
-            adapted.cache = NGramMixture(ngram, mixture.weights)
+            adapted.cache = NGramMixture(ngram, mixture.weights, mixture.tokenizer)
     return adapted
 
 
-def fitted_mixture(network: nn.Module, source: TokenInput, train: TokenFile, held: TokenFile) -> NGramMixture:
+def fitted_mixture(predictor: TokenPredictor, source: TokenInput, train: TokenFile, held: TokenFile) -> NGramMixture:
     """Return an n-gram of a writer's text, with weights fitted on text that the n-gram has not seen.
 
     Args:
-        network: that it is mixed into; if it was trained on the writer's text, then not on `held`.
+        predictor: that it is mixed into; if its network was trained on the writer's text, then not on `held`.
         source: what the tokens are.
         train: what is counted.
         held: what λ is fitted on, at least two tokens.
     """
-    ngram = NGram.fit(_ids(train), ORDER[source.tokenizer.kind], source.tokenizer.vocabulary_size)
-    return NGramMixture(ngram, fit_weights(token_log_probabilities(network, held), ngram, _ids(held)[1:]))
+    tokenizer = source.tokenizer
+    ngram = NGram.fit(_ids(train), ORDER[tokenizer.kind], tokenizer.vocabulary_size)
+    weights = fit_weights(predictor.log_probabilities(held), ngram, _ids(held)[1:])
+    return NGramMixture(ngram, weights, tokenizer.fingerprint)
 
 
 def _ids(tokens: TokenFile) -> NDArray[np.int64]:
