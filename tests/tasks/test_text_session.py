@@ -14,7 +14,7 @@ from torch import Tensor
 from unrolled.decoding import SamplingOptions, Suggestion, complete_batch
 from unrolled.errors import ArgumentError, StateError, StorageError
 from unrolled.tasks import Model
-from unrolled.tasks.outputs.next.session import TextSession, phrase_tools
+from unrolled.tasks.outputs.next.session import TextSession, phrase_tools, side_by_side
 
 KINDS = ["char", "byte", "bpe"]
 TEXT = "Thank you for your help. I will see you at the café in the morn"
@@ -129,8 +129,10 @@ def test_characters_never_seen_are_the_unknown_one(trained: Trained) -> None:
     model = trained("char")
     some, others = model.stream().push("日本語"), model.stream().push("漢字仮")
     assert shown(some.suggest()) == shown(others.suggest())
-    text = "".join(some.generate(300, options=SamplingOptions(temperature=2.0)))
-    assert len(text) == 300
+    texts = ["".join(some.generate(300, options=SamplingOptions(temperature=2.0), seed=seed)) for seed in range(3)]
+    # a text may end before that
+    text = "".join(texts)
+    assert len(text) > 100
     assert set(text) <= set(model.input.tokenizer.characters)
 
 
@@ -159,9 +161,9 @@ def test_suggestions_do_not_depend_on_the_batch(trained: Trained, kind: str) -> 
     texts = ["Thank you for ", "Where is the ca", "I w"]
     sessions = [model.stream().push(text) for text in texts]
     rule, _ = phrase_tools(model, 3)
-    state = tuple(torch.cat(parts, dim=1) for parts in zip(*(s._state for s in sessions), strict=True))
+    stepper, state = side_by_side(sessions, len(sessions))
     logits = torch.cat([s.logits for s in sessions])
-    together = complete_batch(model.network, state, logits, rule=rule, max_tokens=20, min_log_prob=-12.0)
+    together = complete_batch(stepper, state, logits, rule=rule, max_tokens=20, min_log_prob=-12.0)
     for session, found in zip(sessions, together, strict=True):
         alone = session.suggest(max_words=3, max_tokens=20, min_log_prob=-12.0)
         assert [s.text for s in alone] == [s.text for s in found]

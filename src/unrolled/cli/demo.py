@@ -194,10 +194,12 @@ def judge(model: Model, dev_text: Path, line: ProgressLine) -> None:
     evaluation = model.evaluate(dev_text, progress=line, completion=False)
     line.clear()
     own, other = evaluation.metrics["nats_per_character"], evaluation.baseline["nats_per_character"]
+    network = evaluation.metrics["network"]["nats_per_character"]
     print("Loss on the held-out text, in nats per character; lower is better:")
-    print(f"  {own:.3f}  this network, {model.parameters:,} parameters")
+    print(f"  {network:.3f}  this network alone, {model.parameters:,} parameters")
     print(f"  {other:.3f}  {evaluation.baseline['model']}, counted on the same text")
-    if own >= other:
+    print(f"  {own:.3f}  both together, which is the model")
+    if network >= other:
         print("  The n-gram is still ahead: this network has had too little time. Give it more with --minutes.")
     print()
 

@@ -15,6 +15,7 @@ from unrolled.tasks.core.api import CEILINGS, Bounds, Message, OutputApi
 from unrolled.tasks.core.model import AnyModel
 from unrolled.tasks.outputs.next.decode import shaping
 from unrolled.tasks.outputs.next.options import Writing
+from unrolled.tasks.outputs.next.predictor import asked_with
 from unrolled.tasks.outputs.next.results import Suggested
 from unrolled.tasks.outputs.next.session import TextSession
 from unrolled.tasks.outputs.next.streams import Searched, suggest_together

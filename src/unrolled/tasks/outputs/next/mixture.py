@@ -259,11 +259,9 @@ class MixingStepper(Generic[S]):
     def mixed(self, logits: Tensor, history: Tensor) -> Tensor:
         """Return ln of the mixture (B, V) of a model's logits (B, V) and the n-gram after ``history``, its state."""
         counted, lengths, totals = self.counted.predict(history)
-        network = logits.double().softmax(-1)
-        entropies = None
-        if self.weights.asks_entropy:
-            # by NumPy, whose sums of a row do not depend on how many rows there are
-            entropies = torch.special.entr(network.detach()).cpu().numpy().sum(-1)
+        scores = logits.double()
+        network = scores.softmax(-1)
+        entropies = _entropies(scores, network) if self.weights.asks_entropy else None
         chosen = torch.from_numpy(self.weights.at(lengths, totals, entropies)).unsqueeze(1)
         mixture = torch.lerp(network, counted.to(network.device), chosen.to(network.device))
         return mixture.log().to(logits.dtype)
@@ -363,6 +361,14 @@ def load_ngram(path: Path, way: str = RESTORE) -> NGram:
 
 def _bucket(totals: Integers) -> Integers:
     return np.clip(np.log2(np.maximum(totals, 1)).astype(np.int64) // 2, 0, _COUNT_BUCKETS - 1)
+
+
+def _entropies(logits: Tensor, probabilities: Tensor) -> Floats:
+    """Return the entropy of each row (B,), nats: ln Σ exp(logit) − Σ p · logit."""
+    # by NumPy, whose sums of a row do not depend on how many rows there are
+    x, p = logits.detach().cpu().numpy(), probabilities.detach().cpu().numpy()
+    entropies: Floats = x.max(-1) - np.log(p.max(-1)) - (p * x).sum(-1)
+    return entropies
 
 
 def _between(entropies: Floats) -> tuple[Integers, Floats]:

@@ -18,9 +18,7 @@ class NextOptions(Settings):
     # share of keystrokes at which a suggestion is to be shown
     coverage: Annotated[float, Field(gt=0, le=1)] = 0.3
     max_words: Words = 5
-    ngram: (
-        Annotated[int, Field(ge=0, le=12, description="order of the n-gram that is mixed in; 0 leaves it out")] | None
-    ) = None
+    ngram: int | None = Field(None, ge=0, le=12, description="order of the n-gram that is mixed in; 0 leaves it out")
 
 
 class Asking(Settings):
