@@ -35,7 +35,7 @@ def test_the_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # it replaces what an earlier one left
         result = unrolled("demo", "--minutes", 0.02, "--out", out, "--threads", 1)
         assert result.code == 0, result.err
-    assert result.out.count("── step") >= 2
+    assert result.out.count("── step") >= 1
     assert "── step 0 · loss" in result.out
     assert "this network" in result.out
     assert "-gram" in result.out
