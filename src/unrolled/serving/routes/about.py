@@ -22,7 +22,9 @@ class About(BaseModel):
     task: str
     summary: str
     shape: str = Field(description="which of the five shapes the network has")
-    view: str = Field(description="the page's tab")
+    widget: str = Field(description="what the page shows the input with")
+    view: str = Field(description="what the page shows a prediction with")
+    max_characters: int = Field(description="the longest text that is read in one")
     parameters: int = Field(description="numbers that were learned")
     streams: bool
     no_streams: str | None = Field(description="why it has no streams")

@@ -91,9 +91,11 @@ class InputApi:
         light: whether `read` and `check` take no time to speak of, as for texts.
         example: one input, for the documentation; see `example_of`.
         push_example: what is pushed, for the documentation; see `push_example_of`.
+        widget: of the page; empty for one of the input's name.
     """
 
     Input: ClassVar[type[BaseModel]]
+    widget: ClassVar[str] = ""
     media: ClassVar[tuple[str, ...]] = ()
     Push: ClassVar[type[Push] | None] = None
     Place: ClassVar[type[BaseModel]] = StreamPlace
@@ -179,7 +181,7 @@ class OutputApi:
     """The half of an API that an output brings: what is answered. Has no state of its own.
 
     Attributes:
-        view: of the page.
+        view: of the page; empty for one of the output's name.
         Said: what is answered to a push, beside the input's `Place`; None where this output is not streamed.
         together: whether inputs may go through the network side by side, those of several requests among them:
             `predict` gives one prediction for each, and the same to the last bit whatever is beside it. If not, each
@@ -187,7 +189,7 @@ class OutputApi:
         Prompt: what `write` starts from, and how; None where the use does not write.
     """
 
-    view: ClassVar[str]
+    view: ClassVar[str] = ""
     Said: ClassVar[type[BaseModel] | None] = None
     # matrices of other heights are multiplied in another order: the last bits depend on what stands beside an input
     together: ClassVar[bool] = False

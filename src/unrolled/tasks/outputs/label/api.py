@@ -22,7 +22,6 @@ class JudgedPush(BaseModel):
 class Api(OutputApi):
     """A label."""
 
-    view: ClassVar[str] = "label"
     Said: ClassVar[type[BaseModel] | None] = JudgedPush
 
     def labels(self, model: AnyModel) -> list[str]:

@@ -21,7 +21,6 @@ class LabelledPush(BaseModel):
 class Api(OutputApi):
     """A label for each step."""
 
-    view: ClassVar[str] = "labels"
     Said: ClassVar[type[BaseModel] | None] = LabelledPush
 
     def labels(self, model: AnyModel) -> list[str]:

@@ -62,7 +62,6 @@ class SuggestedPush(BaseModel):
 class Api(OutputApi):
     """The next words. A search costs little more for many texts than for one, and says the same of each."""
 
-    view: ClassVar[str] = "next"
     Said: ClassVar[type[BaseModel] | None] = SuggestedPush
     together: ClassVar[bool] = True
     Prompt: ClassVar[type[BaseModel] | None] = Beginning

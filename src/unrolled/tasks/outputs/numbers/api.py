@@ -15,7 +15,6 @@ from unrolled.types import Json
 class Api(OutputApi):
     """Numbers with their quantiles."""
 
-    view: ClassVar[str] = "numbers"
 
     def answer(self, model: AnyModel, prediction: Forecast, given: Any) -> Json:
         """Return a forecast.

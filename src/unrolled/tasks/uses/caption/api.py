@@ -41,7 +41,6 @@ class CaptionsOfImage(CaptionedPrediction):
 class Api(ImageApi, AttentionApi, api.Api):
     """Images in, sentences out."""
 
-    view: ClassVar[str] = "caption"
     Input: ClassVar[type[BaseModel]] = CaptionInput
     Push: ClassVar[type[api.Push] | None] = None
     example: ClassVar[Json] = {"inputs": [{"image": PIXEL}], "options": {"n": 2}}

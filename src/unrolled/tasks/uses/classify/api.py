@@ -25,7 +25,6 @@ class JudgedWords(BaseModel):
 class Api(TextApi, LabelApi, api.Api):
     """Texts in, labels out."""
 
-    view: ClassVar[str] = "feeling"
     Said: ClassVar[type[BaseModel] | None] = JudgedWords
     example: ClassVar[Json] = {"inputs": ["A film so good that I saw it twice."], "options": {"words": True}}
 

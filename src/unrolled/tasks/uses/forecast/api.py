@@ -123,7 +123,6 @@ class AskedSeries(tuple[Series, ...]):
 class Api(NumbersApi, api.Api):
     """Series in, what comes next out; a table of several has a prediction for each."""
 
-    view: ClassVar[str] = "forecast"
     Input: ClassVar[type[BaseModel]] = SeriesInput
     Output = ContinuedSeries
     media = ("text/csv",)

@@ -34,7 +34,6 @@ class TypedLength(BaseModel):
 class Api(TextApi, NextApi, api.Api):
     """Texts in, what completes them out."""
 
-    view: ClassVar[str] = "write"
     Output = Completion
     Push: ClassVar[type[api.Push] | None] = TypedPush
     Place: ClassVar[type[BaseModel]] = TypedLength

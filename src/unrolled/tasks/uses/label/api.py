@@ -57,7 +57,6 @@ class LabelledSteps(BaseModel):
 class Api(LabelsApi, api.Api):
     """Clips or rows in, labels out: what is read is for the half whose it is."""
 
-    view: ClassVar[str] = "frames"
     Input: ClassVar[type[BaseModel]] = ClipOrRows
     media = FramesApi.media
     Push: ClassVar[type[Push] | None] = StepPush

@@ -23,7 +23,6 @@ class SeenSoFar(BaseModel):
 class Api(ImageApi, LabelApi, api.Api):
     """Images in, classes out."""
 
-    view: ClassVar[str] = "recognize"
     Said: ClassVar[type[BaseModel] | None] = SeenSoFar
 
     def said(self, model: AnyModel, pushed: Any, session: Any) -> Json:

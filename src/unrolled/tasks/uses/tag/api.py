@@ -23,7 +23,6 @@ class TaggedPush(BaseModel):
 class Api(WordsApi, LabelsApi, api.Api):
     """Texts in, entities out."""
 
-    view: ClassVar[str] = "entities"
     Said: ClassVar[type[BaseModel] | None] = TaggedPush
 
     def labels(self, model: AnyModel) -> list[str]:

@@ -19,7 +19,6 @@ LONGEST = 1_000
 class Api(TextApi, AttentionApi, api.Api):
     """Sentences in, translations out."""
 
-    view: ClassVar[str] = "translate"
     Push: ClassVar[type[api.Push] | None] = None
     example: ClassVar[Json] = {"inputs": ["Ein Hund rennt durch den Park."], "options": {"n_best": 3}}
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from unrolled.tasks.core.api import OutputApi
 
 
 class Api(OutputApi):
     """A text. It can't begin before its input has ended, so there are no streams."""
-
-    view: ClassVar[str] = "text"

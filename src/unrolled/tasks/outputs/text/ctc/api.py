@@ -23,7 +23,6 @@ class WordsPush(BaseModel):
 class Api(OutputApi):
     """A text and its words."""
 
-    view: ClassVar[str] = "transcript"
     Said: ClassVar[type[BaseModel] | None] = WordsPush
 
     def said(self, model: AnyModel, pushed: list[SpelledWord], session: CTCSession[Any]) -> Json:
