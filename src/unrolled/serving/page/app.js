@@ -1,34 +1,36 @@
 /**
- * The page's start: which models are loaded, and a tab for each thing that they do.
+ * The page's start: which models are loaded, a tab for each use among them, and two more: what happens inside any
+ * model, and training runs that are watched. A tab is `mount(root)`, called when it is first shown, and `show()` and
+ * `hide()`, called whenever it comes and goes. Tabs are in the browser's history.
  *
- * A tab is a module in tabs/ with three exports:
- *
- *     view    which models it is for: those whose `view` is this; see FOR_ALL and TRAINING for the two exceptions
- *     title   what stands on the tab
- *     mount(root, models, api)   fill `root`, the tab's panel, the first time it is shown. `models` are those of the
- *                                view, as GET /v1/models lists them (for `training` the runs of GET /v1/training).
- *                                May return {show(), hide()}, called whenever the tab comes and goes.
- *
- * What all tabs keep to:
- *   - elements with h() and svg() of dom.js, never out of text; styles by `style: {…}` of h(), never as an attribute
- *   - widgets.js has what tabs share: modelBar (the picker, facts and examples on top), notice (one quiet line for
- *     problems and hints), bars, dropZone; programs.js is "from a program"; editor.js a text with marks or a ghost
- *   - chart.js draws curves, bands and rules with axes, and reads them by pointer and arrow keys
- *   - memory(view) of dom.js keeps texts and choices; onlyLast and later of dom.js tame what is asked at each keystroke
- *   - colours come from styles/theme.css: --accent, --label-0 … --label-7 for labels, by colours(labels) of dom.js
- *   - errors that people can do something about go to the tab's notice; `notice.problem(error)` takes any of them
- *   - what tests and people look for has an id or data-testid: `${view}-…`, and results keep their place as they come
+ *   - tab.js joins an input (inputs/, by the model's `widget`) and an output (outputs/, by its `view`)
+ *   - elements are made with h() and svg() of lib/dom.js, never out of text; styles by `style: {…}`, never as an attribute
+ *   - colours come from styles/theme.css: --accent, --label-0 … --label-7 for labels, by colours() of lib/format.js
+ *   - errors go to the tab's notice, in the page's words; what tests look for has a data-testid: `${use}-…`
  */
 
-import { Api } from "./api.js";
-import { h, memory, tabList } from "./dom.js";
 import { emptyPage } from "./empty.js";
-import { takeFiles } from "./widgets.js";
+import { Inside } from "./inside/tab.js";
+import { Api } from "./lib/api.js";
+import { h, memory } from "./lib/dom.js";
+import { capital } from "./lib/format.js";
+import { tabList } from "./lib/tablist.js";
+import { takeFiles } from "./lib/widgets.js";
+import { Tab } from "./tab.js";
+import { Training } from "./training/tab.js";
 
-/** In the order of the page: files of tabs/. FOR_ALL are for any model, TRAINING for runs that are watched. */
-const VIEWS = ["write", "translate", "entities", "feeling", "caption", "recognize", "listen", "frames", "forecast"];
-const FOR_ALL = ["inside"];
-const TRAINING = ["training"];
+/** Uses in the order of the page; others follow as they are loaded. */
+const ORDER = [
+  "generate",
+  "classify",
+  "tag",
+  "translate",
+  "recognize",
+  "caption",
+  "label",
+  "transcribe",
+  "forecast",
+];
 
 const kept = memory("page");
 
@@ -45,59 +47,76 @@ async function start() {
     // a link carries no token
     document.querySelector(".foot").hidden = api.token !== null;
     const { runs } = await api.json("v1/training");
-    const asked = [
-      ...VIEWS.map((view) => [view, models.filter((model) => model.view === view)]),
-      ...FOR_ALL.map((view) => [view, models]),
-      ...TRAINING.map((view) => [view, runs]),
-    ].filter(([, given]) => given.length);
-    const modules = await Promise.all(asked.map(([view]) => import(`./tabs/${view}.js`)));
-    const tabs = modules.map((module, n) => ({ ...module, given: asked[n][1] }));
-    if (tabs.length) showTabs(main, tabs, api);
+    const tabs = tabsOf(models, runs, api);
+    if (tabs.length) showTabs(main, tabs);
     else main.replaceChildren(emptyPage());
   } catch (error) {
     main.replaceChildren(h("p", { class: "notice problem", "data-testid": "page-problem" }, error.message));
   }
 }
 
-function showTabs(main, tabs, api) {
-  const panels = new Map(
-    tabs.map(({ view }) => [
-      view,
-      h("section", {
-        role: "tabpanel",
-        id: `panel-${view}`,
-        "aria-labelledby": `tab-${view}`,
-        class: "panel",
-        hidden: true,
-        "data-testid": `panel-${view}`,
-      }),
-    ]),
-  );
-  const mounted = new Map();
+function tabsOf(models, runs, api) {
+  const uses = [...new Set([...ORDER, ...models.map(({ task }) => task)])];
+  const tabs = uses
+    .map((task) => ({ task, models: models.filter((model) => model.task === task) }))
+    .filter((use) => use.models.length)
+    .map((use) => {
+      // the names of the two other tabs are theirs
+      const key = use.task === "inside" || use.task === "training" ? `${use.task}-use` : use.task;
+      return { key, title: capital(use.task.replaceAll(/[_-]/g, " ")), tab: new Tab({ key, models: use.models, api }) };
+    });
+  if (models.length) tabs.push({ key: "inside", title: "Inside", tab: new Inside({ models, api }) });
+  if (runs.length) tabs.push({ key: "training", title: "Training", tab: new Training({ runs, api }) });
+  return tabs;
+}
+
+function panelOf({ key }) {
+  return h("section", {
+    role: "tabpanel",
+    id: `panel-${key}`,
+    "aria-labelledby": `tab-${key}`,
+    class: "panel",
+    hidden: true,
+    "data-testid": `panel-${key}`,
+  });
+}
+
+function showTabs(main, tabs) {
+  const panels = new Map(tabs.map((one) => [one.key, panelOf(one)]));
+  const mounted = new Set();
   let current = null;
   main.replaceChildren(...panels.values());
 
+  function show(key) {
+    if (key === current) return;
+    const one = tabs.find((each) => each.key === key);
+    tabs.find((each) => each.key === current)?.tab.hide();
+    for (const [name, panel] of panels) panel.hidden = name !== key;
+    if (!mounted.has(key)) one.tab.mount(panels.get(key));
+    mounted.add(key);
+    one.tab.show();
+    current = key;
+    document.title = `${one.title} · Unrolled`;
+    kept.set("tab", key);
+  }
+
   const list = tabList(
     tabs,
-    (view) => {
-      if (view === current) return;
-      mounted.get(current)?.hide?.();
-      for (const [name, panel] of panels) panel.hidden = name !== view;
-      const tab = tabs.find((one) => one.view === view);
-      if (!mounted.has(view)) mounted.set(view, tab.mount(panels.get(view), tab.given, api) ?? {});
-      mounted.get(view).show?.();
-      current = view;
-      document.title = `${tab.title} · Unrolled`;
-      history.replaceState(null, "", `#${view}`);
-      kept.set("view", view);
+    (key) => {
+      if (key !== current) history.pushState(null, "", `#${key}`);
+      show(key);
     },
     "What the models do",
   );
-
-  const wanted = () => [location.hash.slice(1), current, kept.get("view")].find((view) => panels.has(view));
+  const asked = () => [location.hash.slice(1), current, kept.get("tab")].find((key) => panels.has(key)) ?? tabs[0].key;
+  const goto = () => {
+    list.mark(asked());
+    show(asked());
+  };
   document.getElementById("tabs").replaceChildren(list.root);
-  list.choose(wanted() ?? tabs[0].view);
-  addEventListener("hashchange", () => list.choose(wanted()));
+  history.replaceState(null, "", `#${asked()}`);
+  goto();
+  addEventListener("popstate", goto);
 }
 
 /** Light, dark, or as the system says: a button that goes through them. */

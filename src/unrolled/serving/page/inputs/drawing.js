@@ -1,125 +1,138 @@
 /** A sheet of paper: drawn on with a mouse, a finger, or the arrow keys while the pen is down. */
 
-import { h } from "./dom.js";
+import { h } from "../lib/dom.js";
 
-const SIDE = 280,
-  PEN = 22,
-  STEP = 7;
+const WIDE = 280;
+const PEN = 22;
+const STEP = 7;
 
-/** @param {{id: string, label: string, changed: () => void}} options `changed` after each stroke, also while it goes */
-export function drawing({ id, label, changed }) {
-  const canvas = h("canvas", {
-    id,
-    width: SIDE,
-    height: SIDE,
-    class: "paper",
-    tabindex: "0",
-    role: "img",
-    "data-testid": id,
-    "aria-label": `${label}. With the keyboard: arrows move the pen, space sets it down and lifts it, Delete clears.`,
-  });
-  const cursor = h("span", { class: "pen", "aria-hidden": "true" });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  let last = null,
-    isEmpty = true,
-    pen = { x: SIDE / 2, y: SIDE / 2, down: false };
-
-  function clear() {
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, SIDE, SIDE);
-    isEmpty = true;
-    pen.down = false;
-    place();
+export class Drawing {
+  /** @param {{id: string, label: string, changed: () => void}} options `changed` after each stroke, also while it goes */
+  constructor({ id, label, changed }) {
+    this.changed = changed;
+    this.canvas = h("canvas", {
+      id,
+      class: "paper",
+      tabindex: "0",
+      role: "img",
+      "data-testid": id,
+      "aria-label": `${label}. With the keyboard: arrows move the pen, space sets it down and lifts it, Delete clears.`,
+    });
+    this.cursor = h("span", { class: "pen", "aria-hidden": "true" });
+    this.context = this.canvas.getContext("2d", { willReadFrequently: true });
+    this.sheet = h("div", { class: "sheet-of-paper" }, this.canvas, this.cursor);
+    this.root = h("div", { class: "pad" }, this.sheet);
+    /** how wide the sheet is for its height */
+    this.shape = 1;
+    this.last = null;
+    this.isShowing = false;
+    this.pen = { x: WIDE / 2, y: WIDE / 2, down: false };
+    this.listen();
+    this.clear();
   }
 
-  function stroke(from, to) {
-    Object.assign(context, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: "#111" });
-    context.beginPath();
-    context.moveTo(from.x, from.y);
-    context.lineTo(to.x, to.y);
-    context.stroke();
-    isEmpty = false;
-    changed();
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.last = this.at(event);
+      this.stroke(this.last, { x: this.last.x + 0.1, y: this.last.y });
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!this.last) return;
+      const moves = event.getCoalescedEvents?.() ?? [];
+      for (const one of moves.length ? moves : [event]) {
+        const next = this.at(one);
+        this.stroke(this.last, next);
+        this.last = next;
+      }
+    });
+    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (this.last = null));
+    canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  function at(event) {
-    const box = canvas.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) * SIDE) / box.width, y: ((event.clientY - box.top) * SIDE) / box.height };
+  /** A white sheet, of the shape of the last image. */
+  clear() {
+    this.size(this.shape);
+    this.isEmpty = true;
+    this.isShowing = false;
+    Object.assign(this.pen, { x: this.canvas.width / 2, y: this.canvas.height / 2, down: false });
+    this.place();
   }
 
-  function place() {
-    cursor.style.setProperty("left", `${(100 * pen.x) / SIDE}%`);
-    cursor.style.setProperty("top", `${(100 * pen.y) / SIDE}%`);
-    cursor.classList.toggle("down", pen.down);
+  size(shape) {
+    this.shape = shape;
+    this.canvas.width = WIDE * Math.max(1, Math.min(4, shape));
+    this.canvas.height = this.canvas.width / shape;
+    this.sheet.style.setProperty("aspect-ratio", `${shape}`);
+    this.context.fillStyle = "#fff";
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    canvas.setPointerCapture(event.pointerId);
-    last = at(event);
-    stroke(last, { x: last.x + 0.1, y: last.y });
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!last) return;
-    for (const one of event.getCoalescedEvents?.() ?? [event]) {
-      const next = at(one);
-      stroke(last, next);
-      last = next;
-    }
-  });
-  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (last = null));
-  canvas.addEventListener("keydown", (event) => {
+  stroke(from, to) {
+    // what is drawn over an image begins anew
+    if (this.isShowing) this.clear();
+    const width = Math.min(PEN, this.canvas.height / 8);
+    Object.assign(this.context, { lineWidth: width, lineCap: "round", lineJoin: "round", strokeStyle: "#111" });
+    this.context.beginPath();
+    this.context.moveTo(from.x, from.y);
+    this.context.lineTo(to.x, to.y);
+    this.context.stroke();
+    this.isEmpty = false;
+    this.changed();
+  }
+
+  at({ clientX, clientY }) {
+    const box = this.canvas.getBoundingClientRect();
+    return {
+      x: ((clientX - box.left) * this.canvas.width) / box.width,
+      y: ((clientY - box.top) * this.canvas.height) / box.height,
+    };
+  }
+
+  place() {
+    this.cursor.style.setProperty("left", `${(100 * this.pen.x) / this.canvas.width}%`);
+    this.cursor.style.setProperty("top", `${(100 * this.pen.y) / this.canvas.height}%`);
+    this.cursor.classList.toggle("down", this.pen.down);
+  }
+
+  key(event) {
+    const { pen, canvas } = this;
     const way = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
     if (way) {
-      const clip = (v) => Math.max(0, Math.min(SIDE, v));
-      const next = { x: clip(pen.x + STEP * way[0]), y: clip(pen.y + STEP * way[1]) };
-      if (pen.down) stroke(pen, next);
+      const clip = (v, most) => Math.max(0, Math.min(most, v));
+      const next = { x: clip(pen.x + STEP * way[0], canvas.width), y: clip(pen.y + STEP * way[1], canvas.height) };
+      if (pen.down) this.stroke({ ...pen }, next);
       Object.assign(pen, next);
     } else if (event.key === " ") {
-      pen.down = !pen.down;
-      if (pen.down) stroke(pen, { x: pen.x + 0.1, y: pen.y });
+      const { x, y } = pen;
+      const down = !pen.down;
+      if (down) this.stroke({ x, y }, { x: x + 0.1, y });
+      Object.assign(pen, { x, y, down });
     } else if (event.key === "Delete" || event.key === "Backspace") {
-      clear();
-      changed();
+      this.clear();
+      this.changed();
     } else return;
     event.preventDefault();
     canvas.classList.add("by-keys");
-    place();
-  });
-  clear();
+    this.place();
+  }
 
-  return {
-    root: h(
-      "div",
-      { class: "pad" },
-      h("div", { class: "sheet-of-paper" }, canvas, cursor),
-      h(
-        "div",
-        { class: "row" },
-        h("button", { type: "button", "data-testid": `${id}-clear`, onclick: () => (clear(), changed()) }, "Clear"),
-      ),
-    ),
-    get isEmpty() {
-      return isEmpty;
-    },
-    png: () =>
-      new Promise((resolve) => {
-        canvas.toBlob(resolve, "image/png");
-      }),
-    /** Show an image instead; what is drawn next begins anew on it. */
-    async show(file) {
-      clear();
-      const image = await createImageBitmap(file).catch(() => null);
-      if (!image) return;
-      const scale = Math.min(SIDE / image.width, SIDE / image.height);
-      context.imageSmoothingEnabled = scale < 1;
-      context.drawImage(
-        image,
-        (SIDE - image.width * scale) / 2,
-        (SIDE - image.height * scale) / 2,
-        image.width * scale,
-        image.height * scale,
-      );
-    },
-  };
+  png() {
+    return new Promise((resolve) => {
+      this.canvas.toBlob(resolve, "image/png");
+    });
+  }
+
+  /** Show an image instead; what is drawn next begins anew. */
+  async show(file) {
+    const image = await createImageBitmap(file).catch(() => null);
+    if (!image) return this.clear();
+    this.size(Math.max(0.25, Math.min(6, image.width / image.height)));
+    this.context.imageSmoothingEnabled = image.width > this.canvas.width;
+    this.context.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
+    this.isEmpty = false;
+    this.isShowing = true;
+  }
 }

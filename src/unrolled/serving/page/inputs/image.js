@@ -1,80 +1,79 @@
-/** Recognize: which class an image is of; drop one, or draw. */
+/** An image: drawn, chosen or dropped on one sheet; where a network looked is left light on it. */
 
-import { base64, h, later, onlyLast } from "../dom.js";
-import { drawing } from "../drawing.js";
-import { predictFile, programs } from "../programs.js";
-import { bars, dropZone, modelBar, notice, verdict } from "../widgets.js";
+import { base64, blobOf, button, h, later } from "../lib/dom.js";
+import { dropZone } from "../lib/widgets.js";
+import { Drawing } from "./drawing.js";
 
-export const view = "recognize";
-export const title = "Recognize";
+/** milliseconds after the last stroke */
+const WAIT = 60;
 
-const IMAGES = "image/png,image/jpeg,image/gif,image/bmp,image/webp";
-const ROWS = 10;
+export class ImageInput {
+  static reads = (example) => typeof example?.image === "string";
 
-export function mount(root, models, api) {
-  const note = notice(view);
-  const lines = programs(view);
-  const bar = modelBar(view, models, { hint: "Draw in the square, or drop an image.", chosen: () => ask() });
-  const pad = drawing({ id: "recognize-pad", label: "Draw here", changed: () => look() });
-  const zone = dropZone({
-    view,
-    accept: IMAGES,
-    title: "or choose an image",
-    hint: "PNG, JPEG, GIF, BMP or WebP",
-    taken,
-  });
-  const label = verdict("recognize-label");
-  const shares = bars("recognize-shares", "Probability of each class");
-  const predict = onlyLast((signal, image) => api.predict(bar.model.name, [{ image }], {}, signal));
-  let image = null,
-    name = "drawing.png",
-    type = "image/png";
-
-  root.append(
-    bar.root,
-    h(
-      "div",
-      { class: "pair drawn" },
-      h("div", { class: "stack" }, pad.root, zone.root),
-      h("div", {}, h("h2", {}, "It is"), label.root, shares.root, note.root),
-    ),
-    lines.root,
-  );
-
-  const look = later(async () => {
-    image = pad.isEmpty ? null : await pad.png();
-    [name, type] = ["drawing.png", "image/png"];
-    ask();
-  }, 60);
-
-  function taken(file) {
-    pad.show(file);
-    zone.name(file.name);
-    image = file;
-    [name, type] = [file.name, file.type || "image/png"];
-    ask();
+  constructor({ id, changed }) {
+    this.hint = "Draw on the sheet, or drop an image.";
+    this.changed = changed;
+    this.image = null;
+    this.file = { name: "image.png", type: "image/png" };
+    this.pad = new Drawing({ id: `${id}-pad`, label: "Draw here", changed: later(() => this.drawn(), WAIT) });
+    this.heat = h("canvas", { class: "heat", "aria-hidden": "true", "data-testid": `${id}-heat` });
+    this.pad.sheet.append(this.heat);
+    this.zone = dropZone({
+      id,
+      accept: "image/png,image/jpeg,image/gif,image/bmp,image/webp",
+      title: "Choose an image",
+      hint: "or drop it here: PNG, JPEG, GIF, BMP or WebP",
+      taken: (file) => this.taken(file),
+    });
+    const clear = button(`${id}-pad-clear`, "Clear", () => this.clear());
+    this.root = h("div", { class: "stack" }, this.pad.root, h("div", { class: "row" }, clear), this.zone.root);
   }
 
-  async function ask() {
-    lines.draw(predictFile(api, bar.model, { name, type }));
-    if (!image) {
-      label.say(null);
-      return shares.draw([]);
-    }
-    try {
-      const [one] = await predict(await base64(image));
-      label.say(one.label, one.probability);
-      const known = Object.entries(one.probabilities);
-      const shown =
-        known.length > ROWS
-          ? known.slice(0, ROWS)
-          : known.toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
-      shares.draw(shown.map(([of, share]) => ({ label: of, share })));
-      note.clear();
-    } catch (error) {
-      note.problem(error);
-    }
+  get value() {
+    return this.image && { image: this.image };
   }
 
-  ask();
+  async drawn() {
+    this.file = { name: "drawing.png", type: "image/png" };
+    this.zone.name("");
+    const image = this.pad.isEmpty ? null : await base64(await this.pad.png());
+    this.image = image;
+    this.changed(!image);
+  }
+
+  async taken(file) {
+    this.file = { name: file.name, type: file.type || "image/png" };
+    this.zone.name(file.name);
+    this.image = await base64(file);
+    await this.pad.show(file);
+    this.changed(true);
+  }
+
+  async show({ image }) {
+    this.image = image;
+    this.zone.name("");
+    await this.pad.show(blobOf(image));
+    this.changed(true);
+  }
+
+  clear() {
+    this.pad.clear();
+    this.zone.name("");
+    this.image = null;
+    this.look(null);
+    this.changed(true);
+  }
+
+  /** Dark where the network did not look: a grid of weights, rows of columns, or null. */
+  look(grid) {
+    this.heat.classList.toggle("on", grid !== null);
+    if (!grid) return;
+    const weights = grid.flat();
+    const top = Math.max(...weights, 1e-9);
+    [this.heat.width, this.heat.height] = [grid[0].length, grid.length];
+    const context = this.heat.getContext("2d");
+    const image = context.createImageData(this.heat.width, this.heat.height);
+    weights.forEach((weight, n) => image.data.set([10, 14, 20, Math.round(215 * (1 - weight / top))], 4 * n));
+    context.putImageData(image, 0, 0);
+  }
 }

@@ -1,84 +1,50 @@
-/** What is looked into: a text that is typed, or a file; as the model's task takes it. */
+/**
+ * Inputs: what a person gives a model. A module is found by the `widget` of a model, and exports a class
+ *
+ *     new Input({id, model, kept, note, changed, connect, pushed})
+ *
+ *     id        what its ids begin with
+ *     kept      the tab's memory
+ *     note      the tab's notice
+ *     changed   to be called when the value is another: changed(isNew), `isNew` if it has nothing to do with the last
+ *     connect   opens a stream: connect(options) of server streams, or null where the model has none
+ *     pushed    to be called with an answer to what was pushed by the input itself
+ *
+ * with
+ *
+ *     static reads(example)   whether it can give what an example of the model looks like
+ *     root, hint              its element, and a sentence on how to use it
+ *     value                   what the API takes, or null
+ *     file                    {name, type} of the value as a file, for the lines of a program; null for JSON
+ *     show(value)             show an input of the API, e.g. an example
+ *     clear()
+ *     mark(steps, rate)       show what was said of each step: {start, end, label, name, hue, strength, score}; `tag` is
+ *                             what stands in a marked word, `class` how it looks there
+ *
+ * and, where it has them, `push()` (what a stream is told of the value), `editor` (a text field), `look(weights)` (where
+ * a network looked), `seek(step)`, `play(seconds)`, `pointed` (to be set: called with the step that is pointed at) and
+ * `stop()`, when its tab is left.
+ */
 
-import { base64, h } from "../dom.js";
-import { drawing } from "../drawing.js";
-import { editor } from "../editor.js";
-import { example } from "../forecasts.js";
-import { numbersOf, readTable } from "../table.js";
-import { dropZone } from "../widgets.js";
+import { FramesInput } from "./frames.js";
+import { ImageInput } from "./image.js";
+import { JsonInput } from "./json.js";
+import { SeriesInput } from "./series.js";
+import { SoundInput } from "./sound.js";
+import { TextInput } from "./text.js";
 
-const TEXTS = new Set(["write", "translate", "entities", "feeling"]);
-const ZONES = {
-  caption: { accept: "image/*", title: "Choose an image, or drop it here", hint: "PNG, JPEG, GIF, BMP or WebP" },
-  recognize: { accept: "image/*", title: "or choose an image", hint: "PNG, JPEG, GIF, BMP or WebP" },
-  listen: { accept: "audio/*", title: "Choose a sound, or drop it here", hint: "WAV, FLAC or OGG" },
-  frames: {
-    accept: "video/*,image/gif,.csv,.tsv",
-    title: "Choose a clip or a table, or drop it here",
-    hint: "MP4, WebM, GIF, CSV",
-  },
-  forecast: { accept: ".csv,.tsv,.txt,text/csv", title: "Choose a table, or drop it here", hint: "CSV" },
+/** By widget. A model that names none of them, or reads what its widget can't give, gets a field for JSON. */
+const INPUTS = {
+  text: TextInput,
+  words: TextInput,
+  image: ImageInput,
+  frames: FramesInput,
+  sound: SoundInput,
+  series: SeriesInput,
 };
 
-/**
- * @param {object} model as the server describes it
- * @param {object} kept the tab's memory
- * @param {(input: any, now?: boolean) => void} given an input as the wire takes it, or null; `now` if it is complete
- * @returns {{root: HTMLElement, example: () => void}}
- */
-export function inputOf(model, kept, given) {
-  if (TEXTS.has(model.view)) return text(model, kept, given);
-  return file(model, given);
-}
-
-function text(model, kept, given) {
-  const field = editor({
-    id: "inside-text",
-    label: "Your text",
-    placeholder: "A few words …",
-    value: kept.get(`text.${model.view}`, ""),
-    oninput: (typed) => {
-      kept.set(`text.${model.view}`, typed);
-      given(typed.trim() ? typed : null);
-    },
-  });
-  if (field.text.trim()) given(field.text, true);
-  return {
-    root: field.root,
-    example: () => {
-      field.text = model.example.inputs[0];
-    },
-  };
-}
-
-function file(model, given) {
-  const zone = dropZone({ view: "inside", ...ZONES[model.view], taken });
-  const pad = model.view === "recognize" ? drawing({ id: "inside-pad", label: "Draw here", changed: drawn }) : null;
-  let timer = 0;
-
-  async function taken(one) {
-    zone.name(one.name);
-    if (pad) await pad.show(one);
-    given(await encoded(model, one), true);
-  }
-
-  function drawn() {
-    clearTimeout(timer);
-    timer = setTimeout(async () => given(pad.isEmpty ? null : { image: await base64(await pad.png()) }), 100);
-  }
-
-  return {
-    root: pad ? h("div", { class: "pair drawn" }, pad.root, zone.root) : zone.root,
-    example: () => {
-      zone.name("an example");
-      given(model.view === "forecast" ? example() : model.example.inputs[0], true);
-    },
-  };
-}
-
-async function encoded({ view, columns }, one) {
-  if (view === "forecast") return { table: await one.text() };
-  if (view === "frames" && /\.(csv|tsv|txt)$/i.test(one.name))
-    return { features: numbersOf(readTable(await one.text()), columns) };
-  return { [{ listen: "sound", frames: "clip" }[view] ?? "image"]: await base64(one) };
+/** The class of a model's input. */
+export function inputFor({ widget, example }) {
+  const Input = Object.hasOwn(INPUTS, widget) ? INPUTS[widget] : JsonInput;
+  return Input.reads(example.inputs[0]) ? Input : JsonInput;
 }

@@ -1,7 +1,8 @@
 /** Gates and states through time: every unit as a row of a map, and one of them as a curve. */
 
-import { chart } from "../chart.js";
-import { h, percent } from "../dom.js";
+import { chart } from "../lib/chart.js";
+import { h } from "../lib/dom.js";
+import { percent } from "../lib/format.js";
 import { heatMap, largest } from "./heat.js";
 import { cellName, clipped, quoted, short } from "./words.js";
 
@@ -83,6 +84,7 @@ export function gates() {
     "section",
     { class: "block", "data-testid": "inside-gates-section" },
     h("h2", {}, "Gates and states through time"),
+    h("p", { class: "soft" }, "A row for each unit, a column for each step: what a unit holds, and when its gates open."),
     h("p", { class: "row" }, which, layerName),
     map.root,
     h(

@@ -1,6 +1,6 @@
 /** Numbers as colours: nothing for 0, blue below it, orange above; green from shut to open for gates. */
 
-import { h, onTheme, svg } from "../dom.js";
+import { h, onTheme, svg } from "../lib/dom.js";
 
 const NAMES = { below: "--label-0", above: "--label-1", open: "--label-2" };
 

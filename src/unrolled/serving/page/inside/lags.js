@@ -1,8 +1,9 @@
 /** Gradients over time: how much of the error is left so many steps back, for each layer, and what to make of it. */
 
-import { chart } from "../chart.js";
-import { h } from "../dom.js";
+import { chart } from "../lib/chart.js";
+import { h } from "../lib/dom.js";
 import { logarithmic } from "./curves.js";
+import { verdictOf } from "./verdicts.js";
 import { short } from "./words.js";
 
 /** curves that can still be told apart */
@@ -23,7 +24,7 @@ export function lags() {
       h(
         "p",
         { class: "soft" },
-        "‖∂L/∂h‖ so many steps back, as a share of that at the loss; exact, over up to eight outputs.",
+        "How much of the error is left so many steps back; a network learns from as far back as some of it is.",
       ),
       curve.root,
       verdicts,
@@ -50,18 +51,3 @@ export function lags() {
 }
 
 const shares = (norms) => norms.map((value, lag) => [lag, norms[0] ? value / norms[0] : null]);
-
-/** One layer's verdict: what is the matter, the evidence, and what to try. */
-export function verdictOf({ layer, kind, evidence, remedies = [] }) {
-  return h(
-    "li",
-    { class: `flow ${kind}` },
-    h(
-      "p",
-      {},
-      h("strong", {}, `${layer}: ${kind}. `),
-      evidence ? `${evidence[0].toUpperCase()}${evidence.slice(1)}.` : "",
-    ),
-    remedies.length ? h("p", { class: "soft" }, `To try, the likeliest first: ${remedies.join("; ")}.`) : null,
-  );
-}

@@ -1,13 +1,14 @@
 /** What mattered: a bar for each step of the input, by three methods; and which steps each output leans on. */
 
-import { h } from "../dom.js";
+import { h } from "../lib/dom.js";
+import { percent } from "../lib/format.js";
 import { heatMap, largest } from "./heat.js";
 import { quoted, short, visible } from "./words.js";
 
 const MEANS = {
-  "integrated gradients": "each step's share of the answer: what the network would not have said of an empty input",
-  occlusion: "what is lost when the step is taken out",
-  saliency: "how much a small change there would matter; without a sign",
+  "integrated gradients": "Each step's share of the answer, beside that to an empty input",
+  occlusion: "What is lost when the step is taken out",
+  saliency: "How much a small change there would matter, whichever way",
 };
 
 /** @param {{asked: (step: number) => void}} hooks `asked`: another step of the output is asked about */
@@ -53,16 +54,17 @@ export function mattered({ asked }) {
   function idle() {
     const found = one();
     if (!found) return "";
-    const miss = found.error === null ? "" : `; all of them together miss by ${short(found.error)}`;
-    const score = found.unit === "value" ? `value ${short(found.log_prob)}` : `ln p ${short(found.log_prob)} nats`;
+    const sum = found.error === null ? "" : ` Attributions sum to within ${short(Math.abs(found.error))}.`;
+    const isValue = found.unit === "value";
+    const score = isValue ? `the value is ${short(found.log_prob)}` : `${percent(Math.exp(found.log_prob), 1)} sure`;
     const where = found.target === found.output ? "" : ` (${visible(found.output)})`;
-    return `Asked about ${quoted(found.target)}${where}: ${score}${miss}.`;
+    return `About ${quoted(found.target)}${where}: ${score}.${sum}`;
   }
 
   function draw() {
     const found = one();
     const most = largest(found.values) || 1;
-    meaning.textContent = `${MEANS[found.method]} (${found.unit})`;
+    meaning.textContent = `${MEANS[found.method]} (in ${found.unit}).`;
     list.replaceChildren(
       ...found.steps.map((step, n) => {
         const share = (found.values[n] ?? 0) / most;

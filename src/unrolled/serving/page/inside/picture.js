@@ -1,6 +1,6 @@
 /** The pictures of the unfolded network and of the same network as a loop; what they show is a `Scene`. */
 
-import { svg } from "../dom.js";
+import { svg } from "../lib/dom.js";
 import { largest, strip, stripHeight } from "./heat.js";
 import { clipped, short } from "./words.js";
 

@@ -1,181 +1,209 @@
 /** Inside: what happens in a model for one input, step by step, forwards and backwards. */
 
-import { curlJson, programs, python, pythonLines, short } from "../programs.js";
-import { h, later, memory, onlyLast } from "../dom.js";
-import { gates } from "../inside/gates.js";
-import { inputOf } from "../inside/inputs.js";
-import { lags } from "../inside/lags.js";
-import { connections, mattered } from "../inside/mattered.js";
-import { unfolding } from "../inside/unfolding.js";
-import { modelBar, notice } from "../widgets.js";
-
-export const view = "inside";
-export const title = "Inside";
+import { inputFor } from "../inputs/index.js";
+import { button, h, later, memory, onlyLast } from "../lib/dom.js";
+import { capital } from "../lib/format.js";
+import { brief, curlJson, programs, python, pythonLines } from "../lib/programs.js";
+import { details, factsOf, modelBar, Notice } from "../lib/widgets.js";
+import { gates } from "./gates.js";
+import { lags } from "./lags.js";
+import { connections, mattered } from "./mattered.js";
+import { unfolding } from "./unfolding.js";
+import { inPlainWords } from "./verdicts.js";
 
 const WAIT = 500;
 const STEPS = [16, 32, 64, 128, 256];
 const PARTS = ["unfolding", "gates", "gradients", "mattered"];
 
-export function mount(root, models, api) {
-  const kept = memory(view);
-  const note = notice(view);
-  const lines = programs(view);
-  const bar = modelBar(view, models, {
-    hint: "Any model, laid open: what goes through it at each step, and what comes back when it learns.",
-    chosen: () => begin(),
-    example: () => given.example(),
-  });
-  const limit = h(
-    "select",
-    {
-      "aria-label": "Steps that are looked at",
-      "data-testid": "inside-limit",
-      onchange: () => {
-        kept.set("limit", Number(limit.value));
-        ask.now();
-      },
-    },
-    STEPS.map((n) => h("option", { value: String(n), selected: n === kept.get("limit", 32) }, `last ${n} steps`)),
-  );
-  const save = h(
-    "button",
-    { type: "button", class: "quiet", disabled: true, "data-testid": "inside-report", onclick: report },
-    "Save as a report",
-  );
-  const place = h("div", {});
-  const unfolded = unfolding({
-    chosen: (layer) => gateMap.draw(answer.parts.unfolding.layers[layer], answer.parts.gates),
-  });
-  const gateMap = gates();
-  const flow = lags();
-  const matter = mattered({ asked: (at) => more(["mattered"], at) });
-  const connected = connections({ asked: () => input !== null && more(["connectivity"], -1) });
-  const sections = [unfolded.root, gateMap.root, flow.root, matter.root, connected.root];
-  const found = h("div", { class: "inside", hidden: true, "data-testid": "inside-found" }, sections);
-  const inspect = onlyLast((signal, model, asked) => api.inspect(model.name, input, asked, signal));
-  const inspectMore = onlyLast((signal, model, asked) => api.inspect(model.name, input, asked, signal));
-  const ask = later(look, WAIT);
-  let given = null;
-  let input = null;
-  let answer = null;
+export class Inside {
+  constructor({ models, api }) {
+    Object.assign(this, { models, api, id: "inside", answer: null, kept: memory("inside") });
+    this.note = new Notice("inside");
+    this.lines = programs("inside");
+    this.more = details("inside");
+    const inspect = (signal, asked) => api.inspect(this.model.name, this.input.value, asked, signal);
+    this.inspect = onlyLast(inspect);
+    this.inspectMore = onlyLast(inspect);
+    this.soon = later(() => this.look(), WAIT);
+  }
 
-  root.append(bar.root, place, h("p", { class: "row settings" }, limit, save), note.root, found, lines.root);
-
-  function begin() {
-    input = null;
-    answer = null;
-    found.hidden = true;
-    unfolded.clear();
-    note.say("");
-    given = inputOf(bar.model, kept, (one, isComplete = false) => {
-      input = one;
-      if (isComplete) ask.now();
-      else ask();
+  mount(root) {
+    this.bar = modelBar({
+      id: "inside",
+      models: this.models,
+      kept: this.kept,
+      chosen: () => this.choose(),
+      buttons: [button("inside-example", "Example", () => this.example(), { class: "quiet" })],
     });
-    place.replaceChildren(given.root);
-    save.disabled = input === null;
-    told();
+    this.bar.hint("Any model, laid open: what goes through it at each step, and what comes back when it learns.");
+    const limit = this.kept.get("limit", 32);
+    this.limit = h(
+      "select",
+      { "aria-label": "Steps that are looked at", "data-testid": "inside-limit", onchange: () => this.limited() },
+      STEPS.map((n) => h("option", { value: String(n), selected: n === limit }, `last ${n} steps`)),
+    );
+    this.save = button("inside-report", "Save as a report", () => this.report(), { class: "quiet", disabled: true });
+    this.place = h("div", {});
+    const settings = h("p", { class: "row settings" }, this.limit, this.save);
+    root.append(this.bar.root, this.place, settings, this.note.root, this.figures(), this.more.root, this.lines.root);
+    this.choose();
   }
 
-  async function look() {
-    told();
-    save.disabled = input === null;
-    if (input === null) {
-      found.hidden = true;
-      return;
-    }
-    note.say("Looking inside …");
-    found.classList.add("stale");
+  figures() {
+    this.verdict = h("p", { class: "in-words", "data-testid": "inside-verdict" });
+    this.unfolded = unfolding({
+      chosen: (layer) => {
+        const { unfolding: one, gates: counted } = this.answer.parts;
+        this.gateMap.draw(one.layers[layer], counted);
+      },
+    });
+    this.gateMap = gates();
+    this.flow = lags();
+    this.matter = mattered({ asked: (at) => this.another(["mattered"], at) });
+    this.connected = connections({ asked: () => this.another(["connectivity"], -1) });
+    const parts = [this.unfolded, this.gateMap, this.flow, this.matter, this.connected].map(({ root }) => root);
+    this.found = h("div", { class: "inside", hidden: true, "data-testid": "inside-found" }, this.verdict, parts);
+    return this.found;
+  }
+
+  get model() {
+    return this.bar.model;
+  }
+
+  choose() {
+    const { model, note } = this;
+    this.input?.stop?.();
+    this.unfolded.clear();
+    this.clear();
+    const Input = inputFor(model);
+    const changed = (isNew) => this.changed(isNew);
+    const kept = memory(`inside.${model.task}`);
+    const connect = () => null;
+    this.input = null;
+    this.input = new Input({ id: "inside", model, kept, note, changed, connect, pushed: () => {} });
+    this.place.replaceChildren(this.input.root);
+    this.more.draw(factsOf(model));
+    if (this.input.isOwn) this.changed(true);
+    else this.input.show(model.example.inputs[0]);
+  }
+
+  example() {
+    const [example] = this.model.example.inputs;
+    if (this.input.type) this.input.type(example);
+    else this.input.show(example);
+  }
+
+  changed(isNew) {
+    if (isNew) this.soon.now();
+    else this.soon();
+  }
+
+  limited() {
+    this.kept.set("limit", Number(this.limit.value));
+    this.soon.now();
+  }
+
+  clear() {
+    this.answer = null;
+    this.found.hidden = true;
+    this.note.clear();
+  }
+
+  async look() {
+    if (!this.input) return;
+    this.note.file = this.input.file?.name ?? "";
     try {
-      take(await inspect(bar.model, { limit: Number(limit.value), parts: PARTS }));
+      const { value } = this.input;
+      this.tell(value);
+      this.save.disabled = value === null;
+      if (value === null) return this.clear();
+      this.note.say("Looking inside …");
+      this.found.classList.add("stale");
+      this.take(await this.inspect({ limit: Number(this.limit.value), parts: PARTS }));
     } catch (error) {
-      note.problem(error);
-      found.hidden = true;
+      this.clear();
+      this.note.problem(error);
     } finally {
-      found.classList.remove("stale");
+      this.found.classList.remove("stale");
     }
   }
 
-  function take(one) {
+  take(one) {
     // of a model that was chosen before
-    if (one.model !== bar.model.name) return;
-    answer = one;
+    if (one.model !== this.model.name) return;
+    this.answer = one;
     const { parts, refused } = one;
-    found.hidden = false;
-    unfolded.root.hidden = gateMap.root.hidden = !parts.unfolding;
-    flow.root.hidden = !parts.gradients;
-    matter.root.hidden = !parts.mattered;
-    connected.root.hidden = one.outputs.length < 2;
-    if (parts.unfolding) unfolded.draw(one);
-    if (parts.gradients) flow.draw(parts.gradients);
-    if (parts.mattered) matter.draw(one);
-    connected.clear();
+    this.found.hidden = false;
+    this.verdict.textContent = inPlainWords(parts.gradients?.verdicts ?? []);
+    this.unfolded.root.hidden = this.gateMap.root.hidden = !parts.unfolding;
+    this.flow.root.hidden = !parts.gradients;
+    this.matter.root.hidden = !parts.mattered;
+    this.connected.root.hidden = one.outputs.length < 2;
+    if (parts.unfolding) this.unfolded.draw(one);
+    if (parts.gradients) this.flow.draw(parts.gradients);
+    if (parts.mattered) this.matter.draw(one);
+    this.connected.clear();
     const left = parts.unfolding?.layers_left_out;
-    const said = [
-      one.note,
-      left && `${left} layers below are not shown`,
-      ...Object.entries(refused).map(([part, why]) => `${part}: ${why}`),
-    ];
-    note.say(
+    const said = [one.note, left && `${left} layers below are not shown`, ...Object.values(refused)];
+    this.note.say(
       said
         .filter(Boolean)
-        .map((text) => `${text[0].toUpperCase()}${text.slice(1)}.`)
+        .map((text) => `${capital(text)}.`)
         .join(" "),
     );
   }
 
   /** Another part of the same input. */
-  async function more(parts, at) {
+  async another(parts, at) {
     try {
-      const one = await inspectMore(bar.model, { limit: Number(limit.value), parts, at });
-      if (one.model !== bar.model.name) return;
-      if (one.parts.mattered) matter.draw(one);
-      if (one.parts.connectivity) connected.draw(one.parts.connectivity);
+      const one = await this.inspectMore({ limit: Number(this.limit.value), parts, at });
+      if (one.model !== this.model.name) return;
+      if (one.parts.mattered) this.matter.draw(one);
+      if (one.parts.connectivity) this.connected.draw(one.parts.connectivity);
     } catch (error) {
-      note.problem(error);
+      this.note.problem(error);
     }
   }
 
   /** The whole report as one file, to be opened anywhere. */
-  async function report() {
-    save.disabled = true;
-    note.say("Drawing the report; that takes a few seconds …");
+  async report() {
+    const { api, model } = this;
+    this.save.disabled = true;
+    this.note.say("Drawing the report; that takes a few seconds …");
     try {
-      const response = await api.request(api.path(bar.model.name, "inspect"), {
+      const response = await api.request(api.path(model.name, "inspect"), {
         method: "POST",
-        body: { input, limit: Number(limit.value) },
+        body: { input: this.input.value, limit: Number(this.limit.value) },
         headers: { Accept: "text/html" },
       });
       const address = URL.createObjectURL(await response.blob());
-      h("a", { href: address, download: `${bar.model.name}-inside.html` }).click();
+      h("a", { href: address, download: `${model.name}-inside.html` }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10_000);
-      note.say("The report is saved; it opens in any browser, with no network.");
+      this.note.say("The report is saved; it opens in any browser, with no network.");
     } catch (error) {
-      note.problem(error);
+      this.note.problem(error);
     }
-    save.disabled = input === null;
+    this.save.disabled = false;
   }
 
-  function told() {
-    const sample = input ?? bar.model.example.inputs[0];
-    const shown =
-      typeof sample === "string"
-        ? short(sample)
-        : Object.fromEntries(Object.entries(sample).map(([key, value]) => [key, brief(value)]));
-    const asked = { limit: Number(limit.value), parts: ["gradients", "mattered"] };
-    lines.draw({
-      curl: curlJson(api, api.path(bar.model.name, "inspect"), { input: shown, ...asked }),
+  tell(value) {
+    const { api, model } = this;
+    const shown = brief(value ?? model.example.inputs[0]);
+    const asked = { limit: Number(this.limit.value), parts: ["gradients", "mattered"] };
+    this.lines.draw({
+      curl: curlJson(api, api.path(model.name, "inspect"), { input: shown, ...asked }),
       python: pythonLines(
         api,
-        `found = client.inspect(${python(bar.model.name)}, ${python(shown)}, limit=${asked.limit})`,
+        `found = client.inspect(${python(model.name)}, ${python(shown)}, limit=${asked.limit})`,
         'print(found["parts"]["gradients"]["verdicts"])',
       ),
     });
   }
 
-  begin();
-  return { hide: () => unfolded.stop() };
-}
+  show() {}
 
-/** Files and long tables are not spelled out. */
-const brief = (value) => (typeof value === "string" ? short(value) : Array.isArray(value) ? value.slice(0, 3) : value);
+  hide() {
+    this.unfolded.stop();
+    this.input.stop?.();
+  }
+}

@@ -3,8 +3,9 @@
  * forwards in time, and backwards as the error goes (BPTT). Beside it the same network as a loop.
  */
 
-import { h, percent, svg } from "../dom.js";
-import { bars } from "../widgets.js";
+import { h, svg } from "../lib/dom.js";
+import { percent } from "../lib/format.js";
+import { bars } from "../lib/widgets.js";
 import { largest, stripPicture } from "./heat.js";
 import { columnsOf, loopOf, runsBack } from "./picture.js";
 import { LETTERS, cellName, quoted, short, visible } from "./words.js";
@@ -274,6 +275,11 @@ export function unfolding({ chosen }) {
     "section",
     { class: "block", "data-testid": "inside-unfolding" },
     h("h2", {}, "Unfolded over time"),
+    h(
+      "p",
+      { class: "soft" },
+      "A column for each step: below what goes in, in the middle what each layer holds, above what comes out.",
+    ),
     h(
       "p",
       { class: "row controls" },

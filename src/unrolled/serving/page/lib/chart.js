@@ -4,7 +4,8 @@
  * read by keys, does not follow the theme by itself, and prints as pixels.
  */
 
-import { h, number, svg } from "./dom.js";
+import { h, svg } from "./dom.js";
+import { number } from "./format.js";
 
 /**
  * @typedef {object} Spec
@@ -12,7 +13,8 @@ import { h, number, svg } from "./dom.js";
  * @property {{label?: string, format?: (y: number) => string, min?: number, max?: number, log?: boolean}} y
  * @property {{name: string, colour?: string, points: [number, number | null][], dashed?: boolean, faint?: boolean,
  *   dots?: boolean}[]} lines a null breaks a curve
- * @property {{colour?: string, opacity?: number, points: [number, number, number][]}[]} [bands] x, low, high
+ * @property {{name?: string, colour?: string, opacity?: number, points: [number, number, number][]}[]} [bands] x, low,
+ *   high
  * @property {{x: number, label?: string}[]} [rules] upright lines
  * @property {(x: number) => string} [read] what is said at an x; by default the values of all lines there
  */
@@ -89,15 +91,18 @@ export function chart({ testid, label, height = 230, idle = "", reads }) {
     root: h("figure", { class: "chart" }, frame, h("figcaption", {}, key, reading)),
     draw(given) {
       spec = given;
-      key.replaceChildren(...(given.lines.length > 1 ? given.lines : []).filter(({ name }) => name).map(sample));
+      const named = [...(given.lines.length > 1 ? given.lines : []), ...(given.bands ?? [])];
+      key.replaceChildren(...named.filter(({ name }) => name).map(sample));
       paint();
     },
     point: move,
   };
 }
 
-const sample = ({ name, colour, dashed }) =>
-  h("span", { class: dashed ? "sample dashed" : "sample", style: { "--hue": colour ?? "var(--accent)" } }, name);
+const sample = ({ name, colour = "var(--accent)", dashed, opacity }) => {
+  const look = opacity ? " band" : dashed ? " dashed" : "";
+  return h("span", { class: `sample${look}`, style: { "--hue": colour } }, name);
+};
 
 function scales({ x, y, lines, bands = [] }, width, height) {
   const points = lines.flatMap((line) => line.points.filter(([, v]) => v !== null && Number.isFinite(v)));

@@ -23,62 +23,6 @@ function filled(node, props, children) {
   return node;
 }
 
-/**
- * Tabs after the ARIA pattern: arrow keys, Home and End go through them, one of them is in the tab order.
- * @param {{view: string, title: string}[]} tabs
- * @param {(view: string) => void} shown called with the one that is chosen
- */
-export function tabList(tabs, shown, label) {
-  const buttons = tabs.map(({ view, title }) =>
-    h(
-      "button",
-      {
-        type: "button",
-        role: "tab",
-        id: `tab-${view}`,
-        "aria-controls": `panel-${view}`,
-        "aria-selected": "false",
-        tabindex: "-1",
-        "data-testid": `tab-${view}`,
-        onclick: () => choose(view),
-      },
-      title,
-    ),
-  );
-  const root = h("div", { role: "tablist", "aria-label": label, class: "tabs", onkeydown: keys }, buttons);
-
-  function keys(event) {
-    const at = buttons.indexOf(document.activeElement);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
-    if (at < 0 || to === undefined) return;
-    event.preventDefault();
-    const next = (to + buttons.length) % buttons.length;
-    buttons[next].focus();
-    choose(tabs[next].view);
-  }
-
-  function choose(view) {
-    tabs.forEach((tab, n) => {
-      const is = tab.view === view;
-      buttons[n].setAttribute("aria-selected", String(is));
-      buttons[n].tabIndex = is ? 0 : -1;
-    });
-    centre();
-    shown(view);
-  }
-
-  /** The chosen one in the middle, where there is no room for all; the page itself stays where it is. */
-  function centre() {
-    const chosen = buttons.find((button) => button.tabIndex === 0);
-    if (!chosen) return;
-    const [box, inner] = [root.getBoundingClientRect(), chosen.getBoundingClientRect()];
-    root.scrollLeft += inner.left + inner.width / 2 - (box.left + box.width / 2);
-  }
-
-  new ResizeObserver(centre).observe(root);
-  return { root, choose };
-}
-
 /** What a tab remembers while the browser's tab is open. */
 export function memory(view) {
   const key = (name) => `unrolled.${view}.${name}`;
@@ -136,12 +80,6 @@ export function toast(text) {
   setTimeout(() => one.remove(), 5000);
 }
 
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
-
-/** A number as people write it: at most `digits` significant ones. */
-export const number = (value, digits = 3) =>
-  Number(value).toLocaleString("en", { maximumSignificantDigits: digits, useGrouping: Math.abs(value) >= 10_000 });
-
 /** A file's bytes in base64. */
 export async function base64(blob) {
   const url = await new Promise((resolve, reject) => {
@@ -153,34 +91,28 @@ export async function base64(blob) {
   return url.slice(url.indexOf(",") + 1);
 }
 
-/** A number with its sign, a true minus among them. */
-export const signed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
-
-/** A colour for each label, the same one all the time: `--label-0` to `--label-7` of styles/theme.css, then again. */
-export function colours(labels) {
-  const order = new Map(labels.map((label, n) => [label, n % 8]));
-  const colour = (label) => {
-    if (!order.has(label)) order.set(label, order.size % 8);
-    return `var(--label-${order.get(label)})`;
-  };
-  colour.labels = () => order.keys();
-  return colour;
-}
-
-/** A model's labels, if there is a colour for each; of more, labels get one as they come. */
-export const coloured = ({ labels }) => (labels.length <= 8 ? labels : []);
-
-/** From places in a text as the server counts them, in code points, to JavaScript's, in units of UTF-16. */
-export function placesIn(text) {
-  if (!/[\ud800-\udbff]/.test(text)) return (place) => place;
-  const units = [0];
-  for (const character of text) units.push(units.at(-1) + character.length);
-  return (place) => units[Math.min(place, units.length - 1)];
-}
-
 /** Call when the theme changes: what is painted does not follow by itself. */
 export function onTheme(changed) {
   const changes = { attributes: true, attributeFilter: ["data-theme"] };
   new MutationObserver(changed).observe(document.documentElement, changes);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+}
+
+/** Base64 as a file. */
+export const blobOf = (text, type = "") =>
+  new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], { type });
+
+/** A button: its letters, what it does, and the id that people and tests look for. */
+export const button = (testid, text, onclick, more = {}) =>
+  h("button", { type: "button", "data-testid": testid, onclick, ...more }, text);
+
+/** Arrow keys, Home and End among elements of which one is in the tab order. */
+export function roving(event, all) {
+  const at = all.indexOf(event.currentTarget);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+  if (to === undefined || !all[to]) return;
+  event.preventDefault();
+  event.currentTarget.tabIndex = -1;
+  all[to].tabIndex = 0;
+  all[to].focus();
 }

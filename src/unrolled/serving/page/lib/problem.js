@@ -1,3 +1,5 @@
+/** What goes wrong, in the page's words. */
+
 /** A problem (RFC 9457) that the server answered with; `message` is its one line. */
 export class Problem extends Error {
   constructor(problem, retryAfter = null) {
@@ -7,4 +9,24 @@ export class Problem extends Error {
     this.errors = problem.errors ?? [];
     this.retryAfter = retryAfter;
   }
+}
+
+/** What the server calls an input that came as JSON. */
+const FIELD = /^(input|inputs|features|image|sound|clip|table|values|frames|samples|stream)(\[[\d, ]+\])?: /;
+
+/**
+ * An error as people at the page can use it: with the name of their file, and without the options of a command.
+ * @param {Error} error
+ * @param {string} [file] the name of the file that was given
+ */
+export function worded(error, file = "") {
+  const said = error.message || String(error);
+  const clauses = said
+    .replace(FIELD, "")
+    .replaceAll(/\btable\.csv\b/g, file || "The table")
+    .split("; ")
+    .filter((clause) => !/(^|[\s(])--[a-z]/.test(clause));
+  const places = (error.errors ?? []).map(({ place, message }) => `${place}: ${message}`);
+  const text = [clauses.join("; ") || "The model can't read this", ...places.slice(0, 2)].join(". ");
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }

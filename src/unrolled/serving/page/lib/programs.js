@@ -104,23 +104,21 @@ const keywords = (options) =>
     .map(([name, value]) => `, ${name}=${python(value)}`)
     .join("");
 
-/** Both for `predict` of a text. */
-export function predictText(api, model, text, options = {}) {
-  const body = { inputs: [short(text)], options };
-  return {
-    curl: curlJson(api, api.path(model.name, "predict"), body),
-    python: pythonLines(
-      api,
-      `print(client.predict(${python(model.name)}, ${python(short(text))}${keywords(options)}))`,
-    ),
-  };
+/** An input in a few letters: files and long tables are not spelled out. */
+export function brief(value) {
+  if (typeof value === "string") return short(value);
+  if (Array.isArray(value)) return value.slice(0, 3);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, brief(one)]));
 }
 
-/** Both for `predict` of a file. */
-export function predictFile(api, model, { name, type }, options = {}) {
-  const call = `client.predict(${python(model.name)}, Path(${python(name)})${keywords(options)})`;
+/** Both for `predict`: of a file if the input is one, else of JSON. */
+export function predictLines(api, { name }, value, file, options) {
+  const path = api.path(name, "predict");
+  const shown = brief(value);
+  const given = file ? `Path(${python(file.name)})` : python(shown);
   return {
-    curl: curlFile(api, api.path(model.name, "predict"), type, name, options),
-    python: pythonLines(api, `print(${call})`),
+    curl: file ? curlFile(api, path, file.type, file.name, options) : curlJson(api, path, { inputs: [shown], options }),
+    python: pythonLines(api, `print(client.predict(${python(name)}, ${given}${keywords(options)}))`),
   };
 }

@@ -1,6 +1,4 @@
-/** Sound in the browser: the microphone, WAV files, and pictures of waves. */
-
-import { h, onTheme } from "./dom.js";
+/** Sound in the browser: the microphone, and WAV files. */
 
 /**
  * Open the microphone.
@@ -60,58 +58,3 @@ export function joined(blocks) {
   }
   return all;
 }
-
-/** A wave as peaks over time: `.peak(v)` adds one while recording, `.draw(samples)` shows all, `.at(share)` a place. */
-export function wave(testid) {
-  const canvas = h("canvas", { class: "wave", "aria-hidden": "true", "data-testid": testid });
-  const hand = h("span", { class: "hand", hidden: true });
-  let peaks = [];
-
-  function paint() {
-    const width = canvas.clientWidth,
-      height = canvas.clientHeight,
-      scale = devicePixelRatio;
-    if (!width) return;
-    canvas.width = width * scale;
-    canvas.height = height * scale;
-    const context = canvas.getContext("2d");
-    context.scale(scale, scale);
-    context.fillStyle = getComputedStyle(canvas).color;
-    const count = Math.floor(width / 3),
-      step = Math.max(1, peaks.length / count),
-      top = Math.max(0.05, ...peaks);
-    for (let n = 0; n < Math.min(count, peaks.length); n += 1) {
-      const some = peaks.slice(Math.floor(n * step), Math.max(Math.floor((n + 1) * step), Math.floor(n * step) + 1));
-      const tall = Math.max(1.5, (Math.max(...some) / top) * (height - 6));
-      context.fillRect(3 * n, (height - tall) / 2, 2, tall);
-    }
-  }
-
-  new ResizeObserver(paint).observe(canvas);
-  onTheme(paint);
-  return {
-    root: h("div", { class: "wave-box" }, canvas, hand),
-    peak(value) {
-      peaks.push(value);
-      paint();
-    },
-    draw(samples) {
-      const size = Math.max(1, Math.floor(samples.length / 600));
-      peaks = Array.from({ length: Math.floor(samples.length / size) }, (_, n) =>
-        loudest(samples.subarray(n * size, (n + 1) * size)),
-      );
-      paint();
-    },
-    clear() {
-      peaks = [];
-      hand.hidden = true;
-      paint();
-    },
-    at(share) {
-      hand.hidden = share === null;
-      hand.style.setProperty("left", `${100 * (share ?? 0)}%`);
-    },
-  };
-}
-
-export const loudest = (samples) => samples.reduce((most, v) => Math.max(most, Math.abs(v)), 0);

@@ -1,6 +1,6 @@
 /** What a forecast looks like on a chart, what it says in words, and how far off it was. */
 
-import { number, percent } from "./dom.js";
+import { number, percent } from "../lib/format.js";
 
 /**
  * A series on one axis of steps: the past that the server sent, farther back where an earlier forecast begins there,
@@ -37,6 +37,12 @@ export function placed({ point, quantiles }, at, last = null) {
 }
 
 const levelsOf = (quantiles) => Object.keys(quantiles).sort((a, b) => a - b);
+
+/** What the n-th band from outside is meant to hold, for the legend. */
+export function meantOf({ quantiles }, n) {
+  const names = levelsOf(quantiles);
+  return `${percent(names.at(-1 - n) - names[n])} of outcomes`;
+}
 
 /** The lowest and the highest quantile, and the share that is meant to lie between them; null without quantiles. */
 function outermost({ quantiles }) {
@@ -86,7 +92,7 @@ export function judged({ values, tried }) {
   const said = [
     `Over ${count} steps it was off by ${number(off / count)} on average,`,
     `repeating the last value by ${number(naive / count)}.`,
-    fan && `${percent(inside / count)} of what came lay in the fan, which is meant to hold ${fan.meant}.`,
+    fan && `${percent(inside / count)} of what came lay in the band, which is meant to hold ${fan.meant}.`,
     tried.some(({ forecast }) => forecast.in_training) && "It was trained on some of these values, and looks too good.",
   ];
   return said.filter(Boolean).join(" ");
@@ -111,16 +117,4 @@ export function brief(times) {
     const told = date.toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
     return isHourly && hour ? `${told}, ${hour}` : told;
   };
-}
-
-/** Five weeks of hours with a day's and a week's rhythm. */
-export function example() {
-  let seed = 7;
-  const noise = () => (seed = (seed * 16807) % 2147483647) / 2147483647 - 0.5;
-  const values = Array.from({ length: 24 * 35 }, (_, n) => {
-    const day = Math.sin((2 * Math.PI * (n - 6)) / 24);
-    const week = Math.floor(n / 24) % 7 < 5 ? 1 : 0.7;
-    return Number((week * (60 + 25 * day + 6 * noise())).toFixed(2));
-  });
-  return { values, start: "2024-03-04 00:00" };
 }

@@ -1,29 +1,32 @@
 /** How many keystrokes suggestions have saved: a letter accepted is one less typed, and accepting costs one. */
 
-import { h, percent } from "./dom.js";
+import { h } from "../lib/dom.js";
+import { percent } from "../lib/format.js";
 
 const NONE = { typed: 0, accepted: 0, taken: 0 };
 
-/** @param {ReturnType<import("./dom.js").memory>} kept where the count outlives the tab */
-export function keystrokes(kept) {
-  const root = h("p", { class: "soft tally", "data-testid": "write-saved" });
-  let count = kept.get("count", NONE);
-
-  function say(now) {
-    count = now;
-    kept.set("count", count);
-    const all = count.typed + count.accepted,
-      won = count.accepted - count.taken;
-    root.textContent = all
-      ? `${won} of ${all} keystrokes saved (${percent(Math.max(0, won) / all)})`
-      : "No keystrokes yet";
+export class Keystrokes {
+  /** @param {{id: string, kept: object}} options `kept`: where the count outlives the tab */
+  constructor({ id, kept }) {
+    this.kept = kept;
+    this.root = h("p", { class: "soft tally", "data-testid": `${id}-saved` });
+    this.say(kept.get("count", NONE));
   }
 
-  say(count);
-  return {
-    root,
-    typed: (letters) => say({ ...count, typed: count.typed + letters }),
-    accepted: (letters) => say({ ...count, accepted: count.accepted + letters, taken: count.taken + 1 }),
-    clear: () => say(NONE),
-  };
+  say(count) {
+    this.count = count;
+    this.kept.set("count", count);
+    const all = count.typed + count.accepted;
+    const won = count.accepted - count.taken;
+    const saved = `${won} of ${all} keystrokes saved (${percent(Math.max(0, won) / all)})`;
+    this.root.textContent = all ? saved : "No keystrokes yet";
+  }
+
+  typed(letters) {
+    this.say({ ...this.count, typed: this.count.typed + letters });
+  }
+
+  accepted(letters) {
+    this.say({ ...this.count, accepted: this.count.accepted + letters, taken: this.count.taken + 1 });
+  }
 }

@@ -1,135 +1,112 @@
-/** Entities: names marked in the text while it is typed. */
+/** A label for each step: entities and tags in the text, pieces of equal label on a timeline. */
 
-import { coloured, colours, h, later, memory, onlyLast, percent, placesIn } from "../dom.js";
-import { editor } from "../editor.js";
-import { predictText, programs } from "../programs.js";
-import { legend, modelBar, notice } from "../widgets.js";
+import { button, h } from "../lib/dom.js";
+import { capital, coloured, colours, percent, placesIn, spelled } from "../lib/format.js";
+import { legend } from "../lib/widgets.js";
+import { Steps, stepsOf } from "./steps.js";
 
-export const view = "entities";
-export const title = "Entities";
+/** labels that say that nothing happens */
+const NOTHING = new Set(["background", "sil", "sp", "O"]);
 
-const EXAMPLE =
-  "Ada Lovelace was born in London in 1815. She met Charles Babbage there, and wrote for Taylor and Francis.";
-const WAIT = 120;
-
-export function mount(root, models, api) {
-  const kept = memory(view);
-  const note = notice(view);
-  const lines = programs(view);
-  const bar = modelBar(view, models, {
-    hint: "Names are marked as you type. Point at one, or put the cursor in it, to see how sure the model is.",
-    chosen: () => connect(),
-    example: () => {
-      field.text = EXAMPLE;
-    },
-  });
-  const field = editor({
-    id: "entities-text",
-    label: "Your text",
-    placeholder: "A sentence with names in it …",
-    value: kept.get("text", ""),
-    oninput: (text) => {
-      kept.set("text", text);
-      ask();
-    },
-    pointed: (mark) => note.hint(mark ? said(mark.data) : ""),
-  });
-  const found = h("ul", {
-    class: "found",
-    id: "entities-found",
-    "aria-label": "What was found",
-    "data-testid": "entities-found",
-  });
-  const meaning = h("div", {});
-  let stream = null,
-    tokens = [],
-    colour = colours([]),
-    seen = new Set();
-  const predict = onlyLast((signal, text) => api.predict(bar.model.name, [text], {}, signal));
-  const whole = later(async (text) => {
-    const [one] = await predict(text).catch((error) => (note.problem(error), []));
-    if (one && text === field.text) take(one.tokens, one.entities, text);
-  }, WAIT);
-
-  root.append(bar.root, field.root, note.root, found, meaning, lines.root);
-
-  function connect() {
-    stream?.close();
-    stream = bar.model.streams ? api.stream(bar.model.name) : null;
-    seen = new Set(coloured(bar.model));
-    colour = colours([...seen]);
-    meaning.replaceChildren(legend("entities-legend", [...seen], colour));
-    tokens = [];
-    ask();
+export class LabelsOutput {
+  constructor({ id, model, note, input }) {
+    Object.assign(this, { id, model, note, input, steps: new Steps() });
+    this.seen = new Set(coloured(model).filter((label) => !NOTHING.has(label)));
+    this.colour = colours([...this.seen]);
+    this.name = spelled(model.labels);
+    this.isText = input.editor !== undefined;
+    this.hint = this.isText
+      ? "Labels are marked as you type; point at one to see how sure the model is."
+      : "Steps of equal label make one piece.";
+    this.list = h("ul", { class: "found", "aria-label": "What was found", "data-testid": `${id}-found` });
+    this.meaning = h("div", {});
+    this.root = h("div", {}, this.list, this.meaning);
+    input.pointed = (mark) => note.hint(mark ? this.said(mark) : "");
+    this.explain();
   }
 
-  async function ask() {
-    const text = field.text;
-    lines.draw(predictText(api, bar.model, text || EXAMPLE));
-    if (!text.trim()) return take([], [], text);
-    if (!stream) return whole(text);
-    try {
-      const result = await stream.latest({ rewrite: text });
-      if (!result) return;
-      tokens = [...tokens.filter((token) => token.start < result.since), ...result.tokens];
-      if (text === field.text) take(tokens, gathered(tokens, text), text);
-    } catch (error) {
-      note.problem(error);
-    }
+  draw([one], value) {
+    this.show(spansOf(one) ?? asSteps(one), value, one.rate);
   }
 
-  function take(all, entities, text) {
-    note.clear();
-    const place = placesIn(text);
-    const isTagging = entities.length > 0 || all.every((token) => /^([BIES]-.+|O)$/.test(token.label));
-    const shown = isTagging ? entities : all;
-    for (const { label } of shown) seen.add(kind(label));
-    meaning.replaceChildren(legend("entities-legend", [...seen], colour));
-    field.marks = shown.map((one) => ({
-      start: place(one.start),
-      end: place(one.end),
-      hue: colour(kind(one.label)),
+  pushed(answer, value, isCurrent) {
+    // of a stream that says no more than labels
+    const steps = answer.labels ? asSteps(answer) : this.steps.add(answer);
+    if (isCurrent) this.show(gathered(steps, value) ?? steps, value);
+  }
+
+  clear() {
+    this.list.replaceChildren();
+    this.input.mark?.([]);
+  }
+
+  show(spans, value, rate) {
+    for (const { label } of spans) if (!isNothing(label)) this.seen.add(kind(label));
+    this.explain();
+    const marks = spans.map((one) => this.mark(one));
+    // where nothing happens is of interest on a timeline only
+    const shown = this.isText ? marks.filter(({ label }) => !isNothing(label)) : marks;
+    this.input.mark?.(shown, rate);
+    if (this.isText || !this.input.mark) this.list.replaceChildren(...shown.map((mark) => this.chip(mark)));
+  }
+
+  mark(one) {
+    const name = this.name(kind(one.label));
+    const text = one.text ?? "";
+    const isRoomy = name.length * 0.62 <= [...text].length;
+    const nothing = isNothing(one.label);
+    return {
+      ...one,
+      name,
+      isNothing: nothing,
+      tag: isRoomy ? name : kind(one.label),
+      hue: nothing ? "transparent" : this.colour(kind(one.label)),
       strength: 0.35 + 0.65 * one.score,
-      data: one,
-    }));
-    found.replaceChildren(
-      ...shown.map((one) =>
-        h(
-          "li",
-          {},
-          h(
-            "button",
-            {
-              type: "button",
-              class: "chip",
-              style: { "--hue": colour(kind(one.label)) },
-              "data-testid": "entities-chip",
-              onfocus: () => note.hint(said(one)),
-              onpointerenter: () => note.hint(said(one)),
-              onclick: () => {
-                field.area.focus();
-                field.area.setSelectionRange(place(one.start), place(one.end));
-              },
-            },
-            h("span", {}, one.text),
-            h("span", { class: "chip-label" }, one.label),
-            h("span", { class: "chip-score" }, percent(one.score)),
-          ),
-        ),
-      ),
-    );
+    };
   }
 
-  return { show: () => stream === null && connect() };
+  chip(mark) {
+    const say = () => this.note.hint(this.said(mark));
+    const parts = [
+      h("span", {}, mark.text),
+      h("span", { class: "chip-label" }, mark.name),
+      h("span", { class: "chip-score" }, percent(mark.score)),
+    ];
+    const looks = { class: "chip", style: { "--hue": mark.hue }, onfocus: say, onpointerenter: say };
+    return h("li", {}, button(`${this.id}-chip`, parts, () => this.input.seek?.(mark), looks));
+  }
+
+  explain() {
+    this.meaning.replaceChildren(legend(`${this.id}-legend`, [...this.seen], this.colour, this.name));
+  }
+
+  said({ text, label, score }) {
+    return `${capital(this.name(kind(label)))}: “${text}”, ${percent(score, 1)} sure.`;
+  }
 }
 
 /** The type of a label of entities: what is behind its B-, I-, E- or S-. */
 const kind = (label) => label.replace(/^[BIES]-/, "");
 
-const said = ({ text, label, score }) => `“${text}” is ${label}, with probability ${percent(score, 1)}`;
+const isNothing = (label) => NOTHING.has(label);
 
-/** Entities out of labels that came one by one; as sure as the least sure of their tokens. */
+/** What was found in a text as the model says it; null where it only labels steps. */
+function spansOf({ entities, tokens }) {
+  if (!entities) return null;
+  return entities.length || tokens.every(({ label }) => /^([BIES]-.+|O)$/.test(label)) ? entities : tokens;
+}
+
+/** Steps as they are, or out of a list of labels. */
+function asSteps(answer) {
+  if (!answer.labels) return stepsOf(answer);
+  const { labels, scores, rate } = answer;
+  const named = (n) => (rate ? `${(n / rate).toFixed(2)} s` : `${n + 1}`);
+  return labels.map((label, n) => ({ start: n, end: n + 1, label, score: scores[n], text: named(n) }));
+}
+
+/** Entities out of labels that came one by one, as sure as the least sure of their tokens; null for other labels. */
 function gathered(tokens, text) {
+  if (typeof text !== "string" || !tokens.every(({ label }) => /^([BIES]-.+|O)$/.test(label))) return null;
   const place = placesIn(text);
   const found = [];
   let open = null;

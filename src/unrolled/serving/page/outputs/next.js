@@ -1,319 +1,279 @@
-/** Write: what may come next stands in grey ahead of the cursor, and Tab takes it. */
+/** What may come next, in grey ahead of the caret: Tab takes it; and a text that is continued. */
 
-import { h, later, memory, percent, signed } from "../dom.js";
-import { editor } from "../editor.js";
-import { keystrokes } from "../keystrokes.js";
-import { curlJson, programs, python, pythonLines, short } from "../programs.js";
-import { modelBar, notice, slider } from "../widgets.js";
+import { button, h } from "../lib/dom.js";
+import { percent } from "../lib/format.js";
+import { curlJson, python, pythonLines, short } from "../lib/programs.js";
+import { slider } from "../lib/widgets.js";
+import { Keystrokes } from "./keystrokes.js";
 
-export const view = "write";
-export const title = "Write";
-
-const EXAMPLE = "Thank you for ";
 const FIRST_GUESS = 0.4;
-/** tokens that are written on */
+/** tokens that are continued with */
 const LENGTH = 200;
+/** characters before the caret that are read; where they begin moves in such steps, so that little is read anew */
+const WINDOW = 2048;
+/** what a keystroke brings, rather than pasting or undoing */
+const TYPING = /^insert(Text|CompositionText|LineBreak)$/;
 
-export function mount(root, models, api) {
-  const kept = memory(view);
-  const bar = modelBar(view, models, {
-    hint: "Type, and what the model expects stands in grey. Tab takes it.",
-    chosen: () => (connect(), told()),
-    example: () => {
-      clear();
-      field.text = EXAMPLE;
-      field.area.focus();
-      field.area.setSelectionRange(EXAMPLE.length, EXAMPLE.length);
-      ask();
-    },
-  });
-  const note = notice(view);
-  const lines = programs(view);
-  const field = editor({
-    id: "write-text",
-    label: "Your text",
-    placeholder: "Dear …",
-    value: kept.get("text", ""),
-    describedby: "write-keys",
-    oninput: typed,
-  });
-  const offers = h("div", {
-    class: "offers",
-    "data-testid": "write-offers",
-    role: "group",
-    "aria-label": "Suggestions",
-  });
-  const sure = slider({
-    id: "write-confidence",
-    label: "Confidence",
-    min: 0.05,
-    max: 0.99,
-    step: 0.01,
-    value: FIRST_GUESS,
-    told: (p) => `shows what it gives ${percent(p)} a token (${signed(Math.log(p))} nats)`,
-    oninput: (p) => {
-      threshold = Math.log(p);
-      kept.set("threshold", threshold);
-      fitted.hidden = false;
-      ask();
-    },
-  });
-  const fitted = h(
-    "button",
-    {
-      type: "button",
-      class: "quiet",
-      hidden: true,
-      "data-testid": "write-fitted",
-      onclick: () => {
-        threshold = null;
-        kept.set("threshold", null);
-        fitted.hidden = true;
-        ask();
-      },
-    },
-    "As fitted",
-  );
-  const tally = keystrokes(kept);
-  const wild = slider({
-    id: "write-temperature",
-    label: "Temperature",
-    min: 0,
-    max: 1.5,
-    step: 0.05,
-    value: 0.8,
-    told: (t) => `${t.toFixed(2)} ${t === 0 ? "the likeliest" : t < 0.7 ? "careful" : t > 1.1 ? "wild" : ""}`,
-    oninput: () => told(),
-  });
-  const go = h("button", { type: "button", "data-testid": "write-on", onclick: writeOn }, "Write on");
-  const back = h(
-    "button",
-    { type: "button", class: "quiet", disabled: true, "data-testid": "write-back", onclick: takeBack },
-    "Take it back",
-  );
+export class NextOutput {
+  options = { n: 3 };
+  hint = "Suggestions appear in grey; press Tab to accept.";
 
-  let stream = null,
-    threshold = kept.get("threshold", null),
-    offered = null,
-    hidden = false;
-  let accepting = false,
-    writing = null,
-    before = null;
-  const redraw = later(told, 200);
-
-  root.append(
-    bar.root,
-    field.root,
-    h("div", { class: "row under" }, offers, tally.root),
-    note.root,
-    h("div", { class: "row settings" }, sure.root, fitted),
-    h("div", { class: "row settings" }, wild.root, back, go),
-    h(
-      "p",
-      { class: "soft keys", id: "write-keys" },
-      h("kbd", {}, "Tab"),
-      " takes all, ",
-      h("kbd", {}, "Alt"),
-      " + ",
-      h("kbd", {}, "→"),
-      " a word, ",
-      h("kbd", {}, "Esc"),
-      " hides it; then Tab leaves the field.",
-    ),
-    lines.root,
-  );
-  if (threshold !== null) {
-    sure.value = Math.exp(threshold);
-    fitted.hidden = false;
-  }
-  field.area.addEventListener("keydown", keys);
-  field.area.addEventListener("blur", () => field.ghost(null));
-  document.addEventListener("selectionchange", () => {
-    if (document.activeElement === field.area && offered && field.area.selectionEnd !== offered.at) hide();
-  });
-  told();
-
-  function connect() {
-    stream?.close();
-    stream = api.stream(bar.model.name);
-    ask();
+  constructor({ id, model, kept, note, api, input, ask }) {
+    Object.assign(this, { id, model, kept, note, api, input, ask, editor: input.editor ?? null });
+    this.threshold = kept.get("threshold", null);
+    Object.assign(this, { offered: null, isHidden: false, isAccepting: false, writing: null, before: null, at: null });
+    this.best = [];
+    this.offers = h("div", { class: "offers", role: "group", "aria-label": "Suggestions" });
+    this.offers.dataset.testid = `${id}-offers`;
+    this.tally = new Keystrokes({ id, kept });
+    this.root = h("div", {}, h("div", { class: "row under" }, this.offers, this.tally.root));
+    if (this.editor) this.root.append(this.confidence(), ...(model.writes ? [this.continuing()] : []), keysHelp(id));
+    if (this.editor) this.listen();
   }
 
-  /** Characters a person typed, or what was accepted: the text is different now. */
-  function typed(text, { inputType = "", isTrusted }) {
+  listen() {
+    const { editor } = this;
+    editor.area.addEventListener("keydown", (event) => this.key(event));
+    editor.area.addEventListener("input", (event) => this.typed(event));
+    editor.moved = () => this.moved();
+    editor.accepted = () => this.offered?.isVisible && this.accept(this.offered.next);
+  }
+
+  confidence() {
+    const change = (threshold) => {
+      this.threshold = threshold;
+      this.kept.set("threshold", threshold);
+      this.reset.hidden = threshold === null;
+      this.ask();
+    };
+    this.sure = slider({
+      id: `${this.id}-confidence`,
+      label: "Suggest when at least",
+      min: 0.05,
+      max: 0.99,
+      step: 0.01,
+      value: this.threshold === null ? FIRST_GUESS : Math.exp(this.threshold),
+      told: (p) => `${percent(p)} sure.`,
+      oninput: (p) => change(Math.log(p)),
+    });
+    this.reset = button(`${this.id}-reset`, "Reset", () => change(null), { class: "quiet" });
+    this.reset.hidden = this.threshold === null;
+    return h("div", { class: "row settings" }, this.sure.root, this.reset);
+  }
+
+  continuing() {
+    this.wild = slider({
+      id: `${this.id}-temperature`,
+      label: "Temperature",
+      min: 0,
+      max: 1.5,
+      step: 0.05,
+      value: 0.8,
+      told: (t) => `${t.toFixed(2)}${t === 0 ? ", the most likely" : t < 0.7 ? ", careful" : t > 1.1 ? ", wild" : ""}`,
+    });
+    this.go = button(`${this.id}-continue`, "Continue writing", () => this.write());
+    this.back = button(`${this.id}-undo`, "Undo", () => this.undo(), { class: "quiet", disabled: true });
+    return h("div", { class: "row settings" }, this.wild.root, this.back, this.go);
+  }
+
+  /** The end of what stands before the caret. */
+  get head() {
+    const text = this.editor.text.slice(0, this.editor.caret ?? this.editor.area.selectionEnd);
+    const start = text.length > 2 * WINDOW ? WINDOW * (Math.floor(text.length / WINDOW) - 1) : 0;
+    return text.slice(/[\udc00-\udfff]/.test(text[start] ?? "") ? start + 1 : start);
+  }
+
+  push() {
+    const threshold = this.threshold === null ? {} : { threshold: this.threshold };
+    return this.editor ? { rewrite: this.head, n: 3, ...threshold } : this.input.push();
+  }
+
+  typed({ inputType = "", data }) {
+    const { editor } = this;
     // who types over what is being written takes over
-    if (isTrusted) writing?.abort();
-    const caret = field.area.selectionEnd;
+    if (!this.isAccepting) this.writing?.abort();
     // what was pasted or undone cost no keystroke a letter
-    if (!accepting && /^insert(Text|CompositionText|LineBreak)$/.test(inputType)) {
-      tally.typed(Math.max(0, text.length - kept.get("text", "").length));
-    }
-    kept.set("text", text);
-    hidden = false;
-    // what was offered still stands if the person typed its next letters
+    if (!this.isAccepting && TYPING.test(inputType)) this.tally.typed((data ?? "\n").length);
+    // a suggestion that was waved away stays away until the next word
+    if (/\s/.test(data ?? "") || inputType === "insertLineBreak") this.isHidden = false;
+    this.at = editor.caret;
+    this.pills([]);
+    const { offered, at } = this;
+    const { text } = editor;
+    // what was offered still stands if its next letters were typed
     const follows =
       offered &&
-      text.slice(0, caret).startsWith(offered.text) &&
-      caret > offered.at &&
-      offered.next.startsWith(text.slice(offered.at, caret)) &&
-      offered.next.length > caret - offered.at;
-    if (follows) show(offered.next.slice(caret - offered.at), caret);
-    else hide();
-    ask();
-    redraw();
+      at > offered.at &&
+      text.slice(0, offered.at) === offered.text &&
+      offered.next.startsWith(text.slice(offered.at, at)) &&
+      offered.next.length > at - offered.at;
+    if (follows) this.show(offered.next.slice(at - offered.at), at);
+    else this.hide();
   }
 
-  async function ask() {
-    if (!stream || writing !== null) return;
-    const text = field.text.slice(0, field.area.selectionEnd);
-    const push = { rewrite: text, n: 3, ...(threshold === null ? {} : { threshold }) };
-    try {
-      const result = await stream.latest(push);
-      if (result && text === field.text.slice(0, field.area.selectionEnd)) take(result, text);
-    } catch (error) {
-      note.problem(error);
+  /** What was suggested for another place is void. */
+  moved() {
+    const { caret } = this.editor;
+    if (caret === this.at) return;
+    this.at = caret;
+    this.pills([]);
+    this.hide();
+    if (caret !== null && !this.writing) this.ask();
+  }
+
+  draw([{ shown, suggestions, threshold }]) {
+    const next = typeof shown === "string" ? { text: shown } : shown;
+    this.take({ shown: next, suggestions, threshold });
+  }
+
+  pushed(answer, value, isCurrent) {
+    if (isCurrent && !this.writing) this.take(answer);
+  }
+
+  take({ shown, suggestions, threshold }) {
+    if (this.sure && this.threshold === null) {
+      if (threshold !== null) this.sure.value = Math.exp(threshold);
+      else {
+        // this model was fitted without a threshold
+        this.threshold = Math.log(this.sure.value);
+        this.ask();
+        return;
+      }
     }
+    const isFree = !this.editor || (this.editor.caret !== null && !this.editor.isComposing);
+    this.pills(isFree ? suggestions : []);
+    if (!this.editor) return;
+    this.at = this.editor.caret;
+    if (shown && isFree && !this.isHidden) this.show(shown.text, this.at);
+    else this.hide();
   }
 
-  function take(result, text) {
-    note.clear();
-    if (threshold === null && result.threshold !== null) sure.value = Math.exp(result.threshold);
-    if (threshold === null && result.threshold === null) {
-      note.say("This model has no threshold of its own; the slider sets one.");
-      threshold = Math.log(sure.value);
-      return ask();
-    }
-    pills(result.suggestions ?? []);
-    if (result.shown && !hidden) show(result.shown.text, text.length);
-    else hide();
+  pills(suggestions) {
+    this.best = suggestions.toSorted((a, b) => b.score - a.score).slice(0, 3);
+    const begun = this.editor ? /\S*$/.exec(this.editor.text.slice(0, this.at ?? 0))[0] : "";
+    this.offers.replaceChildren(...this.best.map(({ text, score }) => this.pill(text, score, begun)));
   }
 
-  function pills(suggestions) {
-    const best = suggestions.toSorted((a, b) => b.score - a.score).slice(0, 3);
-    const begun = /\S*$/.exec(field.text.slice(0, field.area.selectionEnd))[0];
-    offers.replaceChildren(
-      ...best.map(({ text, score }) =>
-        h(
-          "button",
-          {
-            type: "button",
-            class: "offer",
-            title: `${percent(Math.exp(score))} a token`,
-            "data-testid": "write-offer",
-            onclick: () => (accept(text), field.area.focus()),
-          },
-          /^\s/.test(text) ? text.trim() : begun + text,
-        ),
-      ),
-    );
+  pill(text, score, begun) {
+    return button(`${this.id}-offer`, /^\s/.test(text) ? text.trim() : begun + text, () => this.accept(text), {
+      class: "offer",
+      title: `${percent(Math.exp(score))} sure of each token`,
+    });
   }
 
-  function show(next, at) {
-    offered = { text: field.text.slice(0, at), next, at };
-    const focused = document.activeElement === field.area;
-    if (!focused || !field.ghost(next, at)) field.ghost(null);
-    offered.visible = focused && field.root.querySelector(".ghost") !== null;
+  show(next, at) {
+    const isVisible = this.editor.ghost(next, at);
+    this.offered = { text: this.editor.text.slice(0, at), next, at, isVisible };
   }
 
-  function hide() {
-    offered = null;
-    field.ghost(null);
+  hide() {
+    this.offered = null;
+    this.editor?.ghost(null);
   }
 
-  function keys(event) {
-    if (!offered?.visible || event.isComposing) return;
-    if (event.key === "Tab" && !event.shiftKey && !event.ctrlKey && !event.altKey) accept(offered.next);
-    else if (event.key === "ArrowRight" && (event.altKey || event.ctrlKey))
-      accept(/^\s*\S+/.exec(offered.next)?.[0] ?? offered.next);
-    else if (event.key === "Escape") {
-      hidden = true;
-      hide();
+  key(event) {
+    if (!this.offered?.isVisible || event.isComposing || event.shiftKey) return;
+    const forward = this.editor.isRightToLeft ? "ArrowLeft" : "ArrowRight";
+    const isPlain = !event.ctrlKey && !event.altKey && !event.metaKey;
+    const { next } = this.offered;
+    if (isPlain && (event.key === "Tab" || event.key === forward)) this.accept(next);
+    else if (event.key === forward && (event.altKey || event.ctrlKey)) this.accept(/^\s*\S+/.exec(next)?.[0] ?? next);
+    else if (isPlain && event.key === "Escape") {
+      this.isHidden = true;
+      this.hide();
     } else return;
     event.preventDefault();
   }
 
-  /** Put text in at the cursor, so that the browser's undo takes it back. */
-  function accept(text) {
-    accepting = true;
-    field.area.focus();
-    if (!document.execCommand("insertText", false, text)) {
-      field.area.setRangeText(text, field.area.selectionStart, field.area.selectionEnd, "end");
-      field.area.dispatchEvent(new Event("input"));
-    }
-    accepting = false;
-    tally.accepted(text.length);
+  accept(text) {
+    if (!this.editor) return;
+    // the browser may have moved the caret to where the suggestion was pressed
+    if (this.at !== null) this.editor.area.setSelectionRange(this.at, this.at);
+    this.type(text);
+    this.tally.accepted(text.length);
   }
 
-  function clear() {
-    tally.clear();
-    kept.set("text", "");
+  /** Put in at the caret what nobody typed. */
+  type(text) {
+    this.isAccepting = true;
+    this.editor.type(text);
+    this.isAccepting = false;
   }
 
-  async function writeOn() {
-    if (writing) return writing.abort();
-    before = field.text;
-    const at = field.area.selectionEnd;
-    const head = field.text.slice(0, at),
-      tail = field.text.slice(at);
-    let written = "";
-    writing = new AbortController();
-    go.textContent = "Stop";
-    back.disabled = false;
-    offers.replaceChildren();
-    hide();
+  async write() {
+    if (this.writing) return this.writing.abort();
+    const { editor } = this;
+    this.before = editor.text;
+    const asked = {
+      prompt: this.head,
+      max_tokens: LENGTH,
+      temperature: this.wild.value,
+      seed: Math.floor(Math.random() * 1e6),
+    };
+    this.writing = new AbortController();
+    this.go.textContent = "Stop";
+    this.back.disabled = false;
+    this.pills([]);
+    this.hide();
     try {
-      await api.write(
-        bar.model.name,
-        asked(head),
-        (piece) => {
-          written += piece;
-          field.text = head + written + tail;
-          field.area.setSelectionRange(at + written.length, at + written.length);
-        },
-        writing.signal,
-      );
-      note.clear();
+      await this.api.write(this.model.name, asked, (piece) => this.type(piece), this.writing.signal);
+      this.note.clear();
     } catch (error) {
-      note.problem(error);
+      this.note.problem(error);
     } finally {
-      writing = null;
-      go.textContent = "Write on";
-      ask();
+      this.writing = null;
+      this.go.textContent = "Continue writing";
+      this.ask();
     }
   }
 
-  function takeBack() {
-    writing?.abort();
-    back.disabled = true;
-    accepting = true;
-    field.text = before;
-    accepting = false;
-    field.area.focus();
+  undo() {
+    this.writing?.abort();
+    this.back.disabled = true;
+    this.isAccepting = true;
+    this.editor.replace(this.before);
+    this.isAccepting = false;
   }
 
-  function asked(prompt) {
-    return { prompt, max_tokens: LENGTH, temperature: wild.value, seed: Math.floor(Math.random() * 1e6) };
+  clear() {
+    this.pills([]);
+    this.hide();
   }
 
-  function told() {
-    const text = short(field.text || EXAMPLE);
-    const name = python(bar.model.name);
-    const options = { max_tokens: LENGTH, temperature: wild.value };
-    lines.draw({
-      curl: [
-        curlJson(api, api.path(bar.model.name, "predict"), { inputs: [text], options: { n: 3 } }),
-        curlJson(api, api.path(bar.model.name, "write"), { prompt: text, ...options }, { events: true }),
-      ].join("\n\n"),
-      python: pythonLines(
-        api,
-        `stream = client.stream(${name})`,
-        `print(stream.push(rewrite=${python(text)}))`,
-        "",
-        `for piece in client.write(${name}, ${python(text)}, max_tokens=${LENGTH}, temperature=${wild.value}):`,
-        '    print(piece, end="", flush=True)',
-      ),
-    });
+  facts() {
+    return this.best.map(({ text, score, log_prob: logProb }) => [
+      `“${text.trim()}”`,
+      `${logProb.toFixed(2)} nats, ${score.toFixed(3)} a token`,
+    ]);
   }
 
-  return { show: () => stream === null && connect() };
+  lines(value) {
+    const { api, model } = this;
+    const text = short(value);
+    const name = python(model.name);
+    const given = { max_tokens: LENGTH, temperature: this.wild?.value ?? 0.8 };
+    const predict = curlJson(api, api.path(model.name, "predict"), { inputs: [text], options: { n: 3 } });
+    const stream = [`stream = client.stream(${name})`, `print(stream.push(rewrite=${python(text)}))`];
+    if (!model.writes) return { curl: predict, python: pythonLines(api, ...stream) };
+    const write = curlJson(api, api.path(model.name, "write"), { prompt: text, ...given }, { events: true });
+    const call = `client.write(${name}, ${python(text)}, max_tokens=${LENGTH}, temperature=${given.temperature})`;
+    const writing = [`for piece in ${call}:`, '    print(piece, end="", flush=True)'];
+    return { curl: `${predict}\n\n${write}`, python: pythonLines(api, ...stream, "", ...writing) };
+  }
 }
+
+const keysHelp = (id) =>
+  h(
+    "p",
+    { class: "soft keys", id: `${id}-keys` },
+    h("kbd", {}, "Tab"),
+    ", ",
+    h("kbd", {}, "→"),
+    ", a tap or a swipe accepts; ",
+    h("kbd", {}, "Alt"),
+    " + ",
+    h("kbd", {}, "→"),
+    " accepts a word; ",
+    h("kbd", {}, "Esc"),
+    " hides suggestions until the next word, and then Tab leaves the field.",
+  );

@@ -1,179 +1,161 @@
-/** Translate: a translation as the source is typed, and where the network looked for each piece of it. */
+/** A text that is written about an input, and what the network looked at as it wrote each word of it. */
 
-import { h, later, memory, number, onlyLast, signed } from "../dom.js";
-import { editor } from "../editor.js";
-import { predictText, programs } from "../programs.js";
-import { bars, modelBar, notice } from "../widgets.js";
+import { h, roving } from "../lib/dom.js";
+import { number, percent, signed } from "../lib/format.js";
+import { bars, tokens } from "../lib/widgets.js";
 
-export const view = "translate";
-export const title = "Translate";
+/** weights that are marked, and that are said */
+const SEEN = 0.02;
+const SAID = 0.05;
 
-const EXAMPLE = "Ein Mann fährt mit einem Fahrrad durch die Stadt.";
-const OPTIONS = { n_best: 5 };
-const WAIT = 250;
+export class TextOutput {
+  options = { n_best: 5, n: 3 };
 
-export function mount(root, models, api) {
-  const kept = memory(view);
-  const note = notice(view);
-  const lines = programs(view);
-  const bar = modelBar(view, models, {
-    hint: "Type a sentence. Point at a word of the translation to see what the network looked at as it wrote it.",
-    chosen: () => ask.now(),
-    example: () => {
-      field.text = EXAMPLE;
-    },
-  });
-  const field = editor({
-    id: "translate-text",
-    label: "From",
-    placeholder: "A sentence …",
-    value: kept.get("text", ""),
-    oninput: (text) => {
-      kept.set("text", text);
-      ask();
-    },
-  });
-  const output = h("div", {
-    class: "sheet-out",
-    id: "translate-result",
-    "data-testid": "translate-result",
-    role: "group",
-    "aria-label": "Translation",
-  });
-  const others = bars("translate-best", "Translations, the best first");
-  const ask = later(translate, WAIT);
-  const predict = onlyLast((signal, text) => api.predict(bar.model.name, text, OPTIONS, signal));
-
-  root.append(
-    bar.root,
-    h(
+  constructor({ id, note, input }) {
+    Object.assign(this, { id, note, input, best: null });
+    this.editor = input.editor ?? null;
+    this.hint = "Tap a word of the answer to see what the network looked at as it wrote it.";
+    this.output = h("div", { class: "sheet-out", "data-testid": `${id}-result`, role: "group", "aria-label": "Answer" });
+    this.others = bars(`${id}-best`, "Answers, the best first");
+    const label = this.editor ? "Translation" : "Prediction";
+    this.root = h(
       "div",
-      { class: "pair" },
-      field.root,
-      h("div", { class: "field" }, h("p", { class: "label" }, "To"), h("div", { class: "editor out" }, output)),
-    ),
-    note.root,
-    h(
-      "section",
-      { class: "block", "aria-labelledby": "translate-others" },
-      h("h2", { id: "translate-others" }, "The best it found"),
-      others.root,
-    ),
-    lines.root,
-  );
-
-  async function translate() {
-    lines.draw(predictText(api, bar.model, field.text || EXAMPLE, OPTIONS));
-    const inputs = field.text
-      .split("\n")
-      .map((line) => line.trim())
-      .filter(Boolean);
-    if (!inputs.length) {
-      field.marks = [];
-      output.replaceChildren();
-      others.draw([]);
-      return note.clear();
-    }
-    output.classList.add("stale");
-    try {
-      draw(await predict(inputs));
-      note.clear();
-    } catch (error) {
-      note.problem(error);
-    }
-    output.classList.remove("stale");
-  }
-
-  function draw(predictions) {
-    let from = 0;
-    output.replaceChildren(
-      ...predictions.map((one, n) => {
-        const start = field.text.indexOf(one.source, from);
-        from = start < 0 ? from : start + one.source.length;
-        return line(one, start, n === 0);
-      }),
+      {},
+      h("div", { class: "field" }, h("p", { class: "label" }, label), h("div", { class: "editor out" }, this.output)),
+      h("section", { class: "block alternatives" }, h("h2", {}, "Alternatives"), this.others.root),
     );
-    if (predictions.length) best(predictions[0]);
+    this.output.addEventListener("keydown", (event) => this.step(event));
+    if (this.editor) new ResizeObserver(() => this.align()).observe(this.editor.layer);
   }
 
-  /** One translation, its tokens in the order of the keys: one in the tab order, arrows to the others. */
-  function line(one, start, first) {
+  /** A text is read line by line; blank lines keep their place. */
+  inputs(value) {
+    return typeof value === "string" ? linesOf(value) : [value];
+  }
+
+  draw(predictions, value) {
+    const isText = typeof value === "string";
+    this.rest();
+    if (isText) this.drawLines(predictions, value);
+    else this.output.replaceChildren(...predictions.map((one) => h("div", { class: "line" }, this.sentence(one))));
+    this.choose(predictions[0]);
+  }
+
+  /** Each translation beside its line. */
+  drawLines(predictions, value) {
+    const rest = [...predictions];
+    let at = 0;
+    const shown = value.split("\n").map((line) => {
+      const start = at + (line.length - line.trimStart().length);
+      at += line.length + 1;
+      if (!line.trim()) return h("div", { class: "line" });
+      const source = h("span", { class: "source soft" }, line.trim());
+      return h("div", { class: "line" }, source, this.sentence(rest.shift(), this.input.since + start));
+    });
+    this.output.replaceChildren(...shown);
+    this.align();
+  }
+
+  /** A line of the answer begins as high as its line in the field, wherever there is room. */
+  align() {
+    const rows = [...this.output.querySelectorAll(".line")];
+    const tops = this.editor.lines();
+    for (const row of rows) row.style.removeProperty("margin-top");
+    if (tops.length !== rows.length || !rows.length) return;
+    const first = rows[0].offsetTop - tops[0];
+    rows.forEach((row, n) => {
+      const missing = first + tops[n] - row.offsetTop;
+      if (missing > 0.5) row.style.setProperty("margin-top", `${missing}px`);
+    });
+  }
+
+  sentence(one, start = 0) {
+    const { words, spaced, look } = this.readings(one, start);
+    const nodes = tokens(`${this.id}-token`, words, {
+      look: (n) => (this.choose(one), look(n)),
+      rest: () => this.rest(),
+    });
+    return h("p", { dir: "auto" }, nodes.length ? nodes.flatMap((node, n) => [spaced(n), node]) : one.text);
+  }
+
+  /** The words of an answer, what stands between them, and how to show what each looked at. */
+  readings(one, start) {
+    if (one.captions) {
+      const [{ words, attention }] = one.captions;
+      return { words, spaced: (n) => (n ? " " : ""), look: (n) => this.input.look?.(attention[n]) };
+    }
     const shown = one.target_tokens.slice(0, -1);
-    const source = places(one.source_tokens, one.source, start);
-    const tokens = shown.flatMap((token, n) => [
-      n ? /^\s*/.exec(token)[0] : "",
-      h(
-        "span",
-        {
-          class: "token",
-          tabindex: first && n === 0 ? "0" : "-1",
-          role: "button",
-          "data-testid": "translate-token",
-          onpointerenter: () => look(one, n, source),
-          onfocus: () => (best(one), look(one, n, source)),
-          onpointerleave: rest,
-          onblur: rest,
-          onkeydown: step,
-        },
-        token.trimStart(),
-      ),
-    ]);
-    return h("p", { class: "line" }, tokens.length ? tokens : one.text);
+    const spaced = (n) => (n ? /^\s*/.exec(shown[n])[0] : "");
+    const places = this.editor ? placesOf(one.source_tokens, one.source, start) : [];
+    return { words: shown.map((token) => token.trimStart()), spaced, look: (n) => this.look(one, n, places) };
   }
 
-  function step(event) {
-    const all = [...output.querySelectorAll(".token")];
-    const at = all.indexOf(event.currentTarget);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
-    if (to === undefined || !all[to]) return;
-    event.preventDefault();
-    event.currentTarget.tabIndex = -1;
-    all[to].tabIndex = 0;
-    all[to].focus();
-  }
-
-  function look(one, n, source) {
-    const weights = one.attention[n];
+  look({ attention, source_tokens: tokens, target_tokens: written }, n, places) {
+    const weights = attention[n];
     const top = Math.max(...weights, 1e-9);
-    field.marks = source
-      .map((place, k) => ({ ...place, hue: "var(--accent)", strength: (1.6 * weights[k]) / top, weight: weights[k] }))
-      .filter(({ start, end, weight }) => end > start && weight > 0.02);
+    this.editor?.mark(
+      places
+        .map((place, k) => ({ ...place, hue: "var(--accent)", strength: (1.6 * weights[k]) / top, weight: weights[k] }))
+        .filter(({ start, end, weight }) => end > start && weight > SEEN),
+    );
     const said = weights
-      .map((weight, k) => [one.source_tokens[k].trim(), weight])
-      .filter(([, w]) => w > 0.05)
+      .map((weight, k) => [tokens[k].trim(), weight])
+      .filter(([, weight]) => weight > SAID)
       .sort((a, b) => b[1] - a[1])
       .slice(0, 4)
-      .map(([token, w]) => `${token || "space"} ${number(100 * w, 2)} %`);
-    note.hint(`“${one.target_tokens[n].trim()}” looked at ${said.join(", ")}`);
+      .map(([token, weight]) => `${token || "space"} ${number(100 * weight, 2)} %`);
+    this.note.hint(`“${written[n].trim()}” looked at ${said.join(", ")}`);
   }
 
-  function rest() {
-    field.marks = [];
-    note.hint("");
+  rest() {
+    this.editor?.mark([]);
+    this.input.look?.(null);
+    this.note.hint("");
   }
 
-  function best({ candidates }) {
-    const top = Math.max(...candidates.map((candidate) => candidate.log_prob));
-    others.draw(
-      candidates.map(({ text, log_prob: logProb }) => ({
-        label: text,
-        share: Math.exp(logProb - top),
-        told: `${signed(logProb, 1)} nats`,
-      })),
-    );
+  step(event) {
+    if (!event.target.matches(".token")) return;
+    roving({ key: event.key, currentTarget: event.target, preventDefault: () => event.preventDefault() }, [
+      ...this.output.querySelectorAll(".token"),
+    ]);
   }
 
-  return { show: () => ask.now() };
+  /** What else was possible, as a share of the best. */
+  choose(one) {
+    if (one === this.best) return;
+    this.best = one;
+    const all = one?.candidates ?? one?.captions ?? [];
+    const top = Math.max(...all.map(({ log_prob: logProb }) => logProb));
+    const share = ({ log_prob: logProb }) => Math.exp(logProb - top);
+    this.others.draw(all.map((each) => ({ label: each.text, share: share(each), told: percent(share(each)) })));
+  }
+
+  clear() {
+    this.rest();
+    this.output.replaceChildren();
+    this.choose(null);
+  }
+
+  facts() {
+    const all = this.best?.candidates ?? this.best?.captions ?? [];
+    return all.map(({ log_prob: logProb }, n) => [n ? `Alternative ${n + 1}` : "Best", `${signed(logProb, 1)} nats`]);
+  }
 }
 
+const linesOf = (text) =>
+  text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
+
 /** Where the tokens of a source stand in the field; tokens that do not spell it stand nowhere. */
-function places(tokens, source, start) {
-  let at = start;
+function placesOf(tokens, source, start) {
+  let at = 0;
   return tokens.map((token) => {
-    const piece = token.trim(),
-      found = start < 0 || !piece ? -1 : source.indexOf(piece, at - start);
-    if (found < 0 || found > at - start + 1) return { start: 0, end: 0 };
-    at = start + found + piece.length;
-    return { start: start + found, end: at };
+    const piece = token.trim();
+    const found = piece ? source.indexOf(piece, at) : -1;
+    if (found < 0 || found > at + 1) return { start: 0, end: 0 };
+    at = found + piece.length;
+    return { start: start + found, end: start + at };
   });
 }

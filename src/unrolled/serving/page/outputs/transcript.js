@@ -1,205 +1,69 @@
-/** Listen: words out of sound, while it is recorded where the model hears one way, else after it. */
+/** A text read off an input word by word: a word is heard again where it was said, and marked while it is played. */
 
-import { base64, h, onlyLast, percent } from "../dom.js";
-import { predictFile, programs } from "../programs.js";
-import { joined, loudest, microphone, wav, wave } from "../sound.js";
-import { dropZone, modelBar, notice } from "../widgets.js";
+import { button, h } from "../lib/dom.js";
+import { percent, signed } from "../lib/format.js";
 
-export const view = "listen";
-export const title = "Listen";
-
-const SOUNDS = "audio/wav,audio/x-wav,audio/flac,audio/ogg,.wav,.flac,.ogg";
-
-export function mount(root, models, api) {
-  const note = notice(view);
-  const lines = programs(view);
-  const bar = modelBar(view, models, {
-    hint: "Record, or drop a sound. Press a word to hear it.",
-    chosen: () => (stop(), told()),
-  });
-  const record = h(
-    "button",
-    { type: "button", class: "primary record", "data-testid": "listen-record", onclick: toggle },
-    "Record",
-  );
-  const time = h("span", { class: "soft time", "data-testid": "listen-time" }, "0.0 s");
-  const zone = dropZone({ view, accept: SOUNDS, title: "or choose a sound", hint: "WAV, FLAC or OGG", taken });
-  const picture = wave("listen-wave");
-  const player = h("audio", { controls: true, hidden: true, "data-testid": "listen-player" });
-  const words = h("p", {
-    class: "heard",
-    id: "listen-result",
-    "data-testid": "listen-result",
-    role: "group",
-    "aria-label": "What was heard",
-  });
-  const predict = onlyLast((signal, sound) => api.predict(bar.model.name, [{ sound }], {}, signal));
-  let recording = null,
-    stream = null,
-    blocks = [],
-    count = 0,
-    file = null,
-    busy = false,
-    soFar = [];
-
-  root.append(
-    bar.root,
-    h("div", { class: "row" }, record, time),
-    picture.root,
-    words,
-    note.root,
-    h("div", { class: "player" }, player),
-    zone.root,
-    lines.root,
-  );
-  player.addEventListener("timeupdate", () => {
-    picture.at(player.duration ? player.currentTime / player.duration : null);
-    for (const word of words.querySelectorAll("button")) {
-      word.classList.toggle(
-        "now",
-        player.currentTime >= Number(word.dataset.begin) && player.currentTime < Number(word.dataset.end),
-      );
-    }
-  });
-  told();
-
-  async function toggle() {
-    if (busy) return;
-    busy = true;
-    await (recording ? stop() : begin()).catch(note.problem);
-    busy = false;
-  }
-
-  async function begin() {
-    note.clear();
-    words.replaceChildren();
-    picture.clear();
-    player.hidden = true;
-    [blocks, count, soFar] = [[], 0, []];
-    recording = await microphone(hear);
-    record.textContent = "Stop";
-    record.setAttribute("aria-pressed", "true");
-    if (bar.model.streams) await listenAlong(recording.rate);
-  }
-
-  /** Send what is heard as it comes; where that can't be, the whole is heard after the recording. */
-  async function listenAlong(rate) {
-    const opening = api.stream(bar.model.name, {
-      rate,
-      restores: true,
-      heard: (answer) => (answer.error ? note.problem(new Error(answer.error.detail)) : more(answer.result)),
+export class TranscriptOutput {
+  constructor({ id, input }) {
+    Object.assign(this, { id, input, soFar: [], one: null });
+    this.isHeard = input.play !== undefined;
+    this.hint = this.isHeard ? "Press a word to hear it." : "";
+    this.words = h("p", {
+      class: "heard",
+      "data-testid": `${id}-result`,
+      role: "group",
+      "aria-label": "What was read",
     });
-    try {
-      await opening.ready;
-    } catch (error) {
-      opening.close();
-      return note.problem(error);
-    }
-    // what was heard before the connection stood
-    for (const block of blocks) opening.samples(block);
-    stream = opening;
+    this.root = h("section", { class: "block" }, h("h2", {}, "Prediction"), this.words);
+    input.heard = (now) => this.follow(now);
   }
 
-  function hear(samples) {
-    blocks.push(samples);
-    count += samples.length;
-    picture.peak(loudest(samples));
-    time.textContent = `${(count / (recording?.rate ?? 48_000)).toFixed(1)} s`;
-    if (stream && !stream.samples(samples)) {
-      stream.close();
-      stream = null;
-      note.say("The connection is away; all of it is heard after the recording.");
-    }
+  draw([one]) {
+    this.one = one;
+    this.write(one.words, "", one.text);
   }
 
-  async function stop() {
-    if (!recording) return;
-    const { rate } = recording;
-    await recording.stop();
-    recording = null;
-    record.textContent = "Record";
-    record.removeAttribute("aria-pressed");
-    const blob = wav(joined(blocks), rate);
-    play(blob, joined(blocks));
-    file = null;
-    if (!stream) return ask(blob);
-    const live = stream;
-    stream = null;
-    more(await live.push({ samples: "", rate, last: true }).finally(() => live.close()));
+  /** Words that are over, and after them, paler, what may still change. */
+  pushed({ words, text }) {
+    this.soFar = [...this.soFar, ...words];
+    const over = this.soFar.map((word) => word.text).join(" ");
+    this.write(this.soFar, text.startsWith(over) ? text.slice(over.length).trim() : "");
   }
 
-  async function taken(given) {
-    await stop();
-    file = given;
-    zone.name(given.name);
-    words.replaceChildren();
-    const context = new OfflineAudioContext(1, 1, 16_000);
-    const decoded = await context.decodeAudioData(await given.arrayBuffer()).catch(() => null);
-    play(given, decoded?.getChannelData(0) ?? new Float32Array());
-    if (decoded) time.textContent = `${decoded.duration.toFixed(1)} s`;
-    ask(given);
+  clear() {
+    this.soFar = [];
+    this.one = null;
+    this.words.replaceChildren();
   }
 
-  function play(blob, samples) {
-    if (player.src) URL.revokeObjectURL(player.src);
-    player.src = URL.createObjectURL(blob);
-    player.hidden = false;
-    picture.draw(samples);
+  write(words, rest, text = "") {
+    this.words.replaceChildren(...words.flatMap((word) => [this.word(word), " "]));
+    if (rest) this.words.append(h("span", { class: "soft" }, rest));
+    if (!words.length && !rest) this.words.append(h("span", { class: "soft" }, text || "Nothing was read."));
   }
 
-  async function ask(sound) {
-    told();
-    note.say("Listening …");
-    try {
-      const [one] = await predict(await base64(sound));
-      draw(one);
-      note.say(one.notes?.join("; ") ?? "");
-    } catch (error) {
-      note.problem(error);
-    }
+  word({ text, begin, end, confidence }) {
+    const where = this.isHeard ? `${begin.toFixed(2)}–${end.toFixed(2)} s, ` : "";
+    return button(`${this.id}-word`, text, () => this.input.play?.(begin), {
+      class: "word",
+      "data-begin": begin,
+      "data-end": end,
+      title: `${where}${percent(confidence)} sure`,
+      style: { "--strength": confidence },
+    });
   }
 
-  /** Words that are over, and after them, paler, what is still being said. */
-  function more({ words: heard, text }) {
-    soFar = [...soFar, ...heard];
-    const over = soFar.map((word) => word.text).join(" ");
-    draw({ words: soFar, rest: text.startsWith(over) ? text.slice(over.length) : "" });
+  follow(now) {
+    for (const { classList, dataset } of this.words.querySelectorAll(".word"))
+      classList.toggle("now", now >= Number(dataset.begin) && now < Number(dataset.end));
   }
 
-  function draw({ words: heard, rest = "" }) {
-    words.replaceChildren(
-      ...heard.flatMap(({ text: word, begin, end, confidence }) => [
-        h(
-          "button",
-          {
-            type: "button",
-            class: "word",
-            "data-begin": begin,
-            "data-end": end,
-            "data-testid": "listen-word",
-            title: `${begin.toFixed(2)}–${end.toFixed(2)} s, ${percent(confidence)}`,
-            style: { "--strength": confidence },
-            onclick: () => hearAgain(begin),
-          },
-          word,
-        ),
-        " ",
-      ]),
-    );
-    if (rest.trim()) words.append(h("span", { class: "soft" }, rest.trim()));
+  facts() {
+    if (!this.one) return [];
+    const { log_prob: logProb, notes = [] } = this.one;
+    return [
+      ["Log-probability", logProb === undefined ? null : `${signed(logProb)} nats`],
+      ["The input", notes.join("; ")],
+    ];
   }
-
-  function hearAgain(begin) {
-    if (player.hidden) return;
-    player.currentTime = Math.max(0, begin - 0.15);
-    player.play();
-  }
-
-  function told() {
-    const name = file?.name ?? "sentence.wav",
-      type = file?.type || "audio/wav";
-    lines.draw(predictFile(api, bar.model, { name, type }));
-  }
-
-  return { hide: () => recording && toggle() };
 }

@@ -1,0 +1,31 @@
+/** Verdicts on how gradients flow, in words that need no textbook. */
+
+import { h } from "../lib/dom.js";
+import { capital } from "../lib/format.js";
+
+const steps = (count) => `${count} step${count === 1 ? "" : "s"}`;
+
+/** What follows from the verdicts on all layers: the worst of them decides. */
+export function inPlainWords(verdicts) {
+  const of = (kind) => verdicts.find((one) => one.kind === kind);
+  const exploding = of("exploding");
+  const vanishing = of("vanishing");
+  if (exploding)
+    return "Training is unstable: the error grows on its way back through the steps, so that small changes early on throw everything off.";
+  if (vanishing)
+    return vanishing.lag
+      ? `This network hardly learns from what is more than ${steps(vanishing.lag)} back: the error has faded by then.`
+      : "This network hardly learns from early steps: the error fades on its way back.";
+  if (of("healthy")) return "This network learns from all of these steps: the error reaches back through them.";
+  return "These are too few steps to tell how far back this network learns; give it a longer input.";
+}
+
+/** One layer's verdict: what is the matter, the evidence, and what to try. */
+export function verdictOf({ layer, kind, evidence, remedies = [] }) {
+  return h(
+    "li",
+    { class: `flow ${kind}` },
+    h("p", {}, h("strong", {}, `${layer}: ${kind}. `), evidence ? `${capital(evidence)}.` : ""),
+    remedies.length ? h("p", { class: "soft" }, `To try, the likeliest first: ${remedies.join("; ")}.`) : null,
+  );
+}
