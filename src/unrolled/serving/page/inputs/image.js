@@ -1,6 +1,6 @@
 /** An image: drawn, chosen or dropped on one sheet; where a network looked is left light on it. */
 
-import { base64, blobOf, button, h, later } from "../lib/dom.js";
+import { base64, blobOf, h, later } from "../lib/dom.js";
 import { dropZone } from "../lib/widgets.js";
 import { Drawing } from "./drawing.js";
 
@@ -25,8 +25,7 @@ export class ImageInput {
       hint: "or drop it here: PNG, JPEG, GIF, BMP or WebP",
       taken: (file) => this.taken(file),
     });
-    const clear = button(`${id}-pad-clear`, "Clear", () => this.clear());
-    this.root = h("div", { class: "stack" }, this.pad.root, h("div", { class: "row" }, clear), this.zone.root);
+    this.root = h("div", { class: "stack" }, this.pad.root, this.zone.root);
   }
 
   get value() {

@@ -20,12 +20,13 @@ export function inPlainWords(verdicts) {
   return "These are too few steps to tell how far back this network learns; give it a longer input.";
 }
 
-/** One layer's verdict: what is the matter, the evidence, and what to try. */
+/** One layer's verdict: what is the matter, the evidence, and what to try, without the options of a command. */
 export function verdictOf({ layer, kind, evidence, remedies = [] }) {
+  const tries = remedies.map((remedy) => remedy.replaceAll(/ \(--[^)]*\)/g, ""));
   return h(
     "li",
     { class: `flow ${kind}` },
     h("p", {}, h("strong", {}, `${layer}: ${kind}. `), evidence ? `${capital(evidence)}.` : ""),
-    remedies.length ? h("p", { class: "soft" }, `To try, the likeliest first: ${remedies.join("; ")}.`) : null,
+    tries.length ? h("p", { class: "soft" }, `To try, the likeliest first: ${tries.join("; ")}.`) : null,
   );
 }

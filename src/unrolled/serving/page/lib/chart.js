@@ -101,7 +101,7 @@ export function chart({ testid, label, height = 230, idle = "", reads }) {
 
 const sample = ({ name, colour = "var(--accent)", dashed, opacity }) => {
   const look = opacity ? " band" : dashed ? " dashed" : "";
-  return h("span", { class: `sample${look}`, style: { "--hue": colour } }, name);
+  return h("span", { class: `sample${look}`, style: { "--hue": colour, "--strength": opacity ?? 1 } }, name);
 };
 
 function scales({ x, y, lines, bands = [] }, width, height) {

@@ -180,7 +180,7 @@ export function slider({ id, label, min, max, step, value, told, oninput }) {
 /** Facts that few people want at first sight: terms and what stands for them, behind a disclosure. */
 export function details(id) {
   const list = h("dl", { class: "facts", "data-testid": `${id}-facts` });
-  const root = h("details", { class: "more", "data-testid": `${id}-details` }, h("summary", {}, "Details"), list);
+  const root = h("details", { class: "about", "data-testid": `${id}-details` }, h("summary", {}, "Details"), list);
   return {
     root,
     /** @param {[string, string | number | null | undefined][]} rows */

@@ -44,7 +44,7 @@ export class NumbersOutput {
   }
 
   inputs(value) {
-    return [this.isTried ? { ...value, backtest: ORIGINS } : value];
+    return [{ ...value, backtest: this.isTried ? ORIGINS : 0 }];
   }
 
   tryIt() {
@@ -87,7 +87,7 @@ export class NumbersOutput {
       ],
       bands: [
         ...outer.map((points) => ({ points, colour: TRIED.colour, opacity: 0.14 })),
-        ...ahead.levels.map((points, n) => ({ points, opacity: 0.18, name: meantOf(one, n) })),
+        ...ahead.levels.map((points, n) => ({ points, opacity: 0.18 * (n + 1), name: meantOf(one, n) })),
       ],
       rules: [{ x: laid.now - 1, label: "now" }],
       read: (n) => reading(laid, one, n),
