@@ -39,6 +39,9 @@ Watch = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+Examples = Annotated[
+    bool, typer.Option("--examples/--no-examples", help="keep a few inputs with the model, to be shown on its page")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only warnings")]
 
 
@@ -79,6 +82,7 @@ def task_command(task: AnyUse) -> Any:
         resume: Resume = False,
         overwrite: Overwrite = False,
         watch: Watch = None,
+        examples: Examples = True,
         quiet: Quiet = False,
         threads: Threads = None,
         **given: Any,
@@ -96,6 +100,7 @@ def task_command(task: AnyUse) -> Any:
             overwrite=overwrite,
             quiet=quiet,
             watch=watch,
+            examples=examples,
             personal=personal,
             own=own,
             training=training,
@@ -135,6 +140,7 @@ def run(
     overwrite: bool,
     quiet: bool,
     watch: str | None,
+    examples: bool,
     personal: list[Path] | None,
     own: dict[str, Any],
     training: dict[str, Any],
@@ -156,6 +162,7 @@ def run(
             resume=resume,
             overwrite=overwrite,
             options=own,
+            examples=examples,
             reporter=line.before(make_reporter(quiet)),
             progress=line,
             **training,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.serving.batching import SLICE, BatchingWorker, Compute, Costs, Priority
@@ -25,8 +26,11 @@ from unrolled.serving.resources import DecodingThreads, Hold, MemoryBudget
 from unrolled.settings import Settings
 from unrolled.tasks import Model
 from unrolled.tasks.core.api import Api, Bounds, Message, api_of, served_options
+from unrolled.tasks.core.folder.examples import read_examples
 
 __all__ = ["Message", "ServedModel", "copied", "size_of"]
+
+log = logging.getLogger("unrolled.serving")
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -80,6 +84,7 @@ class ServedModel:
         self.input_type, self.output_type = self._api.Input, self._api.Output
         self.push_type, self.pushed_type, self.prompt_type = self._api.Push, self._api.Pushed, self._api.Prompt
         self.media, self.example = self._api.media, self._api.example_of(model)
+        self._shown = self._kept_examples() or self.example["inputs"]
         self.budget = budget or MemoryBudget(limits.pending_bytes)
         self.decoder = decoder or DecodingThreads()
         self.costs, self._observe = Costs(), observe
@@ -120,12 +125,25 @@ class ServedModel:
             "columns": self._api.columns(self.model),
             "labels": self._api.labels(self.model),
             "options": self.options.model_json_schema(),
-            "example": self.example,
+            "example": {**self.example, "inputs": self._shown},
             "push_example": self.push_example,
             "network": config.network,
             "fitted": {k: v for k, v in config.fitted.items() if isinstance(v, (bool, int, float, str)) or v is None},
             "result": config.result,
         }
+
+    def _kept_examples(self) -> list[Any]:
+        """Return the inputs that were kept at training; none where they are not what the model reads."""
+        folder = self.model.folder
+        kept = [] if folder is None else read_examples(folder)
+        try:
+            # the folder may come from a stranger
+            for given in kept:
+                self.input_type.model_validate(given)
+        except ValidationError as error:
+            log.warning("%s: %s errors in its examples, which are not shown", folder, error.error_count())
+            return []
+        return kept
 
     def deadline(self) -> float:
         """Return the time by which a request that comes now has to be answered, on the clock of `time.monotonic`."""

@@ -111,6 +111,17 @@ class Excerpt:
         return read_sound(self.path, begin=self.begin, end=self.end)
 
 
+def wav(sound: Sound) -> bytes:
+    """Return sound as the bytes of a WAV file of 16 bits, one channel."""
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sound.rate)
+        file.writeframes(np.rint(np.clip(sound.samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return stream.getvalue()
+
+
 def as_samples(array: ArrayLike, name: str = "samples") -> Samples:
     """Samples as float32 from −1 to 1, one channel.
 

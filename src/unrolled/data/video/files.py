@@ -31,6 +31,9 @@ MOST_BYTES = 2 << 30
 """Bytes that the decoded frames of one clip may take, at the size asked for."""
 
 
+PLAYABLE = 96
+"""Pixels of the shorter side of a clip that is written to be played."""
+
 CODECS = frozenset(
     ("av1", "ffv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "rawvideo",
      "theora", "vp8", "vp9")
@@ -174,6 +177,27 @@ def write_video(path: Path, frames: NDArray[np.uint8], rate: float) -> None:
             container.mux(stream.encode(None))
     except OSError as error:
         raise StorageError(f"{path}: can't be written: {error}") from error
+
+
+def webm(frames: NDArray[np.uint8], rate: float) -> bytes:
+    """Return frames (T, H, W, C) as the bytes of a video that browsers play (VP8 in WebM); small ones are magnified.
+
+    Raises:
+        MissingDependencyError: PyAV is not installed.
+    """
+    av = _av()
+    scale = max(1, PLAYABLE // min(frames.shape[1:3]))
+    scale += scale % 2 if any(side % 2 for side in frames.shape[1:3]) else 0
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="webm") as container:
+        track = container.add_stream("libvpx", rate=Fraction(rate).limit_denominator(1000))
+        track.height, track.width = (side * scale for side in frames.shape[1:3])
+        track.pix_fmt = "yuv420p"
+        for frame in frames:
+            pixels = np.broadcast_to(frame, (*frame.shape[:2], 3)).repeat(scale, 0).repeat(scale, 1)
+            container.mux(track.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(track.encode(None))
+    return stream.getvalue()
 
 
 def container_of(head: bytes) -> str | None:

@@ -27,6 +27,7 @@ from unrolled.storage import write_whole
 from unrolled.tasks.core.checks import check_common, located
 from unrolled.tasks.core.contract import AnyOutput, I, Use
 from unrolled.tasks.core.fitted import Parts
+from unrolled.tasks.core.folder.examples import chosen_examples, write_examples
 from unrolled.tasks.core.plan import plan_recurrent
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.values import DATA, Evaluation, Plan, Progress, Scored, Sources, chosen_fields
@@ -196,6 +197,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         facts: Json = {"train_examples": len(stores[0]), "dev_examples": len(stores[1])}
         facts |= {**parts.input.facts(train, dev), **parts.output.facts(train, dev)}
         write_whole(folder / DATA / _FACTS, json.dumps(facts).encode())
+        write_examples(folder / DATA, chosen_examples(parts.input, dev))
         return Material(parts, stores[0], stores[1], facts)
 
     def encoded(

@@ -18,6 +18,7 @@ from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.folder.claim import check_free, claimed
 from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
+from unrolled.tasks.core.folder.examples import read_examples, write_examples
 from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.core.values import DATA, Progress, Sources, silent
 from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
@@ -50,6 +51,8 @@ class _Request(NamedTuple):
     out: Path
     progress: Progress
     reporter: Reporter
+    #: whether a few inputs are kept with the model
+    examples: bool
 
 
 def train(
@@ -61,6 +64,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
+    examples: bool = True,
     reporter: Reporter | None = None,
     progress: Progress = silent,
     **training: Any,
@@ -75,6 +79,7 @@ def train(
         resume: continue the run in `out`, or start a run if there is none.
         overwrite: replace the contents of `out`.
         options: the task's own options.
+        examples: keep a few inputs with the model, to be shown on its page.
         reporter: reports the training steps.
         progress: reports the work before and after training.
         training: fields of `TrainingSettings`; the data's size determines the others.
@@ -94,7 +99,7 @@ def train(
     chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
     chosen_device(TrainingSettings(**given).device)
     sources = Sources(_as_paths(paths), _as_paths(dev))
-    request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter())
+    request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples)
     check_free(out, resume, overwrite)
     if resume:
         config, material = _resumed(request) or _begun(request)
@@ -214,6 +219,10 @@ def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool
     if not result.interrupted:
         task.finish(model, material, request.progress)
     model.save(out)
+    if not result.interrupted:
+        own = task.examples(model, material)
+        kept = read_examples(out / DATA) if own is None else own
+        write_examples(out, kept if request.examples else [])
     return model
 
 

@@ -216,6 +216,10 @@ class Input(ABC, Generic[G]):
         """Return the fields by which a result names its input; `arrays` is the same, encoded."""
         return self.Shown()
 
+    def to_json(self, given: G) -> Json | str | None:
+        """Return an input as the JSON that a server of the model reads, to be kept as an example; None without one."""
+        return None
+
     def content(self, arrays: Arrays) -> NDArray[np.integer[Any]] | None:
         """Return which steps of an encoded input stand for something, rather than separate two parts; None for all."""
         return None

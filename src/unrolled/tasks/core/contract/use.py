@@ -194,6 +194,13 @@ class Use(ABC, Generic[I, O, M]):
         """Fit what comes after training on the development data, e.g. thresholds, into `model.fitted`."""
         return
 
+    def examples(self, model: Fitted[I, O], material: M) -> list[Json | str] | None:
+        """Return a few inputs as JSON, to be kept with the model; None for those that were chosen as data was prepared.
+
+        None of them may be what a person wrote to another: such a use writes its own.
+        """
+        return None
+
     @abstractmethod
     def evaluate(
         self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object

@@ -5,6 +5,7 @@ T steps, H height, W width, C channels.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from pydantic import Field
 from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.data.images.files import as_pixels, resize, with_channels
 from unrolled.data.steps.recordings import Recording
+from unrolled.data.video.files import webm
 from unrolled.errors import DataError, ShapeError
 from unrolled.layers import InputLayer
 from unrolled.settings import Settings
@@ -27,6 +29,8 @@ from unrolled.types import Json
 
 #: pixels of a frame that are enough where nobody names a size
 PIXELS = 1600
+#: frames a second at which a clip is shown whose rate nobody knows
+UNTIMED = 10.0
 
 Pixel = Annotated[int, Field(ge=1, le=4096)]
 
@@ -90,6 +94,10 @@ class FramesInput(StepsInput):
         if not footage.count:
             raise DataError("no step in this recording", recording.path, recording.line)
         return Decoded(footage.frames, footage.rate, recording.name, footage.numbers, footage.count)
+
+    def to_json(self, given: Decoded) -> Json:
+        """Return the frames as a clip that browsers play."""
+        return {"clip": base64.b64encode(webm(given.x, given.rate or self.rate or UNTIMED)).decode()}
 
     def step_layer(self, network: Mapping[str, Any], times: int = 1) -> InputLayer:
         """Return convolutions over a frame."""

@@ -199,6 +199,10 @@ class ImageInput(Input[Picture]):
         seen = self.format
         return {"image": f"{seen.height} × {'any width' if seen.any_width else seen.width} × {seen.channels}"}
 
+    def to_json(self, given: Picture) -> Json:
+        """Return the image as the network reads it, a PNG."""
+        return {"image": base64.b64encode(png(self.format.read(given))).decode()}
+
     def shown(self, given: Picture, arrays: Arrays) -> results.Shown:
         """Name the image."""
         return ShownImage(image=str(given.path), seen=arrays["image"])

@@ -23,6 +23,7 @@ from unrolled.tasks.inputs.series.arrays import Decoded, StepsInput
 from unrolled.tasks.inputs.series.layer import DroppedFrames, StepsNetwork
 from unrolled.tasks.inputs.series.options import RowsOptions
 from unrolled.tasks.inputs.series.stream import ArrayStream
+from unrolled.types import Json
 
 
 class SavedRows(Settings):
@@ -89,6 +90,10 @@ class RowsInput(StepsInput):
         if not len(x):
             raise DataError("no step in this recording", recording.path, recording.line)
         return Decoded(x, recording.rate, recording.name)
+
+    def to_json(self, given: Decoded) -> Json:
+        """Return the rows, four digits of each number."""
+        return {"features": [[float(f"{value:.4g}") for value in row] for row in given.x]}
 
     def encode(self, given: Decoded, options: Settings | None = None) -> Arrays:
         """Return `x` (T, F), standardised where each recording is by itself."""

@@ -5,6 +5,7 @@ T frames, F mel bands, B batch.
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
-from unrolled.data.sound.files import Excerpt, Sound, SoundHeader, read_header, read_sound
+from unrolled.data.sound.files import Excerpt, Sound, SoundHeader, read_header, read_sound, wav
 from unrolled.data.sound.spectrograms import LogMel, Variation, varied
 from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import StackedFrames
@@ -238,6 +239,10 @@ class SoundInput(Input[Sound]):
         if given.is_silent:
             notes.append("silent throughout")
         return ShownSound(seconds=given.seconds, notes=tuple(notes))
+
+    def to_json(self, given: Sound) -> Json:
+        """Return the sound as a WAV file."""
+        return {"sound": base64.b64encode(wav(given)).decode()}
 
     def features(self, examples: Sequence[Arrays]) -> NDArray[np.float32]:
         """Return the mean and the standard deviation of each sound's frames, (N, 2F)."""

@@ -202,6 +202,10 @@ class TextInput(Input[str]):
         """Count words."""
         return {"words": len(self.words), "train_words": sum(len(self.words_of(text.given)) for text in train)}
 
+    def to_json(self, given: str) -> str:
+        """Return the text."""
+        return given
+
     def shown(self, given: str, arrays: Arrays) -> results.Shown:
         """Return the text."""
         return ShownText(text=given)

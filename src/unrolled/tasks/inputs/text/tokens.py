@@ -106,6 +106,10 @@ class TokenInput(Input[str]):
         characters = sum(len(example.given) for example in train)
         return {"source_characters": characters, "source_vocabulary": self.tokenizer.vocabulary_size}
 
+    def to_json(self, given: str) -> str:
+        """Return the text."""
+        return given
+
     def shown(self, given: str, arrays: Arrays) -> results.Shown:
         """Return the text."""
         return ShownSource(source=given)

@@ -219,6 +219,10 @@ class WordsInput(Input[Sentences]):
         """Count words."""
         return {"words": len(self.words)}
 
+    def to_json(self, given: Sentences) -> str:
+        """Return the text."""
+        return given.text
+
     def shown(self, given: Sentences, arrays: Arrays) -> ShownWords:
         """Return the text."""
         return ShownWords(text=given.text, words=tuple(given.words))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any
 
 from unrolled.tasks.core.api import OutputApi
 from unrolled.tasks.core.model import AnyModel
@@ -14,7 +14,6 @@ from unrolled.types import Json
 
 class Api(OutputApi):
     """Numbers with their quantiles."""
-
 
     def answer(self, model: AnyModel, prediction: Forecast, given: Any) -> Json:
         """Return a forecast.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from unrolled.data import Arrays, Example, Findings
 from unrolled.data.images.augmentation import crop
-from unrolled.data.images.files import Picture, picture_of
+from unrolled.data.images.files import Picture, picture_of, png
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import DataError, ModelError
 from unrolled.layers import InputLayer
@@ -26,6 +27,7 @@ from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.image.encode import ShownImage, check_pictures
 from unrolled.tasks.uses.caption.layer import FeatureFormat, WindowNetwork, window_layer
 from unrolled.tasks.uses.caption.plan import CaptionOptions
+from unrolled.types import Json
 
 FORMAT = "images.json"
 
@@ -127,6 +129,12 @@ class ImageOrFeatures(Input[Any]):
     def layer(self, network: Mapping[str, Any]) -> InputLayer:
         """Return convolutions, or a linear map of features."""
         return window_layer(WindowNetwork.picked(network), self.format)
+
+    def to_json(self, given: Any) -> Json:
+        """Return the image as it is stored, a PNG; or the features."""
+        if isinstance(self.format, ImageFormat):
+            return {"image": base64.b64encode(png(self.format.read(given))).decode()}
+        return {"features": self.format.read(given).tolist()}
 
     def shown(self, given: Any, arrays: Arrays) -> results.Shown:
         """Name the image."""

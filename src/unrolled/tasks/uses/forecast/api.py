@@ -123,6 +123,7 @@ class AskedSeries(tuple[Series, ...]):
 class Api(NumbersApi, api.Api):
     """Series in, what comes next out; a table of several has a prediction for each."""
 
+    widget: ClassVar[str] = "series"
     Input: ClassVar[type[BaseModel]] = SeriesInput
     Output = ContinuedSeries
     media = ("text/csv",)

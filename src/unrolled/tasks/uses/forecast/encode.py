@@ -34,6 +34,9 @@ from unrolled.tasks.uses.forecast.options import ForecastOptions, ForecastPredic
 from unrolled.tasks.uses.forecast.split import split_by_time
 from unrolled.types import Json
 
+#: values of a series that are kept as an example
+KEPT = 400
+
 
 class ShownSeries(results.Shown):
     """The fields by which a forecast names its series."""
@@ -117,6 +120,19 @@ class HistoryInput(FittedSeries, Input[Series]):
                 # as far as is known what comes
                 horizon = min(horizon, future)
             yield ahead(model, series, horizon)
+
+    def to_json(self, given: Series) -> Json:
+        """Return the last values of a series, with what the model asks for beside them."""
+        first = max(0, len(given) - KEPT)
+        beside: Json = {"name": given.name}
+        if self.phases:
+            beside["start"] = written(given.times[first : first + 1], given.frequency)[0]
+        if self.known:
+            beside["known"] = given.known[first:].tolist()
+        if self.static:
+            beside["static"] = given.static
+        values = given.values[first:]
+        return {"values": [None if np.isnan(value) else float(f"{value:.6g}") for value in values], **beside}
 
     def encode(self, given: Series, options: Settings | None = None) -> Arrays:
         """Return values as they are and covariates as the network reads them, those of the future to predict."""

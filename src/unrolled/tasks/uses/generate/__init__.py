@@ -25,6 +25,7 @@ from unrolled.tasks.outputs.next.scoring import evaluate_text
 from unrolled.tasks.outputs.next.session import TextSession
 from unrolled.tasks.uses.generate.check import check_text
 from unrolled.tasks.uses.generate.encode import Corpus
+from unrolled.tasks.uses.generate.examples import written_example
 from unrolled.tasks.uses.generate.options import GenerateEvaluation, GenerateOptions
 from unrolled.tasks.uses.generate.personal import load_personal, personalise, save_personal
 from unrolled.tasks.uses.generate.plan import plan_language_model
@@ -104,6 +105,12 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
             progress("weighing the n-gram", 0, None)
             model.output.mixture = material.mixture(model, model.folder)
         fit_suggestions(model, options, material.dev, progress)
+
+    def examples(self, model: Model, material: Corpus) -> list[Json | str] | None:
+        """Return what the model writes."""
+        prompt = GenerateOptions.of(model.options).prompt
+        text = written_example(model, prompt, int(model.config.training["seed"]))
+        return [text] if text else []
 
     def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
         """Return nats per character, of the network alone too, and how good completion is, beside the n-gram's."""
