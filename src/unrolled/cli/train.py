@@ -39,9 +39,7 @@ Watch = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
-Examples = Annotated[
-    bool, typer.Option("--examples/--no-examples", help="keep a few inputs with the model, to be shown on its page")
-]
+NoExamples = Annotated[bool, typer.Option("--no-examples", help="keep no inputs with the model for its page to show")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only warnings")]
 
 
@@ -82,7 +80,7 @@ def task_command(task: AnyUse) -> Any:
         resume: Resume = False,
         overwrite: Overwrite = False,
         watch: Watch = None,
-        examples: Examples = True,
+        no_examples: NoExamples = False,
         quiet: Quiet = False,
         threads: Threads = None,
         **given: Any,
@@ -100,7 +98,7 @@ def task_command(task: AnyUse) -> Any:
             overwrite=overwrite,
             quiet=quiet,
             watch=watch,
-            examples=examples,
+            examples=not no_examples,
             personal=personal,
             own=own,
             training=training,

@@ -220,9 +220,8 @@ def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool
         task.finish(model, material, request.progress)
     model.save(out)
     if not result.interrupted:
-        own = task.examples(model, material)
-        kept = read_examples(out / DATA) if own is None else own
-        write_examples(out, kept if request.examples else [])
+        own = task.examples(model, material) if request.examples else []
+        write_examples(out, read_examples(out / DATA) if own is None else own)
     return model
 
 

@@ -34,8 +34,8 @@ from unrolled.tasks.uses.forecast.options import ForecastOptions, ForecastPredic
 from unrolled.tasks.uses.forecast.split import split_by_time
 from unrolled.types import Json
 
-#: values of a series that are kept as an example
-KEPT = 400
+#: values of a series that are kept as an example, and steps after them where covariates must be known ahead
+KEPT, AHEAD = 400, 24
 
 
 class ShownSeries(results.Shown):
@@ -123,7 +123,10 @@ class HistoryInput(FittedSeries, Input[Series]):
 
     def to_json(self, given: Series) -> Json:
         """Return the last values of a series, with what the model asks for beside them."""
-        first = max(0, len(given) - KEPT)
+        end = len(given)
+        if self.known and len(given.known) == end:
+            end -= min(AHEAD, end // 4)
+        first = max(0, end - KEPT)
         beside: Json = {"name": given.name}
         if self.phases:
             beside["start"] = written(given.times[first : first + 1], given.frequency)[0]
@@ -131,7 +134,7 @@ class HistoryInput(FittedSeries, Input[Series]):
             beside["known"] = given.known[first:].tolist()
         if self.static:
             beside["static"] = given.static
-        values = given.values[first:]
+        values = given.values[first:end]
         return {"values": [None if np.isnan(value) else float(f"{value:.6g}") for value in values], **beside}
 
     def encode(self, given: Series, options: Settings | None = None) -> Arrays:
