@@ -4,7 +4,7 @@
  * `hide()`, called whenever it comes and goes. Tabs are in the browser's history.
  *
  *   - tab.js joins an input (inputs/, by the model's `widget`) and an output (outputs/, by its `view`)
- *   - elements are made with h() and svg() of lib/dom.js, never out of text; styles by `style: {…}`, never as an attribute
+ *   - elements are made with h() and svg() of lib/dom.js, never out of text; styles by `style: {…}`, no attribute
  *   - colours come from styles/theme.css: --accent, --label-0 … --label-7 for labels, by colours() of lib/format.js
  *   - errors go to the tab's notice, in the page's words; what tests look for has a data-testid: `${use}-…`
  */
@@ -20,17 +20,7 @@ import { Tab } from "./tab.js";
 import { Training } from "./training/tab.js";
 
 /** Uses in the order of the page; others follow as they are loaded. */
-const ORDER = [
-  "generate",
-  "classify",
-  "tag",
-  "translate",
-  "recognize",
-  "caption",
-  "label",
-  "transcribe",
-  "forecast",
-];
+const ORDER = ["generate", "classify", "tag", "translate", "recognize", "caption", "label", "transcribe", "forecast"];
 
 const kept = memory("page");
 

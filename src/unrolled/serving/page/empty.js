@@ -3,7 +3,7 @@
 import { h } from "./lib/dom.js";
 
 const WAYS = [
-  ["Complete what is typed", "unrolled train generate mail.txt --out my-mail"],
+  ["Complete text as you type", "unrolled train generate mail.txt --out my-mail"],
   ["Classify texts", "unrolled train classify reviews.csv --out sentiment"],
   ["Find names", "unrolled train tag sentences.conll --out ner"],
   ["Translate", "unrolled train translate pairs.tsv --out de-en"],
@@ -24,9 +24,9 @@ export function emptyPage() {
     "section",
     { class: "panel empty", "data-testid": "empty" },
     h("h2", {}, "No model is loaded"),
-    h("p", {}, "A model is a folder that a command makes from your own data. Make one, then name it:"),
+    h("p", {}, "A model is a folder, trained on your own data by one command. Train one, then serve it:"),
     h("pre", { class: "code" }, "unrolled train generate mail.txt --out my-mail\nunrolled serve my-mail"),
     h("dl", { class: "ways" }, ways),
-    h("p", { class: "soft" }, "Add --minutes 10 to any of them for a first result. ", list, " names data to begin with."),
+    h("p", { class: "soft" }, "Add --minutes 10 for a quick first result. ", list, " lists data sets to start with."),
   );
 }

@@ -66,9 +66,9 @@ export class Tab {
     this.place.className = `use ${model.widget} to-${model.view}`;
     this.bar.hint([this.input.hint, this.view.hint].filter(Boolean).join(" "));
     this.more.draw(factsOf(model));
-    const hasValue = before instanceof Input && this.isGiven && before.value !== null;
+    const given = before instanceof Input && this.isGiven ? valueOf(before) : null;
     if (this.input.isOwn) this.ask(true);
-    else if (hasValue) this.input.show(before.value);
+    else if (given !== null) this.input.show(given);
     else this.first();
   }
 
@@ -169,5 +169,14 @@ export class Tab {
     this.input?.stop?.();
     this.stream?.close();
     this.stream = null;
+  }
+}
+
+/** What was given, if it is anything that another model may be given too. */
+function valueOf(input) {
+  try {
+    return input.value;
+  } catch {
+    return null;
   }
 }

@@ -7,7 +7,7 @@ const PEN = 22;
 const STEP = 7;
 
 export class Drawing {
-  /** @param {{id: string, label: string, changed: () => void}} options `changed` after each stroke, also while it goes */
+  /** @param {{id: string, label: string, changed: () => void}} options `changed` during and after a stroke */
   constructor({ id, label, changed }) {
     this.changed = changed;
     this.canvas = h("canvas", {

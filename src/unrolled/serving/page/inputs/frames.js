@@ -14,7 +14,7 @@ export class FramesInput {
     Object.assign(this, { note, changed, clip: null, file: EMPTY, steps: [], rate: null, warning: "" });
     this.zone = dropZone({
       id,
-      accept: "video/*,image/gif,.mkv",
+      accept: ".mp4,.mov,.webm,.mkv,.avi,.mpeg,.mpg,.ogv,image/gif",
       title: "Choose a clip",
       hint: "or drop it here: MP4, MOV, WebM, Matroska, AVI, MPEG or Ogg",
       taken: (file) => this.taken(file),
@@ -70,7 +70,7 @@ export class FramesInput {
   unplayable() {
     if (!this.video.getAttribute("src")) return;
     this.video.hidden = true;
-    this.warning = "The browser can't play this clip; its labels stand below all the same.";
+    this.warning = "The browser can't play this clip; its labels are shown below.";
     this.note.say(this.warning);
   }
 

@@ -11,7 +11,7 @@ export class ImageInput {
   static reads = (example) => typeof example?.image === "string";
 
   constructor({ id, changed }) {
-    this.hint = "Draw on the sheet, or drop an image.";
+    this.hint = "Draw, or drop an image.";
     this.changed = changed;
     this.image = null;
     this.file = { name: "image.png", type: "image/png" };

@@ -18,12 +18,11 @@
  *     file                    {name, type} of the value as a file, for the lines of a program; null for JSON
  *     show(value)             show an input of the API, e.g. an example
  *     clear()
- *     mark(steps, rate)       show what was said of each step: {start, end, label, name, hue, strength, score}; `tag` is
- *                             what stands in a marked word, `class` how it looks there
  *
- * and, where it has them, `push()` (what a stream is told of the value), `editor` (a text field), `look(weights)` (where
- * a network looked), `seek(step)`, `play(seconds)`, `pointed` (to be set: called with the step that is pointed at) and
- * `stop()`, when its tab is left.
+ * and, where it has them, `mark(steps, rate)` (show what is said of each step: {start, end, label, name, hue,
+ * strength, score}; `tag` is what stands in a marked word, `class` how it looks there), `push()` (what a stream is told
+ * of the value), `editor` (a text field), `look(weights)` (where a network looked), `seek(step)`, `play(seconds)`,
+ * `pointed` (to be set: called with the step that is pointed at) and `stop()`, when its tab is left.
  */
 
 import { FramesInput } from "./frames.js";

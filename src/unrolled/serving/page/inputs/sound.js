@@ -95,7 +95,7 @@ export class SoundInput {
     if (this.stream && !this.stream.samples(samples)) {
       this.stream.close();
       this.stream = null;
-      this.note.say("The connection is away; all of it is heard after the recording.");
+      this.note.say("Connection lost; the whole recording is read when it ends.");
     }
   }
 

@@ -14,7 +14,6 @@ export class TextInput {
       id: `${id}-text`,
       label: "Your text",
       placeholder: "A few words …",
-      describedby: `${id}-keys`,
       changed: (text) => {
         kept.set("text", text);
         changed(!text.trim());
@@ -47,7 +46,7 @@ export class TextInput {
 
   get warning() {
     const most = this.model.max_characters.toLocaleString("en");
-    return this.since ? `This text is longer than ${most} characters; its end is read.` : "";
+    return this.since ? `This text is longer than ${most} characters; only its end is read.` : "";
   }
 
   push() {

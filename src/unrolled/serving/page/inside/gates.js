@@ -1,4 +1,4 @@
-/** Gates and states through time: every unit as a row of a map, and one of them as a curve. */
+/** Gates and states over time: every unit as a row of a map, and one of them as a curve. */
 
 import { chart } from "../lib/chart.js";
 import { h } from "../lib/dom.js";
@@ -25,12 +25,12 @@ export function gates() {
   const layerName = h("span", { class: "soft" });
   const map = heatMap({
     testid: "inside-gates",
-    label: "Units through time, a row each",
+    label: "Units over time, one row each",
     idle: "Point at the map, or use the arrow keys, to follow one unit.",
     read: (unit, t) => reading(unit, t),
     picked: (unit, t) => curveOf(unit, t),
   });
-  const curve = chart({ testid: "inside-unit", label: "One unit through time", height: 150, idle: "" });
+  const curve = chart({ testid: "inside-unit", label: "One unit over time", height: 150, idle: "" });
   const facts = h("p", { class: "soft", "data-testid": "inside-gate-facts" });
   let layer = null;
   let counted = null;
@@ -83,8 +83,12 @@ export function gates() {
   const root = h(
     "section",
     { class: "block", "data-testid": "inside-gates-section" },
-    h("h2", {}, "Gates and states through time"),
-    h("p", { class: "soft" }, "A row for each unit, a column for each step: what a unit holds, and when its gates open."),
+    h("h2", {}, "Gates and states over time"),
+    h(
+      "p",
+      { class: "soft" },
+      "One row per unit, one column per step: the state of each unit, and when its gates open.",
+    ),
     h("p", { class: "row" }, which, layerName),
     map.root,
     h(

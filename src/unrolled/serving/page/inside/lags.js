@@ -12,7 +12,7 @@ const CURVES = 8;
 export function lags() {
   const curve = chart({
     testid: "inside-lags",
-    label: "What is left of the error, by steps back",
+    label: "Error remaining, by steps back",
     idle: "Point at the curves to read them.",
   });
   const verdicts = h("ul", { class: "verdicts", "data-testid": "inside-verdicts" });
@@ -24,7 +24,7 @@ export function lags() {
       h(
         "p",
         { class: "soft" },
-        "How much of the error is left so many steps back; a network learns from as far back as some of it is.",
+        "How much of the error remains so many steps back: a network learns from steps that some of it still reaches.",
       ),
       curve.root,
       verdicts,

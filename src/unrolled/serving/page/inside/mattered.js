@@ -6,9 +6,9 @@ import { heatMap, largest } from "./heat.js";
 import { quoted, short, visible } from "./words.js";
 
 const MEANS = {
-  "integrated gradients": "Each step's share of the answer, beside that to an empty input",
-  occlusion: "What is lost when the step is taken out",
-  saliency: "How much a small change there would matter, whichever way",
+  "integrated gradients": "Each step's share of the score, relative to an empty input",
+  occlusion: "How much the score drops when the step is removed",
+  saliency: "How strongly the score reacts to a small change of the step",
 };
 
 /** @param {{asked: (step: number) => void}} hooks `asked`: another step of the output is asked about */
@@ -121,14 +121,14 @@ export function connections({ asked }) {
     testid: "inside-connections",
     label: "Steps of the output in rows, of the input in columns",
     cell: 10,
-    idle: "A row for each step of the output, a column for each of the input.",
+    idle: "One row per output step, one column per input step.",
     read: (s, t) =>
-      `${quoted(part.outputs[s])} leans on ${quoted(part.steps[t])}: ${short(part.strength[s][t])} nats per unit of x`,
+      `${quoted(part.outputs[s])} depends on ${quoted(part.steps[t])}: ${short(part.strength[s][t])} nats per unit`,
   });
   const root = h(
     "details",
     { class: "weights-box", "data-testid": "inside-connections-box", ontoggle: () => root.open && !part && asked() },
-    h("summary", {}, "Which steps of the input each output leans on"),
+    h("summary", {}, "Which input steps each output depends on"),
     map.root,
   );
   return {

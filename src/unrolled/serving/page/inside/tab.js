@@ -35,14 +35,14 @@ export class Inside {
       chosen: () => this.choose(),
       buttons: [button("inside-example", "Example", () => this.example(), { class: "quiet" })],
     });
-    this.bar.hint("Any model, laid open: what goes through it at each step, and what comes back when it learns.");
+    this.bar.hint("What flows through a model at each step, and what flows back when it learns.");
     const limit = this.kept.get("limit", 32);
     this.limit = h(
       "select",
-      { "aria-label": "Steps that are looked at", "data-testid": "inside-limit", onchange: () => this.limited() },
+      { "aria-label": "Steps to inspect", "data-testid": "inside-limit", onchange: () => this.limited() },
       STEPS.map((n) => h("option", { value: String(n), selected: n === limit }, `last ${n} steps`)),
     );
-    this.save = button("inside-report", "Save as a report", () => this.report(), { class: "quiet", disabled: true });
+    this.save = button("inside-report", "Save report", () => this.report(), { class: "quiet", disabled: true });
     this.place = h("div", {});
     const settings = h("p", { class: "row settings" }, this.limit, this.save);
     root.append(this.bar.root, this.place, settings, this.note.root, this.figures(), this.more.root, this.lines.root);
@@ -169,7 +169,7 @@ export class Inside {
   async report() {
     const { api, model } = this;
     this.save.disabled = true;
-    this.note.say("Drawing the report; that takes a few seconds …");
+    this.note.say("Drawing the report, which takes a few seconds …");
     try {
       const response = await api.request(api.path(model.name, "inspect"), {
         method: "POST",
@@ -179,7 +179,7 @@ export class Inside {
       const address = URL.createObjectURL(await response.blob());
       h("a", { href: address, download: `${model.name}-inside.html` }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10_000);
-      this.note.say("The report is saved; it opens in any browser, with no network.");
+      this.note.say("Report saved. It opens in any browser, offline.");
     } catch (error) {
       this.note.problem(error);
     }

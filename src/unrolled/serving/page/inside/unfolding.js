@@ -199,8 +199,8 @@ export function unfolding({ chosen }) {
 
   function drawDetail(one) {
     const [values, title] = isBack
-      ? [one.errors, `The error at step ${now + 1}, a cell a unit`]
-      : [one.values, `Gates and states at step ${now + 1}, a cell a unit`];
+      ? [one.errors, `Error at step ${now + 1}, one cell per unit`]
+      : [one.values, `Gates and states at step ${now + 1}, one cell per unit`];
     detailTitle.textContent = title;
     detail.replaceChildren(
       ...Object.entries(values).map(([name, rows]) => {
@@ -238,9 +238,7 @@ export function unfolding({ chosen }) {
     const row = data.unfolding.likeliest[output];
     const most = data.values ? largest(row.map(([, value]) => value)) || 1 : 1;
     const when = outputAt(one, now) === null ? ` at the end, ${quoted(data.outputs[output])}` : "";
-    sideTitle.textContent = data.values
-      ? `The output${when} (standardised)`
-      : `What the output holds for likely${when}`;
+    sideTitle.textContent = data.values ? `The output${when} (standardised)` : `Most likely${when}`;
     side.draw(
       row.map(([name, value]) => ({
         label: visible(name),
@@ -278,16 +276,16 @@ export function unfolding({ chosen }) {
     h(
       "p",
       { class: "soft" },
-      "A column for each step: below what goes in, in the middle what each layer holds, above what comes out.",
+      "One column per step: the input at the bottom, the state of each layer in the middle, the output at the top.",
     ),
     h(
       "p",
       { class: "row controls" },
       forwards,
       backwards,
-      button("back", "◀", "A step back", () => (stop(), go(now - 1))),
+      button("back", "◀", "Back one step", () => (stop(), go(now - 1))),
       play,
-      button("on", "▶", "A step on", () => (stop(), go(now + 1))),
+      button("on", "▶", "Forward one step", () => (stop(), go(now + 1))),
       at,
       which,
     ),
@@ -299,7 +297,7 @@ export function unfolding({ chosen }) {
     ),
     said,
     h("div", { class: "pair details" }, h("div", {}, detailTitle, detail), h("div", {}, sideTitle, side.root)),
-    h("details", { class: "weights-box" }, h("summary", {}, "The weights, the same at every step"), weights),
+    h("details", { class: "weights-box" }, h("summary", {}, "Weights, shared by all steps"), weights),
   );
 
   return {

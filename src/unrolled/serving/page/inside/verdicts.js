@@ -11,7 +11,7 @@ export function inPlainWords(verdicts) {
   const exploding = of("exploding");
   const vanishing = of("vanishing");
   if (exploding)
-    return "Training is unstable: the error grows on its way back through the steps, so that small changes early on throw everything off.";
+    return "Training is unstable: the error grows on its way back, so small changes early on throw everything off.";
   if (vanishing)
     return vanishing.lag
       ? `This network hardly learns from what is more than ${steps(vanishing.lag)} back: the error has faded by then.`
@@ -27,6 +27,6 @@ export function verdictOf({ layer, kind, evidence, remedies = [] }) {
     "li",
     { class: `flow ${kind}` },
     h("p", {}, h("strong", {}, `${layer}: ${kind}. `), evidence ? `${capital(evidence)}.` : ""),
-    tries.length ? h("p", { class: "soft" }, `To try, the likeliest first: ${tries.join("; ")}.`) : null,
+    tries.length ? h("p", { class: "soft" }, `Worth trying, most promising first: ${tries.join("; ")}.`) : null,
   );
 }

@@ -111,7 +111,7 @@ export class Api {
       if (event === "done") return data;
       if (event === "error") throw new Problem(data);
     }
-    throw new Problem({ status: 0, detail: "The server stopped writing before it was done." });
+    throw new Problem({ status: 0, detail: "The server stopped before the text was finished." });
   }
 
   /** Server-sent events as `{event, data}`, data read as JSON. By fetch: an EventSource can't carry a token. */

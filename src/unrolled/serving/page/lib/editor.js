@@ -18,7 +18,7 @@ export class Editor {
    * @param {{id: string, label: string, placeholder?: string, describedby?: string,
    *   changed: (text: string, event: InputEvent) => void}} options
    */
-  constructor({ id, label, placeholder = "", describedby, changed }) {
+  constructor({ id, label, placeholder = "", changed }) {
     Object.assign(this, { id, changed, isComposing: false, pointed: null, moved: null, accepted: null });
     this.sizer = h("div", { class: "sizer", "aria-hidden": "true", dir: "auto" });
     this.layer = h("div", { class: "layer", "aria-hidden": "true", dir: "auto" });
@@ -31,7 +31,6 @@ export class Editor {
       autocapitalize: "sentences",
       rows: 1,
       "data-testid": id,
-      "aria-describedby": describedby,
     });
     this.box = h("div", { class: "editor" }, h("div", { class: "sheet" }, this.sizer, this.layer, this.area));
     this.root = h("div", { class: "field" }, h("label", { for: id, class: "label" }, label), this.box, this.spoken);
@@ -138,7 +137,10 @@ export class Editor {
   /** @param {Mark[]} marks in order, none over another */
   mark(marks) {
     this.marked = marks;
-    this.box.classList.toggle("labelled", marks.some(({ tag }) => tag));
+    this.box.classList.toggle(
+      "labelled",
+      marks.some(({ tag }) => tag),
+    );
     this.draw();
   }
 

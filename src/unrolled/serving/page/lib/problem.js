@@ -1,5 +1,7 @@
 /** What goes wrong, in the page's words. */
 
+import { capital } from "./format.js";
+
 /** A problem (RFC 9457) that the server answered with; `message` is its one line. */
 export class Problem extends Error {
   constructor(problem, retryAfter = null) {
@@ -23,10 +25,11 @@ export function worded(error, file = "") {
   const said = error.message || String(error);
   const clauses = said
     .replace(FIELD, "")
-    .replaceAll(/\btable\.csv\b/g, file || "The table")
-    .split("; ")
+    .replaceAll(/\btable\.csv(?::(\d+))?\b/g, (_, line) => `${file || "the table"}${line ? `, line ${line}` : ""}`)
+    .split(/; (?![^(]*\))/)
     .filter((clause) => !/(^|[\s(])--[a-z]/.test(clause));
   const places = (error.errors ?? []).map(({ place, message }) => `${place}: ${message}`);
   const text = [clauses.join("; ") || "The model can't read this", ...places.slice(0, 2)].join(". ");
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+  const begun = file && text.startsWith(file) ? text : capital(text);
+  return `${begun}${/[.!?…]$/.test(text) ? "" : "."}`;
 }

@@ -55,7 +55,7 @@ function block(name, testid) {
           toast("Copied");
         } catch {
           getSelection().selectAllChildren(text);
-          toast("The browser lets nothing be copied by itself; the lines are selected");
+          toast("The browser blocked copying; the lines are selected");
         }
       },
     },

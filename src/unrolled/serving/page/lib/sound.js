@@ -7,9 +7,11 @@
  */
 export async function microphone(heard) {
   if (!navigator.mediaDevices)
-    throw new Error("The browser gives its microphone to pages of this machine, or over https, only.");
+    throw new Error("Browsers allow the microphone only on pages of this machine or over HTTPS.");
   const media = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } }).catch((error) => {
-    throw new Error(error.name === "NotAllowedError" ? "The microphone was not allowed." : "There is no microphone.");
+    throw new Error(
+      error.name === "NotAllowedError" ? "Access to the microphone was denied." : "No microphone was found.",
+    );
   });
   const context = new AudioContext();
   await context.audioWorklet.addModule(new URL("./recorder.js", import.meta.url));

@@ -119,7 +119,7 @@ export class Stream {
   }
 
   giveUp() {
-    const problem = this.refusal ?? new Problem({ status: 0, detail: "The server does not take this stream." });
+    const problem = this.refusal ?? new Problem({ status: 0, detail: "The server refused this stream." });
     this.drop(problem);
     this.refused(problem);
   }

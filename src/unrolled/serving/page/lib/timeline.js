@@ -42,9 +42,7 @@ export class Timeline {
     if (!steps.length) return;
     const segments = merged(steps);
     this.strip.replaceChildren(...segments.map((segment) => this.piece(segment)));
-    this.list.replaceChildren(
-      ...segments.filter(({ isNothing }) => !isNothing).map((segment) => this.row(segment)),
-    );
+    this.list.replaceChildren(...segments.filter(({ isNothing }) => !isNothing).map((segment) => this.row(segment)));
     this.scrubber.max = steps.length - 1;
     this.show(0);
   }
@@ -63,7 +61,11 @@ export class Timeline {
       h("span", {}, name),
       h("span", { class: "soft" }, `${when} · ${percent(score)}`),
     ];
-    return h("li", {}, button(`${this.id}-segment`, parts, () => this.go(first), { class: "quiet segment" }));
+    return h(
+      "li",
+      {},
+      button(`${this.id}-segment`, parts, () => this.go(first), { class: "quiet segment" }),
+    );
   }
 
   go(n) {

@@ -18,12 +18,12 @@ export function askToken(again) {
       h(
         "form",
         { method: "dialog" },
-        h("h2", { id: "token-title" }, "This server asks for its token"),
+        h("h2", { id: "token-title" }, "This server needs a token"),
         h(
           "p",
           { class: "soft" },
-          again ? "That one was not right. " : "",
-          "It is in the file that the server was started with, --token-file. It stays in this browser tab.",
+          again ? "That token is wrong. " : "",
+          "It is in the file that the server was given as --token-file. It is kept in this browser tab only.",
         ),
         h("label", { for: "token" }, "Token"),
         field,
@@ -31,7 +31,7 @@ export function askToken(again) {
           "p",
           { class: "row end" },
           h("button", { type: "button", class: "quiet", onclick: () => dialog.close("") }, "Cancel"),
-          h("button", { class: "primary", value: "use" }, "Use it"),
+          h("button", { class: "primary", value: "use" }, "Continue"),
         ),
       ),
     );

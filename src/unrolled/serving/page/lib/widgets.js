@@ -124,12 +124,7 @@ export function dropZone({ id, accept, title, hint, taken }) {
   const name = h("span", { class: "soft", "data-testid": `${id}-file-name` }, hint);
   const label = h("label", { for: input.id, class: "drop-label" }, h("strong", {}, title), name);
   return {
-    root: h(
-      "div",
-      { class: "drop", "data-testid": `${id}-drop`, onfile: ({ detail }) => taken(detail) },
-      input,
-      label,
-    ),
+    root: h("div", { class: "drop", "data-testid": `${id}-drop`, onfile: ({ detail }) => taken(detail) }, input, label),
     name(text) {
       name.textContent = text || hint;
     },
@@ -186,7 +181,7 @@ export function details(id) {
     /** @param {[string, string | number | null | undefined][]} rows */
     draw(rows) {
       const known = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
-      list.replaceChildren(...known.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, `${value}`))));
+      list.replaceChildren(...known.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, `${value}`)]));
     },
   };
 }
@@ -199,12 +194,12 @@ export function factsOf({ name, summary, shape, parameters, network, result, no_
     .map(([metric, value]) => `${metric.replaceAll("_", " ")} ${number(value)}`);
   return [
     ["Model", name],
-    ["What it learned", summary],
+    ["Task", summary],
     ["Network", [network.cell?.toUpperCase(), size].filter(Boolean).join(" ")],
     ["Shape", shape],
     ["Parameters", parameters.toLocaleString("en")],
     ["On development data", measured.slice(0, 5).join(", ")],
-    ["Answers while you type", noStreams && "No: it needs the whole input."],
+    ["Streaming", noStreams && "No, it needs the whole input."],
   ];
 }
 

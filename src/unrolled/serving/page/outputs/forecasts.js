@@ -58,7 +58,7 @@ export function reading({ times, values, now, tried }, forecast, n) {
   const said = n < now ? [`measured ${told(values[n])}`] : inWords(forecast, n - now);
   for (const one of tried) {
     const step = n - one.at;
-    if (step >= 0 && step < one.forecast.point.length) said.push(`tried: ${inWords(one.forecast, step).join(", ")}`);
+    if (step >= 0 && step < one.forecast.point.length) said.push(`backtest: ${inWords(one.forecast, step).join(", ")}`);
   }
   return [times[n], ...said].join(" · ");
 }
@@ -87,13 +87,14 @@ export function judged({ values, tried }) {
       inside += fan && fan.low[n] <= came && came <= fan.high[n] ? 1 : 0;
     });
   }
-  if (!count) return "The series is too short to leave anything out.";
+  if (!count) return "The series is too short for a backtest.";
   const fan = outermost(tried[0].forecast);
   const said = [
-    `Over ${count} steps it was off by ${number(off / count)} on average,`,
-    `repeating the last value by ${number(naive / count)}.`,
-    fan && `${percent(inside / count)} of what came lay in the band, which is meant to hold ${fan.meant}.`,
-    tried.some(({ forecast }) => forecast.in_training) && "It was trained on some of these values, and looks too good.",
+    `Mean absolute error over ${count} steps: ${number(off / count)};`,
+    `repeating the last value: ${number(naive / count)}.`,
+    fan && `${percent(inside / count)} of the actual values fell in the band, which should hold ${fan.meant}.`,
+    tried.some(({ forecast }) => forecast.in_training) &&
+      "The model was trained on some of these values, so this looks better than it is.",
   ];
   return said.filter(Boolean).join(" ");
 }

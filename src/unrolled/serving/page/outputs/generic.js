@@ -15,7 +15,7 @@ export class GenericOutput {
   }
 
   draw(predictions) {
-    this.list.replaceChildren(...predictions.flatMap((one) => Object.entries(one).map(row)));
+    this.list.replaceChildren(...predictions.flatMap(rows));
   }
 
   clear() {
@@ -23,14 +23,20 @@ export class GenericOutput {
   }
 }
 
-const row = ([name, value]) => h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, written(value)));
+const rows = (one) =>
+  Object.entries(one).flatMap(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, written(value))]);
 
 function written(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return number(value, 5);
   if (typeof value !== "object") return `${value}`;
-  if (!Array.isArray(value)) return h("dl", { class: "fields" }, Object.entries(value).map(row));
+  if (!Array.isArray(value)) return h("dl", { class: "fields" }, rows(value));
   const rest = value.length > MOST ? ` … ${value.length - MOST} more` : "";
   if (value.every((one) => typeof one !== "object")) return `${value.slice(0, MOST).map(written).join(", ")}${rest}`;
-  return h("ol", {}, value.slice(0, MOST).map((one) => h("li", {}, written(one))), rest && h("li", {}, rest));
+  return h(
+    "ol",
+    {},
+    value.slice(0, MOST).map((one) => h("li", {}, written(one))),
+    rest && h("li", {}, rest),
+  );
 }

@@ -34,7 +34,13 @@ export class LabelOutput {
     this.asRead = h("section", { class: "block", hidden: true }, h("h2", {}, "As it reads"), this.curve.root);
     this.moved = h("p", { class: "moved", "data-testid": `${id}-moved` });
     this.movedBy = h("p", { class: "soft reading", role: "status", "data-testid": `${id}-moved-reading` });
-    this.attributed = h("section", { class: "block", hidden: true }, h("h2", {}, "Attributions"), this.moved, this.movedBy);
+    this.attributed = h(
+      "section",
+      { class: "block", hidden: true },
+      h("h2", {}, "Attributions"),
+      this.moved,
+      this.movedBy,
+    );
     const first = h("div", {}, h("h2", {}, "Prediction"), this.label.root);
     this.root = h("div", {}, h("section", { class: "judged" }, first, this.shares.root), this.asRead, this.attributed);
     this.root.dataset.testid = `${id}-result`;
@@ -62,7 +68,8 @@ export class LabelOutput {
   }
 
   show({ probabilities }, steps, value) {
-    const ranked = Object.entries(probabilities);
+    // an object of labels that are numbers has them in another order
+    const ranked = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
     const [[best, probability]] = ranked;
     ranked.forEach(([label]) => this.colour(label));
     this.label.say(this.name(best), probability, this.colour(best));
@@ -71,7 +78,11 @@ export class LabelOutput {
     this.shares.draw(shown.map(([label, share]) => ({ label: this.name(label), share, colour: this.colour(label) })));
     this.input.mark?.(steps.map((step, n) => this.mark(step, n, ranked.length)));
     this.asRead.hidden = steps.length < 2;
-    if (steps.length > 1) this.drawCurve(steps, ranked.slice(0, CURVES).map(([label]) => label));
+    if (steps.length > 1)
+      this.drawCurve(
+        steps,
+        ranked.slice(0, CURVES).map(([label]) => label),
+      );
     if (this.isText) this.attribute(value);
   }
 
@@ -115,9 +126,7 @@ export class LabelOutput {
     if (n === this.lit || !this.input.editor) return;
     this.lit = n;
     const { editor } = this.input;
-    editor.mark(
-      editor.marked.map((mark) => ({ ...mark, class: mark.n === n ? "track-word lit" : "track-word" })),
-    );
+    editor.mark(editor.marked.map((mark) => ({ ...mark, class: mark.n === n ? "track-word lit" : "track-word" })));
   }
 
   async ask(value) {
@@ -141,8 +150,8 @@ export class LabelOutput {
       .map((step, n) => [step, one.values[n]])
       .sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]))
       .slice(0, 3)
-      .map(([step, value]) => `“${step}” ${value < 0 ? "against" : "for"} it`);
-    this.movedBy.textContent = `For ${this.name(one.target)}, most of all: ${strongest.join(", ")}.`;
+      .map(([step, value]) => `“${step}” ${value < 0 ? "against" : "for"}`);
+    this.movedBy.textContent = `Strongest influences on ${this.name(one.target)}: ${strongest.join(", ")}.`;
   }
 
   word({ target }, step, value, top) {

@@ -17,8 +17,8 @@ export class LabelsOutput {
     this.isText = input.editor !== undefined;
     this.hint = this.isText
       ? "Labels are marked as you type; point at one to see how sure the model is."
-      : "Steps of equal label make one piece.";
-    this.list = h("ul", { class: "found", "aria-label": "What was found", "data-testid": `${id}-found` });
+      : "Consecutive steps with the same label are merged.";
+    this.list = h("ul", { class: "found", "aria-label": "Labels found", "data-testid": `${id}-found` });
     this.meaning = h("div", {});
     this.root = h("div", {}, this.list, this.meaning);
     input.pointed = (mark) => note.hint(mark ? this.said(mark) : "");
@@ -73,10 +73,16 @@ export class LabelsOutput {
       h("span", { class: "chip-score" }, percent(mark.score)),
     ];
     const looks = { class: "chip", style: { "--hue": mark.hue }, onfocus: say, onpointerenter: say };
-    return h("li", {}, button(`${this.id}-chip`, parts, () => this.input.seek?.(mark), looks));
+    return h(
+      "li",
+      {},
+      button(`${this.id}-chip`, parts, () => this.input.seek?.(mark), looks),
+    );
   }
 
   explain() {
+    // on a timeline each piece has its name
+    if (!this.isText) return;
     this.meaning.replaceChildren(legend(`${this.id}-legend`, [...this.seen], this.colour, this.name));
   }
 
@@ -90,7 +96,7 @@ const kind = (label) => label.replace(/^[BIES]-/, "");
 
 const isNothing = (label) => NOTHING.has(label);
 
-/** What was found in a text as the model says it; null where it only labels steps. */
+/** Labels found in a text as the model says it; null where it only labels steps. */
 function spansOf({ entities, tokens }) {
   if (!entities) return null;
   return entities.length || tokens.every(({ label }) => /^([BIES]-.+|O)$/.test(label)) ? entities : tokens;

@@ -23,7 +23,7 @@ export class NextOutput {
     this.threshold = kept.get("threshold", null);
     Object.assign(this, { offered: null, isHidden: false, isAccepting: false, writing: null, before: null, at: null });
     this.best = [];
-    this.offers = h("div", { class: "offers", role: "group", "aria-label": "Suggestions" });
+    this.offers = h("div", { class: "offers", role: "group", "aria-label": "Most likely next" });
     this.offers.dataset.testid = `${id}-offers`;
     this.tally = new Keystrokes({ id, kept });
     this.root = h("div", {}, h("div", { class: "row under" }, this.offers, this.tally.root));
@@ -33,6 +33,7 @@ export class NextOutput {
 
   listen() {
     const { editor } = this;
+    editor.area.setAttribute("aria-describedby", `${this.id}-keys`);
     editor.area.addEventListener("keydown", (event) => this.key(event));
     editor.area.addEventListener("input", (event) => this.typed(event));
     editor.moved = () => this.moved();
@@ -151,7 +152,8 @@ export class NextOutput {
   pills(suggestions) {
     this.best = suggestions.toSorted((a, b) => b.score - a.score).slice(0, 3);
     const begun = this.editor ? /\S*$/.exec(this.editor.text.slice(0, this.at ?? 0))[0] : "";
-    this.offers.replaceChildren(...this.best.map(({ text, score }) => this.pill(text, score, begun)));
+    const all = this.best.map(({ text, score }) => this.pill(text, score, begun));
+    this.offers.replaceChildren(...(all.length ? [h("span", { class: "soft" }, "Most likely next")] : []), ...all);
   }
 
   pill(text, score, begun) {
@@ -204,6 +206,8 @@ export class NextOutput {
     if (this.writing) return this.writing.abort();
     const { editor } = this;
     this.before = editor.text;
+    // what was selected stays
+    editor.area.setSelectionRange(editor.area.selectionEnd, editor.area.selectionEnd);
     const asked = {
       prompt: this.head,
       max_tokens: LENGTH,

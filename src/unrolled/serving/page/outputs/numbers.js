@@ -29,7 +29,7 @@ export class NumbersOutput {
       "aria-label": "Series",
       onchange: () => this.show(),
     });
-    this.tried = button(`${id}-backtest`, "Try it on the past", () => this.tryIt(), { "aria-pressed": "false" });
+    this.tried = button(`${id}-backtest`, "Backtest", () => this.tryIt(), { "aria-pressed": "false" });
     const idle = "Point at the chart to read values.";
     this.fan = chart({ testid: `${id}-chart`, label: "The forecast", height: 300, idle });
     this.score = h("p", { class: "score", role: "status", "data-testid": `${id}-score` });
@@ -83,7 +83,7 @@ export class NumbersOutput {
       lines: [
         { name: "measured", colour: "var(--soft)", points: known },
         { name: "forecast", points: ahead.line },
-        ...earlier.map(({ line }, n) => ({ name: n ? "" : "tried on the past", points: line, ...TRIED })),
+        ...earlier.map(({ line }, n) => ({ name: n ? "" : "backtest", points: line, ...TRIED })),
       ],
       bands: [
         ...outer.map((points) => ({ points, colour: TRIED.colour, opacity: 0.14 })),

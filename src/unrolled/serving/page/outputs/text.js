@@ -14,9 +14,14 @@ export class TextOutput {
   constructor({ id, note, input }) {
     Object.assign(this, { id, note, input, best: null });
     this.editor = input.editor ?? null;
-    this.hint = "Tap a word of the answer to see what the network looked at as it wrote it.";
-    this.output = h("div", { class: "sheet-out", "data-testid": `${id}-result`, role: "group", "aria-label": "Answer" });
-    this.others = bars(`${id}-best`, "Answers, the best first");
+    this.hint = "Tap a word of the answer to see what the network attended to.";
+    this.output = h("div", {
+      class: "sheet-out",
+      "data-testid": `${id}-result`,
+      role: "group",
+      "aria-label": "Answer",
+    });
+    this.others = bars(`${id}-best`, "Answers, best first");
     const label = this.editor ? "Translation" : "Prediction";
     this.root = h(
       "div",

@@ -7,12 +7,12 @@ export class TranscriptOutput {
   constructor({ id, input }) {
     Object.assign(this, { id, input, soFar: [], one: null });
     this.isHeard = input.play !== undefined;
-    this.hint = this.isHeard ? "Press a word to hear it." : "";
+    this.hint = this.isHeard ? "Tap a word to hear it." : "";
     this.words = h("p", {
       class: "heard",
       "data-testid": `${id}-result`,
       role: "group",
-      "aria-label": "What was read",
+      "aria-label": "Transcript",
     });
     this.root = h("section", { class: "block" }, h("h2", {}, "Prediction"), this.words);
     input.heard = (now) => this.follow(now);
@@ -39,7 +39,7 @@ export class TranscriptOutput {
   write(words, rest, text = "") {
     this.words.replaceChildren(...words.flatMap((word) => [this.word(word), " "]));
     if (rest) this.words.append(h("span", { class: "soft" }, rest));
-    if (!words.length && !rest) this.words.append(h("span", { class: "soft" }, text || "Nothing was read."));
+    if (!words.length && !rest) this.words.append(h("span", { class: "soft" }, text || "No words recognised."));
   }
 
   word({ text, begin, end, confidence }) {
@@ -63,7 +63,7 @@ export class TranscriptOutput {
     const { log_prob: logProb, notes = [] } = this.one;
     return [
       ["Log-probability", logProb === undefined ? null : `${signed(logProb)} nats`],
-      ["The input", notes.join("; ")],
+      ["Notes", notes.join("; ")],
     ];
   }
 }

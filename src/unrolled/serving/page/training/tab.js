@@ -9,13 +9,13 @@ import { Curves } from "./curves.js";
 import { COMMON, duration, thinned } from "./run.js";
 import { Samples } from "./samples.js";
 
-const STATES = { waiting: "Not begun", running: "Running", finished: "Finished", interrupted: "Interrupted" };
+const STATES = { waiting: "Not started", running: "Running", finished: "Finished", interrupted: "Interrupted" };
 /** seconds between attempts to connect again, and without news after which a run is said to be silent */
 const AGAIN = 3;
 const SILENT = 120;
 /** seconds between two drawings of what time alone changes */
 const TICK = 5;
-const ENDED = "The server has ended, and the training with it if it was begun together with the page.";
+const ENDED = "The server has stopped, and with it any training that was started with this page.";
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 1000 * AGAIN));
 
@@ -42,7 +42,7 @@ export class Training {
     this.figures = h("ul", { class: "figures", "aria-label": "Latest figures", "data-testid": "training-figures" });
     this.flows = h("ul", { class: "verdicts", "data-testid": "training-flow" });
     this.flowNote = h("p", { class: "soft" });
-    const hint = h("p", { class: "hint" }, "A run as it goes; the page only reads what the training writes.");
+    const hint = h("p", { class: "hint" }, "A training run, live. This page only reads what the run writes.");
     const top = h("div", { class: "row" }, this.which, this.name, this.state, this.facts);
     const flow = h("section", { class: "block" }, h("h2", {}, "Gradients over time"), this.flowNote, this.flows);
     root.append(h("header", { class: "bar" }, hint, top), this.meter, this.left, this.note.root, this.figures);
@@ -63,13 +63,15 @@ export class Training {
       await pause();
       // what is seen stays until there is something newer
       if (!signal.aborted && !(await this.isReachable(signal)))
-        return this.note.say(`${ENDED} What was seen of the run stays here.`);
+        return this.note.say(`${ENDED} What is shown here stays.`);
     }
   }
 
   async follow(name, signal) {
     try {
-      for await (const { event, data } of this.api.events(`v1/training/${encodeURIComponent(name)}/events`, { signal })) {
+      for await (const { event, data } of this.api.events(`v1/training/${encodeURIComponent(name)}/events`, {
+        signal,
+      })) {
         if (signal.aborted) return;
         this.take(event, data);
       }
@@ -149,7 +151,11 @@ export class Training {
   progress(last) {
     const { steps, epochs, minutes } = this.run.training;
     if (!last) return steps || epochs || minutes ? 0 : null;
-    const shares = [steps && last.step / steps, epochs && last.epoch / epochs, minutes && last.seconds / (60 * minutes)];
+    const shares = [
+      steps && last.step / steps,
+      epochs && last.epoch / epochs,
+      minutes && last.seconds / (60 * minutes),
+    ];
     const known = shares.filter((share) => typeof share === "number");
     return known.length ? Math.min(1, Math.max(...known)) : null;
   }
@@ -177,7 +183,7 @@ export class Training {
     const at = this.lines.findLast(({ flow }) => flow);
     this.flowNote.textContent = at
       ? `How the error flowed back through each layer at step ${at.step.toLocaleString("en")}.`
-      : "How the error flows back through time is first looked at after 20 steps.";
+      : "Gradient flow is first measured after 20 steps.";
     this.flows.replaceChildren(
       ...Object.entries(at?.flow ?? {}).map(([layer, { verdict, lag, norms }]) =>
         verdictOf({ layer, kind: verdict, evidence: evidence(norms, lag) }),
