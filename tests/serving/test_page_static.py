@@ -108,36 +108,33 @@ def test_imported_names_are_used() -> None:
                 assert not word or len(re.findall(rf"\b{word}\b", text)) > 1, f"{name(script)}: {word}"
 
 
-def test_every_tab_has_its_three_exports() -> None:
-    views = re.findall(r"const (?:VIEWS|FOR_ALL|TRAINING) = \[(.*?)\];", (STATIC / "app.js").read_text("utf-8"))
-    listed = {view for one in views for view in re.findall(r'"(\w+)"', one)}
-    assert len(views) == 3
-    assert {
-        "write",
-        "translate",
-        "entities",
-        "feeling",
-        "caption",
-        "recognize",
-        "listen",
-        "frames",
-        "forecast",
-    } <= listed
-    for view in sorted(listed):
-        text = (STATIC / "tabs" / f"{view}.js").read_text("utf-8")
-        assert f'export const view = "{view}";' in text
-        assert re.search(r'export const title = "\w+";', text), view
-        assert re.search(r"export function mount\(root, \w+, api\)", text), view
+def modules_of(kind: str) -> dict[str, str]:
+    """Return the classes of inputs or outputs by the names that models have for them."""
+    text = (STATIC / kind / "index.js").read_text("utf-8")
+    return dict(re.findall(r"^  (\w+): (\w+),$", text, re.MULTILINE))
 
 
-def test_every_view_of_a_wire_has_a_tab() -> None:
+def test_every_input_has_a_widget_and_every_output_a_view() -> None:
     from unrolled.tasks.core.api import api_of
     from unrolled.tasks.core.catalog import task_named, task_names
 
-    views = {api_of(task_named(one)).view for one in task_names()}
-    assert len(views) == 9
-    for view in views:
-        assert (STATIC / "tabs" / f"{view}.js").is_file(), view
+    tasks = [task_named(one) for one in task_names()]
+    assert {api_of(task).widget or task.input.name for task in tasks} | {"frames"} == set(modules_of("inputs"))
+    assert {api_of(task).view or task.output.name for task in tasks} == set(modules_of("outputs"))
+
+
+@pytest.mark.parametrize(
+    "kind, members",
+    [("inputs", ["static reads", "get value", "show(", "clear("]), ("outputs", ["draw(", "clear("])],
+)
+def test_widgets_and_views_have_what_a_tab_calls(kind: str, members: list[str]) -> None:
+    classes = modules_of(kind)
+    fallback = "JsonInput" if kind == "inputs" else "GenericOutput"
+    for script in (STATIC / kind).glob("*.js"):
+        text = script.read_text("utf-8")
+        for one in re.findall(r"export class (\w+)", text):
+            if one in {*classes.values(), fallback}:
+                assert [member for member in members if member not in text] == [], name(script)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)

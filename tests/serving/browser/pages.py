@@ -39,7 +39,7 @@ const paper = (node) => {
   for (let one = node; one; one = one.parentElement) under.unshift(getComputedStyle(one).backgroundColor);
   return under;
 };
-return [...document.querySelectorAll("mark:not(.track-word), .track-word.lit, .push-word")].flatMap((node) => {
+return [...document.querySelectorAll("mark:not(.track-word), .track-word.lit, .push-word, .piece")].flatMap((node) => {
   if (!node.getClientRects().length) return [];
   const tint = getComputedStyle(node).backgroundImage.match(/(?:color|rgba?)\\([^()]*\\)/)?.[0];
   if (!tint) return [`no tint behind ${node.textContent}`];
@@ -63,6 +63,7 @@ class Page:
         self.driver, self.address = driver, address
         #: what the browser's log may complain about in this test
         self.tolerated: list[str] = []
+        self._network: list[dict[str, Any]] = []
 
     # going places
 
@@ -133,6 +134,22 @@ class Page:
         return self.script("return document.activeElement.value")
 
     # doing
+
+    def write(self, testid: str, text: str) -> WebElement:
+        """Type a text into a field in place of what is there."""
+        field = self.seen(testid)
+        field.click()
+        self.chord(Keys.CONTROL, "a")
+        self.press(Keys.BACKSPACE)
+        self.until(lambda: self.script("return arguments[0].value", field) == "", f"{testid} is not empty")
+        field.send_keys(text)
+        return field
+
+    def paste(self, testid: str, text: str) -> None:
+        """Put a text into a field in place of what is there, as the clipboard does."""
+        script = """arguments[0].focus(); arguments[0].select();
+            document.execCommand("insertText", false, arguments[1]);"""
+        self.script(script, self.seen(testid), text)
 
     def press(self, *keys: str) -> None:
         """Keys on whatever has the focus."""
@@ -237,12 +254,22 @@ class Page:
 
     def asked(self) -> list[str]:
         """Addresses that were asked for since the last look."""
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [
             event["params"].get("url") or event["params"]["request"]["url"]
-            for event in events
+            for event in self._events()
             if event["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated")
         ]
+
+    def sent(self) -> list[dict[str, Any]]:
+        """Messages that were sent over WebSockets since the page was opened, in order."""
+        self._network += self._events()
+        frames = [event for event in self._network if event["method"] == "Network.webSocketFrameSent"]
+        return [json.loads(frame["params"]["response"]["payloadData"]) for frame in frames]
+
+    def _events(self) -> list[dict[str, Any]]:
+        """What happened on the network since the last look, and what `sent` looked at before."""
+        held, self._network = self._network, []
+        return held + [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
 
 
 def foreign(addresses: list[str]) -> list[str]:

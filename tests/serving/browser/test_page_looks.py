@@ -7,29 +7,31 @@ from pathlib import Path
 import pytest
 from pages import DESK, PHONE, Page
 
+from unrolled.tasks.core.folder.examples import read_examples
+
 TEXTS = {
-    "write": "Please let me know if",
+    "generate": "Please let me know if",
     "translate": "der rote Hund rennt.\nein Haus schläft.",
-    "entities": "Ann Lee of Acme Corp lives in New York .",
-    "feeling": "the film was great and the music lovely , but quite boring",
+    "tag": "Ann Lee of Acme Corp lives in New York .",
+    "classify": "the film was great and the music lovely , but quite boring",
 }
 FILES = {
     "caption": "box.png",
     "recognize": "seven.png",
-    "listen": "tones.wav",
-    "frames": "ways.webm",
+    "transcribe": "tones.wav",
+    "label": "ways.webm",
     "forecast": "sales.csv",
 }
 #: view → what is there when it has done its work
 DONE = {
-    "write": "write-text-ghost",
+    "generate": "generate-text-ghost",
     "translate": "translate-token",
-    "entities": "entities-chip",
-    "feeling": "feeling-moved",
-    "caption": "caption-word",
+    "tag": "tag-chip",
+    "classify": "classify-moved",
+    "caption": "caption-token",
     "recognize": "recognize-shares",
-    "listen": "listen-word",
-    "frames": "frames-segment",
+    "transcribe": "transcribe-word",
+    "label": "label-segment",
     "forecast": "forecast-chart",
     "inside": "inside-said",
     "training": "training-loss",
@@ -38,25 +40,28 @@ DONE = {
 
 def at_work(page: Page, view: str, files: dict[str, Path]) -> None:
     page.open(view)
-    if view == "frames":
-        page.choose("frames-model", "ways")
+    if view == "label":
+        page.choose("label-model", "ways")
     if view in TEXTS:
-        page.seen(f"{view}-text").send_keys(TEXTS[view])
+        page.write(f"{view}-text", TEXTS[view])
     elif view in FILES:
         page.drop(files[FILES[view]])
+        page.says(f"{view}-file-name", FILES[view])
+        page.until(lambda: "Reading" not in page.text(f"{view}-notice"))
     elif view == "inside":
         page.choose("inside-model", "my-mail")
-        page.seen("inside-text").send_keys("Please let me know")
+        page.write("inside-text", "Please let me know")
+        page.says("inside-said", "^Step 1 of 17")
     page.says(DONE[view], r"\S")
     if view == "forecast":
         page.until(lambda: not page.all("forecast-backtest")[0].get_attribute("disabled"))
         page.seen("forecast-backtest").click()
-        page.says("forecast-score", "off by")
+        page.says("forecast-score", "absolute error")
     elif view == "translate":
         page.point(page.all("translate-token")[0])
         page.says("translate-notice", "looked at")
     elif view == "caption":
-        page.point(page.all("caption-word")[1])
+        page.point(page.all("caption-token")[1])
         page.until(lambda: page.script("return document.querySelector('.heat').classList.contains('on')"))
 
 
@@ -79,9 +84,21 @@ def test_a_tab_at_work(page: Page, files: dict[str, Path], screenshots: Path, vi
         assert page.accessibility() == [], theme
 
 
+@pytest.mark.parametrize("view", [view for view in DONE if view != "training"])
+def test_an_example_and_its_result_are_there_at_first_sight(page: Page, uses: dict[str, Path], view: str) -> None:
+    page.open(view)
+    page.says(DONE[view], r"\S")
+    assert page.notices() == []
+    kept = {"generate": "my-mail", "translate": "de-en", "tag": "names", "classify": "as-read"}.get(view)
+    if kept is not None:
+        assert page.seen(f"{view}-text").get_attribute("value") == read_examples(uses[kept])[0]
+    if view == "inside":
+        page.says("inside-verdict", r"\.$")
+
+
 def test_a_theme_that_is_chosen_stays(page: Page) -> None:
     colour = "return getComputedStyle(document.body).backgroundColor"
-    page.open("write")
+    page.open("generate")
     light = page.script(colour)
     button = page.seen("theme")
     for name in ("light", "dark"):
@@ -90,7 +107,7 @@ def test_a_theme_that_is_chosen_stays(page: Page) -> None:
     dark = page.script(colour)
     assert dark != light
     page.driver.refresh()
-    page.seen("panel-write")
+    page.seen("panel-generate")
     assert page.script(colour) == dark
     page.seen("theme").click()
     page.says("theme", "^Theme: system$")
@@ -98,8 +115,8 @@ def test_a_theme_that_is_chosen_stays(page: Page) -> None:
 
 
 def test_what_is_painted_follows_the_theme(page: Page, files: dict[str, Path]) -> None:
-    at_work(page, "listen", files)
-    strongest = """const wave = document.querySelector('[data-testid="listen-wave"]');
+    at_work(page, "transcribe", files)
+    strongest = """const wave = document.querySelector('[data-testid="transcribe-wave"]');
         const {data} = wave.getContext("2d").getImageData(0, 0, wave.width, wave.height);
         const at = data.findIndex((v, n) => n % 4 === 3 && v === 255) - 3;
         const [r, g, b] = data.slice(at, at + 3);

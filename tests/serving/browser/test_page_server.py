@@ -19,8 +19,8 @@ from servers import Running, process, running
 from unrolled.serving import Limits
 from unrolled.tasks import Model
 
-TABS = ["Write", "Translate", "Entities", "Feeling", "Caption", "Recognize", "Listen", "Frames", "Forecast", "Inside",
-        "Training"]  # fmt: skip
+TABS = ["Generate", "Classify", "Tag", "Translate", "Recognize", "Caption", "Label", "Transcribe", "Forecast",
+        "Inside", "Training"]  # fmt: skip
 TOKEN = "a-token-of-twenty-four-letters"
 
 
@@ -49,28 +49,28 @@ def shown(page: Page) -> list[str]:
 def test_tabs_are_gone_through_by_keys(page: Page) -> None:
     page.open()
     assert tabs(page) == TABS
-    assert shown(page) == ["write"]
-    page.seen("tab-write").click()
+    assert shown(page) == ["generate"]
+    page.seen("tab-generate").click()
     page.press(Keys.ARROW_RIGHT)
-    assert shown(page) == ["translate"]
-    assert page.driver.title == "Translate · Unrolled"
+    assert shown(page) == ["classify"]
+    assert page.driver.title == "Classify · Unrolled"
     page.press(Keys.END)
     assert shown(page) == ["training"]
     page.press(Keys.ARROW_RIGHT)
-    assert shown(page) == ["write"]
+    assert shown(page) == ["generate"]
     assert page.script("return document.querySelectorAll('[role=tab][tabindex=\"0\"]').length") == 1
-    assert page.driver.current_url.endswith("#write")
+    assert page.driver.current_url.endswith("#generate")
     # the page comes back to the tab it was at
-    page.seen("tab-feeling").click()
+    page.seen("tab-classify").click()
     page.driver.refresh()
-    page.seen("panel-feeling")
+    page.seen("panel-classify")
 
 
 def test_a_shadow_says_that_there_are_more_tabs(page: Page) -> None:
     page.sized(PHONE)
-    page.open("write")
+    page.open("generate")
     assert shadows(page) == (False, True)
-    page.seen("tab-write").send_keys(Keys.END)
+    page.seen("tab-generate").send_keys(Keys.END)
     page.until(lambda: shadows(page) == (True, False), lambda: str(shadows(page)))
     page.sized(DESK)
     page.until(lambda: shadows(page) == (False, False), lambda: str(shadows(page)))
@@ -91,7 +91,7 @@ def shadows(page: Page) -> tuple[bool, bool]:
 
 def test_only_tabs_of_loaded_models_show(page: Page, uses: dict[str, Path]) -> None:
     with visited(page, {"names": uses["names"], "sales": uses["sales"]}):
-        assert tabs(page) == ["Entities", "Forecast", "Inside"]
+        assert tabs(page) == ["Tag", "Forecast", "Inside"]
 
 
 def test_without_a_model_the_command_is_said(page: Page, empty: Running) -> None:
@@ -109,15 +109,15 @@ def test_a_token_is_asked_for_once(page: Page, uses: dict[str, Path]) -> None:
         page.seen("token-dialog")
         assert page.accessibility() == []
         page.press("not-this-one", Keys.ENTER)
-        page.says("token-dialog", "That one was not right")
+        page.says("token-dialog", "That token is wrong")
         page.seen("token").send_keys(TOKEN, Keys.ENTER)
-        page.seen("panel-write")
+        page.seen("panel-generate")
         # streams carry it too, and so does the page when it is loaded again
-        page.seen("write-text").send_keys("Please let me know if")
-        page.seen("write-text-ghost")
-        assert page.script("return location.href").endswith("/#write")
+        page.seen("generate-text").send_keys("Please let me know if")
+        page.seen("generate-text-ghost")
+        assert page.script("return location.href").endswith("/#generate")
         page.driver.refresh()
-        page.seen("panel-write")
+        page.seen("panel-generate")
         assert page.all("token-dialog") == []
         # where links would only be answered with 401
         assert not page.driver.find_element(By.CSS_SELECTOR, ".foot a").is_displayed()
@@ -138,56 +138,115 @@ def test_a_stream_comes_back_after_a_restart(page: Page, uses: dict[str, Path], 
         port = free.getsockname()[1]
     models = [f"{name}={uses[name]}" for name in ("my-mail", "as-read")]
     with process(*models, port=port) as first:
-        page.open("feeling", address=first.address).seen("feeling-text").send_keys("the film was great")
-        page.says("feeling-label", "^pos$")
-        page.seen("tab-write").click()
-        page.seen("write-text").send_keys("Please let me")
-        page.until(lambda: page.all("write-offer"))
+        page.open("classify", address=first.address).write("classify-text", "the film was great")
+        page.says("classify-label", "^positive$")
+        page.seen("tab-generate").click()
+        page.write("generate-text", "Please let me")
+        page.until(lambda: page.all("generate-offer"))
     page.says("connection", "Connecting again")
     # typed while nobody answers
-    page.seen("write-text").send_keys(" know if")
+    page.seen("generate-text").send_keys(" know if")
     with process(*models, port=port):
         best = library["my-mail"].stream().push("Please let me know if").suggestion()
         assert best
-        page.until(lambda: page.all("write-text-ghost"))
-        assert page.text("write-text-ghost") == best.text.strip()
+        page.until(lambda: page.all("generate-text-ghost"))
+        assert page.text("generate-text-ghost") == best.text.strip()
         page.until(lambda: page.text("connection") == "")
-        page.seen("tab-feeling").click()
-        page.seen("feeling-text").send_keys(" and the end awful , dull , boring")
-        page.says("feeling-label", "^neg$")
+        page.seen("tab-classify").click()
+        page.seen("classify-text").send_keys(" and the end awful , dull , boring")
+        page.says("classify-label", "^negative$")
         assert page.notices() == []
         page.leave()
 
 
-def test_a_message_that_is_too_large_is_said_and_the_page_goes_on(
-    page: Page, uses: dict[str, Path], library: dict[str, Model]
-) -> None:
+def test_a_message_that_is_too_large_is_said_and_the_page_goes_on(page: Page, uses: dict[str, Path]) -> None:
     page.tolerated.append("WebSocket connection to")
-    with visited(page, {"my-mail": uses["my-mail"]}, limits=Limits(max_message=10_000, grace=2)):
-        field = page.seen("write-text")
-        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
-        page.script(script, field, "word " * 3_000)
-        page.says("write-notice", "too large for one message")
+    with visited(page, {"names": uses["names"]}, limits=Limits(max_message=10_000, grace=2)):
+        field = page.write("tag-text", "Ann Lee lives in Rome .")
+        page.until(lambda: page.all("tag-chip"))
+        page.paste("tag-text", "word " * 3_000)
+        page.says("tag-notice", "too large for one message")
+        # what was said of another text is gone
+        assert page.all("tag-chip") == []
         # half a surrogate pair, as editors cut one, is no reason to stop either
-        page.script("arguments[0].value = '\\ud83d'; arguments[0].dispatchEvent(new Event('input'))", field)
-        field.clear()
-        field.send_keys("Please let me know if")
-        best = library["my-mail"].stream().push("Please let me know if").suggestion()
-        assert best
-        page.until(lambda: page.all("write-text-ghost"))
-        assert page.text("write-text-ghost") == best.text.strip()
-        page.says("write-notice", "^$")
+        page.script("document.execCommand('selectAll'); document.execCommand('insertText', false, '\\ud83d')")
+        page.write("tag-text", "Ann Lee lives in Rome .")
+        page.until(lambda: page.all("tag-chip"))
+        page.says("tag-notice", "^$")
+        assert field.get_attribute("value") == "Ann Lee lives in Rome ."
 
 
-@pytest.mark.parametrize("view", ["write", "translate", "entities", "feeling"])
-def test_a_text_that_is_too_long_is_said_quietly(page: Page, view: str) -> None:
-    page.tolerated += ["status of 413", "status of 422"]
+@pytest.mark.parametrize("view", ["tag", "classify"])
+def test_of_a_text_beyond_the_bound_the_end_is_read(page: Page, library: dict[str, Model], view: str) -> None:
     page.open(view)
-    field = page.seen(f"{view}-text")
+    if view == "classify":
+        page.choose("classify-model", "as-read")
     # as pasted: typing so much would take its time
-    page.script("arguments[0].value = 'word '.repeat(5000); arguments[0].dispatchEvent(new Event('input'))", field)
-    page.says(f"{view}-notice", r"20,?000|characters")
-    field.clear()
-    # and what is short enough again is answered
-    field.send_keys("Bob")
+    text = "word " * 4_100 + "\nAnn Lee saw that great , lovely , superb film"
+    page.paste(f"{view}-text", text)
+    page.says(f"{view}-notice", r"^This text is longer than 20,000 characters; only its end is read\.$")
+    if view == "tag":
+        page.says("tag-found", "Ann Lee")
+    else:
+        [wanted] = library["as-read"].predict([text[-20_000:].partition(" ")[2]])
+        page.says("classify-label", {"pos": "^positive$", "neg": "^negative$"}[wanted.label])
+        page.until(lambda: f"{100 * wanted.probability:.0f} %" in page.text("panel-classify"))
+    # marks stand where they belong, behind what is not read
+    marks = page.script(f"return [...document.querySelectorAll('#panel-{view} .layer mark')].map((m) => m.textContent)")
+    assert "Ann Lee" in marks if view == "tag" else marks[-1] == "film"
+    # and a short one is read whole
+    page.write(f"{view}-text", "Bob saw a great film")
     page.says(f"{view}-notice", "^$")
+
+
+def test_a_sentence_too_long_to_translate_is_said_in_words_of_the_page(page: Page) -> None:
+    page.tolerated += ["status of 413", "status of 422"]
+    page.open("translate")
+    page.says("translate-result", r"\w")
+    page.paste("translate-text", "word " * 300)
+    page.says("translate-notice", r"^1,49\d characters, and at most 1,000 are read in one\.$")
+    assert page.text("translate-result") == page.text("translate-best") == ""
+    page.write("translate-text", "der rote Hund rennt.")
+    page.until(lambda: page.seen("translate-result").text == "runs the red dog!")
+    page.says("translate-notice", "^$")
+
+
+def test_tabs_are_in_the_history_of_the_browser(page: Page) -> None:
+    page.open("generate")
+    for view in ("tag", "forecast"):
+        page.seen(f"tab-{view}").click()
+        assert page.driver.current_url.endswith(f"#{view}")
+    page.driver.back()
+    page.until(lambda: shown(page) == ["tag"])
+    assert page.seen("tab-tag").get_attribute("aria-selected") == "true"
+    assert page.driver.title == "Tag · Unrolled"
+    page.driver.back()
+    page.until(lambda: shown(page) == ["generate"])
+    page.driver.forward()
+    page.until(lambda: shown(page) == ["tag"])
+
+
+@pytest.mark.parametrize(
+    ("view", "file", "said"),
+    [
+        # what the server calls table.csv has the name of the person's file, and no option of a command is advised
+        ("forecast", "no-numbers.csv", r"^no-numbers\.csv, line 1: no column of numbers\.$"),
+        ("recognize", "no-numbers.csv", r"(?i)^not an image.*\.$|no-numbers|format"),
+        ("transcribe", "no-numbers.csv", r"(?i)^not a WAV, FLAC or OGG file\.$"),
+    ],
+)
+def test_an_error_clears_the_old_result_and_speaks_of_the_page(
+    page: Page, tmp_path: Path, view: str, file: str, said: str
+) -> None:
+    page.tolerated += ["status of 422", "status of 413"]
+    (tmp_path / file).write_text("when,how much\nMonday,few\nTuesday,many\n")
+    result = {"forecast": "forecast-chart", "recognize": "recognize-shares", "transcribe": "transcribe-result"}[view]
+    page.open(view)
+    shown_now = "return document.querySelector(`[data-testid=${arguments[0]}]`)"
+    drawn = f"{shown_now}.querySelectorAll('polyline, li, .word').length"
+    page.until(lambda: page.script(drawn, result))
+    page.all(f"{view}-file")[0].send_keys(str(tmp_path / file))
+    page.says(f"{view}-notice", said)
+    assert "--" not in page.text(f"{view}-notice")
+    assert "table.csv" not in page.text(f"{view}-notice")
+    assert page.script(drawn, result) == 0
