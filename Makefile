@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
 .DEFAULT_GOAL := install
-.PHONY: help install demo test lint sanitize bench benchlayers benchtext docs clean
+.PHONY: help install demo test lint sanitize bench benchlayers benchtext docs tour clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
@@ -60,11 +60,16 @@ benchtext: $(STAMP)  ## train on tinyshakespeare for 3 minutes (BENCH_TEXT=its i
 	@text="$(BENCH_TEXT)"; test -n "$$text" || text="$$($(BIN)/unrolled data get tinyshakespeare)/input.txt"; \
 	$(BIN)/python benchmarks/tinyshakespeare.py --data "$$text" --minutes 3
 
-docs: $(STAMP)  ## write docs/cli.md from the help pages, and run the tour that docs/tour.md shows (10 minutes)
+docs: $(STAMP)  ## write docs/cli.md and the tables, and build the site in site/; fails on a broken link or a missing docstring
 	$(BIN)/python -m unrolled.cli.reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
+	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/engine_tables.py
+	$(BIN)/mkdocs build --strict
+
+tour: $(STAMP)  ## run the tour that docs/tour.md shows, and write it anew (10 minutes)
 	$(BIN)/python docs/tour/build.py
 
 clean:  ## remove .venv, builds, caches and the demo
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

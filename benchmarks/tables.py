@@ -1,9 +1,9 @@
-"""Put the numbers of `results/*.json`, and the map of the code, into README.md between their markers.
+"""Put the numbers of `results/*.json`, and the map of the code, into the documents between their markers.
 
-    python benchmarks/tables.py           rewrites README.md
-    python benchmarks/tables.py --check   exits with 1 if it would change
+    python benchmarks/tables.py           rewrites README.md, docs/results.md and docs/architecture.md
+    python benchmarks/tables.py --check   exits with 1 if it would change one of them
 
-So no number in the README is typed by hand, and the map matches the code; a test runs the check.
+So no result in the documents is typed by hand, and the map matches the code; a test runs the check.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import ast
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def results_table() -> str:
             f"| tinyshakespeare, last 10 %, after {minutes} minutes on {threads} thread{'s' * (threads != 1)} "
             f"({record['parameters'] / 1e6:.2f} M parameters) "
             f"| **{record['result']['nats_per_character']:.3f}** nats/char | {'; '.join(beside)} "
-            f"| [{name}](benchmarks/results/{name}) |"
+            f"| [{name}](../benchmarks/results/{name}) |"
         )
     for kind in ("char", "bpe"):
         name = f"aeslc-{kind}.json"
@@ -48,7 +49,7 @@ def results_table() -> str:
             continue
         ours, other = record["metrics"], record["baseline"]
         trained = f"{record['outcome']['epoch']:.1f} epochs in {record['minutes']:g} minutes"
-        link = f"[{name}](benchmarks/results/{name})"
+        link = f"[{name}](../benchmarks/results/{name})"
         rows += [
             f"| e-mail (AESLC test), {kind} tokens, {trained} "
             f"({record['parameters'] / 1e6:.2f} M parameters) "
@@ -67,7 +68,7 @@ def _task_rows() -> list[str]:
         run = json.loads(path.read_text(encoding="utf-8"))
         how = f"{run['parameters'] / 1e6:.2f} M parameters, {run['minutes']:.0f} minutes of training"
         others = "; ".join([run["beside"], *(f"{what}: {value}" for what, value in run["published"].items())])
-        link = f"[{path.name}](benchmarks/results/{path.name})"
+        link = f"[{path.name}](../benchmarks/results/{path.name})"
         rows.append(f"| {run['title']} ({how}) | {run['measured']} | {others} | {link} |")
     return rows
 
@@ -77,7 +78,7 @@ def _share(value: float | None) -> str:
 
 
 def _completion_rows(ours: dict[str, Any], other: dict[str, Any], name: str) -> list[str]:
-    link = f"[{name}](benchmarks/results/{name})"
+    link = f"[{name}](../benchmarks/results/{name})"
 
     def exact(completion: dict[str, Any]) -> str:
         lengths = completion["exact_match"]
@@ -101,7 +102,7 @@ def _memory_rows() -> list[str]:
     peaks = ", ".join(f"{row['corpus_mb']:,.0f} MB: {row['peak_mb']:.0f} MB" for row in run["rows"])
     return [
         f"| peak memory of a training run, by size of the text | {peaks} | "
-        "| [memory.json](benchmarks/results/memory.json) |"
+        "| [memory.json](../benchmarks/results/memory.json) |"
     ]
 
 
@@ -112,7 +113,7 @@ def _sigkill_rows() -> list[str]:
     same = "identical" if run["losses_identical"] and run["weights_identical"] else "DIFFERENT"
     return [
         f"| killed with SIGKILL {len(run['kills'])} times and resumed: losses and weights "
-        f"| **{same}** | the run never interrupted | [sigkill.json](benchmarks/results/sigkill.json) |"
+        f"| **{same}** | the run never interrupted | [sigkill.json](../benchmarks/results/sigkill.json) |"
     ]
 
 
@@ -131,27 +132,71 @@ def code_map() -> str:
     return "\n".join([*lines, "```"])
 
 
-def updated(readme: str) -> str:
-    """Return the README with both parts replaced."""
-    for name, content in (("results", results_table()), ("map", code_map())):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", flags=re.DOTALL)
-        if not pattern.search(readme):
-            raise SystemExit(f"README.md: the markers for {name!r} are missing")
-        readme = pattern.sub(lambda m, content=content: f"{m[1]}{content}\n{m[2]}", readme)
-    return readme
+def headline() -> str:
+    """Return the table of the README: four figures, each with its file."""
+    layers, text = _read("layers-amd-epyc-2c.json"), _read("tinyshakespeare-3min.json")
+    mail, names = _read("aeslc-char.json"), _read("task-entities-conll2003.json")
+    ratios = [row["ratios"]["torch"] for row in layers["rows"] if "torch" in row["ratios"]]
+    ahead = sum(ratio > 1 for ratio in ratios)
+    baseline = text["baseline"]
+    completion, counted = mail["metrics"]["completion"], mail["baseline"]["completion"]
+    rows = [
+        (
+            f"RNN, LSTM and GRU layers on {layers['threads']} CPU threads, {len(ratios)} cases",
+            f"**{statistics.median(ratios):.1f} times** as fast as torch.nn's in the median",
+            f"faster in {ahead} of {len(ratios)}; {min(ratios):.2f} to {max(ratios):.1f} times",
+            "layers-amd-epyc-2c.json",
+        ),
+        (
+            f"tinyshakespeare, after {text['minutes']:g} minutes on {text['machine']['threads']} CPU threads",
+            f"**{text['result']['nats_per_character']:.2f}** nats a character",
+            f"{baseline['model'].split(',')[0]}: {baseline['nats_per_character']:.2f}",
+            "tinyshakespeare-3min.json",
+        ),
+        (
+            f"completing e-mail (AESLC), after {mail['minutes']:g} minutes",
+            f"**{_share(completion['keystrokes_saved'])}** of keystrokes saved",
+            f"n-gram: {_share(counted['keystrokes_saved'])}",
+            "aeslc-char.json",
+        ),
+        (names["title"], names["measured"], names["beside"], "task-entities-conll2003.json"),
+    ]
+    lines = ["| | result | for comparison | file |", "|---|---|---|---|"]
+    lines += [f"| {what} | {ours} | {other} | [json](benchmarks/results/{name}) |" for what, ours, other, name in rows]
+    return "\n".join(lines)
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def pages() -> dict[Path, str]:
+    """Return the documents with the parts between their markers replaced, by path."""
+    return {
+        ROOT / "README.md": replaced(ROOT / "README.md", "headline", headline()),
+        ROOT / "docs" / "results.md": replaced(ROOT / "docs" / "results.md", "results", results_table()),
+        ROOT / "docs" / "architecture.md": replaced(ROOT / "docs" / "architecture.md", "map", code_map()),
+    }
+
+
+def replaced(path: Path, name: str, content: str) -> str:
+    """Return a document with what stands between the markers of `name` replaced."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", flags=re.DOTALL)
+    text = path.read_text(encoding="utf-8")
+    if not pattern.search(text):
+        raise SystemExit(f"{path.name}: the markers for {name!r} are missing")
+    return pattern.sub(lambda m: f"{m[1]}{content}\n{m[2]}", text)
 
 
 def main() -> None:
-    """Rewrite the file, or check it."""
+    """Rewrite the documents, or check them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = updated(before)
-    if args.check:
-        sys.exit(0 if before == after else "README.md is out of date: run python benchmarks/tables.py")
-    path.write_text(after, encoding="utf-8")
+    for path, text in pages().items():
+        if args.check and path.read_text(encoding="utf-8") != text:
+            sys.exit(f"{path.name} is out of date: run python benchmarks/tables.py")
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,6 @@ def test_the_page_was_built_from_these_chapters() -> None:
         assert chapter.title in page
         for part in chapter.parts:
             said = f"$ {part.command}\n" if isinstance(part, Run) else part
-            assert said in page, "run `make docs`"
+            assert said in page, "run `make tour`"
             for name, _ in part.figures if isinstance(part, Run) else ():
                 assert (ROOT / "docs" / "images" / "tour" / f"{name.replace('/', '-')}.png").is_file(), name

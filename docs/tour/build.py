@@ -28,9 +28,9 @@ DOCS = Path(__file__).resolve().parents[1]
 INTRODUCTION = """# A tour of recurrent neural networks
 
 The chapters of an introductory article, in their order, each with commands that were really run and pictures that they
-drew. `make docs` runs them all again and writes this page. The data is small and made for the tour
-([`docs/tour/data.py`](tour/data.py)), so each command takes seconds to a few minutes on two cores; results on
-published data are in the [README](../README.md#results).
+drew. `make tour` runs them all again and writes this page. The data is small and made for the tour
+(`docs/tour/data.py`), so each command takes seconds to a few minutes on two cores; results on
+published data are in the [results](results.md).
 """
 
 

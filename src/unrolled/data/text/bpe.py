@@ -80,11 +80,13 @@ class BPETokenizer(Tokenizer):
         return len(self._vocabulary) + 1
 
     def encode(self, text: str) -> Ids:
+        """Return the ids of a text's tokens."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         encodings = self._model.encode_batch_fast(list(_segments(text)), add_special_tokens=False)
         return np.array([n + 1 for encoding in encodings for n in encoding.ids], dtype=np.int32)
 
     def encode_prefix(self, text: str) -> tuple[Ids, str]:
+        """Return the ids of the tokens that no further text can change, and the text of the others."""
         start = self.safe_boundary(text)
         words = self._model.pre_tokenizer.pre_tokenize_str(text[start:])
         # Whatever follows can lengthen the last word, and no other, contractions aside.
@@ -94,6 +96,7 @@ class BPETokenizer(Tokenizer):
         return self.encode(text[:last]), text[last:]
 
     def safe_boundary(self, text: str) -> int:
+        """Return the last place at which the text can be cut without changing any token."""
         # Looked for from the end, in windows, since the last is wanted and the text may be long.
         stop = len(text)
         while stop > 0:

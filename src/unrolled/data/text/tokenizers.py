@@ -182,9 +182,11 @@ class CharTokenizer(Tokenizer):
         return self._FIRST + len(self.characters)
 
     def encode(self, text: str) -> Ids:
+        """Return the ids of a text's tokens."""
         return self._ids[np.minimum(_codes(text), self._ids.size - 1)]
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+        """Return the text of some ids."""
         array = self._checked(ids)
         return self._codes[array[array != self.end_id]].tobytes().decode(_UTF32)
 
@@ -206,10 +208,12 @@ class ByteTokenizer(Tokenizer):
         return 257
 
     def encode(self, text: str) -> Ids:
+        """Return the ids of a text's tokens."""
         # Half a surrogate pair has no UTF-8; it reads as "?".
         return np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int32) + 1
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+        """Return the text of some ids."""
         array = self._checked(ids)
         return (array[array != self.end_id] - 1).astype(np.uint8).tobytes().decode("utf-8", "replace")
 

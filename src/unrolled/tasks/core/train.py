@@ -89,7 +89,11 @@ def train(
         so far; `model.config.result["interrupted"]` says so.
 
     Raises:
-        ArgumentError, DataError, StorageError, OutputExistsError, CheckpointError, DivergenceError.
+        ArgumentError: an option or a setting is out of range, or two exclude each other.
+        DataError: a file cannot be read as the task reads it.
+        OutputExistsError: `out` holds a model, and neither `resume` nor `overwrite` was given.
+        StorageError, CheckpointError: the folder cannot be written, or its checkpoint is not of this run.
+        DivergenceError: the loss is not a finite number.
     """
     task, out = task_named(task) if isinstance(task, str) else task, Path(out)
     if resume and overwrite:
