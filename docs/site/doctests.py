@@ -20,14 +20,5 @@ class Doctests(griffe.Extension):
 
 
 def fenced(docstring: str) -> str:
-    """Return a docstring with a fence around each of its examples.
-
-    >>> print(fenced("Add.\\n\\n>" + ">> 1 + 1\\n2"))
-    Add.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    """
+    """Return a docstring with a fence around each of its examples."""
     return _DOCTEST.sub(lambda m: f"{m[1]}```pycon\n{m[0]}\n{m[1]}```", docstring)

@@ -54,7 +54,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if page.file.src_uri.startswith(COPIES):
         return markdown
     for name in _DIRECTIVE.findall(markdown):
-        for missing in undocumented(name):
+        inner = name.removeprefix("unrolled").lstrip(".")
+        for missing in undocumented(package()[inner] if inner else package()):
             log.warning("%s: the public name %s has no docstring", page.file.src_uri, missing)
     parts = _FENCE.split(markdown)
     here = posixpath.dirname(page.file.src_uri)
@@ -68,26 +69,25 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     return _FORMULA.sub(_mathml, content)
 
 
-def undocumented(name: str) -> list[str]:
-    """Return the public names of a module or an object, and of the classes among them, that have no docstring.
+def undocumented(root: Any) -> list[str]:
+    """Return the paths of the public names without a docstring: an object, its members, and the methods of classes.
 
-    >>> undocumented("unrolled.errors")
-    []
+    Attributes need none: annotations and comments say what they are.
     """
-    root: Any = _package()[name.removeprefix("unrolled.")] if name != "unrolled" else _package()
     objects = [root, *(root[member] for member in _public(root))]
     classes = [thing for thing in objects if thing.is_class]
-    objects += [thing[member] for thing in classes for member in _public(thing) if thing[member].is_function]
+    objects += [thing[member] for thing in classes for member in _public(thing)]
     return sorted({thing.path for thing in objects if not thing.has_docstring and not thing.is_attribute})
 
 
 @functools.cache
-def _package() -> griffe.Module:
+def package() -> griffe.Module:
+    """Return the package, read without being imported."""
     loader = griffe.GriffeLoader(search_paths=[ROOT / "src"])
-    package = loader.load("unrolled")
+    module = loader.load("unrolled")
     loader.resolve_aliases(implicit=True, external=False)
-    assert isinstance(package, griffe.Module)
-    return package
+    assert isinstance(module, griffe.Module)
+    return module
 
 
 def _public(thing: Any) -> list[str]:

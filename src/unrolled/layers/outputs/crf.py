@@ -36,7 +36,7 @@ class CRF(nn.Module):
 
     Args:
         labels: K.
-        between: [from][to] whether a label may follow another; None allows everything.
+        between: K rows of K: whether a label (column) may follow another (row); None allows everything.
         begins, ends: whether a label may be the first, or the last, of a sequence.
 
     Raises:
