@@ -109,7 +109,7 @@ def repetition_penalty(logits: Tensor, history: Tensor, penalty: float) -> Tenso
     Args:
         logits: (B, V).
         history: (B, N).
-        penalty: > 0; 1 changes nothing, above 1 discourages repetition, below 1 encourages it.
+        penalty: a positive number; 1 changes nothing, above 1 discourages repetition, below 1 encourages it.
     Raises:
         ArgumentError: penalty is out of range.
     Source: Keskar et al. 2019 (CTRL), arXiv:1909.05858, section 4.1.

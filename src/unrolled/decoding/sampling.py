@@ -27,7 +27,7 @@ class SamplingOptions:
         top_k: ≥ 1, or None for all.
         top_p: in (0, 1].
         min_p: in [0, 1].
-        repetition_penalty: > 0; 1 is off.
+        repetition_penalty: above 0; 1 is off.
         frequency_penalty: nats per occurrence.
         presence_penalty: nats.
         no_repeat_ngram: ≥ 1, or None for off.
