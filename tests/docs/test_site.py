@@ -17,6 +17,8 @@ import unrolled
 pytest.importorskip("mkdocstrings", reason="the extra docs is not installed")
 pytest.importorskip("material", reason="the extra docs is not installed")
 griffe = pytest.importorskip("griffe")
+# the site takes a quarter of a minute, and several on a busy machine
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("cells", "data", "decoding", "export", "inspection", "kernels", "layers", "networks", "serving", "tasks")
