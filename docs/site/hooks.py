@@ -126,5 +126,7 @@ def _in_site(page: str, target: str, here: str) -> str:
 
 
 def _mathml(match: re.Match[str]) -> str:
-    display = "block" if match[2] == "[" else "inline"
-    return convert(html.unescape(match[3]), display=display)
+    formula = html.unescape(match[3])
+    if match[2] == "(":
+        return convert(formula)
+    return f'<div style="margin: 1em 0; overflow-x: auto">{convert(formula, display="block")}</div>'
