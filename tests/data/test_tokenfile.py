@@ -46,6 +46,15 @@ def test_a_document_that_is_cut_off_has_no_end(tmp_path: Path) -> None:
     assert file.tokens.tolist() == [2, 3, 0, 4]
 
 
+def test_tokens_in_a_row_are_looked_for(tmp_path: Path) -> None:
+    file = encode_corpus(document("ab" * 9), ByteTokenizer(), tmp_path / "t")
+    # two bytes an id: what begins between two ids is none
+    assert file.holds(ByteTokenizer().encode("bab").tolist())
+    assert not file.holds(ByteTokenizer().encode("abb").tolist())
+    first = int(file.tokens[0])
+    assert not file.holds([first << 8 & 0xFFFF])
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "dtype"),
     [

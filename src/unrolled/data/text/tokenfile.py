@@ -10,7 +10,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,14 @@ class TokenFile:
 
     def __len__(self) -> int:
         return int(self.tokens.size)
+
+    def holds(self, ids: Sequence[int]) -> bool:
+        """Return whether these tokens stand somewhere in it, one after the other."""
+        wanted = np.asarray(ids, dtype=self.tokens.dtype).tobytes()
+        size, at = self.tokens.itemsize, self._map.find(wanted, _HEADER)
+        while at >= 0 and (at - _HEADER) % size:
+            at = self._map.find(wanted, at + 1)
+        return at >= 0
 
     def release(self) -> None:
         """Give the pages read so far back to the system; reading them again is correct, and fetches them again.

@@ -109,7 +109,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
     def examples(self, model: Model, material: Corpus) -> list[Json | str] | None:
         """Return what the model writes."""
         prompt = GenerateOptions.of(model.options).prompt
-        text = written_example(model, prompt, int(model.config.training["seed"]))
+        text = written_example(model, prompt, int(model.config.training["seed"]), (material.train, material.dev))
         return [text] if text else []
 
     def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
