@@ -79,6 +79,11 @@ class BPETokenizer(Tokenizer):
     def vocabulary_size(self) -> int:
         return len(self._vocabulary) + 1
 
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The pairs of tokens, as bytes, in the order in which they are merged."""
+        return [(_bytes(first), _bytes(second)) for first, second in self._merges]
+
     def encode(self, text: str) -> Ids:
         """Return the ids of a text's tokens."""
         text = text.encode("utf-8", "replace").decode("utf-8")
@@ -109,10 +114,15 @@ class BPETokenizer(Tokenizer):
 
     @cached_property
     def bytes_of_tokens(self) -> list[bytes]:
-        return [b"", *(bytes(_SYMBOLS[symbol] for symbol in token) for token in self._vocabulary)]
+        return [b"", *map(_bytes, self._vocabulary)]
 
     def _settings(self) -> dict[str, Any]:
         return {"vocabulary": self._vocabulary, "merges": [list(pair) for pair in self._merges]}
+
+
+def _bytes(token: str) -> bytes:
+    """Return the bytes of a token in byte-level notation."""
+    return bytes(_SYMBOLS[symbol] for symbol in token)
 
 
 def _words() -> pre_tokenizers.PreTokenizer:

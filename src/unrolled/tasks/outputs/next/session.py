@@ -66,7 +66,7 @@ class TextSession(Session):
         self._state: Any = self.stepper.start(1)
         self._logits: Tensor | None = None
         self._pending, self._position, self._recent = "", 0, list[int]()
-        self.read([self._start_token()])
+        self.read([start_token(self._model)])
         self._position, self._recent = 0, []
         return self
 
@@ -274,13 +274,15 @@ class TextSession(Session):
             raise ArgumentError("session: nothing has been read yet")
         return self._logits
 
-    def _start_token(self) -> int:
-        """Return what a text begins after: the end of another, if the model has seen such ends, else a new line."""
-        if self._model.config.data.get("documents", 1) > 1:
-            return self._tokenizer.end_id
-        newline = self._tokenizer.encode("\n").tolist()
-        known = len(newline) == 1 and newline[0] != self._tokenizer.unknown_id
-        return newline[0] if known else self._tokenizer.end_id
+
+def start_token(model: AnyFitted) -> int:
+    """Return what a text begins after: the end of another, if the model has seen such ends, else a new line."""
+    tokenizer: Tokenizer = model.input.tokenizer
+    if model.config.data.get("documents", 1) > 1:
+        return tokenizer.end_id
+    newline = tokenizer.encode("\n").tolist()
+    known = len(newline) == 1 and newline[0] != tokenizer.unknown_id
+    return int(newline[0]) if known else tokenizer.end_id
 
 
 #: finds the stepper and the state from which so many rows are searched after some texts
