@@ -1,0 +1,3 @@
+
+/* Turn logits (MODEL_CLASSES) into probabilities, in place. */
+void MODEL_softmax(float *logits);
