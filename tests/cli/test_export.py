@@ -27,7 +27,7 @@ def test_what_can_not_be_exported_is_one_line(tmp_path: Path) -> None:
     assert result.code == 2
     assert complaint(result).startswith("model: what it has learned of one writer")
     result = unrolled("export", personal, "--to", "flash", "--out", tmp_path / "m.onnx")
-    assert complaint(result) == "--to: expected one of onnx, found 'flash'"
+    assert complaint(result) == "--to: expected one of onnx, c, found 'flash'"
     result = unrolled("export", STORED / "tag-labels" / "model", "--to", "onnx", "--out", tmp_path / "no" / "m.onnx")
     assert result.code == 2
     assert str(tmp_path / "no") in complaint(result)

@@ -13,15 +13,20 @@ from unrolled.cli.console import progress_line
 
 def export(
     model: ModelFolder,
-    to: Annotated[str, typer.Option(metavar="RUNTIME", help="onnx", show_default=False)],
+    to: Annotated[str, typer.Option(metavar="RUNTIME", help="onnx or c", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="PATH", help="the file that is written", show_default=False)],
+    weights_beside: Annotated[
+        bool, typer.Option("--weights-beside", help="c: write the weights into NAME.bin, not into the source")
+    ] = False,
 ) -> None:
     """
       unrolled export my-model --to onnx --out my-model.onnx
+      unrolled export my-model --to c --out my_model.c
 
     Write a trained model for another runtime. ONNX: batch and length are dynamic, and what a stream carries are inputs
     NAME_in and outputs NAME_out; a model that writes has a second file, NAME.decoder.onnx, for a step of its decoder.
-    docs/export.md names the inputs and outputs, and shows a driver of a few lines that decodes them.
+    C: one C99 source and its header, NAME.h, with no dependency and no allocation; a stream is a struct that can be
+    saved. docs/export.md names the inputs and outputs, and shows a driver and a program of a few lines.
     """
     from unrolled.export.models import export as write
     from unrolled.tasks import load
@@ -30,6 +35,6 @@ def export(
         line("reading the model", 0, None)
         loaded = load(model)
         line("writing", 0, None)
-        paths = write(loaded, to, out)
+        paths = write(loaded, to, out, weights_beside=weights_beside)
     for path in paths:
         print(path)
