@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from uses import arguments, parsed, write_result
 
-from unrolled.data.images.labelled import read_idx
+from unrolled.data.images.arrays import read_idx
 from unrolled.storage import write_whole
 from unrolled.tasks import train
 

@@ -89,9 +89,11 @@ def test_the_format_is_told_by_name_and_content(tmp_path: Path, name: str, data:
 
 
 def test_a_text_that_quotes_a_mail_is_text(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"He wrote:\n" + MBOX)
+    assert texts(tmp_path / "x.txt") == ["He wrote:\n" + MBOX.decode()]
     (tmp_path / "x.txt").write_bytes(MBOX)
-    assert texts(tmp_path / "x.txt") == [MBOX.decode()]
-    assert texts(tmp_path / "x.txt", format="mbox") == ["Hello Bob,\nsee you."]
+    assert texts(tmp_path / "x.txt") == ["Hello Bob,\nsee you."]
+    assert texts(tmp_path / "x.txt", format="text") == [MBOX.decode()]
 
 
 def test_a_maildir_with_subfolders(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_bad_jsonl_names_the_line(tmp_path: Path, line: str, message: str) -> No
 def test_half_a_surrogate_pair_in_json(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('"a\\ud800b"')
-    with pytest.raises(EncodingError, match=r"a\.jsonl:1: half a surrogate pair"):
+    with pytest.raises(DataError, match=r"a\.jsonl:1: half a surrogate pair"):
         texts(path)
     assert texts(path, errors="replace") == ["a\ufffdb"]
 

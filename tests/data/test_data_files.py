@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unrolled.data.core import files
-from unrolled.data.core.files import check_encoding, decode, find_sources, text_lines
+from unrolled.data.core.encodings import check_encoding, decode
+from unrolled.data.core.files import text_lines
+from unrolled.data.core.folders import find_sources
 from unrolled.errors import ArgumentError, DataError, EncodingError, StorageError
 from unrolled.storage import written_aside
 

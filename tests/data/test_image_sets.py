@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from unrolled.data import Findings
-from unrolled.data.images.labelled import LabelledImage, read_idx, read_labelled_images, read_npz
+from unrolled.data.images.arrays import read_idx, read_npz
+from unrolled.data.images.labelled import LabelledImage, read_labelled_images
 from unrolled.errors import DataError, ShapeError, StorageError
 
 PIXELS = np.arange(2 * 5 * 4, dtype=np.uint8).reshape(2, 5, 4)
@@ -90,7 +91,7 @@ def test_idx_with_its_labels_beside_it(tmp_path: Path, suffix: str) -> None:
         (idx(PIXELS, kind=13), "IDX of type 0x0d; unsigned bytes"),
         (idx(PIXELS)[:10], "cut short within its sizes"),
         (idx(PIXELS)[:-1], r"is cut short: its sizes \(2, 5, 4\) make 40 bytes, found 39"),
-        (idx(PIXELS) + b"!", "goes on beyond its end"),
+        (idx(PIXELS) + b"!", "continues beyond its end"),
         (bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**31, 2**31, 9), "more than the 8 GiB that are read"),
         (bytes([0, 0, 8, 2]) + struct.pack(">2I", 60_000, 60_000), "is cut short: its sizes"),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.data import Findings
-from unrolled.data.text.labelled import LabelledText, Reading, read_labelled
+from unrolled.data.text.labelled import LabelledText, LabelledTextOptions, read_labelled
 from unrolled.errors import DataError
 
 PAIRS = [("so good", "pos"), ("so very bad", "neg"), ("good again", "pos"), ("bad, again", "neg")]
@@ -23,7 +23,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def pairs(path: Path, **reading: object) -> list[tuple[str, str]]:
-    return [(e.text, e.label) for e in read_labelled(path, None, Reading(**reading))]  # type: ignore[arg-type]
+    return [(e.text, e.label) for e in read_labelled(path, None, LabelledTextOptions(**reading))]  # type: ignore[arg-type]
 
 
 def lines(form: str) -> str:

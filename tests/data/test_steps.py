@@ -12,7 +12,7 @@ from unrolled.data import ExampleStore, Findings
 from unrolled.data.core.pieces import Pieces, drawn_window
 from unrolled.data.images.files import png
 from unrolled.data.steps.read import read_steps
-from unrolled.data.steps.recordings import Reading, Recording
+from unrolled.data.steps.recordings import Recording, StepOptions
 from unrolled.errors import ArgumentError, DataError, StorageError
 
 TABLE = "x,y,time,label\n1,-2,0.0,rest\n2,0.5,0.1,move\n3,1e-3,0.2,\n"
@@ -20,7 +20,9 @@ TABLE = "x,y,time,label\n1,-2,0.0,rest\n2,0.5,0.1,move\n3,1e-3,0.2,\n"
 
 def read(path: Path, **how: object) -> tuple[list[Recording], Findings]:
     findings = Findings(strict=False)
-    return read_steps([path], Reading(**how), findings), findings  # type: ignore[arg-type]
+    labelled = bool(how.pop("labelled", True))
+    options = StepOptions(**how)  # type: ignore[arg-type]
+    return read_steps([path], options, findings, labelled=labelled), findings
 
 
 def test_a_table_is_a_recording(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_clips_with_their_annotations(tmp_path: Path) -> None:
     (tmp_path / "clips" / "notes").mkdir()
     for name in "ab":
         (tmp_path / "clips" / "notes" / f"{name}.csv").write_text("begin,end,label\n0,3,z\n")
-    apart, findings = read(tmp_path / "clips", frame_height=4, annotations=tmp_path / "clips" / "notes")
+    apart, findings = read(tmp_path / "clips", frame_height=4, annotations=str(tmp_path / "clips" / "notes"))
     assert not findings.items
     assert [r.labels for r in apart] == [("z",), ("z",)]
 
@@ -116,15 +118,15 @@ def test_one_table_that_annotates_many_clips(tmp_path: Path) -> None:
         assert (item.kind, item.line) == ("missing clip", 5)
     (tmp_path / "all.csv").write_text("clip,begin,end,label\n../x.png,0,1,x\n")
     with pytest.raises(DataError, match=r"all.csv:2: '../x.png' leads out of the folder"):
-        read_steps([tmp_path / "all.csv"], Reading(frame_height=4), Findings())
+        read_steps([tmp_path / "all.csv"], StepOptions(frame_height=4), Findings())
 
 
 @pytest.mark.parametrize(
     "text, line, says",
     [
         ("x,label\n1,a\n2\n3,b\n", 3, "cell"),
-        ("x,label\n1,a\n,b\n", 3, "column 'x': '' is no number to go by"),
-        ("x,label\n1,a\ninf,b\n", 3, "column 'x': 'inf' is no number to go by"),
+        ("x,label\n1,a\n,b\n", 3, "column 'x': '' is no number that can be read"),
+        ("x,label\n1,a\ninf,b\n", 3, "column 'x': 'inf' is no number that can be read"),
         ("x,label\n1,a\ntwo,b\n", 3, "column 'x': expected a number, found 'two'"),
         ("x,who,label\n1,me,a\n", 2, "column 'who': expected a number, found 'me'; name the columns of features with"),
         ("x,y\n1,2\n", 1, "no column 'label'"),
@@ -141,7 +143,7 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, line: int, says: str)
     assert item.line == line
     assert says in item.message
     with pytest.raises(DataError, match=rf"bad.csv:{line}: "):
-        read_steps([tmp_path / "bad.csv"], Reading(), Findings())
+        read_steps([tmp_path / "bad.csv"], StepOptions(), Findings())
 
 
 def test_a_row_that_is_missing_spoils_the_recording_it_may_belong_to(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from unrolled.data import Findings, Row, cell_number, open_tables, read_table
+from unrolled.data import Findings, TableOptions, TableRow, open_tables, read_table
 from unrolled.errors import ArgumentError, DataError, EncodingError, MissingDependencyError, StorageError
 
 CSV = 'text,label,n\n"a, ""b""",pos,1\n"two\nlines",neg,2\n\nplain,pos,3\n'
@@ -72,19 +72,19 @@ def test_the_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
     lines = [["when", "value"], ["2020-01-01", "1"], ["2020-01-02", "2"]]
     path = write(tmp_path / "a.txt", "".join(delimiter.join(line) + "\n" for line in lines))
     (table,) = open_tables(path)
-    assert (table.delimiter, table.columns, table.has_header) == (delimiter, ("when", "value"), True)
+    assert (table.dialect.delimiter, table.columns, table.has_header) == (delimiter, ("when", "value"), True)
 
 
 def test_commas_within_sentences_are_not_taken_for_delimiters(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "good, really good, that\t1\nbad, so bad, no\t0\nno comma\t0\n")
     (table,) = open_tables(path)
-    assert (table.delimiter, table.columns, table.has_header) == ("\t", ("1", "2"), False)
+    assert (table.dialect.delimiter, table.columns, table.has_header) == ("\t", ("1", "2"), False)
     assert plain(table.rows())[2] == ({"1": "no comma", "2": "0"}, 3)
 
 
 def test_decimal_commas_do_not_hide_semicolons(tmp_path: Path) -> None:
     (table,) = open_tables(write(tmp_path / "a.csv", "t;x\n1;1,5\n2;2,5\n"))
-    assert (table.delimiter, table.columns) == (";", ("t", "x"))
+    assert (table.dialect.delimiter, table.columns) == (";", ("t", "x"))
 
 
 def test_quotes_are_characters_in_tab_separated_files(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_the_header_is_found(tmp_path: Path, text: str, known: tuple[str, ...], 
 
 def test_columns_by_number(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "so good\tpos\nso bad\tneg\n")
-    rows = read_table(path, columns=("1", "2"), header=False)
+    rows = read_table(path, columns=("1", "2"))
     assert plain(rows) == [({"1": "so good", "2": "pos"}, 1), ({"1": "so bad", "2": "neg"}, 2)]
     path = write(tmp_path / "b.tsv", "words\tclass\nso good\tpos\n")
-    assert plain(read_table(path, columns=("2",), header=True)) == [
+    assert plain(read_table(path, TableOptions(header=True), columns=("2",))) == [
         ({"words": "so good", "class": "pos", "2": "pos"}, 2)
     ]
 
@@ -175,7 +175,7 @@ def test_an_unclosed_quote_is_told(tmp_path: Path) -> None:
 
 def test_a_header_that_repeats_itself(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.csv:1: the header names column 'x' twice; rename one"):
-        open_tables(write(tmp_path / "a.csv", "x,y,x\n1,2,3\n"), header=True)
+        open_tables(write(tmp_path / "a.csv", "x,y,x\n1,2,3\n"), TableOptions(header=True))
 
 
 def test_json_lines_keep_types(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_bad_json_lines(tmp_path: Path, line: str, message: str) -> None:
 
 def test_half_a_surrogate_pair_can_be_replaced(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"a": "x\\ud800"}\n')
-    assert [row["a"] for row in read_table(path, errors="replace")] == ["x\ufffd"]
+    assert [row["a"] for row in read_table(path, TableOptions(errors="replace"))] == ["x\ufffd"]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -248,9 +248,9 @@ def test_bad_arguments_and_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text\nhé\n", "latin-1")
     with pytest.raises(EncodingError, match=r"a\.csv:2: not valid UTF-8 at byte 6"):
         list(read_table(path))
-    assert [row["text"] for row in read_table(path, encoding="latin-1", header=True)] == ["hé"]
-    with pytest.raises(ArgumentError, match="delimiter: expected one character"):
-        open_tables(path, delimiter="::")
+    assert [row["text"] for row in read_table(path, TableOptions(encoding="latin-1", header=True))] == ["hé"]
+    with pytest.raises(ArgumentError, match="--delimiter: '::' is not possible: expected one character"):
+        TableOptions(delimiter="::")
     with pytest.raises(StorageError, match="no such file or folder"):
         open_tables(tmp_path / "none.csv")
     with pytest.raises(DataError, match="the file is empty"):
@@ -277,8 +277,8 @@ def test_long_documents_are_cells(tmp_path: Path) -> None:
 
 
 def test_numbers() -> None:
-    row = Row([("a", "1.5"), ("b", ""), ("c", None), ("d", 3), ("e", "x"), ("f", "NaN")], "t.csv", 7)
-    assert (cell_number(row, "a"), cell_number(row, "d")) == (1.5, 3.0)
-    assert all(math.isnan(cell_number(row, name)) for name in "bcf")
+    row = TableRow([("a", "1.5"), ("b", ""), ("c", None), ("d", 3), ("e", "x"), ("f", "NaN")], "t.csv", 7)
+    assert (row.number("a"), row.number("d")) == (1.5, 3.0)
+    assert all(math.isnan(row.number(name)) for name in "bcf")
     with pytest.raises(DataError, match=r"t\.csv:7: column 'e': expected a number, found 'x'"):
-        cell_number(row, "e")
+        row.number("e")

@@ -166,7 +166,7 @@ def test_words_are_cut_where_an_entity_begins(tmp_path: Path) -> None:
     "line, says",
     [
         ("{", "not valid JSON"),
-        ("[1]", "expected an object, found list"),
+        ("[1]", "expected a JSON object, found list"),
         ('{"body": "a"}', "expected a string under 'text', or 'tokens' and 'tags' (keys: 'body')"),
         ('{"text": "a"}', "expected a list under 'spans'"),
         ('{"text": "Rome", "spans": [{"start": 0, "end": 5, "label": "X"}]}', "span 0 to 5 does not lie in the text"),

@@ -12,7 +12,7 @@ import pytest
 
 from unrolled.data.images.files import resize
 from unrolled.data.video import files as video
-from unrolled.data.video.files import Limits, container_of, read_video, video_size, write_video
+from unrolled.data.video.files import VideoLimits, container_of, read_video, video_size, write_video
 from unrolled.errors import DataError, LimitError, MissingDependencyError, StorageError
 
 av = pytest.importorskip("av")
@@ -120,16 +120,16 @@ def test_out_of_a_stream_of_bytes(grey: Path) -> None:
     found = read_video(io.BytesIO(data), name="clip", channels=1)
     assert np.array_equal(found.frames, noise())
     for limits, says in (
-        (Limits(700, 9), "clip: 32 × 24 pixels, and no more than 700 are decoded"),
-        (Limits(800, 0.3), "clip: 0.5 seconds, and no more than 0.3 seconds are read"),
-        (Limits(800, 9, frames=5), "clip: more than 5 frames; cut the video"),
-        (Limits(800, 9, total=1600), "clip: more than 1,600 pixels in 2 frames; make it smaller, or cut it"),
+        (VideoLimits(700, 9), "clip: 32 × 24 pixels, and no more than 700 are decoded"),
+        (VideoLimits(800, 0.3), "clip: 0.5 seconds, and no more than 0.3 seconds are read"),
+        (VideoLimits(800, 9, frames=5), "clip: more than 5 frames; cut the video"),
+        (VideoLimits(800, 9, total=1600), "clip: more than 1,600 pixels in 2 frames; make it smaller, or cut it"),
     ):
         with pytest.raises(LimitError, match=f"^{re.escape(says)}$"):
             read_video(io.BytesIO(data), name="clip", limits=limits)
     # frames that are shown again, to make more of them
     with pytest.raises(LimitError, match="more than 20 frames"):
-        read_video(io.BytesIO(data), rate=100, limits=Limits(800, 9, frames=20))
+        read_video(io.BytesIO(data), rate=100, limits=VideoLimits(800, 9, frames=20))
 
 
 @pytest.mark.parametrize(

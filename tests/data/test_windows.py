@@ -10,17 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unrolled.data import IGNORED, Batch, ByteTokenizer, Piece, Windows, encode_corpus, evaluation_windows
+from unrolled.data import IGNORED, ByteTokenizer, Piece, TokenBatch, Windows, encode_corpus, evaluation_windows
 from unrolled.errors import ArgumentError, DataError, StateError
 
 SIZES = (st.integers(2, 90), st.integers(1, 9), st.integers(1, 12))
 
 
-def one_epoch(windows: Windows) -> list[Batch]:
+def one_epoch(windows: Windows) -> list[TokenBatch]:
     return [windows.next_batch() for _ in range(windows.batches_per_epoch)]
 
 
-def laid_out(batches: list[Batch]) -> tuple[np.ndarray, np.ndarray]:
+def laid_out(batches: list[TokenBatch]) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets of whole lanes, (B, T)."""
     return (
         torch.cat([batch.inputs for batch in batches]).numpy().T,

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel
 
 from unrolled.data import Example
+from unrolled.data.core.folders import Place
 from unrolled.data.images.files import Picture, picture_of
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.inspection import unfold_network
@@ -78,7 +79,7 @@ class Describe(ExampleUse[ImageInput, AttentionOutput]):
     evaluate_options = AttentionOutput.evaluate_options
     predict_options = DescribePrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Any) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Any) -> Sequence[Example]:
         images, labels = bars(*map(int, paths[0].read_text().split()))
         return [Described(given=picture_of(i), target=SAID[n]) for i, n in zip(images, labels, strict=True)]
 
@@ -112,7 +113,7 @@ class Spell(ExampleUse[TokenInput, AttentionOutput]):
     evaluate_options = AttentionOutput.evaluate_options
     predict_options = AttentionOutput.predict_options
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Any) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Any) -> Sequence[Example]:
         return [Spelled(given=word, target=word[::-1]) for word in paths[0].read_text().split()]
 
 

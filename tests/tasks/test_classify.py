@@ -279,7 +279,7 @@ def test_checks_find_what_ruins_runs(films: Path, tmp_path: Path) -> None:
 
 def test_one_label_cant_be_learned(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("text\tlabel\na\tx\nb\tx\nc\tx\n")
-    with pytest.raises(DataError, match="all examples have one label, 'x'; at least 2 are needed"):
+    with pytest.raises(DataError, match="all examples to learn from have one label, 'x'; at least 2 are needed"):
         learn(tmp_path / "a.tsv", tmp_path / "m")
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.serving.servers import running
 
 from unrolled.data import Example, Findings
+from unrolled.data.core.folders import Place
 from unrolled.data.images.files import Picture, find_pictures, png
 from unrolled.errors import DataError, ModelError, ShapeError
 from unrolled.inspection import occlusion, unfold_network
@@ -58,7 +59,7 @@ class Lines(ExampleUse[ImageInput, CTCOutput]):
     options, predict_options = LineOptions, LinePrediction
     evaluate_options: ClassVar[type[Settings]] = CTCOutput.evaluate_options
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read folders of images, each with its text in a file of the same name beside it."""
         pictures = [picture for path in paths for picture in find_pictures(path)]
         texts = [picture.path.with_suffix(".txt").read_text("utf-8") for picture in pictures]

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from unrolled.data import Findings
 from unrolled.data.steps.read import read_steps
-from unrolled.data.steps.recordings import Reading, Recording
+from unrolled.data.steps.recordings import Recording, StepOptions
 from unrolled.errors import ArgumentError, ModelError, ShapeError
 from unrolled.tasks import Model, load, train
 from unrolled.tasks.core.fitted import Parts
@@ -109,7 +109,7 @@ def test_metrics_are_those_of_the_predictions(model: Model, tables: Path) -> Non
 def test_the_baseline_sees_one_step_at_a_time(model: Model, tables: Path) -> None:
     beside = load_comparison(model)
     assert beside is not None
-    [recording] = read_steps([tables / "dev" / "21.csv"], Reading(time_column="seconds"), Findings())
+    [recording] = read_steps([tables / "dev" / "21.csv"], StepOptions(time_column="seconds"), Findings())
     example = Label().encode(recording, model.parts)
     shuffled = np.random.default_rng(0).permutation(len(example["x"]))
     mixed = {name: array[shuffled] for name, array in example.items()}
@@ -122,7 +122,7 @@ def test_the_baseline_sees_one_step_at_a_time(model: Model, tables: Path) -> Non
 def test_a_recording_never_depends_on_its_neighbours(kind: str, tables: Path, strips: Path, request: Any) -> None:
     model = request.getfixturevalue(kind)
     folder = {"model": tables, "seer": strips}[kind] / "dev"
-    reading = Reading(time_column="seconds" if kind == "model" else None, frame_height=12, rate=25.0)
+    reading = StepOptions(time_column="seconds" if kind == "model" else None, frame_height=12, rate=25.0)
     recordings = read_steps([folder], reading, Findings())
     examples = [Label().encode(r, model.parts) for r in recordings]
     together = log_probabilities(model, examples)
@@ -179,7 +179,7 @@ def test_arrays_are_recordings_too(model: Model, seer: Model, tables: Path, stri
 
 
 def _frames(path: Path) -> np.ndarray:
-    [clip] = read_steps([path], Reading(frame_height=12, labelled=False), Findings())
+    [clip] = read_steps([path], StepOptions(frame_height=12), Findings(), labelled=False)
     assert clip.clip is not None
     return clip.clip.footage(channels=1).frames
 

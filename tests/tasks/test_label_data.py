@@ -14,7 +14,7 @@ import pytest
 from unrolled.data import Findings
 from unrolled.data.images.files import png
 from unrolled.data.steps.read import read_steps
-from unrolled.data.steps.recordings import Reading
+from unrolled.data.steps.recordings import StepOptions
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import Model, Sources, load, task_named
 from unrolled.tasks.core.values import silent
@@ -287,8 +287,8 @@ def test_steps_without_a_label_are_not_counted(model: Model, data: Path) -> None
 def test_grid_frames_have_words(real_data: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(real_data / "grid_s1" / "mouth_strips.zip") as strips:
         (tmp_path / "bbaf3s.jpg").write_bytes(strips.read("bbaf3s.jpg"))
-    reading = Reading(
-        annotations=real_data / "grid_s1" / "align.zip", units_per_second=25000.0, rate=25.0, frame_height=56
+    reading = StepOptions(
+        annotations=str(real_data / "grid_s1" / "align.zip"), units_per_second=25000.0, rate=25.0, frame_height=56
     )
     [recording] = read_steps([tmp_path], reading, Findings())
     parts = Label().fit([recording], StepLabelOptions(), silent)
@@ -306,7 +306,7 @@ def test_gestures_are_read_with_their_clock(real_data: Path, tmp_path: Path) -> 
     with gzip.open(real_data / "gesture_phase" / "b1_raw.csv.gz") as file:
         (tmp_path / "b1.csv").write_bytes(file.read())
     findings = Findings(strict=False)
-    reading = Reading(label_column="phase", time_column="timestamp", units_per_second=1000.0)
+    reading = StepOptions(label_column="phase", time_column="timestamp", units_per_second=1000.0)
     [recording] = read_steps([tmp_path], reading, findings)
     assert recording.features is not None
     assert recording.features.shape == (1073, 18)
@@ -319,7 +319,7 @@ def test_a_frame_is_as_large_as_asked(tmp_path: Path) -> None:
     frames = np.zeros((2, 120, 160, 3), np.uint8)
     (tmp_path / "a.png").write_bytes(png(frames.reshape(-1, 160, 3)))
     (tmp_path / "a.txt").write_text("x\ny\n")
-    recordings = read_steps([tmp_path], Reading(frame_height=120), Findings())
+    recordings = read_steps([tmp_path], StepOptions(frame_height=120), Findings())
     assert Label().fit(recordings, StepLabelOptions(), silent).input.size == (36, 48)
     chosen = Label().fit(recordings, StepLabelOptions(frame_size=(20, 30), colour=False), silent)
     assert (chosen.input.size, chosen.input.channels) == ((20, 30), 1)

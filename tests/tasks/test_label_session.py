@@ -9,7 +9,7 @@ import pytest
 
 from unrolled.data import Findings
 from unrolled.data.steps.read import read_steps
-from unrolled.data.steps.recordings import Reading
+from unrolled.data.steps.recordings import StepOptions
 from unrolled.errors import ArgumentError, ShapeError, StateError
 from unrolled.layers import StreamState
 from unrolled.tasks import Model
@@ -26,14 +26,14 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         for n in range(3):
             write_table(folder / f"{n}.csv", n, steps=30)
         path, options = folder / "2.csv", {**options, "time_column": "seconds"}
-        [recording] = read_steps([path], Reading(time_column="seconds"), Findings())
+        [recording] = read_steps([path], StepOptions(time_column="seconds"), Findings())
         assert recording.features is not None
         steps = np.array(recording.features)
     else:
         for n in range(3):
             write_strip(folder, f"c{n}", n)
         path, options = folder / "c2.png", {**options, **SMALL_FRAMES}
-        [recording] = read_steps([path], Reading(frame_height=12, labelled=False), Findings())
+        [recording] = read_steps([path], StepOptions(frame_height=12), Findings(), labelled=False)
         assert recording.clip is not None
         steps = recording.clip.footage(channels=1).frames
     model = learn(folder, folder / "m", path, options=options, steps=4, sample_every=0)

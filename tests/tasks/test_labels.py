@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from unrolled.data import Example, Findings
+from unrolled.data.core.folders import Place
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.settings import Settings
 from unrolled.tasks import Model, train
@@ -51,7 +52,7 @@ class Swings(ExampleUse[RowsInput, LabelsOutput[StepLabels]]):
     input, output = RowsInput, LabelsOutput
     options: ClassVar[type[Settings]] = SwingOptions
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         return [swing(path) for folder in paths for path in sorted(folder.glob("*.npy"))]
 
 
@@ -142,7 +143,7 @@ class WordClasses(ExampleUse[WordsInput, LabelsOutput[StepLabels]]):
     input, output = WordsInput, LabelsOutput
     options: ClassVar[type[Settings]] = WordOptions
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         pairs = [[pair.split("/") for pair in line.split()] for path in paths for line in path.read_text().splitlines()]
         return [
             Sentence(path="text", line=n, given=[word for word, _ in pair], target=tuple(label for _, label in pair))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tests.serving.servers import running
 
 from unrolled.data import Example, Findings
+from unrolled.data.core.folders import Place
 from unrolled.inspection import occlusion
 from unrolled.settings import Settings
 from unrolled.tasks import Model, load, train
@@ -70,7 +71,7 @@ class Tones(ExampleUse[SoundInput, LabelOutput]):
     options: ClassVar[type[Settings]] = ToneOptions
     evaluate_options: ClassVar[type[Settings]] = LabelOutput.evaluate_options
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read a folder of sounds for each class."""
         files = [file for path in paths for file in sorted(path.glob("*/*.wav"))]
         return [Labelled(path=str(file), given=file, target=file.parent.name) for file in files]
@@ -88,7 +89,7 @@ class Waves(ExampleUse[RowsInput, LabelOutput]):
     options: ClassVar[type[Settings]] = WaveOptions
     evaluate_options: ClassVar[type[Settings]] = LabelOutput.evaluate_options
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read arrays whose names begin with their class."""
         files = [file for path in paths for file in sorted(path.glob("*.npy"))]
         return [Labelled(path=str(file), given=np.load(file), target=file.stem.partition("-")[0]) for file in files]

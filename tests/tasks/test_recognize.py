@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from unrolled.data import Findings
+from unrolled.data.images.arrays import read_idx
 from unrolled.data.images.files import png
-from unrolled.data.images.labelled import read_idx
 from unrolled.errors import ArgumentError, DataError, ModelError, ShapeError, StateError, StorageError
 from unrolled.tasks import Model, Sources, load, task_named, train
 from unrolled.tasks.core.values import silent
@@ -317,7 +317,7 @@ def test_a_class_that_the_model_does_not_know(recognizer: Trained, tmp_path: Pat
 
 def test_one_class_is_none(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=bars(9, 1)[0], labels=np.array(["up"] * 9))
-    with pytest.raises(DataError, match="all examples have one label, 'up'"):
+    with pytest.raises(DataError, match="all examples to learn from have one label, 'up'"):
         train("recognize", tmp_path / "a.npz", tmp_path / "m", steps=1)
 
 

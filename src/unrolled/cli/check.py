@@ -1,4 +1,4 @@
-"""`unrolled data check TASK`: finds what is wrong with data before a run is spent on it."""
+"""`unrolled data check TASK`: finds faults of data before a run is spent on it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from unrolled.cli.console import print_json, progress_line, show
 from unrolled.cli.layout import lone_command
 
 if TYPE_CHECKING:
-    from unrolled.data import Finding
     from unrolled.tasks import AnyUse
 
 CHECK_HELP = """
   unrolled data check tag train.conll --dev dev.conll
   unrolled data check classify reviews.csv --json | jq -r .message
 
-Find examples that can't be used, and problems that ruin a run silently: labels that training never sees, examples that
-are in training and development data alike, and whatever else matters to a task. `train` checks too, and reports less.
+Print how data is read; find examples that can't be used, and problems that ruin a run silently: labels that training
+never sees, examples that are in training and development data alike, and whatever else matters to a task. `train`
+checks too, and reports less.
 """
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders, as for train")]
@@ -44,8 +44,10 @@ class CheckGroup(TaskGroup):
             findings = Findings(strict=False)
             with progress_line() as line:
                 counts = task.check(Sources(tuple(paths), tuple(dev or ())), options, findings, line)
-            for item in findings.items:
-                print_finding(item, as_json)
+            for line_of_check in [] if as_json else [*findings.understood, *findings.summary()]:
+                show(line_of_check)
+            for item in findings.items if as_json else ():
+                print_json(item.as_json())
             if not as_json:
                 counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
                 warnings = len(findings.items) - findings.errors
@@ -54,16 +56,8 @@ class CheckGroup(TaskGroup):
 
         begin = f"unrolled data check {task.name} DATA…"
         text = (
-            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nFind what is wrong with data for `{task.name}`: one "
-            "finding per line, and exit code 2 if something can't be used.\n"
+            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nPrint how data for `{task.name}` is read, and its faults, "
+            "equal ones together (--json has them all); exit code 2 if something can't be used.\n"
         )
         extra = parameters(task.options, f"The task {task.name}")
         return lone_command(accepting(check, extra), task.name, text, task.summary)
-
-
-def print_finding(item: Finding, as_json: bool) -> None:
-    """Print a finding on one line."""
-    if as_json:
-        print_json(item.as_json())
-    else:
-        show(str(item))

@@ -24,9 +24,7 @@ data.
 """
 
 data_app = new_group(HELP)
-data_app.add_typer(
-    new_group(CHECK_HELP, CheckGroup), name="check", short_help="find what is wrong with data for a task"
-)
+data_app.add_typer(new_group(CHECK_HELP, CheckGroup), name="check", short_help="print how data is read, and its faults")
 
 
 @data_app.command("list", cls=Command, context_settings=CONTEXT, short_help="names, sizes and licences")
@@ -71,11 +69,11 @@ def get_set(
     Fetch a data set, unless it is already there, and print its folder. Every file is verified by its checksum, wherever
     it comes from. Licence, size and checksums go to standard error.
     """
-    from unrolled.data.standard import fetch as catalogue
+    from unrolled.data.standard import fetch
 
-    data_set = catalogue.find(name)
+    data_set = fetch.find(name)
     with progress_line() as line:
-        folder = catalogue.get(
+        folder = fetch.get(
             name,
             mirror=mirror,
             cache=cache,

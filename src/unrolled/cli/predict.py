@@ -145,19 +145,21 @@ def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:
         ArgumentError: the encoding or the way of handling errors is unknown.
         StorageError, DataError, EncodingError: the text can't be read.
     """
-    from unrolled.data.core.files import check_encoding, decode, find_sources, text_lines
+    from unrolled.data import find_sources
+    from unrolled.data.core.encodings import check_encoding
+    from unrolled.data.core.files import text_lines
 
     if path is None or str(path) == "-":
         yield from text_lines(standard_input(encoding, errors), STDIN)
         return
     check_encoding(encoding, errors)
     for source in find_sources(path):
-        yield from text_lines(decode(source.chunks(), source.name, encoding, errors), source.name)
+        yield from (line for _, line in source.text_lines(encoding, errors))
 
 
 def standard_input(encoding: str, errors: str) -> Iterator[str]:
     """Return standard input as text, in pieces as they arrive."""
-    from unrolled.data.core.files import check_encoding, decode
+    from unrolled.data.core.encodings import check_encoding, decode
 
     check_encoding(encoding, errors)
     return decode(sys.stdin.buffer, STDIN, encoding, errors)

@@ -5,6 +5,7 @@ a memory-mapped file, and the windows in which truncated BPTT reads it. Everythi
 memory.
 """
 
+from unrolled.data.core.dialect import TableOptions
 from unrolled.data.core.examples import (
     Arrays,
     Example,
@@ -16,32 +17,28 @@ from unrolled.data.core.examples import (
     sorted_batches,
     split_by_key,
 )
-from unrolled.data.core.files import Source, find_sources
+from unrolled.data.core.files import Source
 from unrolled.data.core.findings import Finding, Findings
+from unrolled.data.core.folders import find_sources
+from unrolled.data.core.rows import TableRow
 from unrolled.data.core.splits import Split, split_pieces
-from unrolled.data.core.tables import Row, Table, cell_number, open_tables, read_table
+from unrolled.data.core.tables import Table, open_tables, read_table
 from unrolled.data.sound.files import Sound, read_sound
 from unrolled.data.standard.fetch import cache_folder, find, get
 from unrolled.data.standard.sets import CATALOGUE, DataSet, RemoteFile
 from unrolled.data.text.bpe import BPETokenizer
+from unrolled.data.text.characters import ByteTokenizer, CharTokenizer
 from unrolled.data.text.documents import Piece, read_documents
 from unrolled.data.text.tokenfile import TokenFile, encode_corpus
-from unrolled.data.text.tokenizers import (
-    ByteTokenizer,
-    CharTokenizer,
-    StreamDecoder,
-    Tokenizer,
-    fit_tokenizer,
-    load_tokenizer,
-)
-from unrolled.data.text.windows import IGNORED, Batch, Windows, evaluation_windows
+from unrolled.data.text.tokenizer import StreamDecoder, Tokenizer
+from unrolled.data.text.tokenizers import fit_tokenizer, load_tokenizer
+from unrolled.data.text.windows import IGNORED, TokenBatch, Windows, evaluation_windows
 
 __all__ = [
     "CATALOGUE",
     "IGNORED",
     "Arrays",
     "BPETokenizer",
-    "Batch",
     "ByteTokenizer",
     "CharTokenizer",
     "DataSet",
@@ -53,17 +50,18 @@ __all__ = [
     "Findings",
     "Piece",
     "RemoteFile",
-    "Row",
     "Sound",
     "Source",
     "Split",
     "StreamDecoder",
     "Table",
+    "TableOptions",
+    "TableRow",
+    "TokenBatch",
     "TokenFile",
     "Tokenizer",
     "Windows",
     "cache_folder",
-    "cell_number",
     "encode_corpus",
     "evaluation_windows",
     "find",

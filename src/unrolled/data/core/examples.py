@@ -1,7 +1,7 @@
 """Examples, each whole (a sentence with its tags, a clip with its transcript): encoded once, memory-mapped, batched.
 
-N examples, B batch, T time. Encoded, an example is a dictionary of arrays; a store keeps them on disk, so that what is
-large (images, video, sound) does not have to fit in memory.
+N examples, B batch, T time. Encoded, an example is a dictionary of arrays; a store keeps them on disk, so that images,
+video and sound do not have to fit in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from unrolled.data.core.positions import position_in
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.storage import make_folder, storage_error, write_whole
+from unrolled.types import Json
 
+#: an array of any dtype
+Array = NDArray[Any]
 #: an encoded example: a name and an array for each of its parts
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 _HEADER = "header.json"
 _FORMAT = "unrolled.examples"
@@ -30,8 +33,7 @@ _FORMAT = "unrolled.examples"
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One thing to learn from, as a reader finds it. Readers add `given`, what is read, and `target`, what is to be
-    answered.
+    """One thing to learn from, as a reader yields it. Readers add `given`, the input, and `target`, the answer.
 
     Attributes:
         path: the file it comes from.
@@ -46,22 +48,23 @@ class Example:
 
         @property
         def given(self) -> Any:
-            """What is read: a text, a picture, a sound; what is large is named, not yet decoded."""
+            """The input: a text, a picture, a sound; large ones are named, not yet decoded."""
 
         @property
         def target(self) -> Any:
-            """What is to be answered."""
+            """The answer."""
 
     @property
     def key(self) -> str:
-        """What makes two examples the same input: found twice it is a duplicate, in both parts a leak; the split into
-        training and development data keeps equal ones together.
+        """Equal for two examples of the same input: duplicates in one part, a leak in two.
+
+        The split into training and development data keeps them together.
         """
         return f"{self.path}:{self.line}"
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels it carries, for the search for those that training never saw."""
+        """The labels it carries, for the search for labels that training never saw."""
         return ()
 
     @property
@@ -71,14 +74,14 @@ class Example:
 
 
 def split_by_key(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
-    """Hold out a part, by a hash of each example's key: the same however the files are ordered, equal inputs together.
+    """Hold out a part by a hash of each example's key: the same in whatever order files come, equal inputs together.
 
     Args:
         examples: at least two different ones.
         share: the part held out, above 0 and below 1.
 
     Returns:
-        What is left to learn from, and what is held out; neither is empty.
+        The training part and the part held out; neither is empty.
 
     Raises:
         DataError: all examples have the same input, so that nothing can be held out.
@@ -103,10 +106,10 @@ class ExampleStore:
     and a header that is written last.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, header: Json) -> None:
         self.folder, self.fingerprint = folder, str(header["fingerprint"])
         self._count = int(header["count"])
-        self._parts: dict[str, tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._parts: dict[str, tuple[Array, NDArray[np.int64], NDArray[np.int64]]] = {}
         for name, dtype in header["parts"].items():
             shapes = np.load(folder / f"{name}.shapes.npy", allow_pickle=False)
             sizes = shapes.prod(axis=1, dtype=np.int64)
@@ -121,7 +124,7 @@ class ExampleStore:
         """Store examples as they come; only one is in memory at a time.
 
         Args:
-            folder: made if need be; what is in it is overwritten.
+            folder: created if it does not exist, overwritten if it does.
             examples: all with the same parts, of the same dtypes and numbers of dimensions.
 
         Raises:
@@ -130,10 +133,10 @@ class ExampleStore:
         folder = Path(folder)
         make_folder(folder)
         (folder / _HEADER).unlink(missing_ok=True)
-        files: dict[str, Any] = {}
+        files: dict[str, BinaryIO] = {}
         dtypes: dict[str, str] = {}
         shapes: dict[str, list[tuple[int, ...]]] = {}
-        hashes: dict[str, Any] = {}
+        hashes: dict[str, hashlib._Hash] = {}
         count = 0
         try:
             for example in examples:
@@ -181,10 +184,10 @@ class ExampleStore:
             raise ModelError(f"{folder}: the encoded examples are missing or damaged ({error}); train anew") from error
 
     def verify(self) -> None:
-        """See that the content is what was written.
+        """Check the content against its checksum.
 
         Raises:
-            ModelError: it is not.
+            ModelError: it has changed.
         """
         total = hashlib.sha256()
         for name, (content, shapes, _) in self._parts.items():
@@ -203,7 +206,7 @@ class ExampleStore:
         }
 
     def sizes(self, part: str, axis: int = 0) -> NDArray[np.int64]:
-        """How long one part of each example is along an axis, (N,)."""
+        """Return the length of one part of each example along an axis, (N,)."""
         return self._parts[part][1][:, axis]
 
 
@@ -223,17 +226,17 @@ class ExampleBatch(NamedTuple):
     resets: bool = True
 
 
-#: examples and a generator for what is random about them → tensors
+#: examples and a generator of random numbers → tensors
 Collate = Callable[[list[Arrays], np.random.Generator], dict[str, torch.Tensor]]
 
 
 class ExampleBatches:
     """Batches of examples of similar length, in another order each epoch; every example once an epoch, the last
-    partial batch included. What comes next depends on nothing but `state_dict`.
+    partial batch included. The next batch depends on nothing but `state_dict`.
 
     Args:
         store: the examples; anything with a length that can be indexed.
-        lengths: (N,) by which examples are put together, so that little is padded; None for no such order.
+        lengths: (N,) by which examples are put together, so that little is padded; None leaves them unsorted.
         batch_size: B.
         collate: makes a batch of examples; its generator depends on seed, epoch and position alone.
         seed: of the order.
@@ -269,7 +272,7 @@ class ExampleBatches:
         return -(-len(self.store) // self.batch_size)
 
     def next_batch(self) -> ExampleBatch:
-        """The next batch."""
+        """Return the next batch."""
         chosen = self._order[self._position]
         generator = np.random.default_rng([self.seed, self._epoch, self._position])
         data = self._collate([self.store[int(n)] for n in chosen], generator)
@@ -280,11 +283,11 @@ class ExampleBatches:
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        """All that is needed to go on exactly here, with the sizes that it holds for."""
+        """Return the position, with the sizes that it holds for."""
         return {"epoch": self._epoch, "position": self._position, **self._identity()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue where `state_dict` was taken.
 
         Raises:
             StateError: it was taken over other data, or with another size or seed.
@@ -306,13 +309,13 @@ class ExampleBatches:
         if self.pool > 1 and self.lengths is not None:
             size = self.pool * self.batch_size
             pools = [order[at : at + size] for at in range(0, len(order), size)]
-            order = np.concatenate([one[np.argsort(self.lengths[one], kind="stable")] for one in pools])
+            order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
         batches = [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
         return [batches[k] for k in draw.permutation(len(batches))]
 
 
 def sorted_batches(lengths: Sequence[int] | NDArray[np.integer[Any]], batch_size: int) -> list[NDArray[np.int64]]:
-    """Indices of all examples, the longest first, in batches of similar length: for one pass without learning.
+    """Return the indices of all examples, the longest first, in batches of similar length, for one pass.
 
     >>> [batch.tolist() for batch in sorted_batches([3, 9, 5], 2)]
     [[1, 2], [0]]
@@ -321,8 +324,8 @@ def sorted_batches(lengths: Sequence[int] | NDArray[np.integer[Any]], batch_size
     return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
 
 
-def padded(arrays: Sequence[NDArray[Any]], value: float = 0) -> torch.Tensor:
-    """Arrays (T_b, …) side by side, time first: (T, B, …), `value` beyond the end of each.
+def padded(arrays: Sequence[Array], value: float = 0) -> torch.Tensor:
+    """Return arrays (T_b, …) side by side, time first: (T, B, …), `value` beyond the end of each.
 
     >>> padded([np.array([1, 2]), np.array([3])]).tolist()
     [[1, 3], [2, 0]]
@@ -334,6 +337,6 @@ def padded(arrays: Sequence[NDArray[Any]], value: float = 0) -> torch.Tensor:
     return torch.from_numpy(result)
 
 
-def lengths_of(arrays: Sequence[NDArray[Any]]) -> torch.Tensor:
-    """(B,) int64, the length of each array."""
+def lengths_of(arrays: Sequence[Array]) -> torch.Tensor:
+    """Return the length of each array, (B,) int64."""
     return torch.tensor([len(a) for a in arrays], dtype=torch.int64)

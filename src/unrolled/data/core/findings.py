@@ -1,18 +1,23 @@
-"""What is wrong with data: refused at the first fault, or gathered so that all of it can be shown or left out."""
+"""Faults of data: refused at the first one, or collected so that all can be shown or left out."""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from unrolled.errors import DataError
+from unrolled.types import Json
 
 log = logging.getLogger("unrolled.data")
 
-#: findings of one kind that are logged before training; `unrolled data check` shows all
-SHOWN = 5
+#: findings of one kind that are logged before training, and findings that say the same that are shown by a check
+SHOWN, ALIKE = 5, 3
+#: what differs between findings that say the same
+_PARTICULARS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\S*:\d+\b|[-+]?\d[\d.,:]*")
 
 
 @dataclass(frozen=True)
@@ -20,10 +25,10 @@ class Finding:
     """One thing that is wrong, or that may ruin a run without a word.
 
     Attributes:
-        severity: "error" for what can't be used, "warning" for what can but should be looked at.
+        severity: "error" for data that can't be used, "warning" for data that can but should be looked at.
         kind: a word for findings of the same sort, e.g. "duplicate".
-        message: what it is and what to do.
-        path, line: where; the line is 1-based.
+        message: the fault and the way out.
+        path, line: the place; the line is 1-based.
     """
 
     severity: Literal["error", "warning"]
@@ -36,27 +41,32 @@ class Finding:
         place = "" if self.path is None else (f"{self.path}: " if self.line is None else f"{self.path}:{self.line}: ")
         return f"{place}{self.severity}: {self.message}"
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return it as one JSON object."""
         return dict(vars(self))
 
 
 class Findings:
-    """Where readers and checks say what they found.
+    """Collects what readers and checks report.
 
-    A reader says `findings.error(…)` about an example that can't be used and goes on with the next: strict, that raises
-    at once; otherwise the example is left out and the finding kept.
+    A reader calls `findings.error(…)` about an example that can't be used and continues with the next: strict, that
+    raises at once; otherwise the example is left out and the finding kept.
 
     Args:
         strict: raise for the first error.
+
+    Attributes:
+        items: the findings, in order.
+        understood: lines that say how the data is read.
     """
 
     def __init__(self, strict: bool = True) -> None:
         self.strict = strict
         self.items: list[Finding] = []
+        self.understood: list[str] = []
 
     def error(self, kind: str, message: str, path: str | Path | None = None, line: int | None = None) -> None:
-        """Something that can't be used.
+        """Report data that can't be used.
 
         Raises:
             DataError: if strict.
@@ -66,11 +76,11 @@ class Findings:
         self.items.append(Finding("error", kind, message, None if path is None else str(path), line))
 
     def warning(self, kind: str, message: str, path: str | Path | None = None, line: int | None = None) -> None:
-        """Something that can be used, and should be looked at."""
+        """Report data that can be used, and should be looked at."""
         self.items.append(Finding("warning", kind, message, None if path is None else str(path), line))
 
     def caught(self, error: DataError, kind: str) -> None:
-        """An error that was raised while an example was read: raised again if strict, else kept.
+        """Report an error that was raised while an example was read.
 
         Raises:
             DataError: if strict.
@@ -78,26 +88,39 @@ class Findings:
         if self.strict:
             raise error
         place = "" if error.path is None else f"{error.path}: "
-        text = str(error)
-        message = text.removeprefix(f"{error.path}:{error.line}: ").removeprefix(place)
+        message = str(error).removeprefix(f"{error.path}:{error.line}: ").removeprefix(place)
         self.items.append(Finding("error", kind, message, None if error.path is None else str(error.path), error.line))
 
     @property
     def errors(self) -> int:
-        """How many can't be used."""
+        """How many findings are errors."""
         return sum(item.severity == "error" for item in self.items)
 
     def log(self, way_out: str) -> None:
-        """Log what was found, the first few of each kind, with where to see the rest.
+        """Log the first few findings of each kind.
 
         Args:
-            way_out: how all of it can be seen.
+            way_out: how all of them can be seen.
         """
-        by_kind: dict[str, list[Finding]] = {}
-        for item in self.items:
-            by_kind.setdefault(item.kind, []).append(item)
-        for items in by_kind.values():
+        for items in _grouped(self.items, lambda item: item.kind):
             for item in items[:SHOWN]:
                 log.warning("%s%s", item, " (left out)" if item.severity == "error" else "")
             if len(items) > SHOWN:
                 log.warning("… and %d more of this kind: %s", len(items) - SHOWN, way_out)
+
+    def summary(self) -> Iterator[str]:
+        """Yield a line for each finding, and one for all beyond the first few that say the same."""
+        for items in _grouped(self.items, lambda item: (item.severity, item.kind, _PARTICULARS.sub("…", item.message))):
+            yield from map(str, items[:ALIKE])
+            if len(items) > ALIKE:
+                places = {item.path for item in items}
+                lines = ", ".join(str(item.line) for item in items[ALIKE : 2 * ALIKE] if item.line is not None)
+                where = f": lines {lines}{', …' * (len(items) > 2 * ALIKE)}" if len(places) == 1 and lines else ""
+                yield f"… and {len(items) - ALIKE:,} more {items[0].severity}s like it{where}"
+
+
+def _grouped(items: Iterable[Finding], key: Callable[[Finding], Hashable]) -> Iterator[list[Finding]]:
+    groups: dict[Hashable, list[Finding]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    yield from groups.values()

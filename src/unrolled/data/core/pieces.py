@@ -1,4 +1,4 @@
-"""Long recordings in pieces, for training: overlapping, so that what is cut is cut elsewhere the next time."""
+"""Long recordings in pieces for training, which overlap: steps at the border of one lie inside the next."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Pieces(Sequence[Arrays]):
 
 
 def drawn_window(example: Arrays, part: str, window: int, draw: np.random.Generator) -> Arrays:
-    """A window of a piece, at a place of its own; an example that is no longer is returned whole."""
+    """Return a random window of a piece; an example that is no longer than that is returned whole."""
     length = len(example[part])
     if length <= window:
         return example

@@ -10,7 +10,7 @@ from unrolled.data.text.documents import Piece
 from unrolled.errors import ArgumentError, DataError
 
 FEWEST_DOCUMENTS = 50
-"""With fewer documents than this the corpus is cut at one place instead of sorted by document."""
+"""With fewer documents than this the corpus is cut at one place instead of drawn document by document."""
 
 Read = Callable[[], Iterable[Piece]]
 
@@ -35,27 +35,27 @@ class Split:
     _share: float
 
     def train(self) -> Iterator[Piece]:
-        """The pieces to train on."""
+        """Yield the pieces to train on."""
         return self._part(dev=False)
 
     def dev(self) -> Iterator[Piece]:
-        """The pieces held back."""
+        """Yield the pieces held out."""
         return self._part(dev=True)
 
     def _part(self, dev: bool) -> Iterator[Piece]:
         if self.method == "characters":
             return _after(self._read(), self.train_characters) if dev else _before(self._read(), self.train_characters)
-        return (piece for piece, held in _sorted_out(self._read(), self._seed, self._share) if held is dev)
+        return (piece for piece, held in _drawn(self._read(), self._seed, self._share) if held is dev)
 
 
 def split_pieces(read: Read, *, dev_share: float = 0.1, seed: int = 0) -> Split:
-    """Hold a share of a corpus back for development. Reads the corpus once, to count.
+    """Hold out a share of a corpus for development. Reads the corpus once, to count.
 
-    Fewer than FEWEST_DOCUMENTS documents, one file of text above all, are cut at one place: of n characters the first
-    int((1 - dev_share) · n) are for training, as nanoGPT splits its data. More documents are sorted out one by one, by
-    a hash of the seed and their text (its first piece): equal documents fall on the same side, and adding documents
-    moves no other. If that puts nothing, or less than half or more than twice the share asked for, on the dev side
-    (documents of very unequal length), the corpus is cut at one place all the same; `Split.method` says which it was.
+    Fewer than FEWEST_DOCUMENTS documents, such as one file of text, are cut at one place: of n characters the first
+    int((1 - dev_share) · n) are for training, as nanoGPT splits its data. More documents are drawn one by one, by a
+    hash of the seed and their text (its first piece): equal documents fall on the same side, and adding documents moves
+    no other. If that puts less than half or more than twice the share asked for on the dev side (documents of very
+    unequal length), the corpus is cut at one place after all; `Split.method` says which it was.
 
     Args:
         read: returns the pieces from the start, each time it is called, such as
@@ -69,7 +69,7 @@ def split_pieces(read: Read, *, dev_share: float = 0.1, seed: int = 0) -> Split:
     if not 0 < dev_share < 1:
         raise ArgumentError(f"dev_share: must be between 0 and 1, found {dev_share}")
     characters = documents = held = 0
-    for piece, in_dev in _sorted_out(read(), seed, dev_share):
+    for piece, in_dev in _drawn(read(), seed, dev_share):
         characters += len(piece.text)
         documents += piece.ends_document
         held += len(piece.text) * in_dev
@@ -81,13 +81,13 @@ def split_pieces(read: Read, *, dev_share: float = 0.1, seed: int = 0) -> Split:
         method, held = "characters", characters - int(characters * (1 - dev_share))
     if not 0 < held < characters:
         raise DataError(
-            f"the corpus has {characters} character{'s' * (characters != 1)}, too few to hold a share of {dev_share:g} "
-            "back for development; give more text, or development data of its own"
+            f"the corpus has {characters} character{'s' * (characters != 1)}, too few to hold out a share of "
+            f"{dev_share:g} for development; give more text, or name development data with --dev"
         )
     return Split(method, characters, documents, characters - held, held, read, seed, dev_share)
 
 
-def _sorted_out(pieces: Iterable[Piece], seed: int, share: float) -> Iterator[tuple[Piece, bool]]:
+def _drawn(pieces: Iterable[Piece], seed: int, share: float) -> Iterator[tuple[Piece, bool]]:
     starts, in_dev = True, False
     for piece in pieces:
         if starts:

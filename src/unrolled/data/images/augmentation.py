@@ -1,7 +1,7 @@
-"""Images made different while training, so that what does not matter is not learned: moved, turned, scaled, mirrored.
+"""Augmentation of images while training: moved, turned, scaled, mirrored.
 
-B batch, H height, W width, C channels. All that is random is drawn from one generator, in an order that depends on
-nothing else; so a resumed run sees the same images again.
+B batch, H height, W width, C channels. All random numbers come from one generator, in a fixed order, so that a resumed
+run sees the same images again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def affine(
     shear: float = 0.0,
     fill: tuple[float, ...] | None = None,
 ) -> NDArray[np.float32]:
-    """Shift, turn, scale and shear each image by amounts of its own, uniform up to these, around its middle.
+    """Shift, turn, scale and shear each image around its middle, by random amounts, uniform up to these.
 
     Args:
         images: (B, H, W, C).
@@ -34,7 +34,7 @@ def affine(
         rotate: degrees.
         scale: relative; 0.1 is from 0.9 to 1.1, height and width each by its own.
         shear: of the horizontal along the vertical, a tangent.
-        fill: value of what comes in from outside, one number a channel; None repeats the border.
+        fill: value beyond the border, one number a channel; None repeats the border.
 
     Returns:
         (B, H, W, C) float32 from 0 to 255, interpolated bilinearly.
@@ -59,7 +59,7 @@ def affine(
     theta = np.concatenate([matrix, (move / sides)[..., None]], -1)
     grid = F.affine_grid(torch.from_numpy(theta).float(), [batch, 1, height, width], align_corners=False)
     ground = torch.zeros(images.shape[3]) if fill is None else torch.tensor(fill, dtype=torch.float32)
-    # what comes in from outside is zero to grid_sample, so the ground is taken off before and added after
+    # beyond the border grid_sample reads zero, so the ground is taken off before and added after
     x = (torch.from_numpy(np.ascontiguousarray(images)).float() - ground).permute(0, 3, 1, 2)
     mode = "border" if fill is None else "zeros"
     moved = F.grid_sample(x, grid, mode="bilinear", padding_mode=mode, align_corners=False)
@@ -67,8 +67,7 @@ def affine(
 
 
 def crop(images: Pixels, height: int, width: int, draw: np.random.Generator | None, *, mirror: bool = False) -> Pixels:
-    """Cut a window out of each image: at a place of its own and, if asked for, mirrored half of the time; or, without a
-    generator, out of the middle.
+    """Cut a window out of each image, at a random place and mirrored half of the time, or out of the middle.
 
     Args:
         images: (B, H, W, C).

@@ -13,17 +13,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unrolled.data.core.examples import Example
-from unrolled.data.core.files import Source, decode, find_sources, text_lines
+from unrolled.data.core.examples import Array, Example
+from unrolled.data.core.files import Source
 from unrolled.data.core.findings import Findings
 from unrolled.data.core.tables import PARQUET, TABS, read_table
+from unrolled.data.images.arrays import read_npz
 from unrolled.data.images.files import Picture, find_pictures
-from unrolled.data.images.labelled import read_npz
 from unrolled.data.text.plain_words import plain_words
 from unrolled.errors import DataError, StorageError
 
@@ -34,13 +33,13 @@ _NUMBER = re.compile(r"#\d+$")
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionedImage(Example):
-    """An image, or features of it, and what people wrote about it.
+    """An image, or features of it, and its captions.
 
     Attributes:
         name: of the image, as the captions call it.
         captions: as they were written.
         digest: of the image's bytes; equal images are one input.
-        picture: where the image is; None for features.
+        picture: the image; None for features.
         features: (P, F), one vector for each position, or (1, F) for the whole image.
     """
 
@@ -48,10 +47,10 @@ class CaptionedImage(Example):
     captions: tuple[str, ...]
     digest: str
     picture: Picture | None = None
-    features: NDArray[Any] | None = field(default=None, compare=False, repr=False)
+    features: Array | None = field(default=None, compare=False, repr=False)
 
     @property
-    def given(self) -> Picture | NDArray[Any] | None:
+    def given(self) -> Picture | Array | None:
         """The image, or features of it."""
         return self.picture if self.features is None else self.features
 
@@ -67,7 +66,7 @@ class CaptionedImage(Example):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """None: words that are not known are counted elsewhere."""
+        """None: unknown words are counted elsewhere."""
         return ()
 
 
@@ -86,20 +85,20 @@ def read_captions(
     image_column: str = "image",
     caption_column: str = "caption",
 ) -> list[CaptionedImage]:
-    """The images that captions are about, each once with all its captions, in the order of their first one.
+    """Return the images that captions are about, each once with all its captions, in the order of their first one.
 
     Args:
         paths: files of captions; or a folder with one such file in it.
-        findings: told of captions without words or image, and of images that can't be read.
+        findings: collects captions without words or image, and images that can't be read.
         images: the folder, .zip or NPZ with the images; by default the folder that the captions lie in. An NPZ holds
             features: arrays `names` (N,) and `features`, (N, F) or (N, P, F).
         image_column, caption_column: of tables.
 
     Raises:
         StorageError: there is no such path.
-        DataError: a file of another format; or what `findings` refuses.
+        DataError: a file of another format; or a fault that `findings` refuses.
     """
-    found: list[CaptionedImage] = []
+    images_with_captions: list[CaptionedImage] = []
     libraries: dict[Path, _Images] = {}
     for path in paths:
         file = _caption_file(path)
@@ -115,18 +114,18 @@ def read_captions(
                 about.setdefault(line.name, []).append(line)
         for name, lines in about.items():
             try:
-                found.append(library.example(name, lines))
+                images_with_captions.append(library.example(name, lines))
             except DataError as error:
                 findings.caught(error, "unreadable")
-    return found
+    return images_with_captions
 
 
 class _Images:
-    """What the names in captions stand for. Names are looked up among files that were found, never opened as paths."""
+    """The images by the names in captions. Names are looked up among the files of a folder, never opened as paths."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.features: dict[str, NDArray[Any]] = {}
+        self.features: dict[str, Array] = {}
         self.pictures: dict[str, Picture | None] = {}
         if path.suffix.lower() == ".npz":
             if not path.is_file():
@@ -135,7 +134,7 @@ class _Images:
             return
         for picture in find_pictures(path):
             parts = picture.parts
-            # by its name and by any part of its path that ends with it; a name that two share stands for neither
+            # by its name and by any part of its path that ends with it; a name that two images share stands for neither
             for n in range(1, min(len(parts), 8) + 1):
                 key = "/".join(parts[-n:])
                 self.pictures[key] = None if key in self.pictures else picture
@@ -147,18 +146,23 @@ class _Images:
         return self.pictures.get(name) or self.pictures.get("/".join(PurePosixPath(name).parts))
 
     def example(self, name: str, lines: Sequence[_Line]) -> CaptionedImage:
-        captions = tuple(line.caption for line in lines)
-        place: dict[str, Any] = {"path": lines[0].path, "line": lines[0].line, "name": name, "captions": captions}
-        if name in self.features:
-            features = self.features[name]
+        features, picture = self.features.get(name), self._picture(name)
+        if picture is not None:
+            digest = picture.digest
+        else:
             digest = hashlib.blake2b(np.ascontiguousarray(features).tobytes(), digest_size=16).hexdigest()
-            return CaptionedImage(**place, digest=digest, features=features)
-        picture = self._picture(name)
-        assert picture is not None
-        return CaptionedImage(**place, digest=picture.digest, picture=picture)
+        return CaptionedImage(
+            path=lines[0].path,
+            line=lines[0].line,
+            name=name,
+            captions=tuple(line.caption for line in lines),
+            digest=digest,
+            picture=picture,
+            features=features,
+        )
 
 
-def _features(path: Path) -> dict[str, NDArray[Any]]:
+def _features(path: Path) -> dict[str, Array]:
     arrays = read_npz(path)
     if not {"names", "features"} <= arrays.keys():
         raise DataError(f"expected arrays 'names' and 'features', found {', '.join(sorted(arrays)) or 'none'}", path)
@@ -200,14 +204,11 @@ def _lines(path: Path, findings: Findings, image_column: str, caption_column: st
         for row in read_table(path, columns=(image_column, caption_column), findings=findings):
             yield _Line(str(row[image_column]).strip(), str(row[caption_column]), row.path, row.line)
         return
-    (source,) = find_sources(path)
+    source = Source(path)
     if name.endswith(".json"):
         yield from _coco(source)
         return
-    text = text_lines(decode(source.chunks(), source.name), source.name)
-    for number, line in enumerate(text, 1):
-        if not line.strip():
-            continue
+    for number, line in source.filled_lines():
         image, tab, caption = line.partition("\t")
         if not tab:
             findings.error("malformed", "expected NAME#N, a tab and a caption", source.name, number)
@@ -217,7 +218,7 @@ def _lines(path: Path, findings: Findings, image_column: str, caption_column: st
 
 def _coco(source: Source) -> Iterator[_Line]:
     try:
-        content = json.loads("".join(decode(source.chunks(), source.name)))
+        content = json.loads("".join(source.text()))
         names = {image["id"]: str(image["file_name"]) for image in content["images"]}
         pairs = [(names[note["image_id"]], str(note["caption"])) for note in content["annotations"]]
     except (ValueError, RecursionError) as error:

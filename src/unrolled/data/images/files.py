@@ -1,4 +1,4 @@
-"""Images out of files: decoded, upright, in 8 bits, grey or in colour, and brought to a size.
+"""Images out of files: decoded, upright, in 8 bits, grey or in colour, and resized.
 
 H height, W width, C channels (1 grey, 3 red-green-blue). A decoded image is an array (H, W, C) of uint8. This is the
 only file that knows Pillow, and only its readers of common formats are ever called: none of these runs other programs.
@@ -15,12 +15,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from unrolled.data.core.files import Source
+from unrolled.data.core.folders import files_in
 from unrolled.errors import ArgumentError, DataError, LimitError, MissingDependencyError, ShapeError, StorageError
 
 Pixels = NDArray[np.uint8]
@@ -39,36 +41,34 @@ MOST_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Picture:
-    """Where an image is; it is decoded when asked for.
+    """An image that is decoded when its pixels are needed.
 
     Args:
         path: the file on disk.
-        member: the name inside the archive, if `path` is a .zip.
         content: the image itself, where a file holds many as arrays, (H, W) or (H, W, C).
         number: its 0-based place among these.
-        archive: the open archive that `member` is in; shared by its members.
+        source: the file or archive member; None for `path`.
     """
 
     path: Path
-    member: str | None = None
     content: Pixels | None = field(default=None, compare=False, repr=False)
     number: int | None = None
-    archive: zipfile.ZipFile | None = field(default=None, compare=False, repr=False)
+    source: Source | None = None
 
     @property
     def name(self) -> str:
-        """What error messages call it."""
-        if self.member is not None:
-            return f"{self.path}!{self.member}"
+        """Its name in error messages."""
+        if self.source is not None:
+            return self.source.name
         return str(self.path) if self.number is None else f"{self.path}[{self.number}]"
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The folders it lies in and its file name, inside the archive if it is in one."""
-        return self.path.parts if self.member is None else PurePosixPath(self.member).parts
+        return self.path.parts if self.source is None else self.source.parts
 
     def read(self) -> bytes:
-        """The bytes as stored.
+        """Return the bytes as stored.
 
         Raises:
             StorageError: the file can't be read.
@@ -76,24 +76,15 @@ class Picture:
         """
         if self.content is not None:
             return self.content.tobytes()
-        try:
-            if self.archive is not None and self.member is not None:
-                size = self.archive.getinfo(self.member).file_size
-                data = self.archive.read(self.member) if size <= MOST_BYTES else b""
-            else:
-                size = self.path.stat().st_size
-                data = self.path.read_bytes() if size <= MOST_BYTES else b""
-        except OSError as error:
-            raise StorageError(f"{self.name}: can't be read: {error.strerror or error}") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
-            raise DataError(f"can't be read out of its archive: {error}", self.name) from error
-        if size > MOST_BYTES:
-            raise DataError(
-                f"{size >> 20} MiB, and no more than {MOST_BYTES >> 20} MiB are read as one image", self.name
-            )
+        data = bytearray()
+        # a member of an archive may unfold into more than it says
+        for chunk in (self.source or Source(self.path)).chunks(unpack=False):
+            data += chunk
+            if len(data) > MOST_BYTES:
+                raise DataError(f"more than {MOST_BYTES >> 20} MiB, and no more are read as one image", self.name)
         if not data:
             raise DataError("an empty file, not an image", self.name)
-        return data
+        return bytes(data)
 
     @property
     def digest(self) -> str:
@@ -106,7 +97,7 @@ class Picture:
         return hashlib.blake2b(shape.encode() + self.read(), digest_size=16).hexdigest()
 
     def pixels(self, channels: int | None = None) -> Pixels:
-        """The image, (H, W, C) uint8.
+        """Decode the image, (H, W, C) uint8.
 
         Args:
             channels: 1 or 3, or None for as many as it has.
@@ -120,7 +111,7 @@ class Picture:
 
 
 class ImageHeader(NamedTuple):
-    """What an image file says of itself.
+    """Format and size as an image file states them.
 
     Attributes:
         format: PNG, JPEG, GIF, BMP, WEBP, TIFF or PPM.
@@ -133,9 +124,9 @@ class ImageHeader(NamedTuple):
 
 
 def read_image_header(data: bytes, name: str) -> ImageHeader:
-    """What an image says of itself, without decoding it.
+    """Read the header of an image, without decoding it.
 
-    Args, Raises: as `decode_image`; how many pixels it has is not looked at.
+    Args, Raises: as `decode_image`; the number of pixels is not checked.
     """
     with _image(data, name) as image:
         return ImageHeader(str(image.format), image.height, image.width)
@@ -149,7 +140,7 @@ def decode_image(data: bytes, name: str, channels: int | None = None) -> Pixels:
 
     Args:
         data: the file's bytes.
-        name: what error messages call it.
+        name: its name in error messages.
         channels: 1 or 3; None keeps grey images grey and everything else in colour.
 
     Returns:
@@ -173,11 +164,11 @@ def decode_image(data: bytes, name: str, channels: int | None = None) -> Pixels:
 
 @contextmanager
 def _image(data: bytes, name: str) -> Iterator[Any]:
-    """An image that is not decoded yet; what goes wrong with it is a DataError that names it."""
+    """An image that is not decoded yet; any failure is a DataError that names it."""
     image_module, _ = _pillow()
     try:
         with warnings.catch_warnings():
-            # ours is the tighter limit; a warning about odd metadata is nobody's concern here
+            # our limit is tighter, and odd metadata does not matter here
             warnings.simplefilter("ignore")
             yield image_module.open(io.BytesIO(data), formats=_FORMATS)
     except image_module.UnidentifiedImageError as error:
@@ -210,18 +201,18 @@ def _flat(image: Any, image_module: Any) -> Any:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def as_pixels(array: Any, name: str = "image") -> Pixels:
-    """An array that holds an image as (H, W, C) uint8.
+def as_pixels(image: ArrayLike, name: str = "image") -> Pixels:
+    """Return an array that holds an image as (H, W, C) uint8.
 
     Args:
-        array: (H, W) or (H, W, C) with C 1, 3 or 4; uint8, boolean (true is 255), or floating point from 0 to 1.
-        name: what errors call it.
+        image: (H, W) or (H, W, C) with C 1, 3 or 4; uint8, boolean (true is 255), or floating point from 0 to 1.
+        name: its name in error messages.
 
     Raises:
         ShapeError: of another shape, or empty.
         ArgumentError: of another dtype or out of range.
     """
-    array = np.asarray(array)
+    array = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
@@ -243,7 +234,7 @@ def as_pixels(array: Any, name: str = "image") -> Pixels:
 
 
 def with_channels(pixels: Pixels, channels: int | None) -> Pixels:
-    """(H, W, C) with 1 or 3 channels: grey is repeated, colour becomes Rec. 601 luma as Pillow computes it."""
+    """Return an image with 1 or 3 channels: grey is repeated, colour becomes Rec. 601 luma as Pillow computes it."""
     if channels is None or pixels.shape[2] == channels:
         return pixels
     if channels == 3:
@@ -253,7 +244,7 @@ def with_channels(pixels: Pixels, channels: int | None) -> Pixels:
 
 
 def resize(pixels: Pixels, height: int, width: int, fit: Fit = "stretch", fill: int = 0) -> Pixels:
-    """Bring an image to a size, smoothly (bilinear over all pixels that fall into one).
+    """Resize an image (bilinear over all pixels that fall into one).
 
     Args:
         pixels: (H, W, C); one of the right size is returned as it is.
@@ -290,7 +281,7 @@ def resize(pixels: Pixels, height: int, width: int, fit: Fit = "stretch", fill: 
 
 
 def find_pictures(path: Path) -> list[Picture]:
-    """Every image file in a folder or a .zip, in sorted order, by its suffix; hidden ones are left out.
+    """Return every image file in a folder or a .zip, in sorted order, by its suffix; hidden ones are left out.
 
     Raises:
         StorageError: there is no such path, or it can't be read.
@@ -298,50 +289,18 @@ def find_pictures(path: Path) -> list[Picture]:
     """
     if not path.exists():
         raise StorageError(f"{path}: no such file or folder")
-    if path.is_dir():
-        found = [Picture(file) for file in _walk(path) if file.suffix.lower() in SUFFIXES]
-        what = "folder"
-    elif zipfile.is_zipfile(path):
-        found, what = list(_members(path)), "archive"
-    else:
+    if path.is_file() and not zipfile.is_zipfile(path):
         raise DataError("expected a folder of images, or a .zip of them", path)
-    if not found:
-        raise DataError(
-            f"no image in this {what} ({', '.join(SUFFIXES[:3])} and the like; hidden ones are skipped)", path
-        )
-    return found
+    kind = "folder" if path.is_dir() else "archive"
+    sources = [s for s in files_in(path, archives=False) if s.parts[-1].lower().endswith(SUFFIXES)]
+    if not sources:
+        formats = f"({', '.join(SUFFIXES[:3])} and the like; hidden ones are skipped)"
+        raise DataError(f"no image in this {kind} {formats}", path)
+    return [Picture(s.path, source=None if s.member is None else s) for s in sources]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise StorageError(f"{folder}: can't be read: {error.strerror or error}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _walk(entry)
-        elif entry.is_file():
-            yield entry
-
-
-def _members(path: Path) -> Iterator[Picture]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"not a usable .zip archive: {error}", path) from error
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror or error}") from error
-    for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        inside = PurePosixPath(info.filename)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
-        if not info.is_dir() and not hidden and inside.suffix.lower() in SUFFIXES:
-            yield Picture(path, info.filename, archive=archive)
-
-
-def picture_of(given: Any, argument: str = "input") -> Picture:
-    """What a caller of `predict` names as an image: a path, the bytes of a file, an array, or a Pillow image.
+def picture_of(given: object, argument: str = "input") -> Picture:
+    """Return an image that a caller gives as a path, the bytes of a file, an array, or a Pillow image.
 
     Raises:
         ArgumentError, ShapeError: it is none of these.
@@ -358,14 +317,15 @@ def picture_of(given: Any, argument: str = "input") -> Picture:
     if isinstance(given, (bytes, bytearray, memoryview)):
         return Picture(Path(argument), content=decode_image(bytes(given), argument))
     if hasattr(given, "__array_interface__") or hasattr(given, "__array__"):
+        image: Any = given
         mode = getattr(given, "mode", None)
-        array = given if mode in (None, "L", "RGB", "RGBA") else given.convert("RGB")
+        array = image if mode in (None, "L", "RGB", "RGBA") else image.convert("RGB")
         return Picture(Path(argument), content=as_pixels(array, argument))
     raise ArgumentError(f"{argument}: expected a path, an array or an image, found {type(given).__name__}")
 
 
 def png(pixels: Pixels) -> bytes:
-    """An image (H, W, C) as the bytes of a PNG file, e.g. for a page."""
+    """Return an image (H, W, C) as the bytes of a PNG file, e.g. for a page."""
     image_module, _ = _pillow()
     stream = io.BytesIO()
     image_module.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(stream, "PNG")

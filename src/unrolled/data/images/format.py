@@ -1,16 +1,17 @@
-"""How images are brought to what one network reads: size, channels and statistics, fitted on the training images."""
+"""The format of the images that a network reads: size, channels and statistics, fitted on the training images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
 from unrolled.data.images.files import Fit, Picture, Pixels, resize, with_channels
 from unrolled.data.images.ink import Ink
 from unrolled.errors import ArgumentError, DataError, LimitError
+from unrolled.types import Json
 
 #: images that statistics are fitted on, spread over all
 SAMPLE = 1000
@@ -26,7 +27,7 @@ MOST_COLUMNS = 1 << 16
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What a network reads.
+    """The format of a network's images.
 
     Attributes:
         height, width, channels: of every image; a width of 0 lets each keep its aspect ratio, and be as wide as that
@@ -68,7 +69,7 @@ class ImageFormat:
         fit: Fit = "stretch",
         any_width: bool = False,
     ) -> ImageFormat:
-        """Choose size and channels for some images, and measure them.
+        """Fit the format to some images.
 
         Args:
             pictures: the training images; those that can't be decoded are passed over.
@@ -88,7 +89,7 @@ class ImageFormat:
             try:
                 image = picture.pixels(channels)
             except DataError:
-                # named when it is encoded, where whether to go on without it is decided
+                # encoding names it, and decides whether it may be left out
                 continue
             shapes.append((image.shape[0], image.shape[1]))
             # a picture of many megapixels is not kept as such
@@ -124,7 +125,7 @@ class ImageFormat:
         return not self.width
 
     def resized(self, pixels: Pixels) -> Pixels:
-        """An image as the network reads it, (height, width, channels).
+        """Return an image as the network reads it, (height, width, channels).
 
         Raises:
             LimitError: it would have more than `MOST_COLUMNS`.
@@ -139,23 +140,23 @@ class ImageFormat:
         return resize(pixels, self.height, self.width, self.fit, round(float(np.mean(self.mean))))
 
     def read(self, picture: Picture) -> Pixels:
-        """Decode an image and bring it to the format.
+        """Decode an image and convert it.
 
         Raises:
             StorageError, DataError: it can't be read.
         """
         return self.resized(picture.pixels(self.channels))
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return it as one JSON object."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Any) -> ImageFormat:
-        """The inverse of `as_json`.
+    def from_json(cls, value: object) -> ImageFormat:
+        """Return the inverse of `as_json`.
 
         Raises:
-            ArgumentError: it is none.
+            ArgumentError: a key is missing or unknown, or a value out of range.
         """
         if not isinstance(value, Mapping):
             raise ArgumentError(f"image format: expected an object, found {type(value).__name__}")
@@ -180,6 +181,6 @@ def _size(shapes: Sequence[tuple[int, int]], size: int | None, fit: Fit) -> tupl
     if fit != "stretch":
         return shorter, shorter
     ratio = float(np.median([height / width for height, width in shapes]))
-    # beyond this, one side would be mostly made up
+    # beyond this, one side would be mostly interpolated
     ratio = min(4.0, max(0.25, ratio))
     return (round(shorter * ratio), shorter) if ratio >= 1 else (shorter, round(shorter / ratio))

@@ -1,19 +1,22 @@
-"""Drawings on an even ground, as scanned digits are: how large the ink is and where, so that others can be put alike.
+"""Drawings on an even ground, such as scanned digits: size and place of the ink, fitted on the training images.
 
-A network that has learned centred white digits on black is lost with a black one in the corner of a white page. What is
-fitted here on the training images brings any drawing to their ground, polarity, size and place.
+A network that has learned centred white digits on black fails on a black one in the corner of a white page. `Ink.place`
+brings any drawing to the ground, polarity, size and place of the training images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from unrolled.data.core.examples import Array
 from unrolled.data.images.files import Pixels, resize, with_channels
 from unrolled.errors import ArgumentError
+from unrolled.types import Json
 
 #: a pixel this far from the ground, as a share of the strongest one, is ink
 _INK = 0.15
@@ -25,13 +28,13 @@ _DRAWINGS = 0.97
 
 @dataclass(frozen=True)
 class Ink:
-    """How drawings are made, as fitted on training images.
+    """The style of some drawings.
 
     Attributes:
         ground: value of the ground, 0 to 255.
         lighter: whether ink is lighter than the ground.
         extent: the longer side of the ink's box as a share of the image's shorter side.
-        centre: what lies in the middle: "box" the ink's box, "mass" its centre of gravity.
+        centre: the part that is centred: "box" the ink's box, "mass" its centre of gravity.
         strength: how far the strongest ink is from the ground.
     """
 
@@ -52,7 +55,7 @@ class Ink:
 
     @classmethod
     def fit(cls, images: Iterable[Pixels]) -> Ink | None:
-        """What some grey images have in common, or None if they are no drawings on an even ground.
+        """Fit the style of some grey images; None if they are no drawings on an even ground.
 
         Args:
             images: (H, W, 1), all of one size.
@@ -67,10 +70,10 @@ class Ink:
             count += 1
             even += int(np.abs(border - ground).max() <= 16)
             ink, lighter = _ink(grey, ground)
-            found = _box(ink)
-            if found is None:
+            box = _box(ink)
+            if box is None:
                 continue
-            top, bottom, left, right = found
+            top, bottom, left, right = box
             side = min(grey.shape)
             extents.append(min(1.0, max(bottom - top, right - left) / side))
             strengths.append(int(ink.max()))
@@ -90,18 +93,18 @@ class Ink:
         )
 
     def place(self, pixels: Pixels, height: int, width: int) -> Pixels:
-        """A drawing of any size as the training images are, (height, width, 1): its ink cut out, scaled and centred.
+        """Return a drawing in the style of the training images, (height, width, 1): cut out, scaled and centred.
 
         Args:
-            pixels: (H, W, C); dark on light or light on dark, whichever.
+            pixels: (H, W, C); dark on light or light on dark.
         """
         grey = with_channels(pixels, 1)[..., 0].astype(np.int64)
         ink, _ = _ink(grey, int(np.median(_border(grey))))
         sign = 1 if self.lighter else -1
         result = np.zeros((height, width), dtype=np.float64)
-        found = _box(ink)
-        if found is not None:
-            top, bottom, left, right = found
+        box = _box(ink)
+        if box is not None:
+            top, bottom, left, right = box
             cut = ink[top:bottom, left:right]
             scale = self.extent * min(height, width) / max(cut.shape)
             size = (max(1, round(cut.shape[0] * scale)), max(1, round(cut.shape[1] * scale)))
@@ -115,16 +118,16 @@ class Ink:
             result[y : y + small.shape[0], x : x + small.shape[1]] = small
         return np.rint(np.clip(self.ground + sign * result, 0, 255)).astype(np.uint8)[..., None]
 
-    def as_json(self) -> dict[str, Any]:
-        """As one JSON object."""
+    def as_json(self) -> Json:
+        """Return it as one JSON object."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Ink:
-        """The inverse of `as_json`.
+    def from_json(cls, value: Json) -> Ink:
+        """Return the inverse of `as_json`.
 
         Raises:
-            ArgumentError: it is none.
+            ArgumentError: a key is missing or unknown.
         """
         try:
             return cls(**value)
@@ -132,11 +135,11 @@ class Ink:
             raise ArgumentError(f"ink: {error}") from error
 
 
-def _border(grey: Any) -> Any:
+def _border(grey: Array) -> Array:
     return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
-def _ink(grey: Any, ground: int) -> tuple[Any, bool]:
+def _ink(grey: Array, ground: int) -> tuple[Array, bool]:
     """How far each pixel is from the ground on the side where more lies, 0 to 255; and whether that side is lighter."""
     difference = grey - ground
     lighter = bool(difference.clip(0).sum() >= (-difference).clip(0).sum())
@@ -147,7 +150,7 @@ def _ink(grey: Any, ground: int) -> tuple[Any, bool]:
     return np.where(ink >= _INK * strongest, ink, 0), lighter
 
 
-def _box(ink: Any) -> tuple[int, int, int, int] | None:
+def _box(ink: Array) -> tuple[int, int, int, int] | None:
     """Rows and columns that hold ink: first and one beyond the last of each."""
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     if not len(rows):
@@ -155,7 +158,7 @@ def _box(ink: Any) -> tuple[int, int, int, int] | None:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _mass(ink: Any) -> Any:
+def _mass(ink: Array) -> NDArray[np.float64]:
     """Row and column of the centre of gravity."""
     total = max(1e-9, float(ink.sum()))
     return np.array([ink.sum(1) @ np.arange(ink.shape[0]), ink.sum(0) @ np.arange(ink.shape[1])]) / total

@@ -7,19 +7,19 @@ gigabytes, or for another file of this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.parsers import expat
 
 from unrolled.data.core.files import Source
 from unrolled.errors import DataError
 
-#: what stands in these is markup of the program that the text comes from, not text
+#: elements that hold markup of the program that the text comes from, not text
 _CODES = frozenset({"bpt", "ept", "ph", "it", "ut"})
 #: characters of one unit; more is no sentence, and would have to be gathered in memory
 _LONGEST = 1 << 22
 
 
-class Unit(NamedTuple):
+class TranslationUnit(NamedTuple):
     """One translation unit.
 
     Attributes:
@@ -32,9 +32,14 @@ class Unit(NamedTuple):
     texts: list[tuple[str, str]]
     source_language: str
 
+    @property
+    def languages(self) -> list[str]:
+        """Its languages, each once."""
+        return list(dict.fromkeys(language for language, _ in self.texts))
 
-def read_tmx(source: Source) -> Iterator[Unit]:
-    """The translation units of a file, in order.
+
+def read_tmx(source: Source) -> Iterator[TranslationUnit]:
+    """Yield the translation units of a file, in order.
 
     Raises:
         DataError: it is not well-formed, is not TMX, or declares entities; with the line.
@@ -48,11 +53,11 @@ def read_tmx(source: Source) -> Iterator[Unit]:
 
 
 class _Reader:
-    """What expat calls; complete units wait in `units`."""
+    """The handlers of expat; complete units are kept in `units` until they are taken."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.units: list[Unit] = []
+        self.units: list[TranslationUnit] = []
         self._parser = parser = expat.ParserCreate()
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -60,7 +65,7 @@ class _Reader:
         parser.EntityDeclHandler = self._entity
         parser.buffer_text = True
         self._source_language = ""
-        self._unit: Unit | None = None
+        self._unit: TranslationUnit | None = None
         self._language = ""
         self._segment: list[str] | None = None
         self._size = self._codes = 0
@@ -74,9 +79,15 @@ class _Reader:
             raise DataError(f"not well-formed XML: {expat.errors.messages[error.code]}", self.name, error.lineno) from (
                 error
             )
+        except (LookupError, ValueError) as error:
+            # expat asks Python for encodings that it does not know itself
+            if isinstance(error, DataError):
+                raise
+            message = f"says that it is in an encoding that can't be read: {error}; save it as UTF-8"
+            raise DataError(message, self.name, 1) from error
 
-    def taken(self) -> list[Unit]:
-        """The units that have become complete."""
+    def taken(self) -> list[TranslationUnit]:
+        """Return the units that have become complete."""
         units, self.units = self.units, []
         return units
 
@@ -89,7 +100,7 @@ class _Reader:
             language = attributes.get("srclang", "").lower()
             self._source_language = "" if language == "*all*" else language
         elif tag == "tu":
-            self._unit = Unit(self._line, [], attributes.get("srclang", self._source_language).lower())
+            self._unit = TranslationUnit(self._line, [], attributes.get("srclang", self._source_language).lower())
         elif tag == "tuv":
             self._language = attributes.get("xml:lang", attributes.get("lang", "")).lower()
         elif tag == "seg":
@@ -116,7 +127,7 @@ class _Reader:
         if self._size > _LONGEST:
             raise DataError(f"a segment longer than {_LONGEST >> 20} Mi characters", self.name, self._line)
 
-    def _entity(self, name: str, *rest: Any) -> None:
+    def _entity(self, name: str, *rest: object) -> None:
         raise DataError(
             f"declares the entity {name!r}; entities are not expanded, write them out", self.name, self._line
         )
@@ -127,7 +138,7 @@ class _Reader:
 
 
 def speaks(language: str, wanted: str) -> bool:
-    """Whether a language code is the one that somebody means: equal, or a dialect of it.
+    """Return whether a language code is the wanted one, or a dialect of it.
 
     >>> speaks("en-gb", "en"), speaks("en", "EN"), speaks("eng", "en")
     (True, True, False)

@@ -1,7 +1,7 @@
-"""Time stamps and the grid they lie on: reading them, finding the step between them, counting on.
+"""The grid that times lie on: the step between them, the times that follow, the calendar.
 
-Times are int64 microseconds: since 1970 (UTC, or whatever clock a stamp without a zone means) where stamps name a
-date, since 0 where a time column holds plain numbers, which are taken as seconds. Without a time column, steps count.
+Times are int64 microseconds: since 1970 (UTC, or the clock of stamps without a zone) where stamps name a date, since 0
+where a time column holds plain numbers, which are taken as seconds. Without a time column, steps count.
 """
 
 from __future__ import annotations
@@ -9,29 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.data.core.stamps import DAY, HOUR, MINUTE, SECOND, Times, months_begin
 from unrolled.errors import ArgumentError
 
-Times = NDArray[np.int64]
 Phase = Literal["day", "week", "year"]
 
-SECOND = 1_000_000
-MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
-_LARGEST = 2**63 - 1
 
-#: beside ISO 8601; 3/4/2020 means two things, so slashes are for --time-format to tell
-_FORMATS = ("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S")
-#: numbers above this are seconds since 1970 (2001 and later), not seconds since the start
-_UNIX = 1_000_000_000
-_PLAIN_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?)?")
 _UNITS = {"s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
-#: names of common steps, and how many make the season that is most often seen
+#: names of common steps, and how many make the most common season
 _NAMED = {
     ("us", SECOND): ("seconds", 60),
     ("us", MINUTE): ("minutes", 60),
@@ -72,9 +63,9 @@ class Frequency:
         Raises:
             ArgumentError: it is none of these.
         """
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*(s|min|h|d|w|mo|q|y)\s*", text.lower())
-        if found:
-            number, unit = float(found[1] or 1), found[2]
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*(s|min|h|d|w|mo|q|y)\s*", text.lower())
+        if match:
+            number, unit = float(match[1] or 1), match[2]
             size = number * (_UNITS.get(unit) or _MONTHS[unit])
             if size >= 1 and size == int(size):
                 return cls("us" if unit in _UNITS else "month", int(size))
@@ -82,7 +73,7 @@ class Frequency:
 
     @property
     def name(self) -> str:
-        """For people, e.g. "steps of 15 minutes".
+        """The step in words, e.g. "15 minutes".
 
         >>> Frequency.parse("1h").name, Frequency.parse("15min").name, Frequency("step", 1, False).name
         ('hours', '15 minutes', 'steps')
@@ -99,7 +90,7 @@ class Frequency:
 
     @property
     def season(self) -> int:
-        """Steps after which a series of this step most often repeats itself; 1 where nothing is known.
+        """The most common season of a series of this step, in steps; 1 where nothing is known.
 
         >>> [Frequency.parse(text).season for text in ("1h", "15min", "1d", "1mo", "1q", "1y", "2s")]
         [24, 96, 7, 12, 4, 1, 30]
@@ -116,17 +107,17 @@ class Frequency:
         return 1
 
     def positions(self, times: Times, origin: int) -> NDArray[np.float64]:
-        """How many steps each time is from `origin`; whole numbers are on the grid."""
+        """Return how many steps each time is from `origin`; whole numbers are on the grid."""
         if self.unit != "month":
             return (times - origin) / self.count
         return (months(times) - int(months(np.array([origin]))[0])) / self.count
 
     def after(self, last: int, steps: int, *, anchor: int | None = None) -> Times:
-        """The next times, (steps,).
+        """Return the next times, (steps,).
 
         Args:
             last: the time that they follow.
-            anchor: whose day of the month is kept, where a month has it; `last` by default.
+            anchor: the time whose day of the month is kept, where a month has it; `last` by default.
         """
         counts = np.arange(1, steps + 1, dtype=np.int64)
         if self.unit != "month":
@@ -134,10 +125,10 @@ class Frequency:
         anchor = last if anchor is None else anchor
         start = int(months(np.array([last]))[0])
         anchored = months(np.array([anchor]))
-        within = anchor - int(_from_months(anchored)[0])
+        within = anchor - int(months_begin(anchored)[0])
         # the last day of a month is followed by last days, the 31st as well as 28 February
-        is_last = anchor + DAY >= int(_from_months(anchored + 1)[0])
-        begins, ends = _from_months(start + counts * self.count), _from_months(start + counts * self.count + 1)
+        is_last = anchor + DAY >= int(months_begin(anchored + 1)[0])
+        begins, ends = months_begin(start + counts * self.count), months_begin(start + counts * self.count + 1)
         latest = ends - DAY + within % DAY
         return latest if is_last else np.minimum(begins + within, latest)
 
@@ -147,82 +138,23 @@ STEPS = Frequency("step", 1, False)
 
 
 def months(times: Times) -> NDArray[np.int64]:
-    """Months since January 1970."""
+    """Return months since January 1970."""
     return times.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
 
 
-def _from_months(count: NDArray[np.int64]) -> Times:
-    return count.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
-
-
-def parse_time(value: Any, format: str | None = None) -> tuple[int, bool]:
-    """One time stamp: microseconds, and whether it names a date.
-
-    Args:
-        value: text, a number of seconds, or a date as Parquet has them.
-        format: of text, as `datetime.strptime` takes it; None reads ISO 8601, years, German dates and numbers.
-
-    Raises:
-        ValueError: it is no time.
-    """
-    if isinstance(value, datetime):
-        return _since_1970(value), True
-    if isinstance(value, date):
-        return _since_1970(datetime(value.year, value.month, value.day)), True
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
-        return _number(float(value))
-    if not isinstance(value, str):
-        raise ValueError(f"{type(value).__name__} is no time")
-    text = value.strip()
-    if format is not None:
-        return _since_1970(datetime.strptime(text, format)), True
-    if _PLAIN_DATE.fullmatch(text):
-        return int(np.datetime64(text.replace(" ", "T"), "us").astype(np.int64)), True
-    try:
-        return _number(float(text))
-    except ValueError:
-        pass
-    try:
-        # Python 3.10 does not know the Z
-        return _since_1970(datetime.fromisoformat(text.removesuffix("Z") + "+00:00" * text.endswith("Z"))), True
-    except ValueError:
-        pass
-    for known in _FORMATS:
-        try:
-            return _since_1970(datetime.strptime(text, known)), True
-        except ValueError:
-            continue
-    raise ValueError(f"{text!r} is no time")
-
-
-def _number(value: float) -> tuple[int, bool]:
-    """Years, seconds since 1970, or seconds since the start."""
-    if not abs(value) * SECOND < _LARGEST:
-        raise ValueError(f"{value} is no time")
-    if value == int(value) and 1600 <= value <= 2200:
-        return int(_from_months(np.array([(int(value) - 1970) * 12]))[0]), True
-    return round(value * SECOND), value >= _UNIX
-
-
-def _since_1970(moment: datetime) -> int:
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    return int(np.datetime64(moment, "us").astype(np.int64))
-
-
 def infer_frequency(times: Sequence[Times], calendar: bool) -> Frequency | None:
-    """The step that most neighbours are apart; None if there are no two times.
+    """Return the step that most neighbours are apart; None if there are no two times.
 
     Args:
         times: of each series, sorted, without duplicates.
         calendar: whether they name dates.
     """
-    gaps = [np.diff(one) for one in times if len(one) > 1]
+    gaps = [np.diff(series) for series in times if len(series) > 1]
     if not gaps:
         return None
     step = _most_frequent(np.concatenate(gaps))
     if calendar and step >= 28 * DAY:
-        apart = np.concatenate([np.diff(months(one)) for one in times if len(one) > 1])
+        apart = np.concatenate([np.diff(months(series)) for series in times if len(series) > 1])
         count = _most_frequent(apart)
         # four weeks are no month
         if count >= 1 and not (step == 28 * DAY and np.mean(np.concatenate(gaps) == step) > 0.5):
@@ -231,14 +163,14 @@ def infer_frequency(times: Sequence[Times], calendar: bool) -> Frequency | None:
 
 
 def _most_frequent(values: NDArray[np.int64]) -> int:
-    """Of equally frequent ones that nearest to the median, which irregular times have as their step."""
-    found, counts = np.unique(values, return_counts=True)
-    best = found[counts == counts.max()]
+    """The most frequent value; of equals the nearest to the median, which is the step of irregular times."""
+    distinct, counts = np.unique(values, return_counts=True)
+    best = distinct[counts == counts.max()]
     return int(best[np.argmin(np.abs(best - np.median(values)))])
 
 
 def written(times: Times, frequency: Frequency) -> list[str]:
-    """Times as text: no finer than the step asks for, plain numbers where times are numbers.
+    """Return times as text, no finer than the step needs; plain numbers where times are numbers.
 
     >>> written(np.array([0, 3600 * SECOND]), Frequency.parse("1h"))
     ['1970-01-01 00:00', '1970-01-01 01:00']
@@ -248,21 +180,21 @@ def written(times: Times, frequency: Frequency) -> list[str]:
     if not frequency.calendar:
         return [f"{t / SECOND:.15g}" for t in times]
     if np.all(times % DAY == 0) and (frequency.unit == "month" or frequency.count % DAY == 0):
-        if frequency.unit == "month" and len(times) and np.array_equal(_from_months(months(times)), times):
+        if frequency.unit == "month" and len(times) and np.array_equal(months_begin(months(times)), times):
             return [str(t) for t in times.astype("datetime64[us]").astype("datetime64[M]")]
         return [str(t) for t in times.astype("datetime64[us]").astype("datetime64[D]")]
     unit = "m" if np.all(times % MINUTE == 0) else "s" if np.all(times % SECOND == 0) else "us"
     return [str(t).replace("T", " ") for t in times.astype("datetime64[us]").astype(f"datetime64[{unit}]")]
 
 
-#: phases of the calendar that a series may follow: their period, and how many harmonics are worth having
+#: phases of the calendar: their period, and the number of harmonics
 _PHASES = {"day": (DAY, 2), "week": (7 * DAY, 3), "year": (None, 2)}
 #: 1970-01-01 was a Thursday: days from the Monday before
 _MONDAY = 3 * DAY
 
 
 def phases_for(frequency: Frequency, span: int) -> tuple[Phase, ...]:
-    """The phases that a series of this step can follow, and that some microseconds of it show at least twice.
+    """Return the phases that a series of this step can follow, and that some microseconds of it show at least twice.
 
     >>> phases_for(Frequency.parse("1h"), 365 * DAY), phases_for(Frequency.parse("1mo"), 3000 * DAY)
     (('day', 'week'), ('year',))
@@ -275,7 +207,7 @@ def phases_for(frequency: Frequency, span: int) -> tuple[Phase, ...]:
 
 
 def calendar_features(times: Times, phases: Sequence[str]) -> NDArray[np.float32]:
-    """Sine and cosine of where each time stands in the day, the week and the year, (T, features)."""
+    """Return sine and cosine of the time of day, of the week and of the year, (T, features)."""
     columns: list[NDArray[np.float64]] = []
     for name in phases:
         period, harmonics = _PHASES[name]

@@ -1,4 +1,4 @@
-"""Sound files to samples: WAV, FLAC and what else soundfile reads; plain WAV without it.
+"""Sound files to samples: WAV, FLAC and whatever else soundfile reads; plain WAV without it.
 
 Samples are float32 from −1 to 1, one channel, N of them, `rate` a second. Nothing is resampled or scaled here.
 """
@@ -10,7 +10,8 @@ import wave
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from types import ModuleType
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,14 +30,14 @@ MOST_SAMPLES = 1 << 30
 
 @dataclass(frozen=True)
 class Sound:
-    """Samples and their rate: what `predict` takes where there is no file.
+    """Samples and their rate, e.g. for `predict` where there is no file.
 
     Args:
         samples: (N,), floating point from −1 to 1 or signed integers, which are scaled; (N, C) is mixed down.
         rate: samples a second, Hz.
 
     Attributes:
-        channels: how many were mixed into one.
+        channels: the number that was mixed into one.
 
     Raises:
         ShapeError, ArgumentError: it is no such array, holds NaN, or the rate makes no sense.
@@ -54,17 +55,17 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Its length."""
         return len(self.samples) / self.rate
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing moves: all samples are equal, or there is none."""
+        """Whether all samples are equal, or there is none."""
         return not len(self.samples) or bool((self.samples == self.samples[0]).all())
 
 
 class SoundHeader(NamedTuple):
-    """What a file says of itself.
+    """Rate, channels and length as the file states them.
 
     Attributes:
         rate: samples a second, Hz.
@@ -78,17 +79,17 @@ class SoundHeader(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Its length."""
         return self.samples / self.rate
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A sound file, or a part of one; it is decoded when asked for.
+    """A sound file, or a part of one, not yet decoded.
 
     Attributes:
         path: the file.
-        header: what it says of itself.
+        header: its rate and length.
         begin, end: seconds, of a part; an `end` of None is the file's.
     """
 
@@ -99,7 +100,7 @@ class Excerpt:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Its length."""
         return (self.header.seconds if self.end is None else min(self.end, self.header.seconds)) - self.begin
 
     def sound(self) -> Sound:
@@ -123,7 +124,7 @@ def wav(sound: Sound) -> bytes:
 
 
 def as_samples(array: ArrayLike, name: str = "samples") -> Samples:
-    """Samples as float32 from −1 to 1, one channel.
+    """Return samples as float32 from −1 to 1, one channel.
 
     Args:
         array: (N,) or (N, C), C at most 32; floating point is taken as it is, signed integers are divided by the
@@ -151,8 +152,8 @@ def as_samples(array: ArrayLike, name: str = "samples") -> Samples:
     return mono
 
 
-def checked_rate(rate: Any) -> int:
-    """The rate as an int.
+def checked_rate(rate: object) -> int:
+    """Return the rate as an int.
 
     Raises:
         ArgumentError: it is no whole number from `SLOWEST` to `FASTEST`.
@@ -165,7 +166,7 @@ def checked_rate(rate: Any) -> int:
 
 
 def read_header(source: str | Path | BinaryIO, name: str | None = None) -> SoundHeader:
-    """What a sound file says of itself, without decoding it.
+    """Read the header of a sound file, without decoding it.
 
     Args, Raises: as `read_sound`.
     """
@@ -182,7 +183,7 @@ def read_sound(
 
     Args:
         source: a path, or a stream that can seek.
-        name: what error messages call it.
+        name: its name in error messages.
         begin, end: seconds, to read a part; an `end` beyond the file's is its end.
 
     Raises:
@@ -233,7 +234,7 @@ def _decoder(stream: BinaryIO, name: str) -> _SoundFile | _Wave:
         raise DataError("the file is empty", name)
     is_wave = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
     if is_wave:
-        # libsndfile reads what is there of a file that is cut short, and says nothing; 0 and −1 stand for "unknown"
+        # libsndfile reads the rest of a file that is cut short without a word; 0 and −1 stand for "unknown"
         declared = int.from_bytes(head[4:8], "little")
         if declared not in (0, 0xFFFFFFFF) and size < declared + 8:
             raise DataError(f"cut short: {size} of {declared + 8} bytes are there", name)
@@ -249,7 +250,7 @@ def _decoder(stream: BinaryIO, name: str) -> _SoundFile | _Wave:
 class _SoundFile:
     """Reads with libsndfile."""
 
-    def __init__(self, soundfile: Any, stream: BinaryIO, name: str) -> None:
+    def __init__(self, soundfile: ModuleType, stream: BinaryIO, name: str) -> None:
         self._errors = (soundfile.LibsndfileError, RuntimeError, ValueError)
         self._name = name
         try:
@@ -267,10 +268,10 @@ class _SoundFile:
     def read(self, first: int, count: int) -> Samples:
         try:
             self._file.seek(first)
-            found = self._file.read(count, dtype="float32", always_2d=True)
+            samples: Samples = self._file.read(count, dtype="float32", always_2d=True)
         except self._errors as error:
             raise DataError(f"damaged: {_reason(error)}", self._name) from error
-        return found if found.shape[1] > 1 else found[:, 0]
+        return samples if samples.shape[1] > 1 else samples[:, 0]
 
 
 class _Wave:
@@ -284,8 +285,8 @@ class _Wave:
             if "format" in str(error):
                 raise MissingDependencyError("soundfile", "sound", f"{name}: WAV of this kind ({error})") from error
             raise DataError(f"not a WAV file, or a damaged one: {error or 'it ends too early'}", name) from error
-        found = SoundHeader(self._file.getframerate(), self._file.getnchannels(), self._file.getnframes())
-        self.header = _checked(found, name)
+        header = SoundHeader(self._file.getframerate(), self._file.getnchannels(), self._file.getnframes())
+        self.header = _checked(header, name)
 
     def __enter__(self) -> _Wave:
         return self
@@ -322,6 +323,6 @@ def _checked(header: SoundHeader, name: str) -> SoundHeader:
 
 
 def _reason(error: Exception) -> str:
-    """What a library says, as one line without its own preface."""
+    """The message of a library, as one line without its own preface."""
     text = " ".join(str(getattr(error, "error_string", error)).split())
     return text.removeprefix("Error : ").rstrip(".") or type(error).__name__

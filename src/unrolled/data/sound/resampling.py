@@ -1,4 +1,7 @@
-"""Sound at one rate to sound at another, whole or piece by piece with the same result."""
+"""Sound at one rate to sound at another, whole or piece by piece with the same result.
+
+Not soxr: the state of its streams can't be saved, and a stream of this package can be interrupted anywhere.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ BLOCK = 1 << 15
 
 
 class ResamplerState(NamedTuple):
-    """Where a stream is: immutable, like every state here.
+    """The position of a stream; immutable, like every state here.
 
     Attributes:
-        tail: the last samples read, which outputs to come still need.
+        tail: the last samples read, which later outputs still need.
         read: samples read.
-        written: samples handed out.
+        written: samples returned.
     """
 
     tail: Samples
@@ -60,16 +63,16 @@ class Resampler:
         self._half = math.ceil(ZEROS / self._cutoff)
 
     def __call__(self, samples: Samples) -> Samples:
-        """All of a sound, (N,) → (⌈N · to / from⌉,)."""
+        """Resample a whole sound, (N,) → (⌈N · to / from⌉,)."""
         out, state = self.push(samples, self.start())
         return np.concatenate([out, self.finish(state)])
 
     def start(self) -> ResamplerState:
-        """Before the first sample."""
+        """Return the state before the first sample."""
         return ResamplerState(np.zeros(0 if self.rate == self.to else self._half, np.float32), 0, 0)
 
     def push(self, samples: Samples, state: ResamplerState) -> tuple[Samples, ResamplerState]:
-        """Read more; what can be said by now, and the new state."""
+        """Read more samples; return the outputs that they complete, and the new state."""
         samples = np.asarray(samples, np.float32)
         read = state.read + len(samples)
         if self.rate == self.to:
@@ -79,7 +82,7 @@ class Resampler:
         return self._advance(samples, state, read, ready)
 
     def finish(self, state: ResamplerState) -> Samples:
-        """The rest, when no more comes."""
+        """Return the rest of the outputs at the end of a sound."""
         if self.rate == self.to:
             return np.zeros(0, np.float32)
         silence = np.zeros(self._half + 1, np.float32)
@@ -92,15 +95,15 @@ class Resampler:
         # position of the first sample of `held` in the input; the silence before the sound is part of it
         held = np.concatenate([state.tail, samples])
         origin = read - len(held)
-        found = []
+        blocks = []
         for at in range(state.written, ready, BLOCK):
             n = np.arange(at, min(ready, at + BLOCK), dtype=np.int64)
             base, phase = np.divmod(n * self._down, self._up)
             windows = np.lib.stride_tricks.sliding_window_view(held, 2 * self._half)[base - origin - self._half + 1]
-            found.append(np.einsum("nk,nk->n", windows, self._phases[phase], dtype=np.float64).astype(np.float32))
+            blocks.append(np.einsum("nk,nk->n", windows, self._phases[phase], dtype=np.float64).astype(np.float32))
         needed = ready * self._down // self._up - self._half + 1
         tail = held[max(0, needed - origin) :].copy()
-        return np.concatenate([np.zeros(0, np.float32), *found]), ResamplerState(tail, read, ready)
+        return np.concatenate([np.zeros(0, np.float32), *blocks]), ResamplerState(tail, read, ready)
 
     @cached_property
     def _phases(self) -> NDArray[np.float64]:
@@ -113,5 +116,5 @@ class Resampler:
 
 
 def resampled(sound: Sound, rate: int) -> Sound:
-    """A sound at another rate."""
+    """Return a sound at another rate."""
     return sound if sound.rate == rate else Sound(Resampler(sound.rate, rate)(sound.samples), rate)

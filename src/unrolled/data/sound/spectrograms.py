@@ -1,6 +1,6 @@
 """Samples to log-mel frames, whole or piece by piece with the same result; and frames varied for training.
 
-T frames, F mel bands, N samples. A frame is what is heard in a short window: none depends on what comes after it.
+T frames, F mel bands, N samples. A frame describes a short window, and does not depend on later samples.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from unrolled.data.core.examples import Array
 from unrolled.data.sound.files import Samples, checked_rate
 from unrolled.errors import ArgumentError
+from unrolled.types import Json
 
 Frames = NDArray[np.float32]
 
@@ -33,7 +34,7 @@ class LogMel:
     For each frame: the mean is taken off, x_n ← x_n − preemphasis · x_{n−1} (x_0 ← (1 − preemphasis) x_0), Hann window,
     power spectrum |FFT|² with as many points as the next power of two, triangles of equal width on HTK's mel scale,
     mel(f) = 2595 log10(1 + f / 700), and ln(energy + FLOOR). Frame t covers the samples from t · hop; there is no
-    padding, and what does not fill a window at the end is left out.
+    padding, and samples at the end that do not fill a window are left out.
 
     Args:
         rate: samples a second, Hz.
@@ -43,7 +44,7 @@ class LogMel:
         preemphasis: 0 is none.
 
     Raises:
-        ArgumentError: a value out of range, or so many bands that one would hear nothing.
+        ArgumentError: a value out of range, or so many bands that one would be empty.
 
     Source: Davis & Mermelstein 1980, doi:10.1109/TASSP.1980.1163420; the HTK Book, 5.4 and 5.6; frames as Kaldi's
     without `snip-edges=false`.
@@ -90,23 +91,23 @@ class LogMel:
         return 1 << (self.width - 1).bit_length()
 
     def count(self, samples: int) -> int:
-        """T, how many frames N samples make."""
+        """Return T, the number of frames of N samples."""
         return 0 if samples < self.width else 1 + (samples - self.width) // self.step
 
     def __call__(self, samples: Samples) -> Frames:
-        """All of a sound, (N,) → (T, F)."""
-        found = [self._block(samples, at) for at in range(0, self.count(len(samples)), BLOCK)]
-        return np.concatenate([np.zeros((0, self.bands), np.float32), *found])
+        """Transform a whole sound, (N,) → (T, F)."""
+        blocks = [self._block(samples, at) for at in range(0, self.count(len(samples)), BLOCK)]
+        return np.concatenate([np.zeros((0, self.bands), np.float32), *blocks])
 
     def push(self, samples: Samples, tail: Samples | None = None) -> tuple[Frames, Samples]:
         """Read more of a stream.
 
         Args:
-            samples: what comes next.
-            tail: what the last call returned; None at the start.
+            samples: the next ones.
+            tail: returned by the last call; None at the start.
 
         Returns:
-            The frames that are whole by now, and the samples that later ones need.
+            The frames that are complete, and the samples that later ones need.
         """
         held = samples if tail is None else np.concatenate([tail, samples])
         frames = self(held)
@@ -139,30 +140,30 @@ class LogMel:
         return np.clip(np.minimum(rising, falling), 0, None)
 
     def bands_at(self, factor: float) -> NDArray[np.float64]:
-        """Where in the bands (from 0, between them too) stands what a change of pitch by `factor` brings into each."""
+        """Return where in the bands (from 0, between them too) the content of each was before a change of pitch."""
         top = self.rate / 2 if self.high is None else self.high
         edges = np.linspace(mel(self.low), mel(top), self.bands + 2)
         before = mel(700.0 * (10.0 ** (edges[1:-1] / 2595.0) - 1.0) / factor)
         return np.clip((before - edges[1]) / (edges[1] - edges[0]), 0, self.bands - 1)
 
-    def as_json(self) -> dict[str, Any]:
-        """The settings, for `LogMel(**settings)`."""
+    def as_json(self) -> Json:
+        """Return the settings, for `LogMel(**settings)`."""
         names = ("rate", "bands", "window", "hop", "low", "high", "preemphasis")
         return {name: getattr(self, name) for name in names}
 
 
-def mel(frequency: Any) -> Any:
-    """HTK's mel scale of a frequency in Hz.
+def mel(frequency: ArrayLike) -> NDArray[np.float64]:
+    """Return HTK's mel scale of frequencies in Hz.
 
     >>> round(float(mel(1000.0)))
     1000
     """
-    return 2595.0 * np.log10(1.0 + np.asarray(frequency, dtype=np.float64) / 700.0)
+    return np.asarray(2595.0 * np.log10(1.0 + np.asarray(frequency, dtype=np.float64) / 700.0))
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How frames are varied while training. Of each example everything is drawn anew, so that no two epochs are alike.
+    """How frames are varied while training; drawn anew for each example, so that no two epochs are alike.
 
     Attributes:
         speed: the sound is played up to this share slower or faster, pitch and all.
@@ -188,18 +189,18 @@ def varied(
     scale: LogMel,
     variation: Variation,
     draw: np.random.Generator,
-    blank: NDArray[np.floating[Any]],
+    blank: Array,
     least: int = 1,
 ) -> Frames:
-    """Frames (T, F) as they might have been, (T', F).
+    """Return a variation of frames (T, F), of shape (T', F).
 
     Args:
-        frames: not changed.
-        scale: what made them.
-        variation: by how much.
-        draw: where chance comes from.
-        blank: (F,) what stands where frames are hidden: the mean over the training data.
-        least: T' is no less; needed by what is said in it.
+        frames: not modified.
+        scale: the transform that made them.
+        variation: the amounts.
+        draw: the generator.
+        blank: (F,) values of hidden frames: the mean over the training data.
+        least: the least T', e.g. the length of the transcript.
     """
     frames = _at_speed(frames, scale, variation.speed, draw, least)
     shift = draw.normal() * variation.gain * math.log(10) / 10

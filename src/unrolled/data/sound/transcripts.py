@@ -1,6 +1,6 @@
-"""Recordings with what is said in them: LJSpeech, LibriSpeech, Kaldi, JSON lines and tables.
+"""Recordings with their transcripts: LJSpeech, LibriSpeech, Kaldi, JSON lines and tables.
 
-| named | what it is |
+| path | format |
 |---|---|
 | a folder with `metadata.csv` | LJSpeech: `id|text` or `id|text|normalised text`, the sound in `wavs/id.wav` |
 | a folder with `wav.scp` and `text` | Kaldi, with `segments` if there is one |
@@ -8,23 +8,22 @@
 | a file `*.trans.txt`, `metadata.csv`, `wav.scp` | the same, that file alone |
 | any other table (.jsonl .tsv .csv .parquet), or a folder of them | a column for the sound and one for the text |
 
-Where a manifest names sound by a relative path, that starts at the manifest's folder (or at `folder`) and may not lead
-out of it; absolute paths are followed, since whoever wrote the manifest could have named any file. Commands in
+A relative path in a manifest starts at the manifest's folder (or at `folder`) and may not lead out of it. Commands in
 `wav.scp` are never run.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unrolled.data.core.examples import Example
-from unrolled.data.core.files import Source, decode, find_sources, text_lines
+from unrolled.data.core.dialect import TableOptions
+from unrolled.data.core.files import Source
 from unrolled.data.core.findings import Findings
 from unrolled.data.core.tables import open_tables, read_table
-from unrolled.data.sound.files import SUFFIXES, Excerpt, SoundHeader, read_header
+from unrolled.data.sound.clips import SoundExample, header_of, named_inside
+from unrolled.data.sound.files import SUFFIXES
 from unrolled.errors import DataError, StorageError
 
 #: names that the columns have in published manifests, the first that is there is taken
@@ -33,47 +32,24 @@ TEXT_KEYS = ("text", "sentence", "transcript", "transcription", "normalized_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Utterance(Example):
-    """A recording, or a part of one, and what is said in it.
+class Utterance(SoundExample):
+    """A recording, or a part of one, and the words that are said in it.
 
     Attributes:
-        audio: the sound file.
         text: as the manifest has it.
-        header: what the sound file says of itself.
-        begin, end: seconds, of a part; an `end` of None is the file's.
     """
 
-    audio: Path
     text: str
-    header: SoundHeader
-    begin: float = 0.0
-    end: float | None = None
 
     @property
-    def key(self) -> str:
-        """The sound: the same file named twice is a duplicate, or a leak."""
-        part = "" if self.end is None and not self.begin else f"#{self.begin}-{self.end}"
-        return f"{os.path.abspath(self.audio)}{part}"
+    def target(self) -> str:
+        """The text."""
+        return self.text
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is said."""
         return not self.text.strip()
-
-    @property
-    def given(self) -> Excerpt:
-        """The sound, not yet decoded."""
-        return Excerpt(self.audio, self.header, self.begin, self.end)
-
-    @property
-    def target(self) -> str:
-        """What is said in it."""
-        return self.text
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasts."""
-        return self.given.seconds
 
 
 @dataclass(frozen=True)
@@ -97,11 +73,11 @@ def read_transcripts(
     folder: Path | None = None,
     encoding: str = "utf-8",
 ) -> list[Utterance]:
-    """The utterances of some manifests, in order, their sound looked at but not decoded.
+    """Return the utterances of some manifests, in order, their sound looked at but not decoded.
 
     Args:
         paths: manifests, or folders that hold them.
-        findings: told of lines and sound files that can't be used, which are left out.
+        findings: collects lines and sound files that can't be used, which are left out.
         audio_key, text_key: columns of tables; None takes the first of `AUDIO_KEYS` and `TEXT_KEYS` that is there.
         folder: where relative paths start; None is each manifest's own.
         encoding: of manifests.
@@ -110,31 +86,14 @@ def read_transcripts(
         StorageError: a manifest that does not exist or can't be read.
         DataError: no manifest in a folder; strict, and a line or a sound file is wrong.
     """
-    found = []
+    utterances = []
     keys = (audio_key, text_key)
     for path in [Path(paths)] if isinstance(paths, (str, Path)) else [Path(p) for p in paths]:
         for entry in _entries(path, findings, keys, folder, encoding):
-            try:
-                header = read_header(entry.audio)
-                last = header.seconds if entry.end is None else min(entry.end, header.seconds)
-                if not 0 <= entry.begin < last:
-                    part = f"from {entry.begin:g} to {last:g} s"
-                    raise DataError(f"no sound {part}; it lasts {header.seconds:g} s", entry.audio)
-            except (StorageError, DataError) as error:
-                findings.error("unreadable sound", str(error), entry.path, entry.line)
-                continue
-            found.append(
-                Utterance(
-                    path=entry.path,
-                    line=entry.line,
-                    audio=entry.audio,
-                    text=entry.text,
-                    header=header,
-                    begin=entry.begin,
-                    end=entry.end,
-                )
-            )
-    return found
+            header = header_of(entry.audio, findings, entry.path, entry.line, entry.begin, entry.end)
+            if header is not None:
+                utterances.append(Utterance(header=header, **vars(entry)))
+    return utterances
 
 
 def _entries(
@@ -167,7 +126,7 @@ def _entries(
     elif path.name == "metadata.csv" and (path.parent / "wavs").is_dir():
         yield from _ljspeech(path, findings, encoding)
     elif path.suffix.lower() in SUFFIXES:
-        raise DataError("is sound; name the manifest that says what is said in it", path)
+        raise DataError("is sound; name the manifest that has its text", path)
     else:
         yield from _table(path, findings, keys, folder, encoding)
 
@@ -206,15 +165,15 @@ def _kaldi(path: Path, findings: Findings, folder: Path | None, encoding: str) -
     base = path.parent
     if not (base / "text").is_file():
         raise DataError("no file 'text' beside it", path)
-    recordings: dict[str, tuple[Path, int]] = {}
+    recordings: dict[str, Path] = {}
     for number, line in _lines(path, encoding):
         name, _, audio = line.partition(" ")
         if audio.rstrip().endswith("|"):
             findings.error(
                 "command", f"{name!r} is a command, and none is run; write its output to a file", path, number
             )
-        elif (found := _resolved(audio.strip(), folder or base, path, number, findings)) is not None:
-            recordings[name] = (found, number)
+        elif (file := named_inside(audio.strip(), folder or base, path, number, findings)) is not None:
+            recordings[name] = file
     parts: dict[str, tuple[str, float, float | None]] = {name: (name, 0.0, None) for name in recordings}
     segments = base / "segments"
     if segments.is_file():
@@ -236,51 +195,32 @@ def _kaldi(path: Path, findings: Findings, folder: Path | None, encoding: str) -
             missing_in = segments if name not in parts and segments.is_file() else path
             findings.error("missing sound", f"{name!r} is not in {missing_in}", texts, number)
             continue
-        yield _Entry(recordings[recording][0], text.strip(), str(texts), number, begin, until)
+        yield _Entry(recordings[recording], text.strip(), str(texts), number, begin, until)
 
 
 def _table(
     path: Path, findings: Findings, keys: tuple[str | None, str | None], folder: Path | None, encoding: str
 ) -> Iterator[_Entry]:
-    table = open_tables(path, known=(*AUDIO_KEYS, *TEXT_KEYS), encoding=encoding)[0]
+    options = TableOptions(encoding=encoding)
+    table = open_tables(path, options, known=(*AUDIO_KEYS, *TEXT_KEYS))[0]
     names = []
     for key, candidates, option in ((keys[0], AUDIO_KEYS, "audio"), (keys[1], TEXT_KEYS, "text")):
         chosen = key or next((c for c in candidates if c in table.columns), None)
         if chosen is None:
             raise DataError(f"no column for the {option}; {table.described()}; name it with --{option}-key", path, 1)
         names.append(chosen)
-    for row in read_table(path, columns=names, findings=findings, encoding=encoding):
+    findings.understood += table.understood({names[0]: "sound", names[1]: "text"})
+    for row in read_table(path, options, columns=names, findings=findings):
         audio, text = row[names[0]], row[names[1]]
         if not isinstance(audio, str) or not isinstance(text, str):
             wrong = names[0] if not isinstance(audio, str) else names[1]
             findings.error("malformed", f"{wrong!r} is no text: {row[wrong]!r}", row.path, row.line)
             continue
-        found = _resolved(audio, folder or path.parent, Path(row.path), row.line, findings)
-        if found is not None:
-            yield _Entry(found, text, row.path, row.line)
-
-
-def _resolved(audio: str, base: Path, path: Path, line: int, findings: Findings) -> Path | None:
-    """The file that a manifest names; None, and a finding, if the path leads out of the manifest's folder."""
-    if "\0" in audio or not audio:
-        findings.error("malformed", f"{audio!r} is no path", path, line)
-        return None
-    named = Path(audio)
-    if named.is_absolute():
-        return named
-    inside = os.path.normpath(named)
-    if inside.startswith(".."):
-        message = f"{audio!r} leads out of {base}; use an absolute path, or --audio-folder"
-        findings.error("path leads out", message, path, line)
-        return None
-    return base / inside
+        file = named_inside(audio, folder or path.parent, row.path, row.line, findings)
+        if file is not None:
+            yield _Entry(file, text, row.path, row.line)
 
 
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Lines that are not blank, with their numbers from 1."""
-    sources: list[Source] = find_sources(path)
-    for source in sources:
-        lines = text_lines(decode(source.chunks(), source.name, encoding), source.name)
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, line.strip()
+    return ((number, line.strip()) for number, line in Source(path).filled_lines(encoding))

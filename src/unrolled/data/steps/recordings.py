@@ -1,4 +1,4 @@
-"""A recording: steps, labels of steps, and how both are read.
+"""A recording: steps, labels of steps, and the options by which both are read.
 
 T time, F features.
 """
@@ -7,64 +7,65 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from unrolled.data.core.examples import Example
+from unrolled.data.core.dialect import TableOptions
+from unrolled.data.core.examples import Array, Example
 from unrolled.data.video.annotations import Annotation
 from unrolled.data.video.clips import Clip
 
-Features = NDArray[np.floating[Any]]
 
+class StepOptions(TableOptions):
+    """Options by which recordings are read."""
 
-@dataclass(frozen=True)
-class Reading:
-    """How recordings are read.
-
-    Attributes:
-        label_column, time_column, sequence_column: of tables; a time or sequence column of None is not looked for.
-        features: columns of features; empty takes all others.
-        annotations: a folder or .zip of annotation files; None looks beside each clip.
-        units_per_second: of times: 25000 is 1/25000 s. None takes frame numbers in annotations, seconds in tables.
-        rate, frame_height: as `unrolled.data.video.clips.find_clips` takes them.
-        encoding: of text.
-        labelled: whether recordings must have labels; if not, nobody looks for annotations.
-    """
-
-    label_column: str = "label"
-    time_column: str | None = None
-    sequence_column: str | None = None
-    features: tuple[str, ...] = ()
-    annotations: Path | None = None
-    units_per_second: float | None = None
-    rate: float | None = None
-    frame_height: int | None = None
-    encoding: str = "utf-8"
-    labelled: bool = True
+    label_column: str = Field(default="label", description="of tables: where the label of a step is")
+    time_column: str | None = Field(default=None, description="of tables: the time of a step, looked at for gaps")
+    sequence_column: str | None = Field(
+        default=None, description="of tables: which recording a row belongs to; else a file is one"
+    )
+    features: tuple[str, ...] = Field(
+        default=(), description="of tables: the columns to read, all others if none is named"
+    )
+    annotations: str | None = Field(
+        default=None, description="folder or .zip of annotation files, if not beside the clips"
+    )
+    units_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="of times: 1 is seconds, 1000 milliseconds; else frames in annotations and seconds in tables",
+    )
+    rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="frames a second: of a video those that are read, of images how fast they were taken",
+    )
+    frame_height: int | None = Field(
+        default=None, ge=1, description="images are strips: so many rows are one frame of a clip"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording(Example):
-    """One recording, and what is said about its steps.
+    """One recording, and the labels of its steps.
 
     Attributes:
         name: the clip's, or what its table calls it.
-        clip: where its frames are; None for features.
+        clip: its frames; None for features.
         features: (T, F); None for frames.
         columns: the names of the features, if they have any.
         times: (T,) seconds, if they are known.
         rate: steps a second, if that is known.
         steps: a label for each row of a table, None where the cell is empty.
         lines: (T,) the rows' lines.
-        annotation: what an annotation file says.
+        annotation: of an annotation file.
     """
 
     name: str
     clip: Clip | None = None
-    features: Features | None = field(default=None, repr=False)
+    features: Array | None = field(default=None, repr=False)
     columns: tuple[str, ...] = ()
     times: NDArray[np.float64] | None = field(default=None, repr=False)
     rate: float | None = None
@@ -104,11 +105,11 @@ class Recording(Example):
 
     @property
     def is_labelled(self) -> bool:
-        """Whether anything is said about its steps."""
+        """Whether its steps have labels."""
         return self.annotation is not None or self.steps is not None
 
     def place_of(self, label: str) -> tuple[str, int | None]:
-        """File and line where a label first stands."""
+        """Return file and line where a label first occurs."""
         if self.annotation is not None:
             return self.annotation.path, self.annotation.line_of(label)
         if self.steps is not None and self.lines is not None and label in self.steps:

@@ -5,13 +5,12 @@
     BIO     B-ORG  O         B-PER   O      O    B-LOC    O     B- begins every entity (IOB2)
     BIOES   S-ORG  O         S-PER   O      O    S-LOC    O     E- ends an entity, S- is one of a single token (BILOU)
 
-Spans are read as the CoNLL scorer `conlleval` reads them, whatever the scheme; what a scheme forbids is repaired:
+Spans are read as the CoNLL scorer `conlleval` reads them, whatever the scheme; violations of a scheme are repaired:
 
 - an entity begins at B- and S-, and at I- and E- wherever no entity of that type is open;
 - it ends after E- and S-, and before O, before another type, and before B- and S-.
 
-IOB1 and BIO are thus read by one rule. Which of the two a file is in matters for what is wrong in it (`irregular`), and
-a file that is read as the one though it is the other is found by `detect`.
+IOB1 and BIO are thus read by one rule. They differ in their violations (`irregular`); `detect` tells them apart.
 """
 
 from __future__ import annotations
@@ -49,22 +48,22 @@ class Span(NamedTuple):
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Prefix and type of a tag; ("O", "") outside of entities, ("", tag) for a tag of no scheme.
+    """Return prefix and type of a tag; ("O", "") outside of entities, ("", tag) for a tag of no scheme.
 
     >>> split_tag("B-LOC"), split_tag("U-PER"), split_tag("O"), split_tag("NN")
     (('B', 'LOC'), ('S', 'PER'), ('O', ''), ('', 'NN'))
     """
     if tag == OUTSIDE:
         return OUTSIDE, ""
-    if found := _TAG.fullmatch(tag):
-        return _ALIASES.get(found[1], found[1]), found[2]
+    if match := _TAG.fullmatch(tag):
+        return _ALIASES.get(match[1], match[1]), match[2]
     if _BARE.fullmatch(tag):
         return _ALIASES.get(tag, tag), UNTYPED
     return "", tag
 
 
 def spans_of(tags: Iterable[str]) -> list[Span]:
-    """The entities that a sentence's tags stand for, in order, by the rules above.
+    """Return the entities of a sentence's tags, in order, by the rules above.
 
     >>> spans_of(["I-ORG", "O", "B-LOC", "I-LOC", "I-PER"])
     [Span(start=0, end=1, label='ORG'), Span(start=2, end=4, label='LOC'), Span(start=4, end=5, label='PER')]
@@ -72,33 +71,33 @@ def spans_of(tags: Iterable[str]) -> list[Span]:
     Raises:
         DataError: for a tag of no scheme.
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     begun, open_type, count = 0, "", 0
     for at, tag in enumerate(tags):
         count = at + 1
         if tag == OUTSIDE:
             if open_type:
-                found.append(Span(begun, at, open_type))
+                spans.append(Span(begun, at, open_type))
                 open_type = ""
             continue
         prefix, label = split_tag(tag)
         if not prefix:
             raise DataError(f"label {tag!r} belongs to no tag scheme: expected O, or B-, I-, E- or S- and a type")
         if open_type and (prefix in "BS" or label != open_type):
-            found.append(Span(begun, at, open_type))
+            spans.append(Span(begun, at, open_type))
             open_type = ""
         if not open_type:
             begun, open_type = at, label
         if prefix in "ES":
-            found.append(Span(begun, count, open_type))
+            spans.append(Span(begun, count, open_type))
             open_type = ""
     if open_type:
-        found.append(Span(begun, count, open_type))
-    return found
+        spans.append(Span(begun, count, open_type))
+    return spans
 
 
 def tags_of(spans: Iterable[Span], length: int, scheme: Scheme = "bioes") -> list[str]:
-    """The tags of a sentence of `length` tokens with these entities, which do not overlap.
+    """Return the tags of a sentence of `length` tokens with these entities, which do not overlap.
 
     >>> tags_of([Span(0, 1, "ORG"), Span(1, 3, "LOC")], 4)
     ['S-ORG', 'B-LOC', 'E-LOC', 'O']
@@ -120,10 +119,10 @@ def tags_of(spans: Iterable[Span], length: int, scheme: Scheme = "bioes") -> lis
 
 
 class Detected(NamedTuple):
-    """What the tags of a file look like.
+    """The scheme of a file, as far as its tags tell.
 
     Attributes:
-        scheme: the one that fits best.
+        scheme: the best fit.
         counted: how many entities begin as only BIO ("bio"), or only IOB1 ("iob1"), lets them begin.
         odd: tags that belong to no scheme though most of the others do: typing errors.
     """
@@ -134,7 +133,7 @@ class Detected(NamedTuple):
 
 
 def detect(sentences: Iterable[Sequence[str]]) -> Detected:
-    """The scheme of some tagged sentences.
+    """Detect the scheme of some tagged sentences.
 
     Tags are "labels" unless at least nine in ten tokens that are not O have a prefix. E- and S- make it BIOES. Of the
     others, an entity that begins with B- though none of its type ends there speaks for BIO, one that begins with I- for
@@ -164,7 +163,7 @@ def detect(sentences: Iterable[Sequence[str]]) -> Detected:
 
 
 def irregular(tags: Sequence[str], scheme: Scheme) -> Iterator[tuple[int, str]]:
-    """Where a sentence's tags do what their scheme does not allow: position, and what it is and how it is read."""
+    """Yield the violations of a scheme in a sentence's tags: position, and a message that says how it is read."""
     before, open_type = OUTSIDE, ""
     for at, tag in enumerate(tags):
         prefix, label = split_tag(tag)
@@ -184,7 +183,7 @@ def irregular(tags: Sequence[str], scheme: Scheme) -> Iterator[tuple[int, str]]:
 
 
 def allowed_transitions(tags: Sequence[str]) -> tuple[list[list[bool]], list[bool], list[bool]]:
-    """What BIOES allows between tags: [from][to], at the beginning, and at the end of a sentence.
+    """Return the transitions that BIOES allows between tags ([from][to]), at the beginning and end of a sentence.
 
     >>> between, begins, ends = allowed_transitions(["O", "B-X", "E-X"])
     >>> between[1], begins, ends

@@ -6,19 +6,19 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from unrolled.data.text.tokenizers import Ids, Tokenizer
+from unrolled.data.text.tokenizer import Ids, Tokenizer
 from unrolled.errors import ArgumentError
+from unrolled.types import Json
 
 SMALLEST_VOCABULARY = 257
 """256 bytes and the end of a document."""
 
-# Segments are encoded in parallel, and bound what the library holds at a time.
+# Segments are encoded in parallel, and bound the memory of the library.
 _SEGMENT = 1 << 14
 # A place before a space, tab or new line, after what certainly is none: the words of the pre-tokeniser's pattern never
 # cross it and look at nothing before it, so both sides may be encoded alone.
@@ -102,7 +102,7 @@ class BPETokenizer(Tokenizer):
 
     def safe_boundary(self, text: str) -> int:
         """Return the last place at which the text can be cut without changing any token."""
-        # Looked for from the end, in windows, since the last is wanted and the text may be long.
+        # from the end, in windows, since the last boundary is wanted and the text may be long
         stop = len(text)
         while stop > 0:
             start = max(0, stop - 4096)
@@ -116,7 +116,7 @@ class BPETokenizer(Tokenizer):
     def bytes_of_tokens(self) -> list[bytes]:
         return [b"", *map(_bytes, self._vocabulary)]
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Json:
         return {"vocabulary": self._vocabulary, "merges": [list(pair) for pair in self._merges]}
 
 
@@ -130,7 +130,7 @@ def _words() -> pre_tokenizers.PreTokenizer:
 
 
 def _segments(text: str) -> Iterator[str]:
-    """`text` in parts that can be encoded alone, about _SEGMENT characters long where it has spaces."""
+    """Parts of `text` that can be encoded alone, about _SEGMENT characters long where it has spaces."""
     start = 0
     while len(text) - start > _SEGMENT:
         boundary = _BOUNDARY.search(text, start + _SEGMENT)
@@ -147,7 +147,8 @@ def fit_bpe(pieces: Iterable[str], vocabulary_size: int = 8192) -> BPETokenizer:
 
     Args:
         pieces: the corpus as text; words that lie across two pieces are counted whole.
-        vocabulary_size: V at most; fewer if the corpus has not that many pairs that occur twice.
+        vocabulary_size: V at most; fewer if fewer pairs occur twice.
+
     Raises:
         ArgumentError: vocabulary_size is below SMALLEST_VOCABULARY.
     """

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from unrolled.data.core.files import Source, check_encoding, decode, filled_lines, find_sources
+from unrolled.data.core.encodings import check_encoding
+from unrolled.data.core.files import Source
+from unrolled.data.core.findings import Findings
+from unrolled.data.core.folders import Paths, find_sources
+from unrolled.data.core.rows import json_values
 from unrolled.data.text.mail import read_mbox, read_message, starts_like_mbox, starts_like_message
-from unrolled.errors import ArgumentError, DataError, EncodingError
+from unrolled.errors import ArgumentError, DataError
 
 PIECE = 1 << 20
 """Characters in a piece, at most."""
@@ -19,9 +20,9 @@ FORMATS = ("auto", "text", "jsonl", "mbox", "eml")
 
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
 _MBOX_SUFFIXES = (".mbox", ".mbx")
-# Content is looked at only where the name says nothing: a .txt that quotes a mail is text.
+_MESSAGE_SUFFIXES = (".eml", ".emlx")
+# beyond its first lines, content is looked at only where the name says nothing: a .txt that quotes a mail is text
 _TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".html", ".htm", ".xml", ".csv", ".tsv", ".json", ".tex", ".log")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Piece(NamedTuple):
@@ -39,7 +40,7 @@ class Piece(NamedTuple):
 
 
 def read_documents(
-    paths: str | Path | Iterable[str | Path],
+    paths: Paths,
     *,
     encoding: str = "utf-8",
     errors: str = "strict",
@@ -59,6 +60,7 @@ def read_documents(
             parsed is left out.
         text_key: the key under which a JSON object holds its text.
         format: ``text``, ``jsonl``, ``mbox`` or ``eml`` for all files, or ``auto``: by name, then by content.
+
     Raises:
         ArgumentError: an unknown format, encoding or way of handling errors.
         StorageError: a path that does not exist or can't be read; raised by the call, before the first piece.
@@ -72,35 +74,33 @@ def read_documents(
 
 
 def _pieces(sources: list[Source], encoding: str, errors: str, text_key: str, format: str) -> Iterator[Piece]:
-    found = False
+    empty = True
     for source in sources:
         for piece in _read(source, encoding, errors, text_key, detect_format(source) if format == "auto" else format):
-            found = True
+            empty = False
             yield piece
-    if not found:
+    if empty:
         raise DataError("no document with any text in it", sources[0].path)
 
 
 def detect_format(source: Source) -> str:
-    """The format of a file by its name, or by its first bytes if the name does not tell."""
+    """Return the format of a file by its name, or by its first bytes if the name does not tell."""
     name = source.inner_name
-    if source.message or name.endswith(".eml"):
+    if source.message or name.endswith(_MESSAGE_SUFFIXES):
         return "eml"
     if name.endswith(_JSONL_SUFFIXES):
         return "jsonl"
     if name.endswith(_MBOX_SUFFIXES) or name == "mbox":
         return "mbox"
-    if name.endswith(_TEXT_SUFFIXES):
-        return "text"
-    head = source.head()
-    if starts_like_mbox(head):
+    # archives of mailing lists are mbox files called .txt
+    if starts_like_mbox(head := source.head()):
         return "mbox"
-    return "eml" if starts_like_message(head) else "text"
+    return "text" if name.endswith(_TEXT_SUFFIXES) or not starts_like_message(head) else "eml"
 
 
 def _read(source: Source, encoding: str, errors: str, text_key: str, format: str) -> Iterator[Piece]:
     if format == "text":
-        yield from _cut(decode(source.chunks(), source.name, encoding, errors), source.name)
+        yield from _cut(source.text(encoding, errors), source.name)
         return
     documents: Iterable[tuple[int | None, str]]
     if format == "jsonl":
@@ -126,30 +126,15 @@ def _cut(texts: Iterable[str], source: str) -> Iterator[Piece]:
 
 
 def _read_jsonl(source: Source, encoding: str, errors: str, text_key: str) -> Iterator[tuple[int, str]]:
-    for number, line in filled_lines(source, encoding, errors):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"not valid JSON: {error}", source.name, number) from error
+    for number, value in json_values(source, Findings(), encoding, errors):
         if isinstance(value, dict):
             if text_key not in value:
                 keys = ", ".join(map(repr, list(value)[:8])) or "none"
-                raise DataError(
-                    f"no key {text_key!r} in this object (keys: {keys}); name the right one with --text-key",
-                    source.name,
-                    number,
-                )
+                message = f"no key {text_key!r} in this object (keys: {keys}); name the right one with --text-key"
+                raise DataError(message, source.name, number)
             value = value[text_key]
         if not isinstance(value, str):
-            raise DataError(
-                f"expected a string, or an object with a string under {text_key!r}, found {type(value).__name__}",
-                source.name,
-                number,
-            )
-        if _SURROGATE.search(value):
-            # JSON can spell half a surrogate pair, which is no character and has no UTF-8.
-            if errors == "strict":
-                raise EncodingError("half a surrogate pair; use --errors replace", source.name, number)
-            value = _SURROGATE.sub("\ufffd", value)
+            message = f"expected a string, or an object with a string under {text_key!r}, found {type(value).__name__}"
+            raise DataError(message, source.name, number)
         if text := value.replace("\r\n", "\n").replace("\r", "\n"):
             yield number, text

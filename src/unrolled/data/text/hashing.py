@@ -1,4 +1,4 @@
-"""Parts of words by number, without a list of them: words that training never saw have parts that it did.
+"""Parts of words by number, without a list of them: an unknown word has known parts.
 
 Source: Bojanowski et al. 2017, Enriching Word Vectors with Subword Information, arXiv 1607.04606; numbers by hashing:
 Weinberger et al. 2009, arXiv 0902.2206.
@@ -13,7 +13,7 @@ SHORTEST, LONGEST = 3, 5
 
 
 def parts_of(word: str) -> list[str]:
-    """The stretches of 3 to 5 characters of a word between its borders; the whole of one that is shorter.
+    """Return the stretches of 3 to 5 characters of a word between its borders; the whole of one that is shorter.
 
     >>> parts_of("film")
     ['<fi', 'fil', 'ilm', 'lm>', '<fil', 'film', 'ilm>', '<film', 'film>']
@@ -27,12 +27,12 @@ def parts_of(word: str) -> list[str]:
 
 
 def pair_number(first: str, second: str, buckets: int) -> int:
-    """Two neighbouring words as one number from 0 to below `buckets`."""
+    """Return a number from 0 to below `buckets` for two neighbouring words."""
     return zlib.crc32(f"{first} {second}".encode("utf-8", "surrogatepass")) % buckets
 
 
 def part_numbers(word: str, buckets: int) -> list[int]:
-    """The parts of a word as numbers from 0 to below `buckets`; the same on every machine, and in every process.
+    """Return the parts of a word as numbers from 0 to below `buckets`, the same on every machine and in every process.
 
     >>> part_numbers("film", 1000)[:3]
     [779, 285, 27]

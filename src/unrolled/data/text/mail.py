@@ -1,11 +1,11 @@
-"""Mail to the words its writer typed: mbox files, single messages, MIME, broken character sets.
+"""Mail to the words its writer typed: mbox files, archives of mailing lists, single messages, MIME of any state.
 
-What is taken of a message is the body, as plain text if the message has it, else its HTML turned to text; headers,
-attachments and forwarded messages are left out, then quoted replies and the signature (see `mail_text`).
+The body of a message is read, as plain text if the message has it, else its HTML turned to text; headers, attachments
+and forwarded messages are left out, then quoted replies and the signature (see `mail_text`).
 
-Real mail is full of bytes that are not what their header says, and no reader refuses them. So a body is decoded by
-its declared character set, else as UTF-8, else as Windows-1252, whatever `errors` says. `errors` decides about a
-message that can't be parsed at all: ``strict`` raises, ``replace`` leaves that message out.
+Real mail is full of bytes that do not match their header, and no mail program refuses them. So a body is decoded by its
+declared character set, else as UTF-8, else as Windows-1252, whatever `errors` says. `errors` decides about a message
+that can't be parsed at all: ``strict`` raises, ``replace`` leaves that message out.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from email import policy
 from email.message import EmailMessage
 from typing import cast
 
-from unrolled.data.core.files import Source, require_text
+from unrolled.data.core.files import Source
+from unrolled.data.core.folders import require_text
 from unrolled.data.text.mail_text import html_to_text, typed_text
 from unrolled.errors import DataError
 
 LONGEST_MESSAGE = 32 << 20
 """Bytes of one message that are looked at; what follows (attachments: text comes first) is skipped."""
 
-# A date with a time tells a separator from a sentence that begins with "From".
+# a date with a time tells a separator from a sentence that begins with "From"
 _SEPARATOR = re.compile(rb"From (?=.*\d:\d\d)(?=.*\b\d{4}\b)")
 _ESCAPED = re.compile(rb">+From ")
 _HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:")
@@ -32,29 +33,29 @@ _COMMON_HEADER = re.compile(
     rb"^(From|To|Subject|Date|Message-ID|Received|Return-Path|Delivered-To|MIME-Version|Reply-To|X-[\w-]+):",
     re.IGNORECASE | re.MULTILINE,
 )
-# Labels that in practice mean Windows-1252: what its C1 control codes would be are curly quotes.
+# labels that in practice mean Windows-1252, which has curly quotes where these have control codes
 _WESTERN = ("us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1")
 
 
 def starts_like_mbox(head: bytes) -> bool:
-    """Whether a file's first bytes are an mbox separator and a header."""
+    """Return whether a file's first bytes are an mbox separator and a header."""
     first, _, rest = head.lstrip(b"\r\n").partition(b"\n")
     return bool(_SEPARATOR.match(first) and _HEADER.match(rest))
 
 
 def starts_like_message(head: bytes) -> bool:
-    """Whether a file's first bytes are mail headers: only such, and two or more that mail has."""
+    """Return whether a file's first bytes are mail headers: nothing else, and two or more that mail has."""
     block = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
     lines = block.splitlines()
     if not lines or not _HEADER.match(lines[0]):
         return False
-    # A long header block may be cut by the end of what was read.
+    # a long header block may be cut by the end of the bytes
     headers = all(_HEADER.match(line) or line[:1] in (b" ", b"\t") for line in lines[:-1])
     return headers and len({name.lower() for name in _COMMON_HEADER.findall(block)}) >= 2
 
 
 def read_mbox(source: Source, errors: str = "strict") -> Iterator[tuple[int, str]]:
-    """The messages of an mbox file, one at a time: (line of its separator, text).
+    """Yield the messages of an mbox file, one at a time: (line of its separator, text).
 
     A separator is a line ``From ADDRESS DATE`` at the start of the file or after a blank line, with a time and a
     year in it. ``>From`` in a body is unescaped (mboxrd).
@@ -62,8 +63,10 @@ def read_mbox(source: Source, errors: str = "strict") -> Iterator[tuple[int, str
     Args:
         source: the file.
         errors: ``strict`` or ``replace``, see the module.
+
     Raises:
         DataError: the file does not begin with a separator, or (strict) a message can't be parsed; with the line.
+
     Source: RFC 4155; the mboxrd variant for the unescaping.
     """
     for line, raw in split_mbox(source):
@@ -72,7 +75,7 @@ def read_mbox(source: Source, errors: str = "strict") -> Iterator[tuple[int, str
 
 
 def read_message(source: Source, errors: str = "strict") -> Iterator[str]:
-    """The text of a file that is one message (.eml, Maildir); nothing if it has none.
+    """Yield the text of a file that is one message (.eml, .emlx, Maildir, MH); nothing if it has none.
 
     Raises:
         DataError: (strict) it can't be parsed, or has no headers.
@@ -83,12 +86,16 @@ def read_message(source: Source, errors: str = "strict") -> Iterator[str]:
         if len(raw) > LONGEST_MESSAGE:
             break
     require_text(bytes(raw[:8192]), source.name)
+    if source.inner_name.endswith(".emlx"):
+        # Apple's Mail: the length of the message, the message, an XML property list
+        length, _, rest = bytes(raw).partition(b"\n")
+        raw = bytearray(rest[: int(length)] if length.strip().isdigit() else raw)
     if text := _text_or_nothing(bytes(raw), source, None, errors):
         yield text
 
 
 def split_mbox(source: Source) -> Iterator[tuple[int, bytes]]:
-    """Cut an mbox file into messages: (line of the separator, counted from 1; bytes after it)."""
+    """Cut an mbox file into messages: yields (line of the separator, counted from 1; bytes after it)."""
     message: list[bytes] = []
     start = kept = 0
     after_blank = True
@@ -121,7 +128,7 @@ def _text_or_nothing(raw: bytes, source: Source, line: int | None, errors: str) 
     try:
         return message_text(raw)
     except Exception as error:
-        # The standard library's header parser fails on malformed mail with almost any class of exception.
+        # the standard library's header parser fails on malformed mail with almost any class of exception
         if errors == "replace":
             return ""
         raise DataError(
@@ -132,12 +139,14 @@ def _text_or_nothing(raw: bytes, source: Source, line: int | None, errors: str) 
 
 
 def message_text(raw: bytes) -> str:
-    """What the writer of one message typed.
+    """Return the words that the writer of a message typed.
 
     Args:
         raw: the message as it was sent, headers first.
+
     Returns:
-        the text, with no blank lines around it; empty if there is none.
+        The text, with no blank lines around it; empty if there is none.
+
     Raises:
         ValueError: there is no header.
     """
@@ -145,7 +154,7 @@ def message_text(raw: bytes) -> str:
     if not message.keys():
         raise ValueError("it has no headers")
     text = typed_text(_body(message))
-    # Some character sets decode to half surrogate pairs.
+    # some character sets decode to half surrogate pairs
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -157,11 +166,14 @@ def _body(part: EmailMessage) -> str:
         bodies = [(child.get_content_type(), _body(child)) for child in cast("list[EmailMessage]", part.get_payload())]
         bodies = [(child_kind, text) for child_kind, text in bodies if text.strip()]
         if kind == "multipart/alternative":
-            # The same words in several forms: the plain one is what was typed.
+            # the same words in several forms: the plain one is the one that was typed
             bodies.sort(key=lambda body: body[0] != "text/plain")
         if kind in ("multipart/alternative", "multipart/related", "multipart/signed", "multipart/report"):
             bodies = bodies[:1]
         return "\n\n".join(text.strip("\n") for _, text in bodies)
+    if part.get_content_maintype() == "multipart":
+        # it has no parts: its boundary is missing, and its words are there all the same
+        kind = "text/plain"
     if kind not in ("text/plain", "text/html"):
         return ""
     payload = part.get_payload(decode=True)
@@ -176,7 +188,7 @@ def _body(part: EmailMessage) -> str:
 
 def _decoded(payload: bytes, charset: str) -> str:
     declared = "cp1252" if charset in _WESTERN else charset
-    # A declared Windows-1252 would accept most UTF-8, which is what a message that only says ASCII usually has.
+    # Windows-1252 would accept most UTF-8, which a message that only says ASCII usually is
     first = ("utf-8", declared) if charset in ("us-ascii", "ascii") else (declared, "utf-8", "cp1252")
     for encoding in first:
         try:
@@ -191,7 +203,7 @@ def _unflowed(text: str, delete_space: bool) -> str:
     lines: list[str] = []
     joined = False
     for line in text.split("\n"):
-        # A leading space is stuffing; quoted lines keep their marks and are dropped later.
+        # a leading space is stuffing; quoted lines keep their marks and are dropped later
         line = line[1:] if line.startswith(" ") else line
         soft = line.endswith(" ") and line != "-- " and not line.startswith(">")
         if joined and not line.startswith(">") and line != "-- ":

@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unrolled.data.text.tokenizers import Ids, Tokenizer
+from unrolled.data.core.examples import Array
+from unrolled.data.text.tokenizer import Ids, Tokenizer
 from unrolled.errors import ArgumentError
+from unrolled.types import Json
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -75,10 +75,10 @@ class WordTokenizer(Tokenizer):
     def encode(self, text: str) -> Ids:
         return np.array([self._numbers.get(word, self.unknown_id) for word in plain_words(text)], dtype=np.int32)
 
-    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: Sequence[int] | Array) -> str:
         return sentence(self.words_of(ids))
 
-    def words_of(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> list[str]:
+    def words_of(self, ids: Sequence[int] | Array) -> list[str]:
         """Return the words of ids; the end has none, and an unknown word is a question mark."""
         return [self.token_text(token) for token in self._checked(ids).tolist() if token != self.end_id]
 
@@ -89,5 +89,5 @@ class WordTokenizer(Tokenizer):
     def bytes_of_tokens(self) -> list[bytes]:
         return [b"", b"?", *(word.encode("utf-8", "replace") for word in self.words)]
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Json:
         return {"words": list(self.words)}

@@ -7,14 +7,14 @@ space before the first word, which decoding takes away.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unrolled.data.text.tokenizers import Ids, Tokenizer, fit_tokenizer
+from unrolled.data.core.examples import Array
+from unrolled.data.text.tokenizer import Ids, Tokenizer
+from unrolled.data.text.tokenizers import fit_tokenizer
 
-#: what the token that ends a sentence is shown as
+#: the token that ends a sentence, as it is shown
 SHOWN_END = "</s>"
 
 
@@ -30,7 +30,7 @@ def encode_sentence(text: str, tokenizer: Tokenizer) -> Ids:
     return np.append(ids, np.int32(tokenizer.end_id)).astype(np.int32)
 
 
-def decode_sentence(ids: Sequence[int] | NDArray[np.integer[Any]], tokenizer: Tokenizer) -> str:
+def decode_sentence(ids: Sequence[int] | Array, tokenizer: Tokenizer) -> str:
     """Return the sentence of ids, whether or not the end is among them."""
     text = tokenizer.decode(ids)
     return text.removeprefix(" ") if tokenizer.kind == "bpe" else text

@@ -12,17 +12,18 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from unrolled.data.core.examples import Array
 from unrolled.data.text.documents import Piece
-from unrolled.data.text.tokenizers import Tokenizer
+from unrolled.data.text.tokenizer import Tokenizer
 from unrolled.errors import DataError, StorageError
 from unrolled.storage import written_aside
+from unrolled.types import Json
 
 VERSION = 1
+DType = np.dtype[np.unsignedinteger]
 _MAGIC = b"unrolled-tokens\n"
 _HEADER = 4096
 _COUNTS = ("tokens", "characters", "bytes", "documents", "vocabulary_size")
@@ -43,7 +44,7 @@ class TokenFile:
         fingerprint: SHA-256 (hex) of the ids: which text it holds.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: Json) -> None:
         self.path = path
         self.characters: int = header["characters"]
         self.bytes: int = header["bytes"]
@@ -53,7 +54,7 @@ class TokenFile:
         self.fingerprint: str = header["sha256"]
         with path.open("rb") as stream:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        self.tokens: NDArray[np.unsignedinteger[Any]] = np.frombuffer(
+        self.tokens: Array = np.frombuffer(
             self._map, dtype=_dtype(self.vocabulary_size), offset=_HEADER, count=header["tokens"]
         )
 
@@ -77,7 +78,7 @@ class TokenFile:
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def verify(self) -> None:
-        """Read all of it and compare with its checksum.
+        """Compare all of it with its checksum.
 
         Raises:
             DataError: the ids are not those that were written.
@@ -126,7 +127,7 @@ def encode_corpus(
 
     Args:
         pieces: the documents in order.
-        tokenizer: what encodes them.
+        tokenizer: encodes them.
         path: the file to create or replace: written aside, fsynced and renamed.
         progress: called after each piece with the characters encoded so far.
     Raises:
@@ -140,7 +141,7 @@ def encode_corpus(
     digest = hashlib.sha256()
     with written_aside(path) as stream:
 
-        def write(ids: NDArray[Any]) -> None:
+        def write(ids: Array) -> None:
             data = ids.astype(dtype, copy=False).tobytes()
             stream.write(data)
             digest.update(data)
@@ -175,16 +176,16 @@ def encode_corpus(
     return TokenFile.open(path, tokenizer)
 
 
-def _dtype(vocabulary_size: int) -> np.dtype[Any]:
+def _dtype(vocabulary_size: int) -> DType:
     return np.dtype("u1" if vocabulary_size <= 1 << 8 else "<u2" if vocabulary_size <= 1 << 16 else "<u4")
 
 
-def _header(counts: dict[str, int], fingerprint: str, sha256: str, dtype: np.dtype[Any]) -> bytes:
+def _header(counts: dict[str, int], fingerprint: str, sha256: str, dtype: DType) -> bytes:
     fields = {"version": VERSION, "dtype": dtype.name, **counts, "tokenizer_fingerprint": fingerprint, "sha256": sha256}
     return (_MAGIC + json.dumps(fields).encode("ascii") + b"\n").ljust(_HEADER - 1) + b"\n"
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def _read_header(path: Path) -> Json:
     try:
         with path.open("rb") as stream:
             raw = stream.read(_HEADER)

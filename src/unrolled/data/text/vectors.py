@@ -12,12 +12,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from unrolled.data.core.files import decode, find_sources, text_lines
+from unrolled.data.core.folders import find_sources
 from unrolled.errors import DataError, ModelError
 from unrolled.storage import write_whole
 
-#: told after every so many lines
-_TOLD = 10_000
+#: lines between two calls of `on_progress`
+_EVERY = 10_000
 
 
 class WordVectors(NamedTuple):
@@ -42,7 +42,7 @@ def read_vectors(
     size: int | None = None,
     wanted: Container[str] | None = None,
     limit: int | None = None,
-    told: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> WordVectors:
     """Read a file of word vectors, which may be .gz, .xz or in a .zip.
 
@@ -54,7 +54,7 @@ def read_vectors(
         size: I that is expected; by default that of the first line.
         wanted: keep these words alone.
         limit: keep so many words at most.
-        told: called with the number of lines read, now and then.
+        on_progress: called with the number of lines read, now and then.
 
     Raises:
         StorageError: the file can't be read.
@@ -64,10 +64,9 @@ def read_vectors(
     rows: list[NDArray[np.float32]] = []
     seen: set[str] = set()
     for source in find_sources(path):
-        lines = text_lines(decode(source.chunks(), source.name), source.name)
-        for number, line in enumerate(lines, 1):
-            if told is not None and number % _TOLD == 0:
-                told(number)
+        for number, line in source.text_lines():
+            if on_progress is not None and number % _EVERY == 0:
+                on_progress(number)
             fields = line.rstrip().split(" ")
             if number == 1 and len(fields) == 2 and all(f.isdigit() for f in fields):
                 size = _agreed(size, int(fields[1]), source.name)
@@ -100,7 +99,7 @@ def read_vectors(
 
 
 def save_vectors(path: Path, vectors: WordVectors) -> None:
-    """Keep vectors in a model's folder; their words are kept by the model's encoders.
+    """Write vectors into a model's folder; their words are kept by the model's encoders.
 
     Raises:
         StorageError: the file can't be written.
@@ -131,10 +130,10 @@ def load_vectors(path: Path, words: object) -> WordVectors:
     return WordVectors(words, rows)
 
 
-def _agreed(size: int | None, found: int, name: str) -> int:
-    if size is not None and size != found:
-        raise DataError(f"vectors of {found} numbers, expected {size}", name, 1)
-    return found
+def _agreed(size: int | None, announced: int, name: str) -> int:
+    if size is not None and size != announced:
+        raise DataError(f"vectors of {announced} numbers, expected {size}", name, 1)
+    return announced
 
 
 def _numbers(fields: list[str], name: str, line: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Windows for truncated BPTT: a corpus as parallel lanes, read in step, with the state carried from one to the next.
+"""Windows for truncated BPTT: a corpus as parallel lanes, read in step, with the state carried between windows.
 
 T time, B batch (lanes), N tokens. A corpus of N tokens holds P = N - 1 predictions: token p + 1 from all before it.
 """
@@ -6,12 +6,13 @@ T time, B batch (lanes), N tokens. A corpus of N tokens holds P = N - 1 predicti
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unrolled.data.core.examples import Array
 from unrolled.data.core.positions import position_in
 from unrolled.data.text.tokenfile import TokenFile
 from unrolled.errors import ArgumentError, DataError
@@ -23,7 +24,7 @@ IGNORED = -100
 _RELEASE_EVERY = 64
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """One window of every lane.
 
     Attributes:
@@ -48,7 +49,7 @@ class Windows:
     and window borders fall elsewhere each time. (In one lane the text then runs from its end on to its beginning.)
 
     A small corpus gets fewer lanes, so that each still has a whole window if possible; one that is shorter than a
-    window is one lane and one window. What to read next depends on nothing but `state_dict`.
+    window is one lane and one window. The next batch depends on nothing but `state_dict`.
 
     Args:
         tokens: the corpus: a token file, or ids of shape (N,).
@@ -60,9 +61,7 @@ class Windows:
         DataError: fewer than two tokens, which leave nothing to predict.
     """
 
-    def __init__(
-        self, tokens: TokenFile | NDArray[np.integer[Any]], batch_size: int, window: int, *, seed: int = 0
-    ) -> None:
+    def __init__(self, tokens: TokenFile | Array, batch_size: int, window: int, *, seed: int = 0) -> None:
         self._corpus = _Corpus(tokens)
         self.lanes = _number_of_lanes(self._corpus.predictions, batch_size, window)
         self.window, self.seed = window, seed
@@ -86,26 +85,26 @@ class Windows:
         """Batches of this epoch already given out."""
         return self._position
 
-    def next_batch(self) -> Batch:
-        """The next window of all lanes."""
+    def next_batch(self) -> TokenBatch:
+        """Return the next window of all lanes."""
         offset = self._position * self.window
         length = min(self.window, self._longest - offset)
         steps = offset + np.arange(length)[:, None]  # (T, 1)
         at = self._bounds[:-1][None, :] + steps  # (T, B)
         valid = at < self._bounds[1:][None, :]
         at = (np.where(valid, at, 0) + self._shift) % self._corpus.predictions
-        batch = Batch(*self._corpus.gather(at, valid), resets=self._position == 0, epoch=self._epoch)
+        batch = TokenBatch(*self._corpus.gather(at, valid), resets=self._position == 0, epoch=self._epoch)
         self._position += 1
         if self._position == self.batches_per_epoch:
             self._start_epoch(self._epoch + 1)
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        """All that is needed to go on exactly here, with the sizes that it holds for."""
+        """Return the position, with the sizes that it holds for."""
         return {"epoch": self._epoch, "position": self._position, **self._identity()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue where `state_dict` was taken.
 
         Raises:
             StateError: it was taken over another corpus, or with other sizes or another seed.
@@ -124,12 +123,12 @@ class Windows:
 
 
 def evaluation_windows(
-    tokens: TokenFile | NDArray[np.integer[Any]], batch_size: int, window: int, *, warmup: int = 0
-) -> Iterator[Batch]:
-    """One pass for evaluation: every token but the first is a target exactly once, in order, the state carried.
+    tokens: TokenFile | Array, batch_size: int, window: int, *, warmup: int = 0
+) -> Iterator[TokenBatch]:
+    """Yield one pass for evaluation: every token but the first is a target exactly once, in order, the state carried.
 
-    With one lane each token is predicted from all before it. With several, each lane but the first would start
-    without any context; `warmup` lets it read that many tokens before its own ones first, without counting them.
+    With one lane each token is predicted from all before it. With several, each but the first would start without
+    any context; `warmup` lets it read that many tokens before its own first, without counting them.
 
     Args:
         tokens: as for `Windows`, also for the number of lanes.
@@ -147,7 +146,7 @@ def evaluation_windows(
     return _evaluation(corpus, lanes, window, min(warmup, corpus.predictions - lanes) if lanes > 1 else 0)
 
 
-def _evaluation(corpus: _Corpus, lanes: int, window: int, warmup: int) -> Iterator[Batch]:
+def _evaluation(corpus: _Corpus, lanes: int, window: int, warmup: int) -> Iterator[TokenBatch]:
     # Lane b reads from bounds[b] and counts from there + warmup, where the lane before it stops; the first counts all.
     bounds = _split_evenly(corpus.predictions - warmup, lanes)
     counted = bounds[:-1] + warmup
@@ -158,13 +157,13 @@ def _evaluation(corpus: _Corpus, lanes: int, window: int, warmup: int) -> Iterat
         at = bounds[:-1][None, :] + steps
         inside = at < bounds[1:][None, :] + warmup
         inputs, targets = corpus.gather(np.where(inside, at, 0), inside & (at >= counted[None, :]))
-        yield Batch(inputs, targets, resets=offset == 0, epoch=0)
+        yield TokenBatch(inputs, targets, resets=offset == 0, epoch=0)
 
 
 class _Corpus:
     """Random access to the ids, releasing the pages of a mapped file now and then."""
 
-    def __init__(self, tokens: TokenFile | NDArray[np.integer[Any]]) -> None:
+    def __init__(self, tokens: TokenFile | Array) -> None:
         self._file = tokens if isinstance(tokens, TokenFile) else None
         self._ids = tokens.tokens if isinstance(tokens, TokenFile) else tokens
         if self._ids.ndim != 1:

@@ -1,4 +1,4 @@
-"""Raw text to words with their places in it: what a tagger sees of text that nobody has cut into tokens.
+"""Raw text cut into words, with their places in it, for taggers.
 
 The rules are few, hold for any script that puts spaces between words, and never join what a space separates. At each
 place the first that fits is taken:
@@ -51,14 +51,14 @@ class Word(NamedTuple):
 
 
 def split_words(text: str) -> list[Word]:
-    """The tokens of a text, in order, with their places.
+    """Return the tokens of a text, in order, with their places.
 
     >>> [word.text for word in split_words("Mr. O'Neill doesn't live in the U.S. (he's in Rome)...")]
     ['Mr', '.', "O'Neill", 'does', "n't", 'live', 'in', 'the', 'U.S.', '(', 'he', "'s", 'in', 'Rome', ')', '...']
     >>> split_words("a  b")[1]
     Word(text='b', start=3, end=4)
     """
-    return [Word(found.group(), *found.span()) for found in _TOKEN.finditer(text)]
+    return [Word(match.group(), *match.span()) for match in _TOKEN.finditer(text)]
 
 
 def plain_text(text: str) -> str:

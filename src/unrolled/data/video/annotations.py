@@ -1,4 +1,4 @@
-"""What is said about the steps of a recording: segments with begin, end and label, or one label a step.
+"""Annotations of the steps of a recording: segments with begin, end and label, or one label a step.
 
 Three kinds of files are read. **Segments as text** (`.align`, `.lab`, `.txt` and the like): `begin end label` a line.
 **Segments as a table** (CSV, TSV, JSON lines, Parquet): columns begin (or start), end (or stop) and label.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.data.core.files import Source, decode, find_sources, text_lines
+from unrolled.data.core.dialect import TableOptions
+from unrolled.data.core.files import Source
 from unrolled.data.core.findings import Findings
+from unrolled.data.core.folders import find_sources
+from unrolled.data.core.rows import TableRow
 from unrolled.data.core.tables import SUFFIXES as TABLES
-from unrolled.data.core.tables import Row, Table, cell_number, open_tables
+from unrolled.data.core.tables import Table, open_tables
 from unrolled.errors import DataError, StorageError
 
 #: how annotation files are named, besides tables
@@ -41,7 +43,7 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one file says about one recording: segments, or a label for each step.
+    """The annotation of one recording: segments, or a label for each step.
 
     Attributes:
         path: the file.
@@ -63,25 +65,25 @@ class Annotation:
         return tuple(dict.fromkeys(self.steps if self.steps is not None else (s.label for s in self.segments)))
 
     def line_of(self, label: str) -> int | None:
-        """Where a label first stands."""
+        """Return the line where a label first occurs."""
         if self.steps is not None:
             return self.lines[self.steps.index(label)] if label in self.steps else None
         return next((s.line for s in self.segments if s.label == label), None)
 
     def spread(self, numbers: NDArray[np.int64], count: int, rate: float | None, name: str) -> list[str | None]:
-        """The label of each frame that was taken; None where no segment says anything.
+        """Return the label of each frame that was read; None where there is no segment.
 
         A frame has the label of the segment in which its middle lies.
 
         Args:
-            numbers: (T,) which frame of the file each is.
-            count: how many frames the file has.
-            rate: frames a second of those that were taken.
+            numbers: (T,) the number of each frame in the file.
+            count: frames of the file.
+            rate: frames a second of those that were read.
             name: of the recording.
 
         Raises:
             DataError: another number of labels than of frames; a segment that begins beyond the end; times in seconds,
-                and nobody knows the rate.
+                and an unknown rate.
         """
         if self.steps is not None:
             if len(self.steps) not in (count, len(numbers)):
@@ -116,12 +118,12 @@ class Annotations:
     """The annotation of each clip, named like it: in a folder (or .zip) of annotations, or beside the clip.
 
     Args:
-        where: that folder; what is not in it, and with None everything, is looked for beside the clip.
+        where: that folder; an annotation that is not in it, and with None every one, is looked for beside the clip.
         units_per_second, encoding: as `read_annotation` takes them.
     """
 
     def __init__(self, where: Path | None, units_per_second: float | None = None, encoding: str = "utf-8") -> None:
-        self._units, self._encoding = units_per_second, encoding
+        self.where, self._units, self._encoding = where, units_per_second, encoding
         self._sources: dict[str, list[Source]] = {}
         for source in find_sources(where) if where is not None else ():
             stem, _, suffix = source.inner_name.rpartition(".")
@@ -129,7 +131,7 @@ class Annotations:
                 self._sources.setdefault(stem, []).append(source)
 
     def find(self, path: Path, stem: str, findings: Findings) -> Annotation | None:
-        """The annotation of a clip, or None if it has none.
+        """Return the annotation of a clip, or None if it has none.
 
         Args:
             path: the clip's file or folder.
@@ -139,51 +141,49 @@ class Annotations:
             DataError: strict, and it has two, or one that can't be used. Otherwise that goes to `findings`, and None is
                 returned with the number of errors grown.
         """
-        found = self._sources.get(stem.lower(), [])
-        if not found:
-            names = (path.parent / f"{stem}{suffix}" for suffix in (*TEXTS, *TABLES))
-            found = [Source(p) for p in names if p.is_file() and p != path]
-        if len(found) > 1:
-            names_found = ", ".join(sorted(s.name for s in found))
-            findings.error("two annotations", f"more than one annotation is named like it: {names_found}", path)
+        sources = self._sources.get(stem.lower(), [])
+        if not sources:
+            paths = (path.parent / f"{stem}{suffix}" for suffix in (*TEXTS, *TABLES))
+            sources = [Source(p) for p in paths if p.is_file() and p != path]
+        if len(sources) > 1:
+            names = ", ".join(sorted(s.name for s in sources))
+            findings.error("two annotations", f"more than one annotation is named like it: {names}", path)
             return None
-        if not found:
+        if not sources:
             return None
-        return read_annotation(found[0], findings, units_per_second=self._units, encoding=self._encoding)
+        return read_annotation(sources[0], findings, units_per_second=self._units, encoding=self._encoding)
 
 
 def read_annotation(
     source: Source, findings: Findings, *, units_per_second: float | None = None, encoding: str = "utf-8"
 ) -> Annotation | None:
-    """One annotation file.
+    """Read an annotation file; None if a part of it can't be used.
 
     Args:
         source: the file.
-        findings: told of what can't be used, whereupon None is returned; and of segments without length and overlaps.
+        findings: collects what can't be used, segments without length, and overlaps.
         units_per_second: of times; None says that they are frame numbers.
         encoding: of text.
     """
     before = findings.errors
     try:
         if source.inner_name.endswith(TABLES) and source.member is None:
-            found = _of_table(open_tables(source.path, known=(*BEGIN, *LABEL), encoding=encoding)[0], findings)
+            table = open_tables(source.path, TableOptions(encoding=encoding), known=(*BEGIN, *LABEL))[0]
+            annotation = _of_table(table, findings)
         else:
-            found = _of_text(source, findings, encoding)
+            annotation = _of_text(source, findings, encoding)
     except DataError as error:
         findings.caught(error, "unreadable annotation")
         return None
     if findings.errors > before:
         return None
-    if isinstance(found, list):
-        return checked_segments(source.name, found, findings, units_per_second)
-    return found
+    if isinstance(annotation, list):
+        return checked_segments(source.name, annotation, findings, units_per_second)
+    return annotation
 
 
 def _of_text(source: Source, findings: Findings, encoding: str) -> list[Timed] | Annotation:
-    lines = [
-        (number, line.strip())
-        for number, line in enumerate(text_lines(decode(source.chunks(), source.name, encoding), source.name), 1)
-    ]
+    lines = [(number, line.strip()) for number, line in source.text_lines(encoding)]
     while lines and not lines[-1][1]:
         lines.pop()
     if not lines:
@@ -205,7 +205,7 @@ def _of_text(source: Source, findings: Findings, encoding: str) -> list[Timed] |
 
 
 def _of_table(table: Table, findings: Findings) -> list[Timed] | Annotation:
-    begin, end, label = (column_like(table, names) for names in (BEGIN, END, LABEL))
+    begin, end, label = (table.column_like(names) for names in (BEGIN, END, LABEL))
     if label is None:
         raise DataError(f"no column 'label'; {table.described()}", table.name, 1)
     if begin is None and end is None:
@@ -213,37 +213,27 @@ def _of_table(table: Table, findings: Findings) -> list[Timed] | Annotation:
         return Annotation(table.name, steps=tuple(str(v) for v, _ in rows), lines=tuple(n for _, n in rows))
     if begin is None or end is None:
         raise DataError(f"segments need columns begin and end; {table.described()}", table.name, 1)
-    found = (segment_of(row, begin, end, label, findings) for row in table.rows(findings))
-    return [segment for segment in found if segment is not None]
+    segments = (segment_of(row, begin, end, label, findings) for row in table.rows(findings))
+    return [segment for segment in segments if segment is not None]
 
 
-def segment_of(row: Row, begin: str, end: str, label: str, findings: Findings) -> Timed | None:
-    """The segment that a row of a table describes; what is wrong with it goes to `findings`."""
+def segment_of(row: TableRow, begin: str, end: str, label: str, findings: Findings) -> Timed | None:
+    """Return the segment that a row of a table describes; None, and a finding, if it can't be used."""
     missing = [name for name in (begin, end, label) if row.get(name) in (None, "")]
     if missing:
         findings.error("bad segment", f"no {missing[0]!r} in this row", row.path, row.line)
         return None
     try:
-        return Timed(cell_number(row, begin), cell_number(row, end), str(row[label]), row.line)
+        return Timed(row.number(begin), row.number(end), str(row[label]), row.line)
     except DataError as error:
         findings.caught(error, "bad segment")
         return None
 
 
-def column_like(table: Table, names: Sequence[str]) -> str | None:
-    """The first column that bears one of some names, in any letters."""
-    lower = {column.strip().lower(): column for column in reversed(table.columns)}
-    return next((lower[name] for name in names if name in lower), None)
-
-
 def checked_segments(
     path: str, segments: list[Timed], findings: Findings, units_per_second: float | None
 ) -> Annotation | None:
-    """Segments in order of time, with what is odd about them found.
-
-    Returns:
-        The annotation; None if a segment ends before it begins, which is an error.
-    """
+    """Return segments in order of time, and report overlaps; None if a segment ends before it begins, an error."""
     usable = True
     for segment in segments:
         if not (segment.begin <= segment.end and segment.begin >= 0 and np.isfinite(segment.end)):
@@ -268,16 +258,15 @@ def checked_segments(
 
 
 def annotated_clips(table: Table) -> tuple[str, str, str, str] | None:
-    """The columns clip, begin, end and label of a table that annotates many clips; None if it has not all of them."""
-    found = [column_like(table, names) for names in (CLIP, BEGIN, END, LABEL)]
-    clip, begin, end, label = found
+    """Return the columns clip, begin, end and label of a table that annotates many clips; None if one is missing."""
+    clip, begin, end, label = (table.column_like(names) for names in (CLIP, BEGIN, END, LABEL))
     if clip is None or begin is None or end is None or label is None:
         return None
     return clip, begin, end, label
 
 
 def inside(folder: Path, named: str, path: str, line: int) -> Path:
-    """A file that a table names, relative to the table's own folder.
+    """Return a file that a table names, relative to the table's own folder.
 
     Raises:
         DataError: it leads out of that folder.

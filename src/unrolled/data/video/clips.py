@@ -1,12 +1,13 @@
-"""Clips: recordings as frames, wherever they lie: a video file, a folder of images, or one tall image of them all.
+"""Clips: recordings as frames, out of a video file, a folder of images, or one tall image of them all.
 
-T time, H height, W width, C channels. A clip is named when it is found and decoded when it is asked for.
+T time, H height, W width, C channels. A clip is named first and decoded when its frames are needed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,14 +26,14 @@ _HEAD = 1 << 20
 
 @dataclass(frozen=True)
 class Clip:
-    """Where the frames of a recording are.
+    """The frames of a recording, not yet decoded.
 
     Args:
         path: the file or folder.
         kind: "video"; "strip", one image in which frame i is rows i·h to (i + 1)·h − 1; "folder", an image a frame, in
             the order of their names.
         rate: frames a second: of a video those that are taken, of a strip or folder how fast it was recorded; None
-            takes all, and of a strip or folder means that nobody knows.
+            takes all, and of a strip or folder means that it is unknown.
         frame_height: h, of a strip.
         pictures: the strip's image, or the folder's.
     """
@@ -45,7 +46,7 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """What error messages call it."""
+        """Its name in error messages."""
         return self.pictures[0].name if self.kind == "strip" else str(self.path)
 
     @property
@@ -56,7 +57,7 @@ class Clip:
 
     @property
     def digest(self) -> str:
-        """A hash of what is in it: of the images, or of a video's beginning and length.
+        """A hash of its content: of the images, or of a video's beginning and length.
 
         Raises:
             StorageError, DataError: it can't be read.
@@ -77,7 +78,7 @@ class Clip:
 
         Args:
             size: (H, W) of the frames; None leaves them as they are.
-            channels: 1 or 3; None as many as the first image has, and colour of a video.
+            channels: 1 or 3; None takes as many as the first image has, and colour of a video.
 
         Raises:
             StorageError, DataError: it can't be read, is damaged, or its frames do not fit together.
@@ -117,17 +118,17 @@ class Clip:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is named like a video."""
+    """Return whether a file is named like a video."""
     return path.suffix.lower() in VIDEOS
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is named like an image."""
+    """Return whether a file is named like an image."""
     return path.suffix.lower() in IMAGES
 
 
 def find_clips(path: Path, *, rate: float | None = None, frame_height: int | None = None) -> list[Clip]:
-    """The clips that a path stands for, in a fixed order; there may be none.
+    """Return the clips that a path stands for, in a fixed order; there may be none.
 
     A video is a clip. With a `frame_height` each image is one, those in a .zip too; without, each folder that holds
     images and no folders is. Folders are walked; hidden ones and links are left out.
@@ -173,16 +174,6 @@ def _in_folder(folder: Path, rate: float | None, frame_height: int | None) -> It
 
 
 def _by_number(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Frame 10 comes after frame 9, whether or not the names have leading zeros."""
-    parts: list[tuple[int, str]] = []
-    digits = text = ""
-    for letter in path.name:
-        if letter.isascii() and letter.isdigit():
-            digits += letter
-            continue
-        if digits:
-            parts.append((int(digits), text))
-            digits = text = ""
-        text += letter
-    parts.append((int(digits) if digits else -1, text))
-    return parts, path.name
+    """A key by which frame 10 comes after frame 9, whether or not the names have leading zeros."""
+    parts = re.findall(r"(\D*)(\d+|$)", path.name, re.ASCII)
+    return [(int(digits) if digits else -1, text) for text, digits in parts], path.name

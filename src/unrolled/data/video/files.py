@@ -38,10 +38,10 @@ CODECS = frozenset(
     ("av1", "ffv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "rawvideo",
      "theora", "vp8", "vp9")
 )  # fmt: skip
-"""What is decoded of video that comes as a stream of bytes, and not as a file that somebody named."""
+"""The codecs that are decoded of video that comes as a stream of bytes, and not as a file that somebody named."""
 
 
-class Limits(NamedTuple):
+class VideoLimits(NamedTuple):
     """The most that is read of a video.
 
     Attributes:
@@ -62,9 +62,9 @@ class Footage(NamedTuple):
 
     Attributes:
         frames: (T, H, W, C) uint8.
-        rate: frames a second, or None if nobody knows.
-        numbers: (T,) which frame of the file each is, counted from 0.
-        count: how many frames the file has.
+        rate: frames a second, or None if it is unknown.
+        numbers: (T,) the number of each frame in the file, from 0.
+        count: frames of the file.
     """
 
     frames: NDArray[np.uint8]
@@ -81,13 +81,13 @@ def read_video(
     rate: float | None = None,
     size: tuple[int, int] | None = None,
     channels: int = 3,
-    limits: Limits | None = None,
+    limits: VideoLimits | None = None,
 ) -> Footage:
     """Decode a video.
 
     Args:
         source: a file; or a stream that can seek, of MP4, MOV, Matroska, WebM, AVI, MPEG or Ogg and one of `CODECS`.
-        name: what error messages call it.
+        name: its name in error messages.
         rate: frames a second that are wanted, each the one that is on screen at that moment; None takes all of them.
         size: (H, W) that frames are brought to; None leaves them as they are.
         channels: 1 or 3.
@@ -104,7 +104,7 @@ def read_video(
     taken = 0
     previous: tuple[float, int, Pixels] | None = None
     where = name or (source if isinstance(source, Path) else "video")
-    limits = limits or Limits(MOST_PIXELS, MOST_SECONDS)
+    limits = limits or VideoLimits(MOST_PIXELS, MOST_SECONDS)
     with _opened(source, where, limits) as stream:
         own = stream.average_rate or stream.guessed_rate
         own_rate = float(own) if own else None
@@ -132,9 +132,9 @@ def read_video(
         if previous is None:
             raise DataError("a video without frames: damaged, or cut short", where)
         promised = _seconds(stream)
-        found = previous[0] + (1 / own_rate if own_rate else 0.0)
-        if promised is not None and found < 0.9 * promised - 0.2:
-            raise DataError(f"damaged or cut short: {found:.1f} of {promised:.1f} seconds can be decoded", where)
+        decoded = previous[0] + (1 / own_rate if own_rate else 0.0)
+        if promised is not None and decoded < 0.9 * promised - 0.2:
+            raise DataError(f"damaged or cut short: {decoded:.1f} of {promised:.1f} seconds can be decoded", where)
     if rate is not None:
         # the last frame is on screen for as long as one of the file's own
         end = previous[0] + (1 / own_rate if own_rate else 1 / rate)
@@ -148,17 +148,17 @@ def read_video(
 
 
 def video_size(path: Path) -> tuple[int, int]:
-    """(H, W) of a video's frames, without decoding any.
+    """Return (H, W) of a video's frames, without decoding any.
 
     Raises:
         StorageError, DataError, MissingDependencyError: as `read_video`.
     """
-    with _opened(path, path, Limits(MOST_PIXELS, MOST_SECONDS)) as stream:
+    with _opened(path, path, VideoLimits(MOST_PIXELS, MOST_SECONDS)) as stream:
         return int(stream.codec_context.height), int(stream.codec_context.width)
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], rate: float) -> None:
-    """Write frames (T, H, W, C) as a lossless video (FFV1 in Matroska), e.g. to turn a strip into something to look at.
+    """Write frames (T, H, W, C) as a lossless video (FFV1 in Matroska).
 
     Raises:
         MissingDependencyError: PyAV is not installed.
@@ -201,7 +201,7 @@ def webm(frames: NDArray[np.uint8], rate: float) -> bytes:
 
 
 def container_of(head: bytes) -> str | None:
-    """The format of a video file by its first bytes, as libav calls it; None for any that is not known here.
+    """Return the format of a video file by its first bytes, as libav calls it; None for one that is not read.
 
     Playlists and the like, which would have other files opened, are none.
     """
@@ -221,8 +221,8 @@ def container_of(head: bytes) -> str | None:
 
 
 @contextmanager
-def _opened(source: Path | BinaryIO, where: str | Path, limits: Limits) -> Iterator[Any]:
-    """The first video stream of a file; what goes wrong with it is a DataError that names the file."""
+def _opened(source: Path | BinaryIO, where: str | Path, limits: VideoLimits) -> Iterator[Any]:
+    """The first video stream of a file; any failure of it is a DataError that names the file."""
     av = _av()
     format = None
     if isinstance(source, Path):
@@ -269,13 +269,13 @@ def _span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{round(seconds, 1):g} seconds"
 
 
-def _check_count(frames: int, where: str | Path, limits: Limits) -> None:
+def _check_count(frames: int, where: str | Path, limits: VideoLimits) -> None:
     if limits.frames is not None and frames > limits.frames:
         raise LimitError(f"more than {limits.frames:,} frames; cut the video", where)
 
 
 def _seconds(stream: Any) -> float | None:
-    """How long the file says that its video is, as far as that can be told from another stream's length."""
+    """The length of the video that the file states, unless it may be another stream's."""
     if stream.duration is not None and stream.time_base:
         return float(stream.duration * stream.time_base)
     container = stream.container
@@ -284,7 +284,7 @@ def _seconds(stream: Any) -> float | None:
     return float(container.duration) / 1_000_000
 
 
-def _decoded(stream: Any, where: str | Path, channels: int, limits: Limits) -> Iterator[tuple[float, Pixels]]:
+def _decoded(stream: Any, where: str | Path, channels: int, limits: VideoLimits) -> Iterator[tuple[float, Pixels]]:
     """The frames with their times, seconds from the first."""
     rate = stream.average_rate or stream.guessed_rate or 25
     first: float | None = None
@@ -317,6 +317,6 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise MissingDependencyError("av", "video", "reading video") from error
-    # what is wrong with a file is said by our errors
+    # our own errors name what is wrong with a file
     av.logging.set_level(av.logging.PANIC)
     return av

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleBatch, ExampleBatches, ExampleStore, Findings, split_by_key
+from unrolled.data.core.folders import Place
 from unrolled.data.core.pieces import Pieces, drawn_window
 from unrolled.errors import DataError, ModelError
 from unrolled.settings import Settings
@@ -77,7 +78,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
     """A use over examples, each whole. A declaration adds `read`, and a `plan` where the default is not enough."""
 
     @abstractmethod
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Return the examples of some files, in order; what is large (images, sound) is named, not yet decoded.
 
         Raises:
@@ -142,7 +143,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         for part, use, paths in ((train, "learn from", sources.train), (dev, "choose by", sources.dev)):
             # where every example is unusable, that has been said of each
             if paths and not part and not findings.errors:
-                findings.error("no example", f"no example to {use}", paths[0])
+                findings.error("no example", f"no example to {use}", str(paths[0]))
         return {"train": len(train), "dev": len(dev)}
 
     def _check_examples(
@@ -180,7 +181,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         findings.log(f"unrolled data check {self.name} DATA shows all")
         for part, name, paths in ((train, "train", sources.train), (dev, "dev", sources.dev)):
             if paths and not part:
-                raise DataError(f"no example to {'learn from' if name == 'train' else 'choose by'}", paths[0])
+                raise DataError(f"no example to {'learn from' if name == 'train' else 'choose by'}", str(paths[0]))
         train, dev = self.split(train, dev, options)
         parts = self.fit(train, options, progress)
         self.save_parts(parts, folder)
@@ -274,7 +275,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         model.output.finish(model, material.dev, progress)
 
     def evaluate(
-        self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+        self, model: Fitted[I, O], paths: tuple[Place, ...], progress: Progress, **options: object
     ) -> Evaluation:
         """Return the output's metrics beside its baseline's.
 
@@ -289,7 +290,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         progress("reading", 0, None)
         examples = self.to_evaluate(model, list(self.read(paths, reading, findings)), chosen, findings)
         if not examples:
-            raise DataError("no example to evaluate on", paths[0])
+            raise DataError("no example to evaluate on", str(paths[0]))
         encoded = self.encoded(examples, model.parts, findings, _counting(progress, "evaluating", len(examples)))
         read: list[Example] = []
         metrics, beside = model.output.evaluate(model, _noting(encoded, read), progress, chosen)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
+from unrolled.data.core.folders import Place
 from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
 from unrolled.training import TrainingSettings
@@ -34,8 +34,8 @@ class Sources:
         dev: files and folders to choose by; empty lets the use hold out a part of `train`.
     """
 
-    train: tuple[Path, ...]
-    dev: tuple[Path, ...] = ()
+    train: tuple[Place, ...]
+    dev: tuple[Place, ...] = ()
 
 
 class Plan(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from torch import nn
 
 from unrolled.data import Findings
+from unrolled.data.core.folders import Place
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Session
 from unrolled.settings import Settings
@@ -142,7 +143,7 @@ class Use(ABC, Generic[I, O, M]):
         return None
 
     def personalise(
-        self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+        self, model: Fitted[I, O], paths: tuple[Place, ...], progress: Progress, **options: object
     ) -> Fitted[I, O]:
         """Return a copy of the model, adapted to whoever wrote these files.
 
@@ -203,7 +204,7 @@ class Use(ABC, Generic[I, O, M]):
 
     @abstractmethod
     def evaluate(
-        self, model: Fitted[I, O], paths: tuple[Path, ...], progress: Progress, **options: object
+        self, model: Fitted[I, O], paths: tuple[Place, ...], progress: Progress, **options: object
     ) -> Evaluation:
         """Return the use's standard metrics beside its baseline's."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from unrolled.data.images.files import decode_image
-from unrolled.data.video.files import Limits, read_video
+from unrolled.data.video.files import VideoLimits, read_video
 from unrolled.errors import ArgumentError
 from unrolled.tasks.core.api import Bounds, InputApi, Message, Push, TooLarge
 from unrolled.tasks.core.model import AnyModel
@@ -75,7 +75,7 @@ class Api(InputApi):
         source = frames_of(model)
         height, width = source.size
         frames = min(bounds.frames, MOST_BYTES // (height * width * source.channels))
-        limits = Limits(bounds.pixels, bounds.seconds, frames, IMAGES * bounds.pixels)
+        limits = VideoLimits(bounds.pixels, bounds.seconds, frames, IMAGES * bounds.pixels)
         with within_limits():
             footage = read_video(
                 io.BytesIO(data),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated
 
 from pydantic import Field
 
-from unrolled.data.steps.recordings import Reading
+from unrolled.data.steps.recordings import StepOptions
 from unrolled.tasks.inputs.series.options import StepsOptions
 
 Count = Annotated[int, Field(ge=1)]
@@ -26,7 +25,7 @@ class FramesOptions(StepsOptions):
     widths: tuple[Count, ...] | None = Field(None, description="channels of the convolutions over frames, each stage")
     input_size: Count | None = Field(None, description="width of a frame's vector")
 
-    def reading(self, *, labelled: bool = True, features: tuple[str, ...] = ()) -> Reading:
+    def reading(self, *, features: tuple[str, ...] = ()) -> StepOptions:
         """Return how recordings are read."""
-        reading = super().reading(labelled=labelled, features=features)
-        return dataclasses.replace(reading, rate=self.rate, frame_height=self.frame_height)
+        changes = {"rate": self.rate, "frame_height": self.frame_height}
+        return super().reading(features=features).model_copy(update=changes)

@@ -158,8 +158,8 @@ class StepsInput(Input[Decoded]):
         if not isinstance(value, (str, Path)):
             yield self.given(value)
             return
-        reading = StepsOptions.of(model.options).reading(labelled=False, features=self.columns)
-        yield from map(self.decoded, read_steps([Path(value)], reading, Findings()))
+        reading = StepsOptions.of(model.options).reading(features=self.columns)
+        yield from map(self.decoded, read_steps([Path(value)], reading, Findings(), labelled=False))
 
     def encode(self, given: Decoded, options: Settings | None = None) -> Arrays:
         """Return `x` (T, …)."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unrolled.data.steps.recordings import Reading
-from unrolled.settings import Settings
+from unrolled.data.core.dialect import TableOptions
+from unrolled.data.steps.recordings import StepOptions
 from unrolled.tasks.core.recurrent import Rate
 
 
-class StepsOptions(Settings):
+class StepsOptions(TableOptions):
     """How steps become vectors; None lets the data decide."""
 
     input_dropout: Rate | None = Field(None, description="probability, on each step's features or vector")
@@ -21,18 +20,15 @@ class StepsOptions(Settings):
         None,
         description="of times: 1 is seconds, 1000 milliseconds; else frames in annotations and seconds in tables",
     )
-    encoding: str = "utf-8"
 
-    def reading(self, *, labelled: bool = True, features: tuple[str, ...] = ()) -> Reading:
+    def reading(self, *, features: tuple[str, ...] = ()) -> StepOptions:
         """Return how recordings are read.
 
         Args:
-            labelled: whether they must be labelled.
             features: columns to read instead, e.g. those of training.
         """
-        return Reading(
-            features=features, units_per_second=self.units_per_second, encoding=self.encoding, labelled=labelled
-        )
+        table = {name: getattr(self, name) for name in TableOptions.model_fields}
+        return StepOptions(features=features, units_per_second=self.units_per_second, **table)
 
 
 class RowsOptions(StepsOptions):
@@ -47,10 +43,7 @@ class RowsOptions(StepsOptions):
     )
     features: tuple[str, ...] = Field((), description="of tables: the columns to read, all others if none is named")
 
-    def reading(self, *, labelled: bool = True, features: tuple[str, ...] = ()) -> Reading:
+    def reading(self, *, features: tuple[str, ...] = ()) -> StepOptions:
         """Return how recordings are read."""
-        return dataclasses.replace(
-            super().reading(labelled=labelled, features=features or self.features),
-            time_column=self.time_column,
-            sequence_column=self.sequence_column,
-        )
+        changes = {"time_column": self.time_column, "sequence_column": self.sequence_column}
+        return super().reading(features=features or self.features).model_copy(update=changes)

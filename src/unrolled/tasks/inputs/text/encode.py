@@ -95,7 +95,7 @@ class TextInput(Input[str]):
         vectors = None
         if chosen.vectors is not None:
             vectors = read_vectors(
-                chosen.vectors, limit=MOST_VECTORS, told=lambda n: progress("reading the vectors", n, None)
+                chosen.vectors, limit=MOST_VECTORS, on_progress=lambda n: progress("reading the vectors", n, None)
             )
         progress("counting words", 0, None)
         probe = cls((), (), lowercase=chosen.lowercase)
@@ -112,7 +112,8 @@ class TextInput(Input[str]):
         if chosen.parts:
             distinct = len({part for word in words for part in parts_of(word)})
             buckets = _power_of_two(distinct, MOST_BUCKETS)
-        labels = len({label for example in examples for label in example.labels})
+        # a single label is for the output to refuse
+        labels = max(2, len({label for example in examples for label in example.labels}))
         return cls(
             ranked,
             [words[word] for word in ranked],

@@ -91,7 +91,7 @@ class WordsInput(Input[Sentences]):
         """Count words, shapes and characters; read the published vectors, if there are any."""
         chosen, vectors = WordsOptions.of(options), None
         if chosen.vectors is not None:
-            vectors = read_vectors(chosen.vectors, told=lambda done: progress("reading the vectors", done, None))
+            vectors = read_vectors(chosen.vectors, on_progress=lambda done: progress("reading the vectors", done, None))
         words: Counter[str] = Counter()
         shapes: Counter[str] = Counter()
         characters: Counter[str] = Counter()

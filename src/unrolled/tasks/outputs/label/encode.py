@@ -198,4 +198,4 @@ def in_order(label: str) -> tuple[int, float, str]:
 
 
 def _one_label(example: Example) -> str:
-    return f"all examples have one label, {example.target!r}; at least 2 are needed to tell them apart"
+    return f"all examples to learn from have one label, {example.target!r}; at least 2 are needed to tell them apart"

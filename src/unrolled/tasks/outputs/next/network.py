@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unrolled.data import IGNORED, Batch, TokenFile, evaluation_windows
+from unrolled.data import IGNORED, TokenBatch, TokenFile, evaluation_windows
 from unrolled.layers import STACKS, CrossEntropy, InputLayer, LinearOutput
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
@@ -59,7 +59,7 @@ class LanguageModelLearner:
         self._dev, self._characters_per_token = dev.tokens[:limit], dev.characters / len(dev)
         self._sampler = sampler
 
-    def loss(self, batch: Batch, carried: Any) -> LossReport:
+    def loss(self, batch: TokenBatch, carried: Any) -> LossReport:
         """Run forward through one window, from the state that the last one left."""
         device = device_of(self.network)
         state = None if carried is None else _cut(carried)
@@ -119,7 +119,7 @@ def token_scores(
 
 def _logits(
     network: nn.Module, tokens: TokenFile | NDArray[Any], lanes: int, window: int
-) -> Iterator[tuple[Batch, torch.Tensor]]:
+) -> Iterator[tuple[TokenBatch, torch.Tensor]]:
     state: Any = None
     device = device_of(network)
     with torch.no_grad():

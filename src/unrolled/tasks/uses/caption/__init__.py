@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from unrolled.data import Arrays, Example, Findings
+from unrolled.data.core.folders import Place, files_only
 from unrolled.data.images.captions import read_captions
 from unrolled.errors import ArgumentError
 from unrolled.layers import Session
@@ -36,11 +37,11 @@ class Caption(ExampleUse[ImageOrFeatures, CaptionOutput]):
     evaluate_options: ClassVar[type[Settings]] = CaptionEvaluation
     predict_options: ClassVar[type[Settings]] = CaptionPrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read token files, COCO JSON, tables; images in a folder or .zip, or features in an NPZ."""
         images = None if options.images is None else Path(options.images)
         columns = {"image_column": options.image_column, "caption_column": options.caption_column}
-        return read_captions(paths, findings, images=images, **columns)
+        return read_captions(files_only(paths, "images"), findings, images=images, **columns)
 
     def collate(
         self, model: Captioner, examples: Sequence[Arrays], draw: np.random.Generator | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from unrolled.data import Example, Findings
-from unrolled.data.text.labelled import Reading, read_labelled
+from unrolled.data.core.folders import Place
+from unrolled.data.text.labelled import read_labelled
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.values import Plan
@@ -32,17 +32,9 @@ class Classify(ExampleUse[TextInput, TextLabel]):
     evaluate_options: ClassVar[type[Settings]] = ClassifyEvaluation
     predict_options: ClassVar[type[Settings]] = ClassifyPrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read tables, a folder for each label, fastText lines, lines that begin with a label."""
-        reading = Reading(
-            format=options.format,
-            text_column=options.text_column,
-            label_column=options.label_column,
-            delimiter=options.delimiter,
-            encoding=options.encoding,
-            errors=options.errors,
-        )
-        return list(read_labelled(paths, findings, reading))
+        return list(read_labelled(paths, findings, options))
 
     def plan(self, material: Material[TextInput, TextLabel], options: Any, training: Mapping[str, Any]) -> Plan:
         """Choose by how many texts there are and how long they are."""

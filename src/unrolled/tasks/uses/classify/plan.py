@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from unrolled.data.core.dialect import TableOverrides
+from unrolled.data.text.labelled import LabelledTextOptions, TextFormat
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
@@ -31,10 +33,8 @@ EPOCHS, EPOCHS_OF_LARGE, FEWEST_STEPS = 6, 4, 600
 #: fewer development texts than this choose by loss
 FEW_TO_CHOOSE_BY = 2_000
 
-Form = Literal["auto", "table", "folders", "fasttext", "label-first"]
 
-
-class ClassifyOptions(LabelOptions, TextOptions, RecurrentOptions, ExampleOptions):
+class ClassifyOptions(LabelOptions, TextOptions, RecurrentOptions, ExampleOptions, LabelledTextOptions):
     """Options of training; None lets the data decide."""
 
     bidirectional: bool = Field(True, description="read texts from both ends; without, it can stream")
@@ -42,23 +42,14 @@ class ClassifyOptions(LabelOptions, TextOptions, RecurrentOptions, ExampleOption
     consistency: Annotated[float, Field(ge=0)] | None = Field(
         None, description="weight of the difference between two readings of a text, words and units left out anew"
     )
-    format: Form = "auto"
-    text_column: str | None = Field(None, description="of a table, by name or number from 1 [found out]")
-    label_column: str | None = Field(None, description="of a table, by name or number from 1 [found out]")
-    delimiter: str | None = Field(None, description="between the cells of a table [found out]")
-    encoding: str = "utf-8"
-    errors: Literal["strict", "replace"] = "strict"
 
 
-class ClassifyEvaluation(LabelEvaluation):
+class ClassifyEvaluation(LabelEvaluation, TableOverrides):
     """How to evaluate; None reads files as in training."""
 
-    format: Form | None = Field(None, description="of the files; auto looks at each")
+    format: TextFormat | None = Field(None, description="of the files; auto looks at each")
     text_column: str | None = Field(None, description="of a table, by name or number from 1")
     label_column: str | None = Field(None, description="of a table, by name or number from 1")
-    delimiter: str | None = Field(None, description="between the cells of a table [found out]")
-    encoding: str | None = None
-    errors: Literal["strict", "replace"] | None = None
 
 
 class ClassifyPrediction(Settings):

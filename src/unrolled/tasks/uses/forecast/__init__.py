@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleBatches, Findings
+from unrolled.data.core.folders import Place
 from unrolled.data.series.read import read_series
 from unrolled.errors import DataError
 from unrolled.settings import Settings
@@ -43,7 +43,7 @@ class Forecasting(ExampleUse[HistoryInput, NumbersOutput]):
     evaluate_options: ClassVar[type[Settings]] = ForecastEvaluation
     predict_options: ClassVar[type[Settings]] = ForecastPrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read tables, long, wide or a row a series."""
         return read_series(paths, options, findings)
 

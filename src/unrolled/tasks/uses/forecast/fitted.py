@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from typing_extensions import Self
 
+from unrolled.data.core.stamps import parse_time
 from unrolled.data.series.read import Series
-from unrolled.data.series.timeline import Frequency, Phase, calendar_features, parse_time
+from unrolled.data.series.timeline import Frequency, Phase, calendar_features
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.tasks.core.folder.files import read_json, write_json
 

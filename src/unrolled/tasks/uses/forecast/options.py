@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from unrolled.data.core.dialect import TableOverrides
 from unrolled.data.series.read import SeriesOptions
 from unrolled.data.series.timeline import Frequency
 from unrolled.networks.forecaster import Normalise
@@ -67,7 +68,7 @@ class ForecastOptions(NumbersOptions, SeriesOptions, ExampleOptions):
         return self.context or LEAST_CONTEXT
 
 
-class ForecastEvaluation(NumbersEvaluation):
+class ForecastEvaluation(NumbersEvaluation, TableOverrides):
     """Which forecasts are evaluated, and how series are read; None reads them as in training."""
 
     start: str | None = Field(

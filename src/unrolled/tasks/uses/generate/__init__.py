@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from unrolled.data import Findings
+from unrolled.data.core.folders import Place
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Use
 from unrolled.tasks.core.fitted import Fitted, Parts
@@ -82,7 +83,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         """Read a writer's n-gram."""
         return load_personal(folder, parts.input.tokenizer.vocabulary_size, parts.input.tokenizer.fingerprint)
 
-    def personalise(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
+    def personalise(self, model: Model, paths: tuple[Place, ...], progress: Progress, **options: Any) -> Model:
         """Adapt the model to a writer; options are `PersonalOptions`."""
         return personalise(model, paths, progress, **options)
 
@@ -112,7 +113,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         text = written_example(model, prompt, int(model.config.training["seed"]), (material.train, material.dev))
         return [text] if text else []
 
-    def evaluate(self, model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Evaluation:
+    def evaluate(self, model: Model, paths: tuple[Place, ...], progress: Progress, **options: Any) -> Evaluation:
         """Return nats per character, of the network alone too, and how good completion is, beside the n-gram's."""
         started = time.perf_counter()
         chosen = GenerateEvaluation(**options)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from unrolled.data import Piece, read_documents
+from unrolled.data.core.folders import Place
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Cell, Layers, Rate, Units
 from unrolled.tasks.outputs.next.options import NextEvaluation, NextOptions
@@ -25,7 +25,7 @@ class ReadingOptions(Settings):
     format: Format = "auto"
     text_key: str = "text"
 
-    def read(self, paths: tuple[Path, ...]) -> Iterator[Piece]:
+    def read(self, paths: tuple[Place, ...]) -> Iterator[Piece]:
         """Yield the text of some files in pieces.
 
         Raises:

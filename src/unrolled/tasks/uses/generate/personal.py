@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unrolled.data import TokenFile, Windows, encode_corpus, split_pieces
+from unrolled.data.core.folders import Place
 from unrolled.errors import DataError, ModelError
 from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.values import Progress
@@ -73,7 +74,7 @@ def load_personal(folder: Path, vocabulary_size: int, tokenizer: str = "") -> NG
     return mixture
 
 
-def personalise(model: Model, paths: tuple[Path, ...], progress: Progress, **options: Any) -> Model:
+def personalise(model: Model, paths: tuple[Place, ...], progress: Progress, **options: Any) -> Model:
     """Return a model adapted to a writer; the one given stays as it is.
 
     Args:
@@ -187,7 +188,7 @@ def finetuned(
 
 @contextmanager
 def _encoded(
-    model: Model, paths: tuple[Path, ...], options: PersonalOptions, progress: Progress
+    model: Model, paths: tuple[Place, ...], options: PersonalOptions, progress: Progress
 ) -> Iterator[tuple[TokenFile, TokenFile]]:
     """Yield the writer's text as two files of tokens, to learn from and held back, that are gone afterwards."""
     reading = options.over(GenerateOptions.of(model.options))

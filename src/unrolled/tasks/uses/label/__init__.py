@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from unrolled.data import Arrays, Example, Findings
+from unrolled.data.core.folders import Place
 from unrolled.data.steps.read import read_steps
 from unrolled.data.steps.recordings import Recording
 from unrolled.errors import DataError
@@ -42,7 +43,7 @@ class Label(ExampleUse[StepsInput, SegmentLabels]):
     evaluate_options: ClassVar[type[Settings]] = StepLabelEvaluation
     predict_options: ClassVar[type[Settings]] = LabelPrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> list[Recording]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> list[Recording]:
         """Read tables, clips with annotations, or arrays of features."""
         return read_steps(paths, options.reading(), findings)
 

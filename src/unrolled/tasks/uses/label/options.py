@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from unrolled.data.steps.recordings import Reading
+from unrolled.data.steps.recordings import StepOptions
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleOptions
 from unrolled.tasks.core.recurrent import Rate, RecurrentOptions
@@ -40,13 +38,10 @@ class StepLabelOptions(FramesOptions, RowsOptions, RecurrentOptions, ExampleOpti
     label_column: str = Field("label", description="of tables: where the label of a step is")
     annotations: str | None = Field(None, description="folder or .zip of annotation files, if not beside the clips")
 
-    def reading(self, *, labelled: bool = True, features: tuple[str, ...] = ()) -> Reading:
+    def reading(self, *, features: tuple[str, ...] = ()) -> StepOptions:
         """Return how recordings are read."""
-        return dataclasses.replace(
-            super().reading(labelled=labelled, features=features),
-            label_column=self.label_column,
-            annotations=Path(self.annotations) if self.annotations is not None and labelled else None,
-        )
+        changes = {"label_column": self.label_column, "annotations": self.annotations}
+        return super().reading(features=features).model_copy(update=changes)
 
 
 class StepLabelEvaluation(Settings):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
 from unrolled.data import Example, Findings
+from unrolled.data.core.folders import Place, files_only
 from unrolled.data.images.labelled import read_labelled_images
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
@@ -31,9 +31,9 @@ class Recognize(ExampleUse[ImageInput, LabelOutput]):
     evaluate_options: ClassVar[type[Settings]] = LabelOutput.evaluate_options
     predict_options: ClassVar[type[Settings]] = ImageInput.predict_options
 
-    def read(self, paths: tuple[Path, ...], options: Settings, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Settings, findings: Findings) -> Sequence[Example]:
         """Read a folder per class, IDX, NPZ."""
-        return read_labelled_images(paths, findings)
+        return read_labelled_images(files_only(paths, "images"), findings)
 
     def plan(self, material: Material[ImageInput, LabelOutput], options: Any, training: Mapping[str, Any]) -> Plan:
         """Choose by how many images there are and how large they are."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled.data import Arrays, Findings
+from unrolled.data.core.folders import Place
 from unrolled.data.tagged.read import TaggedText, in_context, read_tagged
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
@@ -33,7 +34,7 @@ class Tag(ExampleUse[WordsInput, TokenLabels]):
     evaluate_options: ClassVar[type[Settings]] = TagEvaluation
     predict_options: ClassVar[type[Settings]] = TagPrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> list[TaggedText]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> list[TaggedText]:
         """Read sentences, or stretches of documents where sentences are read in context."""
         texts = read_tagged(
             paths,

@@ -17,6 +17,9 @@ Separator = Literal["auto", "tab", "space"]
 Scheme = Literal["auto", "iob1", "bio", "bioes", "labels"]
 Decoding = Literal["crf", "softmax"]
 
+_TOKENS = "the column of the tokens: its name (form, in CoNLL-U), or its number from 0, below 0 from the last"
+_LABELS = "the column of the labels, as --token-column (upos, in CoNLL-U; else the last)"
+
 
 class TagOptions(WordsOptions, RecurrentOptions, ExampleOptions):
     """Options of training; None lets the data decide."""
@@ -30,8 +33,8 @@ class TagOptions(WordsOptions, RecurrentOptions, ExampleOptions):
     recurrent_dropout: Rate | None = None
     alone: Rate | None = Field(None, description="probability that a text is read without its context")
     format: Format = "auto"
-    token_column: int = Field(0, description="the column of the tokens, from 0; below 0 from the last")
-    label_column: int = Field(-1, description="the column of the labels, as --token-column")
+    token_column: str | int | None = Field(None, description=_TOKENS)
+    label_column: str | int | None = Field(None, description=_LABELS)
     separator: Separator = Field("auto", description="between columns")
     scheme: Scheme = Field("auto", description="how tags spell entities; labels: a label for each token, as it is")
     encoding: str = "utf-8"
@@ -42,8 +45,8 @@ class TagEvaluation(Settings):
     """How to evaluate; None reads files as in training."""
 
     format: Format | None = Field(None, description="of the files; auto looks at each")
-    token_column: int | None = Field(None, description="the column of the tokens, from 0; below 0 from the last")
-    label_column: int | None = Field(None, description="the column of the labels, as --token-column")
+    token_column: str | int | None = Field(None, description=_TOKENS)
+    label_column: str | int | None = Field(None, description=_LABELS)
     separator: Separator | None = Field(None, description="between columns")
     scheme: Scheme | None = Field(None, description="how tags spell entities; labels: a label for each token, as it is")
     encoding: str | None = None

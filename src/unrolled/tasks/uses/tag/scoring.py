@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unrolled.data import Findings
-from unrolled.data.core.files import find_sources
+from unrolled.data.core.folders import find_sources
 from unrolled.data.tagged.columns import RawSentence, read_columns
 from unrolled.data.tagged.schemes import Span, spans_of
 from unrolled.metrics.entities import Score, entity_scores, surface_scores, token_accuracy

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unrolled.data import Example, Findings
+from unrolled.data.core.folders import Place, files_only
 from unrolled.data.sound.transcripts import Utterance, read_transcripts
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
@@ -40,10 +41,10 @@ class Transcribe(ExampleUse[SoundInput, CTCOutput]):
     evaluate_options: ClassVar[type[Settings]] = TranscribeEvaluation
     predict_options: ClassVar[type[Settings]] = CTCPrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> list[Utterance]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> list[Utterance]:
         """Read LJSpeech, LibriSpeech, Kaldi, JSON lines and tables."""
         return read_transcripts(
-            paths,
+            files_only(paths, "sound"),
             findings,
             audio_key=options.audio_key,
             text_key=options.text_key,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unrolled.data import Example, Findings, load_tokenizer
+from unrolled.data.core.folders import Place
 from unrolled.data.parallel.read import read_pairs
 from unrolled.data.text.sentences import fit_sentences
 from unrolled.errors import ArgumentError
@@ -41,7 +42,7 @@ class Translate(ExampleUse[SourceSentence, TargetSentence]):
     evaluate_options: ClassVar[type[Settings]] = TranslateEvaluation
     predict_options: ClassVar[type[Settings]] = TranslatePrediction
 
-    def read(self, paths: tuple[Path, ...], options: Any, findings: Findings) -> Sequence[Example]:
+    def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read aligned files, tables, JSON lines or TMX."""
         names = ("source", "target", "format", "encoding", "errors")
         return read_pairs(paths, findings, **{name: getattr(options, name) for name in names})

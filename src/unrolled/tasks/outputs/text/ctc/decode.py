@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unrolled.data import Arrays, Tokenizer
-from unrolled.data.core.files import decode, find_sources, text_lines
+from unrolled.data import Arrays, Tokenizer, find_sources
 from unrolled.decoding.ctc import Emission, align, finish_greedily, read_greedily, sequence_log_prob
 from unrolled.decoding.ctc_beam import CTCHypothesis, UnitScorer, prefix_beam_search
 from unrolled.decoding.ctc_scorers import JointScorer, LanguageModelScorer, LexiconScorer
@@ -144,5 +143,5 @@ def language_model_scorer(
 
 def _words(path: Path) -> Iterator[str]:
     for source in find_sources(path):
-        for line in text_lines(decode(source.chunks(), source.name), source.name):
+        for _, line in source.text_lines():
             yield from line.split()
