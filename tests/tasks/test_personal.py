@@ -167,7 +167,7 @@ def test_too_little_text_is_refused(trained: Trained, tmp_path: Path) -> None:
         trained("char").personalise(tmp_path / "note.txt")
     with pytest.raises(StorageError, match="missing"):
         trained("char").personalise(tmp_path / "missing.txt")
-    with pytest.raises(ArgumentError, match="at least one file"):
+    with pytest.raises(ArgumentError, match="no file, folder or row was given"):
         trained("char").personalise([])
 
 

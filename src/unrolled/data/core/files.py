@@ -40,7 +40,8 @@ class Source:
         message: True for a file that its folder says is one mail message.
         listed: True if it was listed from a folder or archive, False if it was named.
         archive: the open archive that `member` is in; shared by its members, closed with the last of them.
-        content: rows in memory, as JSON lines; `path` is what they are called.
+        content: the bytes themselves, of data that is in no file and is only called `path`; they are not decompressed.
+            Without a suffix in its name they are JSON lines.
     """
 
     path: Path
@@ -67,7 +68,7 @@ class Source:
     def inner_name(self) -> str:
         """The bare file name in lower case, without a suffix that only says how it is compressed."""
         name = self.parts[-1] if self.parts else ""
-        if self.content is not None:
+        if self.content is not None and "." not in name:
             return f"{name}.jsonl"
         stem, suffix = os.path.splitext(name.lower())
         return stem if suffix in _COMPRESSED else name.lower()

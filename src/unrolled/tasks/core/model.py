@@ -11,6 +11,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 from typing_extensions import Self
 
+from unrolled.data.core.memory import as_places
 from unrolled.errors import ArgumentError
 from unrolled.storage import make_folder, write_whole
 from unrolled.tasks.core.contract import I, O, Use
@@ -47,12 +48,12 @@ class Model(Fitted[I, O]):
         super().__init__(config, task.options(**config.options), parts, network, folder, cache)
         self.task = task
 
-    def evaluate(self, *paths: str | Path, progress: Progress = silent, **options: Any) -> Evaluation:
-        """The task's standard metrics on files or folders, beside its baseline's."""
+    def evaluate(self, *paths: object, progress: Progress = silent, **options: Any) -> Evaluation:
+        """Return the metrics of the task beside its baseline's, on files and folders, or rows as `train` takes them."""
         if not paths:
             raise ArgumentError("paths: evaluate needs at least one file or folder")
         self.network.eval()
-        return self.task.evaluate(self, tuple(Path(p) for p in paths), progress, **options)
+        return self.task.evaluate(self, tuple(place for p in paths for place in as_places(p)), progress, **options)
 
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The prediction for one input, or a list of predictions for several (or for one that asks for several)."""
@@ -96,24 +97,19 @@ class Model(Fitted[I, O]):
         chosen: Any = self.task.asked(self, **options)
         return chosen
 
-    def personalise(
-        self, paths: str | Path | Iterable[str | Path], progress: Progress = silent, **options: Any
-    ) -> Self:
+    def personalise(self, paths: object, progress: Progress = silent, **options: Any) -> Self:
         """A copy of the model, adapted to whoever wrote these files; save it to keep it.
 
         Args:
-            paths: files and folders of theirs.
+            paths: files and folders of theirs, or rows as `train` takes them.
             progress: told how far it has come.
             options: the task's, e.g. `method` and `minutes`; of `generate`: `uses.generate.options.PersonalOptions`.
 
         Raises:
             ArgumentError: for a task that has no such adaptation, or an option out of range.
         """
-        chosen = (Path(paths),) if isinstance(paths, (str, Path)) else tuple(Path(p) for p in paths)
-        if not chosen:
-            raise ArgumentError("paths: personalise needs at least one file or folder")
         self.network.eval()
-        adapted: Any = self.task.personalise(self, chosen, progress, **options)
+        adapted: Any = self.task.personalise(self, as_places(paths), progress, **options)
         return adapted
 
     def save(self, folder: str | Path) -> None:

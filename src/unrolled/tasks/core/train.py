@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 import unrolled
+from unrolled.data.core.files import Source
+from unrolled.data.core.folders import Place
+from unrolled.data.core.memory import as_places
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import make_folder
@@ -57,10 +60,10 @@ class _Request(NamedTuple):
 
 def train(
     task: str | AnyUse,
-    paths: str | Path | Sequence[str | Path],
+    paths: object,
     out: str | Path,
     *,
-    dev: str | Path | Sequence[str | Path] = (),
+    dev: object = (),
     resume: bool = False,
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -73,9 +76,9 @@ def train(
 
     Args:
         task: a task, or its name.
-        paths: files and folders with training data.
+        paths: training data: files and folders, or rows in memory, as `unrolled.data.core.memory.as_places` takes them.
         out: the model's folder; it must not exist, unless `resume` or `overwrite`.
-        dev: files and folders with development data; without any, a part of the training data is held out.
+        dev: development data, as `paths`; without any, a part of the training data is held out.
         resume: continue the run in `out`, or start a run if there is none.
         overwrite: replace the contents of `out`.
         options: the task's own options.
@@ -102,7 +105,7 @@ def train(
     # invalid options are refused before anything is read or written
     chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
     chosen_device(TrainingSettings(**given).device)
-    sources = Sources(_as_paths(paths), _as_paths(dev))
+    sources = Sources(as_places(paths), as_places(dev, may_be_empty=True))
     request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples)
     check_free(out, resume, overwrite)
     if resume:
@@ -159,9 +162,12 @@ def _begun(request: _Request) -> tuple[ModelConfig, Any]:
 def _described(sources: Sources) -> dict[str, list[list[str | int]]]:
     """Return the name, number of files and bytes of every path, by which a resumed run recognises its data."""
 
-    def entries(paths: tuple[Path, ...]) -> list[list[str | int]]:
+    def entries(paths: tuple[Place, ...]) -> list[list[str | int]]:
         described: list[list[str | int]] = []
         for path in paths:
+            if isinstance(path, Source):
+                described.append([path.name, 1, len(path.content or b"")])
+                continue
             files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
             size = sum(p.stat().st_size for p in files if p.is_file())
             described.append([path.name, len(files), size])
@@ -267,7 +273,3 @@ def _described_result(model: AnyModel, result: FitResult) -> Json:
         "parameters": model.parameters,
         "threads": torch.get_num_threads(),
     }
-
-
-def _as_paths(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
-    return (Path(paths),) if isinstance(paths, (str, Path)) else tuple(Path(p) for p in paths)
