@@ -13,7 +13,7 @@ import pytest
 
 from unrolled.cli import console
 from unrolled.decoding import SamplingOptions
-from unrolled.tasks.uses.generate.options import Writing
+from unrolled.tasks.outputs.next.options import Writing
 
 from .running import unrolled
 

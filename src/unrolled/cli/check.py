@@ -56,8 +56,8 @@ class CheckGroup(TaskGroup):
 
         begin = f"unrolled data check {task.name} DATA…"
         text = (
-            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nPrint how data for `{task.name}` is read, and its faults, "
-            "equal ones together (--json has them all); exit code 2 if something can't be used.\n"
+            f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nPrint how data for `{task.name}` is read, and its "
+            "faults, equal ones together (--json has them all); exit code 2 if something can't be used.\n"
         )
         extra = parameters(task.options, f"The task {task.name}")
         return lone_command(accepting(check, extra), task.name, text, task.summary)
