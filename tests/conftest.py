@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    # a busy machine may take any time over an example
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
     # torch says once a process that oneDNN lacks projections; it then computes the same without oneDNN
     config.addinivalue_line("filterwarnings", "ignore:LSTM with projections is not supported with oneDNN")
     # torch.func imports torch.jit, whose deprecation is torch's own affair
