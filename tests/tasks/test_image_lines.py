@@ -77,7 +77,7 @@ class Lines(ExampleUse[ImageInput, CTCOutput]):
             "hidden_size": options.hidden_size or 32,
             "bidirectional": options.bidirectional,
         }
-        start = flat_start(options.flat_start, lines, batch_size, chosen)
+        start = flat_start(options.flat_start, lines, batch_size, chosen, lambda: 5.0)
         return Plan(network, chosen, {"batch_size": batch_size, "flat_start": start}, [f"{lines} lines"])
 
 

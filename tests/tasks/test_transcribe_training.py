@@ -59,7 +59,8 @@ def test_a_flat_start_lasts_as_long_as_was_planned(corpus: Path, tmp_path: Path)
     assert min(second[2:]) > 2.5
 
 
-def test_a_flat_start_leaves_time_for_ctc(corpus: Path, tmp_path: Path) -> None:
+def test_a_flat_start_leaves_time_for_ctc(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unrolled.tasks.core.plan.updates_per_second", lambda *_: 5.0)
     model = learn(corpus, tmp_path / "m", minutes=0.04, steps=None)
     assert model.config.batching["flat_start"] == 1
 

@@ -18,6 +18,7 @@ from unrolled.training.saving.checkpoints import Checkpoints
 from unrolled.training.saving.files import read_metrics
 from unrolled.training.saving.randomness import seed_everything
 from unrolled.training.settings import TrainingSettings
+from unrolled.training.speed import updates_per_second
 
 __all__ = [
     "Batches",
@@ -37,4 +38,5 @@ __all__ = [
     "plot_run",
     "read_metrics",
     "seed_everything",
+    "updates_per_second",
 ]

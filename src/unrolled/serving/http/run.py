@@ -64,7 +64,7 @@ def serve(
     require_libraries()
     from unrolled.serving.security import read_secret
     from unrolled.serving.state import ServerOptions
-    from unrolled.tasks.core.train import chosen_device
+    from unrolled.tasks.core.plan import chosen_device
 
     token = None if token_file is None else read_secret(token_file, "--token-file")
     key = secrets.token_hex(32) if state_key_file is None else read_secret(state_key_file, "--state-key-file")

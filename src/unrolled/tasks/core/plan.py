@@ -6,19 +6,26 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from unrolled.data import ExampleStore
 from unrolled.data.core.pieces import Pieces
+from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
-from unrolled.tasks.core.contract import AnyInput, AnyOutput
+from unrolled.tasks.core.contract import AnyInput, AnyOutput, AnyUse
+from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.core.folder.config import ModelConfig
 from unrolled.tasks.core.recurrent import RecurrentOptions
 from unrolled.tasks.core.values import Plan
-from unrolled.training import TrainingSettings
+from unrolled.training import TrainingSettings, updates_per_second
 from unrolled.types import Json
 
 #: sequences longer than this are learned from in pieces, where every step has a target
 LONG, WINDOW = 400, 256
 #: steps of little data, and of much
 SOME, MANY = 20_000, 200_000
+#: what is spent on measuring how fast a network trains: a share of the time given, and seconds at most
+MEASURING, LONGEST_MEASURING = 0.02, 3.0
 
 
 def plan_epochs(
@@ -107,3 +114,43 @@ def plan_recurrent(
     reasons.append(f"{examples:,} sequences or pieces of them, {batch} a step")
     fitting = plan_epochs(examples, batch, training, **{**settings, **schedule})
     return Plan(planned, fitting, {"batch_size": batch, "window": window}, reasons)
+
+
+def measured_speed(use: AnyUse, material: Any, options: Settings, plan: Plan, candidates: int = 1) -> float:
+    """Return how many steps a second this machine trains what a plan says, by doing some.
+
+    Args:
+        use: whose plan it is.
+        material: the data, as the use prepared it.
+        options: of the use.
+        plan: network, batching, and settings that have `minutes`.
+        candidates: plans that are to be measured, which share the time for it.
+    """
+    parts = use.parts(material)
+    network = use.build(plan.network, parts).to(chosen_device(plan.training.device))
+    chosen, training = options.model_dump(exclude_unset=True), plan.training.model_dump()
+    config = ModelConfig(task=use.name, options=chosen, network=plan.network, training=training, batching=plan.batching)
+    model = Fitted(config, options, parts, network)
+    seconds = min(MEASURING * 60 * (plan.training.minutes or 0.0), LONGEST_MEASURING) / candidates
+    return updates_per_second(
+        use.learner(model, material, plan.training),
+        use.batches(model, material, plan.training),
+        plan.training,
+        seconds,
+    )
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is a GPU if there is one.
+
+    Raises:
+        ArgumentError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ArgumentError(f"--device: {name!r} can't be used here: {str(error).splitlines()[0]}") from error
+    return device

@@ -23,6 +23,7 @@ from unrolled.tasks.core.folder.claim import check_free, claimed
 from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
 from unrolled.tasks.core.folder.examples import read_examples, write_examples
 from unrolled.tasks.core.model import AnyModel, Model
+from unrolled.tasks.core.plan import chosen_device
 from unrolled.tasks.core.values import DATA, Progress, Sources, silent
 from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
 from unrolled.types import Json
@@ -114,22 +115,6 @@ def train(
         with claimed(out):
             config, material = _begun(request)
     return _trained(request, config, material, resume)
-
-
-def chosen_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" is a GPU if there is one.
-
-    Raises:
-        ArgumentError: torch does not know the device, or this machine does not have it.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError(f"--device: {name!r} can't be used here: {str(error).splitlines()[0]}") from error
-    return device
 
 
 def versions() -> dict[str, str]:

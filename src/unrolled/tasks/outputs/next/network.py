@@ -17,6 +17,9 @@ from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
 from unrolled.training import LossReport
 
+#: while training, at most this many tokens of development text are looked at
+JUDGED_ON = 250_000
+
 
 def language_model(inputs: InputLayer, chosen: LanguageModelNetwork) -> SyncedNetwork:
     """Return the untrained network around an embedding of tokens.
@@ -52,7 +55,7 @@ class LanguageModelLearner:
     """
 
     def __init__(
-        self, network: nn.Module, dev: TokenFile, sampler: Callable[[], str] | None = None, limit: int = 250_000
+        self, network: nn.Module, dev: TokenFile, sampler: Callable[[], str] | None = None, limit: int = JUDGED_ON
     ) -> None:
         self.network = network
         self._loss = CrossEntropy()

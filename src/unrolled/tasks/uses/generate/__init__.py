@@ -14,6 +14,7 @@ from unrolled.data.core.folders import Place
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Use
 from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.plan import measured_speed
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.values import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
@@ -29,7 +30,7 @@ from unrolled.tasks.uses.generate.encode import Corpus
 from unrolled.tasks.uses.generate.examples import written_example
 from unrolled.tasks.uses.generate.options import GenerateEvaluation, GenerateOptions
 from unrolled.tasks.uses.generate.personal import load_personal, personalise, save_personal
-from unrolled.tasks.uses.generate.plan import plan_language_model
+from unrolled.tasks.uses.generate.plan import Text, plan_language_model
 from unrolled.training import Batches, Learner, TrainingSettings
 from unrolled.types import Json
 
@@ -63,8 +64,13 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         return Corpus.reopen(folder)
 
     def plan(self, material: Corpus, options: Any, training: Mapping[str, Any]) -> Plan:
-        """Choose by how many tokens there are, and how long they may be trained on."""
-        return plan_language_model(material.tokenizer, len(material.train), options, training)
+        """Choose by how many tokens there are, how long they may be trained on, and how fast this machine is."""
+
+        def measure(plan: Plan, candidates: int) -> float:
+            return measured_speed(self, material, options, plan, candidates)
+
+        text = Text(material.tokenizer, len(material.train), len(material.dev))
+        return plan_language_model(text, options, training, measure)
 
     def describe(self, material: Corpus) -> Json:
         """Return counts, and fingerprints that bind checkpoints to this text."""

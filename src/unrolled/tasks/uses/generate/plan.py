@@ -1,71 +1,132 @@
-"""Which language model fits how much text, and how long it may be trained.
+"""Which language model fits how much text, how fast this machine is, and how long it may be trained.
 
-The table comes from runs on tinyshakespeare and on e-mail (benchmarks/results): a network twice as wide costs four
-times as much a token and, regularised, keeps improving with every pass over a small corpus, so the time given decides
-the width; how often the text will be seen decides the dropout.
+The tables come from runs on tinyshakespeare and on e-mail (benchmarks/results): a network twice as wide costs about
+four times as much a token and, regularised, keeps improving with every pass over a small corpus, so how many tokens it
+can read in the time given decides the width; how often the text will be seen decides the dropout. The speed is
+measured, from the smallest candidate up to the first that is too slow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from unrolled.data import Tokenizer
 from unrolled.tasks.core.values import Plan
+from unrolled.tasks.outputs.next.network import JUDGED_ON
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
 from unrolled.tasks.uses.generate.options import GenerateOptions
 from unrolled.training import TrainingSettings
 
-#: tokens a second that a layer of 512 LSTM units trains on two cores; only orders of magnitude matter here
-NOMINAL_SPEED = 18_000
-NOMINAL_WEIGHTS = 512 * 512 * 8 * 0.6
+#: returns how many steps a second this machine trains a plan, one of so many candidates
+Measure = Callable[[Plan, int], float]
 
 
 class WriterSize(NamedTuple):
-    """A stack, and the minutes of training from which it is worth its cost."""
+    """A stack, and how many tokens it must read in training to be worth its cost."""
 
-    minutes: float
+    tokens: float
     hidden_size: int
     num_layers: int
 
 
-SIZES = (WriterSize(0, 512, 1), WriterSize(30, 512, 2))
+SIZES = (
+    WriterSize(0, 128, 1),
+    WriterSize(600_000, 256, 1),
+    WriterSize(2_500_000, 512, 1),
+    WriterSize(12_000_000, 512, 2),
+)
+#: units where no time is given, and what text of fewer tokens than this is worth
+USUAL, SMALL = 512, ((50_000, 128), (300_000, 256))
 #: steps of truncated BPTT
 SHORT, LONG = 64, 96
-#: stacks for little text to learn from: below so many tokens
-SMALL = ((50_000, WriterSize(0, 128, 1)), (300_000, WriterSize(0, 256, 1)))
+#: the part of the time that looks at the development text may take, how few and how many there are, and what a token
+#: costs there, where one in training costs 1
+LOOKING, FEWEST, MOST, FORWARD = 0.1, 5, 20, 1 / 3
 
 
-def plan_language_model(
-    tokenizer: Tokenizer, tokens: int, options: GenerateOptions, training: Mapping[str, Any]
-) -> Plan:
+class Text(NamedTuple):
+    """What a plan depends on of a corpus: its tokeniser, and how many tokens it has to learn from and to judge by."""
+
+    tokenizer: Tokenizer
+    tokens: int
+    dev_tokens: int
+
+
+def plan_language_model(text: Text, options: GenerateOptions, training: Mapping[str, Any], measure: Measure) -> Plan:
     """Choose what was left open.
 
     Args:
-        tokenizer: of the corpus.
-        tokens: how many the training text has.
+        text: what it is trained on.
         options: of the use; None in a field leaves the choice to the plan.
         training: the training settings that were given.
+        measure: is asked for the speed of candidates, where training ends with a time.
     """
-    has_end = any(training.get(k) is not None for k in ("steps", "epochs", "minutes"))
-    minutes = float(training.get("minutes") or 0)
-    fitting = [small for below, small in SMALL if tokens < below]
-    size = fitting[0] if fitting else max(s for s in SIZES if s.minutes <= minutes)
-    hidden, layers = options.hidden_size or size.hidden_size, options.num_layers or size.num_layers
-    is_bpe = tokenizer.kind == "bpe"
+    widest = next((width for below, width in SMALL if text.tokens < below), USUAL)
+    stacks: dict[tuple[int, int], float] = {}
+    for size in SIZES:
+        if size.hidden_size <= widest:
+            stack = (options.hidden_size or size.hidden_size, options.num_layers or size.num_layers)
+            stacks.setdefault(stack, size.tokens)
+    if training.get("minutes"):
+        return _plan_for_time(text, stacks, options, training, measure)
+    epochs = _epochs(text, training, (options.batch_size or _lanes(text.tokens)) * SHORT)
+    return _plan(text, (options.hidden_size or widest, options.num_layers or 1), epochs, options, training)
+
+
+def _plan_for_time(
+    text: Text,
+    stacks: Mapping[tuple[int, int], float],
+    options: GenerateOptions,
+    training: Mapping[str, Any],
+    measure: Measure,
+) -> Plan:
+    """Return the plan of the largest stack that this machine trains fast enough.
+
+    Args:
+        stacks: units and layers of each, the smallest first, and the tokens it must read.
+    """
+    seconds = 60 * float(training["minutes"])
+    speed, chosen, batch = 0.0, next(iter(stacks)), options.batch_size or _lanes(text.tokens)
+    for stack, least in stacks.items():
+        # what is larger than a stack is no faster
+        if speed and speed * seconds < least:
+            break
+        candidate = _plan(text, stack, 1.0, options, training)
+        tokens_a_second = measure(candidate, len(stacks)) * batch * candidate.batching["window"]
+        if speed and tokens_a_second * seconds < least:
+            break
+        speed, chosen = tokens_a_second, stack
+    read = speed * seconds * (1 - LOOKING)
+    epochs = min(read / text.tokens, _epochs(text, training, batch * SHORT))
+    looks = LOOKING * seconds * speed / (FORWARD * min(text.dev_tokens, JUDGED_ON))
+    plan = _plan(text, chosen, epochs, options, training, int(min(max(looks, FEWEST), MOST)))
+    plan.reasons.append(f"{speed:,.0f} tokens a second on this machine")
+    return plan
+
+
+def _plan(
+    text: Text,
+    stack: tuple[int, int],
+    epochs: float,
+    options: GenerateOptions,
+    training: Mapping[str, Any],
+    looks: int = MOST,
+) -> Plan:
+    """Return the plan of a stack that reads each token so many times, and looks at the development text so often."""
+    hidden, layers = stack
+    is_bpe = text.tokenizer.kind == "bpe"
     tied = is_bpe if options.tied is None else options.tied
-    embedding = options.embedding_size or (min(hidden, 256) if is_bpe else min(hidden, 64))
-    reasons = [f"{layers} × {hidden} {options.cell} units for {tokens:,} tokens"]
-    batch = options.batch_size or _lanes(tokens)
-    epochs = _epochs(training, tokens, hidden, layers, batch * SHORT, has_end)
+    reasons = [f"{layers} × {hidden} {options.cell} units for {text.tokens:,} tokens"]
+    batch = options.batch_size or _lanes(text.tokens)
     # a run that sees its text only a few times needs many updates more than it needs long memory
     window = options.window or (SHORT if is_bpe or epochs <= 6 else LONG)
     dropout = _dropout(epochs) if options.dropout is None else options.dropout
-    reasons.append(f"dropout {dropout:g}, as each token will be seen about {epochs:.0f} times")
+    reasons.append(f"dropout {dropout:g}, as each token will be seen about {epochs:.2g} times")
     network = LanguageModelNetwork(
         cell=options.cell,
-        vocabulary_size=tokenizer.vocabulary_size,
-        embedding_size=embedding,
+        vocabulary_size=text.tokenizer.vocabulary_size,
+        embedding_size=options.embedding_size or min(hidden, 256 if is_bpe else 64),
         hidden_size=hidden,
         num_layers=layers,
         input_dropout=_or(options.input_dropout, dropout / 2 if is_bpe else 0.0),
@@ -75,10 +136,9 @@ def plan_language_model(
         tied=tied,
         layer_norm=options.layer_norm,
     )
-
-    total = int(training.get("steps") or epochs * max(1, tokens // (batch * window)))
-    # about 20 looks at the development text in a run, but no more than one in 50 steps
-    every = max(50, total // 20)
+    total = int(training.get("steps") or epochs * max(1, text.tokens // (batch * window)))
+    # no more looks at the development text than one in 50 steps, unless there is hardly time for so many
+    every = max(10 if training.get("minutes") else 50, total // looks)
     chosen: dict[str, Any] = {
         "optimiser": "adamw",
         "lr": 4e-3 if hidden <= 256 else 3e-3,
@@ -90,27 +150,23 @@ def plan_language_model(
         "sample_every": every,
         "save_every": every,
     }
-    if not has_end:
+    if not any(training.get(name) is not None for name in ("steps", "epochs", "minutes")):
         chosen |= {"epochs": epochs, "patience": 8}
         reasons.append(f"{epochs:g} epochs at most, ended early when the development loss stops falling")
     settings = TrainingSettings(**(chosen | {k: v for k, v in training.items() if v is not None}))
     return Plan(network.model_dump(), settings, {"batch_size": batch, "window": window}, reasons)
 
 
-def _epochs(
-    training: Mapping[str, Any], tokens: int, hidden: int, layers: int, tokens_a_step: int, has_end: bool
-) -> float:
-    """Return how often each token will be seen, as far as can be told beforehand."""
+def _epochs(text: Text, training: Mapping[str, Any], tokens_a_step: int) -> float:
+    """Return how often each token will be seen, if no time is up before."""
     ends = []
     if training.get("epochs"):
         ends.append(float(training["epochs"]))
     if training.get("steps"):
-        ends.append(int(training["steps"]) * tokens_a_step / tokens)
-    if training.get("minutes"):
-        cost = hidden * hidden * 8 * (layers - 0.4) / NOMINAL_WEIGHTS
-        ends.append(float(training["minutes"]) * 60 * NOMINAL_SPEED / cost / tokens)
-    if has_end:
-        return min(ends)
+        ends.append(int(training["steps"]) * tokens_a_step / text.tokens)
+    if ends or training.get("minutes"):
+        return min(ends, default=float("inf"))
+    tokens = text.tokens
     return 30.0 if tokens < 300_000 else 15.0 if tokens < 3_000_000 else 6.0 if tokens < 30_000_000 else 1.0
 
 

@@ -14,6 +14,7 @@ from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.folder.files import read_json, write_json
+from unrolled.tasks.core.plan import measured_speed
 from unrolled.tasks.core.values import Plan, Progress
 from unrolled.tasks.inputs.sound.encode import SoundInput
 from unrolled.tasks.inputs.sound.format import SoundFormat
@@ -67,8 +68,8 @@ class Transcribe(ExampleUse[SoundInput, CTCOutput]):
         return Parts(SoundInput(format), parts.output)
 
     def plan(self, material: Material[SoundInput, CTCOutput], options: Any, training: Mapping[str, Any]) -> Plan:
-        """Choose by how much sound there is."""
-        return plan_transcriber(material, options, training)
+        """Choose by how much sound there is, and how fast this machine is."""
+        return plan_transcriber(material, options, training, lambda plan: measured_speed(self, material, options, plan))
 
     def save_parts(self, parts: Parts[SoundInput, CTCOutput], folder: Path) -> None:
         """Write labels.json."""

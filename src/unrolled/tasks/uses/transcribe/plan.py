@@ -8,7 +8,7 @@ after 1,000 updates 7 words in a hundred are wrong with it, 39 without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,19 @@ class TranscriberNetwork(CTCNetwork, SoundNetwork):
 
 
 def plan_transcriber(
-    material: Material[SoundInput, CTCOutput], options: TranscribeOptions, training: Mapping[str, Any]
+    material: Material[SoundInput, CTCOutput],
+    options: TranscribeOptions,
+    training: Mapping[str, Any],
+    measure: Callable[[Plan], float],
 ) -> Plan:
-    """A network and a schedule by how much sound there is."""
+    """Return a network and a schedule by how much sound there is.
+
+    Args:
+        material: the sound and its text.
+        options: of the use.
+        training: the training settings that were given.
+        measure: returns how many steps a second this machine trains a plan.
+    """
     format, spelling = material.parts.input.format, material.parts.output.spelling
     examples, hours = int(material.facts["train_examples"]), float(material.facts["train_hours"])
     if hours < 2:
@@ -93,10 +103,11 @@ def plan_transcriber(
         averaging="ema",
         ema_decay=0.998,
     )
-    batches = flat_start(options.flat_start, examples, batch_size, chosen)
-    batching = {"batch_size": batch_size, "flat_start": batches}
+    batching = {"batch_size": batch_size}
+    plain = Plan(network.model_dump(), chosen, batching, [])
+    batches = flat_start(options.flat_start, examples, batch_size, chosen, lambda: measure(plain))
     reasons = [
         f"{hours:.2f} hours of sound in {examples:,} utterances: {network.num_layers} layers of {hidden_size} units",
         f"{len(spelling.vocabulary) - 1} {spelling.units} to spell with, {format.step_seconds * 1000:.0f} ms a step",
     ]
-    return Plan(network.model_dump(), chosen, batching, reasons)
+    return Plan(plain.network, chosen, {**batching, "flat_start": batches}, reasons)
