@@ -59,7 +59,8 @@ class Run(RunState[B]):
 
     def set_learning_rate(self) -> None:
         """Give the optimiser the learning rate of the next step."""
-        self.lr = self.settings.lr * self.schedule.factor(self.progress.position)
+        lowered = 1.0 if self.overfitting is None else self.overfitting.factor
+        self.lr = self.settings.lr * lowered * self.schedule.factor(self.progress.position)
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
 
@@ -131,7 +132,13 @@ class Run(RunState[B]):
         step, settings = self.progress.step, self.settings
         if _due(step, settings.log_every):
             self._log()
-        self._evaluate_and_sample(_due(step, settings.evaluate_every), _due(step, settings.sample_every))
+        evaluates = _due(step, settings.evaluate_every)
+        self._evaluate_and_sample(evaluates, _due(step, settings.sample_every))
+        if evaluates and self.overfitting is not None and self.progress.evaluated_step == step:
+            value = metric_value(self.progress.metrics, settings.monitor)
+            if sentence := self.overfitting.observe(self.progress.best, value):
+                self.reporter.notice(f"step {step}: {sentence}")
+                self._restore_best("training goes on from the last weights")
         if self._improved or _due(step, settings.save_every) or _due(step, settings.keep_every):
             self.save()
 
@@ -153,16 +160,21 @@ class Run(RunState[B]):
             )
         if self.saved_step != step or self._unsaved:
             self.save()
-        best = self.progress.best.step
-        if best is not None and best != step:
-            try:
-                state = self.checkpoints.load(best)
-            except CheckpointError as error:
-                self.reporter.notice(f"the last weights are used, not the best: {error}")
-            else:
-                self.learner.network.load_state_dict(state["network"])
-                self.restore_part("averaging", self.averaging, state)
+        self._restore_best("the last weights are used")
         self.averaging.install()
+
+    def _restore_best(self, otherwise: str) -> None:
+        """Put the weights that did best, and their average, into the network; say `otherwise` where that fails."""
+        best = self.progress.best.step
+        if best is None or best == self.progress.step:
+            return
+        try:
+            state = self.checkpoints.load(best)
+        except CheckpointError as error:
+            self.reporter.notice(f"{otherwise}, not the best: {error}")
+        else:
+            self.learner.network.load_state_dict(state["network"])
+            self.restore_part("averaging", self.averaging, state)
 
     def intact(self) -> str:
         """Return a sentence about what remains if the run ends now."""

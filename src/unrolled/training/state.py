@@ -20,6 +20,7 @@ from unrolled.training.optimisation.averaging import NoAveraging, make_averaging
 from unrolled.training.optimisation.finite import GradientWatch
 from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
 from unrolled.training.optimisation.schedules import Schedule, make_schedule
+from unrolled.training.overfitting import Overfitting
 from unrolled.training.progress import Reporter
 from unrolled.training.saving.checkpoints import Checkpoints
 from unrolled.training.saving.files import Journal
@@ -62,7 +63,9 @@ class RunState(Generic[B]):
         options: Collection[str] | None = None,
     ) -> None:
         self.learner, self.batches, self.settings, self.reporter = learner, batches, settings, reporter
-        self.criteria = settings.criteria()
+        # where time alone is the end, nobody has said how often the data may be seen
+        self.overfitting = Overfitting() if settings.minutes and settings.patience is None else None
+        self.criteria = [*settings.criteria(), *([] if self.overfitting is None else [self.overfitting])]
         self.progress = Progress(batches.batches_per_epoch, Best(settings.monitor))
         self.parameters = trainable_parameters(learner.network)
         self.device = self.parameters[0].device
@@ -96,6 +99,7 @@ class RunState(Generic[B]):
             "schedule": {"name": type(self.schedule).__name__, **self.schedule.state_dict()},
             "averaging": {"name": type(self.averaging).__name__, **self.averaging.state_dict()},
             "progress": self.progress.state_dict(),
+            "overfitting": None if self.overfitting is None else self.overfitting.state_dict(),
             "flow": self.flow.state_dict(),
             "carried": self.carried,
             "batches": self.batches.state_dict(),
@@ -129,6 +133,8 @@ class RunState(Generic[B]):
         self.restore_part("schedule", self.schedule, state)
         self.restore_part("averaging", self.averaging, state)
         self.progress.load_state_dict(state["progress"])
+        if self.overfitting is not None and state.get("overfitting"):
+            self.overfitting.load_state_dict(state["overfitting"])
         if "flow" in state:
             self.flow.load_state_dict(state["flow"])
         self.carried = move(state["carried"], self.device)
