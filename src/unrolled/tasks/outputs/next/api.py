@@ -69,7 +69,7 @@ class Api(OutputApi):
     def write(self, model: AnyModel, asked: Beginning, bounds: Bounds) -> Iterator[str]:
         """Yield what `TextSession.generate` writes after the prompt."""
         options = Writing.picked(asked.model_dump())
-        session = TextSession(asked_with(model, options.ngram)).push(asked.prompt)
+        session = TextSession(asked_with(model, options.ngram, options.adapt)).push(asked.prompt)
         return session.generate(asked.max_tokens, options=shaping(options), seed=asked.seed, stop=asked.stop)
 
     def suggested(self, session: TextSession, suggestions: list[Suggestion], wanted: Wanted) -> Json:
@@ -109,8 +109,8 @@ _SEARCHED: weakref.WeakKeyDictionary[AnyModel, Searched] = weakref.WeakKeyDictio
 
 
 def searched(model: AnyModel) -> Searched | None:
-    """Return what searches of a model's streams remember; None where its network can't."""
-    if not isinstance(model.network, SyncedNetwork):
+    """Return what searches of a model's streams remember; None where its network can't, or where streams learn."""
+    if not isinstance(model.network, SyncedNetwork) or model.output.adapt is not None:
         return None
     if model not in _SEARCHED:
         _SEARCHED[model] = Searched(model)

@@ -43,8 +43,8 @@ def predictions(
 def completions(model: AnyFitted, texts: Sequence[str], options: Suggesting) -> Iterator[Completion]:
     """Yield what completes each text, found in one search."""
     limit = model.fitted.get("threshold") if options.threshold is None else options.threshold
-    given = options.model_dump(exclude={"threshold", "ngram"}, exclude_none=True)
-    chosen = asked_with(model, options.ngram)
+    given = options.model_dump(exclude={"threshold", "ngram", "adapt"}, exclude_none=True)
+    chosen = asked_with(model, options.ngram, options.adapt)
     sessions = [TextSession(chosen).push(text) for text in texts]
     for text, suggestions in zip(texts, suggest_together(sessions, **given), strict=True):
         yield Completion.of(text, suggestions, limit)
@@ -54,7 +54,7 @@ def written(model: AnyFitted, prompt: str, options: Writing) -> Iterator[Generat
     """Yield texts written on from a prompt."""
     seed = options.seed or 0
     texts = (
-        TextSession(asked_with(model, options.ngram))
+        TextSession(asked_with(model, options.ngram, options.adapt))
         .push(prompt)
         .generate_many(
             1 if options.samples is None else options.samples,
@@ -74,5 +74,5 @@ def shaping(options: Writing) -> SamplingOptions:
     Raises:
         ArgumentError: an option out of range.
     """
-    plain = {"max_tokens", "samples", "seed", "stop", "ngram"}
+    plain = {"max_tokens", "samples", "seed", "stop", "ngram", "adapt"}
     return SamplingOptions(**options.model_dump(exclude=plain, exclude_none=True))

@@ -16,6 +16,7 @@ from unrolled.settings import Settings
 from unrolled.tasks.core.contract import Answer, AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.outputs.next.adapting import Adapt
 from unrolled.tasks.outputs.next.mixture import NGramMixture
 from unrolled.tasks.outputs.next.network import device_of, language_model
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork, NextEvaluation, NextOptions, Suggesting
@@ -31,6 +32,7 @@ class NextToken(Answer[Completion]):
 
     Args:
         mixture: the n-gram of the training text that is mixed into the network's predictions.
+        adapt: how streams learn from what they read, if they do; asked for, and not saved with a model.
     """
 
     name: ClassVar[str] = "next"
@@ -41,8 +43,8 @@ class NextToken(Answer[Completion]):
     Result: ClassVar[type[Completion]] = Completion
     baseline_files: ClassVar[tuple[str, ...]] = (BASELINE,)
 
-    def __init__(self, mixture: NGramMixture | None = None) -> None:
-        self.mixture = mixture
+    def __init__(self, mixture: NGramMixture | None = None, adapt: Adapt | None = None) -> None:
+        self.mixture, self.adapt = mixture, adapt
 
     @classmethod
     def load(cls, folder: Path) -> NextToken:
@@ -56,8 +58,8 @@ class NextToken(Answer[Completion]):
 
     @property
     def fingerprint(self) -> str:
-        """Of the n-gram that is mixed in."""
-        return "" if self.mixture is None else self.mixture.fingerprint
+        """Of the n-gram that is mixed in, and of how streams learn."""
+        return ("" if self.mixture is None else self.mixture.fingerprint) + (self.adapt or "")
 
     def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
         """Return embedding, recurrent stack and output layer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ class Asking(Settings):
     """Options of how a model is asked."""
 
     ngram: int | None = Field(None, ge=0, description="0 leaves out the n-gram that is mixed in")
+    adapt: Literal["cache", "dynamic", "both"] | None = Field(
+        None, description="learn from the text that is read: by a cache of states, by steps of descent, or both"
+    )
 
 
 class NextEvaluation(Asking):

@@ -1,4 +1,4 @@
-"""What is asked for the next token: a network, an n-gram, or a network with an n-gram mixed in.
+"""What is asked for the next token: a network, an n-gram, both mixed, or one that learns from what it reads.
 
 Evaluation, completion, generation, streams, personal models and the scorer of transcripts all ask a `TokenPredictor`;
 `predictor_of` says which one a model has, so that what is mixed in there is mixed in everywhere. N tokens, V classes.
@@ -7,6 +7,7 @@ Evaluation, completion, generation, streams, personal models and the scorer of t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from unrolled.errors import ArgumentError
 from unrolled.networks import SyncedNetwork
 from unrolled.networks.parts import apply_rows
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.outputs.next.adapting import REMEMBERED, Adapt, Adaptation, Memory, memories, top_of, unit
 from unrolled.tasks.outputs.next.mixture import MixingStepper, NGramMixture, mix
 from unrolled.tasks.outputs.next.network import device_of, score, token_scores
 from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
@@ -42,7 +44,10 @@ class TokenPredictor(ABC):
     Attributes:
         stepper: reads one token a step, for searches, samples and streams. Its logits are those of a network, or ln p.
         device: where it reads tokens.
+        learns: whether reading a text teaches it something, which the stepper's steps don't.
     """
+
+    learns = False
 
     stepper: KeepingStepper[Any]
     device: torch.device
@@ -171,6 +176,140 @@ class MixedPredictor(TokenPredictor):
         return self.mixing.mixed(self.inner.mixed_in(logits, ids), histories[-len(logits) :])
 
 
+class AdaptiveStepper:
+    """A predictor's steps, with what a stream has learned; steps themselves teach nothing, so searches don't either.
+
+    The state is the pair of the predictor's state and the memory of each row.
+    """
+
+    def __init__(self, inner: TokenPredictor, adaptation: Adaptation) -> None:
+        self.stepper, self.adaptation = inner.stepper, adaptation
+        self.vocabulary_size = self.stepper.vocabulary_size
+        # mixtures have the state of what they mix in front of their own
+        self._depth = 0
+        while isinstance(inner, MixedPredictor):
+            inner, self._depth = inner.inner, self._depth + 1
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AdaptiveStepper):
+            return NotImplemented
+        return self.adaptation.kind == other.adaptation.kind and bool(self.stepper == other.stepper)
+
+    def __hash__(self) -> int:
+        return hash((self.stepper, self.adaptation.kind))
+
+    def start(self, batch_size: int) -> tuple[Any, list[Memory]]:
+        """Return the state before the first token."""
+        return self.stepper.start(batch_size), [self.adaptation.start()] * batch_size
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, tuple[Any, list[Memory]]]:
+        """Read tokens (B,); return ln p (B, V), dtype and device as the predictor's logits, and the state."""
+        logits, inner = self.stepper.step(tokens, state[0])
+        known = memories(state[1])
+        return self.mixed(logits, inner, known), (inner, known)
+
+    def mixed(self, logits: Tensor, inner: Any, known: Sequence[Memory]) -> Tensor:
+        """Return ln p (B, V) of the predictor's logits (B, V) and state, and the memories of its rows."""
+        rows = zip(known, *self.after(logits, inner), strict=True)
+        mixed = np.stack([self.adaptation.mixed(memory, z, base) for memory, z, base in rows])
+        return torch.from_numpy(mixed).log().to(logits)
+
+    def after(self, logits: Tensor, inner: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return z (B, I) and the predictor's p (B, V) where it has these logits and this state."""
+        for _ in range(self._depth):
+            inner = inner[0]
+        return self.adaptation.seen(top_of(inner)), logits.double().softmax(-1).cpu().numpy()
+
+    def select(self, state: Any, rows: Tensor) -> tuple[Any, list[Memory]]:
+        """Return the state whose row n is row ``rows[n]``."""
+        return self.stepper.select(state[0], rows), [state[1][row] for row in rows.tolist()]
+
+    def merge(self, states: Sequence[Any]) -> tuple[Any, list[Memory]]:
+        """Return one state of all the rows of several."""
+        return self.stepper.merge([state for state, _ in states]), [m for _, known in states for m in known]
+
+    def put(self, state: Any, rows: Tensor, new: Any) -> None:
+        """Make row ``rows[n]`` of ``state`` row n of ``new``, in place."""
+        self.stepper.put(state[0], rows, new[0])
+        for row, memory in zip(rows.tolist(), new[1], strict=True):
+            state[1][row] = memory
+
+    def same(self, state: Any, row: int, other: Any) -> bool:
+        """Return whether a row of ``state`` is the only row of ``other``."""
+        return state[1][row] is other[1][0] and self.stepper.same(state[0], row, other[0])
+
+
+class AdaptivePredictor(TokenPredictor):
+    """A predictor that learns from the text that it reads.
+
+    Args:
+        inner: the predictor; its network is a causal language model's.
+        adaptation: how it learns.
+    """
+
+    learns = True
+
+    def __init__(self, inner: TokenPredictor, adaptation: Adaptation) -> None:
+        self.inner, self.adaptation, self.device = inner, adaptation, inner.device
+        self.adapting = AdaptiveStepper(inner, adaptation)
+        self.stepper: KeepingStepper[Any] = self.adapting
+        while isinstance(inner, MixedPredictor):
+            inner = inner.inner
+        if not isinstance(inner, NetworkPredictor):
+            raise ArgumentError(f"adapt: a network learns while it is used, and a {type(inner).__name__} has none")
+        self.network = inner.network
+
+    def read(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
+        """Read and learn, one token after the other."""
+        inner, [memory] = state[0], memories(state[1])
+        for token in ids:
+            logits, inner = self.inner.read([token], inner)
+            zs, bases = self.adapting.after(logits, inner)
+            memory = self.adaptation.learned(memory, token, zs[0], bases[0])
+        return self.adapting.mixed(logits, inner, [memory]), (inner, [memory])
+
+    def read_many(self, ids: list[int], state: Any) -> tuple[Tensor, Any]:
+        """Read and learn."""
+        return self.read(ids, state)
+
+    def forgotten(self, state: Any) -> tuple[Tensor, Any]:
+        """Return the logits and the state of a stream that has read the same, and learned nothing."""
+        [memory] = memories(state[1])
+        memory = self.adaptation.forgotten(memory)
+        mixed = self.adaptation.mixed(memory, memory.z.numpy(), memory.base.numpy())
+        logits = torch.from_numpy(mixed).log().to(self.device, torch.float32).unsqueeze(0)
+        return logits, (state[0], [memory])
+
+    def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
+        """Return ln p of each token but the first, the text being learned from as it is read."""
+        own, ids = np.exp(self.inner.log_probabilities(text)), np.asarray(ids_of(text))
+        network = self.network
+        learned, state = np.empty(len(own)), None
+        memory = self.adaptation.start()._replace(read=torch.tensor(1))
+        keys, followed = memory.keys.numpy(), np.zeros(0, dtype=np.int64)
+        for start in range(0, len(own), CHUNK):
+            part = torch.from_numpy(ids[start : start + CHUNK].astype(np.int64)).to(self.device)
+            with torch.no_grad():
+                h, state = network.features(part.unsqueeze(1), state)
+            zs = self.adaptation.seen(h.squeeze(1))[: len(own) - start]
+            known = len(keys)
+            keys = np.concatenate((keys, unit(zs)))
+            followed = np.concatenate((followed, ids[start + 1 : start + 1 + len(zs)].astype(np.int64)))
+            near = keys[known:] @ keys.T
+            for at, z in enumerate(zs):
+                here = slice(max(0, known + at - REMEMBERED), known + at)
+                memory = memory._replace(z=torch.from_numpy(z), following=torch.from_numpy(followed[here]))
+                token = int(ids[start + at + 1])
+                p, memory = self.adaptation.judged(memory, token, float(own[start + at]), near[at, here])
+                learned[start + at] = p
+            keys, followed = keys[-REMEMBERED:], followed[-REMEMBERED:]
+        return np.log(learned)
+
+    def mixed_in(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Return what is mixed in of what training left; what a stream has learned is not looked into."""
+        return self.inner.mixed_in(logits, ids)
+
+
 def predictor_of(model: AnyFitted) -> TokenPredictor:
     """Return what a language model says comes next: its network, and what is mixed into it."""
     network: Any = model.network
@@ -178,11 +317,17 @@ def predictor_of(model: AnyFitted) -> TokenPredictor:
     for mixture in (model.output.mixture, model.cache):
         if mixture is not None:
             predictor = MixedPredictor(predictor, mixture)
-    return predictor
+    adapt: Adapt | None = model.output.adapt
+    return predictor if adapt is None else AdaptivePredictor(predictor, Adaptation(network, adapt))
 
 
-def asked_with(model: F, order: int | None) -> F:
-    """Return a language model as it is asked with `--ngram`: if that is 0, without the n-gram that is mixed in.
+def asked_with(model: F, order: int | None, adapt: Adapt | None = None) -> F:
+    """Return a language model as it is asked with `--ngram` and `--adapt`.
+
+    Args:
+        model: the model.
+        order: 0 leaves out the n-gram that is mixed in.
+        adapt: how its streams learn; None as they do.
 
     Raises:
         ArgumentError: an order that is neither 0 nor the n-gram's.
@@ -192,7 +337,10 @@ def asked_with(model: F, order: int | None) -> F:
     if order not in (None, 0, own):
         ways = "0, as it has no n-gram" if mixture is None else f"{own}, or 0 to leave it out"
         raise ArgumentError(f"--ngram: the order of this model's n-gram is {ways}; found {order}")
-    return model if mixture is None or order != 0 else model.answering(type(model.output)())
+    kept, learning = (None if order == 0 else mixture), adapt or model.output.adapt
+    if kept is mixture and learning == model.output.adapt:
+        return model
+    return model.answering(type(model.output)(kept, learning))
 
 
 def ids_of(text: Tokens) -> NDArray[Any]:

@@ -78,7 +78,7 @@ def evaluate_text(
 def _evaluate(model: AnyFitted, text: TokenFile, options: NextEvaluation, progress: Progress) -> tuple[Json, Json]:
     progress("scoring the text", 0, None)
     tokenizer: Tokenizer = model.input.tokenizer
-    chosen = asked_with(model, options.ngram)
+    chosen = asked_with(model, options.ngram, options.adapt)
     metrics = text_metrics(*predictor_of(chosen).score(text), text, tokenizer)
     mixture: NGramMixture | None = model.output.mixture
     ngram = None if mixture is None else mixture.ngram

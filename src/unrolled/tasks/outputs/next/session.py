@@ -25,7 +25,7 @@ from unrolled.decoding import (
 from unrolled.errors import ArgumentError
 from unrolled.layers import Session, StreamState
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.outputs.next.predictor import TokenPredictor, predictor_of
+from unrolled.tasks.outputs.next.predictor import AdaptivePredictor, TokenPredictor, predictor_of
 
 BEAM = 4
 #: tokens that a session remembers for the penalties on repetition
@@ -241,6 +241,17 @@ class TextSession(Session):
         self._position += 1
         self._recent = [*self._recent, token][-RECENT:]
         self._logits, self._state = logits, state
+
+    def forget(self) -> TextSession:
+        """Forget what was learned from the text so far, and not the text: as if it had been read without learning."""
+        if isinstance(self._predictor, AdaptivePredictor):
+            self._logits, self._state = self._predictor.forgotten(self._state)
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns from what it reads."""
+        return self._predictor.learns
 
     @property
     def model(self) -> AnyFitted:

@@ -36,7 +36,7 @@ def push_together(sessions: Sequence[TextSession], texts: Sequence[str]) -> None
     reading: list[tuple[TextSession, list[int]]] = []
     for session, text in zip(sessions, texts, strict=True):
         ids = session.tokens_of(text)
-        if len(ids) > FEW:
+        if len(ids) > FEW or session.learns:
             session.read(ids)
         elif ids:
             reading.append((session, ids))

@@ -136,8 +136,9 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         return probe_text(model, model.input.given(given), limit)
 
     def asked(self, model: Model, **options: Any) -> Model:
-        """Return the model with its n-gram, or without."""
-        return asked_with(model, Asking(**options).ngram)
+        """Return the model with its n-gram or without, and with streams that learn or don't."""
+        chosen = Asking(**options)
+        return asked_with(model, chosen.ngram, chosen.adapt)
 
     def stream(self, model: Model) -> TextSession:
         """Return a text in progress."""
