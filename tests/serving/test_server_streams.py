@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from servers import Running, counted, problem, running
 
-from unrolled.errors import StateError
+from unrolled.errors import ArgumentError, StateError
 from unrolled.serving import Limits
 from unrolled.serving.security import StateSigner
 from unrolled.tasks import Model
@@ -68,6 +68,30 @@ def test_a_life(server: Running, mail: Model) -> None:
         for method, address in (("POST", one), ("GET", f"{one}/state"), ("POST", f"{one}/fork"), ("DELETE", one)):
             found = problem(server.ask(method, address, **({"json": {"text": ""}} if address == one else {})), 410)
             assert found["detail"] == "this stream has ended; begin a new one, or restore a state"
+
+
+def test_streams_learn_each_for_itself(models: dict[str, Path], mail: Model) -> None:
+    learning = mail.asked(adapt="both")
+    with running(models, adapt="both") as server:
+        first, second = begin(server), begin(server)
+        text = "Zweig Vlad is at home. Zweig Vl"
+        pieces = (text[:20], text[20:])
+        found = [push(server, first, text=piece)["suggestions"] for piece in pieces][-1]
+        assert found == approx(suggested(learning, text))
+        assert found != approx(suggested(mail, text))
+        # the other has learned nothing of it, and a restored one has
+        assert push(server, second, text="Zweig Vl")["suggestions"] == approx(suggested(learning, "Zweig Vl"))
+        again = begin(server, state=server.ask("GET", f"{first}/state").json()["state"])
+        assert push(server, again, text="a")["suggestions"] == approx(suggested(learning, text + "a"))
+        # a task without text that could be learned from is as it was
+        assert push(server, begin(server, "feeling"), text="the film was great")["prediction"]
+    with pytest.raises(ArgumentError, match="--adapt: no model here has streams that learn"):
+        Running({"feeling": models["feeling"]}, adapt="both")
+
+
+def approx(suggestions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return suggestions with numbers that are compared as pushes in other pieces round them."""
+    return [{k: pytest.approx(v, abs=1e-4) if isinstance(v, float) else v for k, v in s.items()} for s in suggestions]
 
 
 def test_streams_that_are_not(server: Running) -> None:

@@ -64,7 +64,7 @@ GLOSSARY = {
     "tail_patience": "evaluations that --averaging tail looks back",
     "epochs": "stop after this many passes over the data",
     "steps": "stop after this many steps",
-    "minutes": "stop after this many minutes of training",
+    "minutes": "stop after this many minutes of training, or once it overfits at a lower rate too",
     "until": "stop when a development metric is reached, as in loss=1.5 or accuracy>=0.9",
     "patience": "stop after this many evaluations without a better --monitor",
     "monitor": "the development metric that decides which weights are the best",

@@ -41,6 +41,10 @@ LogInputs = Annotated[bool, typer.Option("--log-inputs", help="log what people s
 LogFormat = Annotated[Literal["text", "json"], typer.Option(help="format of the log: lines of text, or JSON objects")]
 ModelThreads = Annotated[int, typer.Option(min=1, help="threads per process for computing models")]
 Device = Annotated[str, typer.Option(help="the device of the networks")]
+Adapt = Annotated[
+    Literal["cache", "dynamic", "both"] | None,
+    typer.Option(help="streams of text learn from what they read, each for itself", show_default=False),
+]
 
 
 def serve(
@@ -56,6 +60,7 @@ def serve(
     log_format: LogFormat = "text",
     threads: ModelThreads = 1,
     device: Device = "cpu",
+    adapt: Adapt = None,
     **limits: Any,
 ) -> None:
     """
@@ -84,6 +89,7 @@ def serve(
         log_format=log_format,
         threads=threads,
         device=device,
+        adapt=adapt,
     )
 
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 import unrolled
-from unrolled.errors import UnrolledError
+from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.serving.http.naming import named_folders
 from unrolled.serving.limits import Limits
 from unrolled.serving.middleware import Middleware
@@ -65,16 +65,22 @@ class Application:
         """Load the models of the options; `add` then serves them.
 
         Raises:
-            UnrolledError: naming the model that can't be served.
+            UnrolledError: naming the model that can't be served, or an option that no model has.
         """
         state = self.state
         served: dict[str, ServedModel] = {}
+        adapt, learning = state.options.adapt, 0
         try:
             for name, folder in state.options.folders.items():
+                model = load(folder, state.options.device)
+                if adapt is not None and "adapt" in model.task.asking_options.model_fields:
+                    model, learning = model.asked(adapt=adapt), learning + 1
                 served[name] = ServedModel(
-                    name, load(folder, state.options.device), state.limits,
+                    name, model, state.limits,
                     budget=state.budget, decoder=state.decoder, observe=state.metrics.observer(name),
                 )  # fmt: skip
+            if adapt is not None and not learning:
+                raise ArgumentError("--adapt: no model here has streams that learn from text; leave it out")
         except Exception:
             state.models.update(served)
             state.close()
@@ -117,12 +123,13 @@ def create_app(
     runs: Mapping[str, Path] | None = None,
     log_inputs: bool = False,
     device: str = "cpu",
+    adapt: str | None = None,
 ) -> Application:
     """Return an ASGI application that serves some models.
 
     Args:
         models: folders, each as `FOLDER` or `NAME=FOLDER`.
-        limits, hosts, token, state_key, workers, runs, log_inputs, device: as in `ServerOptions`.
+        limits, hosts, token, state_key, workers, runs, log_inputs, device, adapt: as in `ServerOptions`.
 
     Raises:
         UnrolledError: a model that can't be served, named.
@@ -130,7 +137,7 @@ def create_app(
     """
     options = ServerOptions(
         named_folders(models, "model"), limits or Limits(), hosts, token, state_key, workers, runs or {}, log_inputs,
-        device=device,
+        device=device, adapt=adapt,
     )  # fmt: skip
     app = Application(options)
     app.add(app.load())

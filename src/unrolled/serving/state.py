@@ -33,6 +33,7 @@ class ServerOptions:
         log_inputs: whether inputs are logged.
         log_format: of the lines on standard error.
         device: where the networks are.
+        adapt: how streams learn from what they read, of models whose streams can.
         threads: for what a model computes.
 
     Raises:
@@ -49,6 +50,7 @@ class ServerOptions:
     log_inputs: bool = False
     log_format: Format = "text"
     device: str = "cpu"
+    adapt: str | None = None
     threads: int = 1
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ def serve(
     log_format: Format = "text",
     threads: int = 1,
     device: str = "cpu",
+    adapt: str | None = None,
 ) -> None:
     """Serve models until SIGINT or SIGTERM comes.
 
@@ -54,6 +55,7 @@ def serve(
         log_format: of the lines on standard error.
         threads: of each process, for what a model computes.
         device: where the networks are.
+        adapt: how streams learn, of models whose streams can.
 
     Raises:
         ArgumentError: an option out of range, or a host without a token.
@@ -80,6 +82,7 @@ def serve(
         log_inputs=log_inputs,
         log_format=log_format,
         device=str(chosen_device(device)),
+        adapt=adapt,
         threads=threads,
     )
     _listen_and_serve(host, port, options)
