@@ -50,12 +50,12 @@ def by_hand(model: Model, kind: str, ids: Sequence[int]) -> list[float]:
     network: Any = model.network
     with torch.no_grad():
         zs = network.features(torch.tensor(ids).unsqueeze(1))[0].squeeze(1).double()
-    v, c = network.output.weight.detach().double(), network.output.bias.detach().double()
+    v = network.output.weight.detach().double()
     scale = v.square().sum(1).mean()
     thetas = SHARPNESS if kind != "dynamic" else ()
     experts = len(thetas) + (kind != "cache")
     weights = torch.tensor([1 - experts * SHARE] + [SHARE] * experts, dtype=torch.float64)
-    matrix, bias = torch.zeros(zs.shape[1], zs.shape[1]).double(), torch.zeros(len(c)).double()
+    matrix, bias = torch.zeros(zs.shape[1], zs.shape[1]).double(), torch.zeros(len(v)).double()
     state, answers = plain.stepper.start(1), []
     for t in range(len(ids) - 1):
         logits, state = plain.stepper.step(torch.tensor([ids[t]]), state)
@@ -63,11 +63,11 @@ def by_hand(model: Model, kind: str, ids: Sequence[int]) -> list[float]:
         for theta in thetas:
             cosines = torch.nn.functional.cosine_similarity(zs[:t], zs[t : t + 1], dim=1)
             shares = (theta * cosines).softmax(0)
-            cache = torch.zeros(len(c)).double().index_add(0, torch.tensor(ids[1 : t + 1], dtype=torch.int64), shares)
+            cache = torch.zeros(len(v)).double().index_add(0, torch.tensor(ids[1 : t + 1], dtype=torch.int64), shares)
             parts.append(cache if t else parts[0])
         m, b = matrix.clone().requires_grad_(), bias.clone().requires_grad_()
         if kind != "cache":
-            logits = v @ (zs[t] + m @ zs[t]) + c + b
+            logits = parts[0].log() + v @ (m @ zs[t]) + b
             loss = -logits.log_softmax(0)[ids[t + 1]]
             loss.backward()
             parts.append(logits.detach().softmax(0))
@@ -121,7 +121,9 @@ def test_text_of_its_own_is_learned(trained: Trained, kind: str, tmp_path: Path)
     path.write_text("Zweig Vlad is at home. " * 60)
     plain = model.evaluate(path, completion=False).metrics
     adapted = model.evaluate(path, completion=False, adapt=kind).metrics
-    assert adapted["nats_per_character"] < 0.5 * plain["nats_per_character"]
+    # what repeats word for word is for the cache
+    least = 0.9 if kind == "dynamic" else 0.5
+    assert adapted["nats_per_character"] < least * plain["nats_per_character"]
     assert adapted["network"] == plain["network"]
     # text like that which it was trained on is predicted hardly worse: weights begin at `SHARE` for what is of no use
     path.write_text(make_text(20, 9))
@@ -140,12 +142,9 @@ def test_what_was_learned_can_be_forgotten(trained: Trained, kind: str) -> None:
     [memory] = session.carried[1]
     assert len(memory.keys) == 0
     assert not memory.matrix.any()
-    # of the same text, unlearned, the model itself says the same
+    # of the same text the model itself says the same, as an empty cache and no change do
     usual = trained("char").stream().push("Zweig Vlad is at home. ")
-    np.testing.assert_allclose(
-        session.logits.log_softmax(1).numpy(), usual.logits.log_softmax(1).numpy() if kind == "cache" else
-        session.logits.numpy(), rtol=0, atol=1e-5,
-    )  # fmt: skip
+    np.testing.assert_allclose(session.logits, usual.logits.log_softmax(1), rtol=0, atol=1e-5)
     assert any(one.shape != other.shape or (one != other).any() for one, other in zip(fresh, learned, strict=True))
     for one, other in zip(fresh, state_of(session.reset()), strict=True):
         np.testing.assert_array_equal(one, other)

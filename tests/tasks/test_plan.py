@@ -74,6 +74,12 @@ def test_only_what_may_be_fast_enough_is_measured() -> None:
     assert plan_at(NOMINAL, None)[1] == []
 
 
+def test_a_slow_machine_takes_many_small_steps() -> None:
+    batches = [plan_at(share * NOMINAL, 3)[0].batching["batch_size"] for share in (1, 0.03, 0.002)]
+    assert batches == [32, 16, 8]
+    assert plan_at(0.002 * NOMINAL, 3, batch_size=64)[0].batching["batch_size"] == 64
+
+
 def test_looks_at_the_development_text_leave_time_to_train() -> None:
     fast, slow = (plan_at(share * NOMINAL, 3, 3_000_000)[0].training for share in (1, 0.02))
     # 3.2 million tokens in 3 minutes; 250,000 forward cost what 83,000 do in training, and 324,000 is a tenth

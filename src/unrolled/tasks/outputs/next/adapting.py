@@ -3,12 +3,13 @@
 Beside what the model predicts, up to three other predictions are made from the state z_t after token x_t:
 
     cache     p(w) ∝ Σ_{i<t} [x_{i+1} = w] exp(θ cos(z_t, z_i))          for two values of θ
-    dynamic   p    = softmax(V (z_t + M_t z_t) + c + b_t)
+    dynamic   p    = softmax(ln p_model + V M_t z_t + b_t)
 
 The cache remembers what followed states like this one. Dynamic evaluation takes a step of gradient descent on
 −ln p(x_{t+1}) after each token, here on M and b, which start at 0 and decay towards it: few enough numbers for a stream
-to have its own. The predictions are mixed; each one's weight follows its share of what was right (EM, one token a
-time), so that nothing needs to be fitted beforehand and what is of no use to a text fades.
+to have its own, and where an n-gram is mixed in, the mixture is corrected. The predictions are mixed; each one's weight
+follows its share of what was right (EM, one token a time), so that nothing needs to be fitted beforehand and what is of
+no use to a text fades.
 
 Letters: V classes, I width of z, n tokens remembered, K predictions.
 
@@ -38,8 +39,9 @@ SHARPNESS = (10.0, 30.0)
 SHARE = 0.05
 #: how fast weights follow: 1/(t + SOON) in the beginning, later SLOW
 SOON, SLOW = 50, 0.005
-#: steps of dynamic evaluation on M and on b, and the part of both that is lost a token
-RATE, BIAS_RATE, DECAY = 0.05, 0.02, 1e-4
+#: steps of dynamic evaluation on M and on b, and the part of both that is lost a token; on e-mail, of characters,
+#: steps of 0.5 to 2 on M gain about the same
+RATE, BIAS_RATE, DECAY = 1.0, 0.02, 1e-4
 
 
 class Memory(NamedTuple):
@@ -77,8 +79,7 @@ class Adaptation:
         self.kind = kind
         self._bridge = network.output.get_submodule("bridge")
         self._weight = _array(network.output.get_parameter("weight"))
-        self._bias = _array(network.output.get_parameter("bias"))
-        # a step changes the logit of a class by about RATE, whatever the size of V and of z
+        # makes steps on M about as long whatever the sizes of V and z
         self._scale = float(np.square(self._weight).sum(1).mean())
         self._thetas = SHARPNESS if kind != "dynamic" else ()
         self._is_dynamic = kind != "cache"
@@ -97,7 +98,7 @@ class Adaptation:
             torch.zeros(side, side),
             torch.zeros(classes if self._is_dynamic else 0),
             torch.zeros(width),
-            torch.zeros(classes),
+            torch.zeros(classes, dtype=torch.float64),
         )
 
     def seen(self, h: Tensor) -> NDArray[np.float32]:
@@ -107,8 +108,7 @@ class Adaptation:
 
     def mixed(self, memory: Memory, z: Floats, base: Floats) -> Floats:
         """Return p (V,) after a state z (I,) in which the model says `base` (V,)."""
-        near = _array(memory.keys) @ unit(z)
-        parts = [base if part is None else part for part in self._predictions(memory, z, near)]
+        parts = self._predictions(memory, z, base, _array(memory.keys) @ unit(z))
         return sum((w * part for w, part in zip(_array(memory.weights), parts, strict=True)), np.zeros(len(base)))
 
     def forgotten(self, memory: Memory) -> Memory:
@@ -123,54 +123,53 @@ class Adaptation:
             token: the token.
             z, base: after it, as for `mixed`.
         """
-        after = {"z": torch.from_numpy(np.array(z)), "base": torch.from_numpy(np.asarray(base, dtype=np.float32))}
+        after = {"z": torch.from_numpy(np.array(z)), "base": torch.from_numpy(np.asarray(base))}
         # what comes first was not predicted
         if not int(memory.read):
             return memory._replace(read=memory.read + 1, **after)
         before = _array(memory.z)
         near = _array(memory.keys) @ unit(before)
-        _, memory = self.judged(memory, token, float(memory.base[token]), near)
+        _, memory = self.judged(memory, token, near)
         if self._thetas:
             key, last = torch.from_numpy(unit(before)).unsqueeze(0), torch.tensor([token])
             keys, following = torch.cat((memory.keys, key)), torch.cat((memory.following, last))
             memory = memory._replace(keys=keys[-REMEMBERED:].clone(), following=following[-REMEMBERED:].clone())
         return memory._replace(**after)
 
-    def judged(self, memory: Memory, token: int, own: float, near: Floats) -> tuple[float, Memory]:
+    def judged(self, memory: Memory, token: int, near: Floats) -> tuple[float, Memory]:
         """Return what a token's p was, and the memory with what that teaches; it does not remember the token yet.
 
         Args:
             memory: before the token.
             token: the token.
-            own: the model's p of it.
             near: cosines of z and the keys, (n,).
         """
         z = _array(memory.z)
-        parts = self._predictions(memory, z, near)
+        parts = self._predictions(memory, z, _array(memory.base), near)
         weights = _array(memory.weights)
-        shares = weights * np.array([own if part is None else part[token] for part in parts])
+        shares = weights * np.array([part[token] for part in parts])
         total = float(shares.sum())
         if total > 0:
             weights = weights + max(1 / (int(memory.read) + SOON), SLOW) * (shares / total - weights)
         changes = {"weights": torch.from_numpy(weights)}
-        if self._is_dynamic and parts[-1] is not None:
+        if self._is_dynamic:
             changes |= self._descended(memory, z, parts[-1], token)
         return total, memory._replace(read=memory.read + 1, **changes)
 
-    def _predictions(self, memory: Memory, z: Floats, near: Floats) -> list[Floats | None]:
-        """Return each prediction, (V,); None for the model's own, and for others that say the same."""
-        parts: list[Floats | None] = [None]
+    def _predictions(self, memory: Memory, z: Floats, base: Floats, near: Floats) -> list[Floats]:
+        """Return the model's p and the others', each (V,)."""
+        parts: list[Floats] = [base]
         for theta in self._thetas:
             if not len(near):
-                parts.append(None)
+                # nothing is remembered: as the model says
+                parts.append(base)
                 continue
             likeness = np.exp(theta * (near - near.max()))
-            counts = np.bincount(_array(memory.following), likeness, len(self._bias))
+            counts = np.bincount(_array(memory.following), likeness, len(base))
             parts.append(counts / counts.sum())
         if self._is_dynamic:
-            moved = z + _array(memory.matrix) @ z
-            logits = self._weight @ moved + self._bias + _array(memory.bias)
-            scores = np.exp(logits - logits.max())
+            change = self._weight @ (_array(memory.matrix) @ z) + _array(memory.bias)
+            scores = base * np.exp(change - change.max())
             parts.append(scores / scores.sum())
         return parts
 

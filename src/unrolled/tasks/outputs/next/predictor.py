@@ -34,6 +34,8 @@ Tokens = TokenFile | NDArray[Any]
 CHUNK = 1024
 #: up to so many are read by single steps
 FEW = 4
+#: tokens before a chunk that mixtures are told, no fewer than an n-gram's order
+CONTEXT = 16
 #: tokens that an n-gram scores at a time: memory does not grow with the text
 SCORED = 1 << 20
 
@@ -282,26 +284,28 @@ class AdaptivePredictor(TokenPredictor):
 
     def log_probabilities(self, text: Tokens) -> NDArray[np.float64]:
         """Return ln p of each token but the first, the text being learned from as it is read."""
-        own, ids = np.exp(self.inner.log_probabilities(text)), np.asarray(ids_of(text))
-        network = self.network
-        learned, state = np.empty(len(own)), None
+        ids = np.asarray(ids_of(text))
+        learned, state = np.empty(len(ids) - 1), None
         memory = self.adaptation.start()._replace(read=torch.tensor(1))
         keys, followed = memory.keys.numpy(), np.zeros(0, dtype=np.int64)
-        for start in range(0, len(own), CHUNK):
-            part = torch.from_numpy(ids[start : start + CHUNK].astype(np.int64)).to(self.device)
+        for start in range(0, len(learned), CHUNK):
+            read = ids[start : min(start + CHUNK, len(learned))].astype(np.int64)
+            inputs = torch.from_numpy(read).to(self.device)
             with torch.no_grad():
-                h, state = network.features(part.unsqueeze(1), state)
-            zs = self.adaptation.seen(h.squeeze(1))[: len(own) - start]
-            known = len(keys)
+                h, state = self.network.features(inputs.unsqueeze(1), state)
+                logits = apply_rows(self.network.output, h.squeeze(1))
+                before = torch.from_numpy(ids[max(0, start - CONTEXT) : start].astype(np.int64)).to(self.device)
+                base = self.inner.mixed_in(logits, torch.cat((before, inputs))).double().softmax(-1).cpu()
+            zs, known = self.adaptation.seen(h.squeeze(1)), len(keys)
             keys = np.concatenate((keys, unit(zs)))
             followed = np.concatenate((followed, ids[start + 1 : start + 1 + len(zs)].astype(np.int64)))
             near = keys[known:] @ keys.T
             for at, z in enumerate(zs):
                 here = slice(max(0, known + at - REMEMBERED), known + at)
-                memory = memory._replace(z=torch.from_numpy(z), following=torch.from_numpy(followed[here]))
-                token = int(ids[start + at + 1])
-                p, memory = self.adaptation.judged(memory, token, float(own[start + at]), near[at, here])
-                learned[start + at] = p
+                memory = memory._replace(
+                    z=torch.from_numpy(z), base=base[at], following=torch.from_numpy(followed[here])
+                )
+                learned[start + at], memory = self.adaptation.judged(memory, int(ids[start + at + 1]), near[at, here])
             keys, followed = keys[-REMEMBERED:], followed[-REMEMBERED:]
         return np.log(learned)
 

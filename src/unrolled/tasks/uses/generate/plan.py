@@ -40,6 +40,8 @@ SIZES = (
 USUAL, SMALL = 512, ((50_000, 128), (300_000, 256))
 #: steps of truncated BPTT
 SHORT, LONG = 64, 96
+#: no fewer updates than this if so many lanes are enough
+UPDATES, FEWEST_LANES = 1_000, 8
 #: the part of the time that looks at the development text may take, how few and how many there are, and what a token
 #: costs there, where one in training costs 1
 LOOKING, FEWEST, MOST, FORWARD = 0.1, 5, 20, 1 / 3
@@ -98,9 +100,12 @@ def _plan_for_time(
             break
         speed, chosen = tokens_a_second, stack
     read = speed * seconds * (1 - LOOKING)
+    # what has time for few updates needs many small ones rather than fast ones
+    while options.batch_size is None and batch > FEWEST_LANES and read / (batch * SHORT) < UPDATES:
+        batch //= 2
     epochs = min(read / text.tokens, _epochs(text, training, batch * SHORT))
     looks = LOOKING * seconds * speed / (FORWARD * min(text.dev_tokens, JUDGED_ON))
-    plan = _plan(text, chosen, epochs, options, training, int(min(max(looks, FEWEST), MOST)))
+    plan = _plan(text, chosen, epochs, options, training, int(min(max(looks, FEWEST), MOST)), batch)
     plan.reasons.append(f"{speed:,.0f} tokens a second on this machine")
     return plan
 
@@ -112,13 +117,14 @@ def _plan(
     options: GenerateOptions,
     training: Mapping[str, Any],
     looks: int = MOST,
+    lanes: int | None = None,
 ) -> Plan:
     """Return the plan of a stack that reads each token so many times, and looks at the development text so often."""
     hidden, layers = stack
     is_bpe = text.tokenizer.kind == "bpe"
     tied = is_bpe if options.tied is None else options.tied
     reasons = [f"{layers} × {hidden} {options.cell} units for {text.tokens:,} tokens"]
-    batch = options.batch_size or _lanes(text.tokens)
+    batch = lanes or options.batch_size or _lanes(text.tokens)
     # a run that sees its text only a few times needs many updates more than it needs long memory
     window = options.window or (SHORT if is_bpe or epochs <= 6 else LONG)
     dropout = _dropout(epochs) if options.dropout is None else options.dropout
