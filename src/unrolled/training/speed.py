@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unrolled.training.contract import Batches, Learner
+from unrolled.training.contract import B, Batches, Learner
 from unrolled.training.optimisation.optimisers import (
     clip_gradients,
     gradient_norm,
@@ -25,8 +25,8 @@ MOST = 20
 
 
 def updates_per_second(
-    learner: Learner,
-    batches: Batches,
+    learner: Learner[B],
+    batches: Batches[B],
     settings: TrainingSettings,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
@@ -55,8 +55,8 @@ def updates_per_second(
 
 
 def _step(
-    learner: Learner,
-    batches: Batches,
+    learner: Learner[B],
+    batches: Batches[B],
     settings: TrainingSettings,
     optimiser: torch.optim.Optimizer,
     parameters: list[nn.Parameter],
