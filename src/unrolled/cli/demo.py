@@ -199,8 +199,9 @@ def judge(model: Model, dev_text: Path, line: ProgressLine) -> None:
     print(f"  {network:.3f}  this network alone, {model.parameters:,} parameters")
     print(f"  {other:.3f}  {evaluation.baseline['model']}, counted on the same text")
     print(f"  {own:.3f}  both together, which is the model")
+    print(f"In short: the model is {abs(1 - own / other):.1%} {'below' if own < other else 'above'} the n-gram.")
     if network >= other:
-        print("  The n-gram is still ahead: this network has had too little time. Give it more with --minutes.")
+        print("  The n-gram is ahead of the network alone, which has had too little time: give it more with --minutes.")
     print()
 
 

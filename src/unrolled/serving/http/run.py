@@ -49,13 +49,8 @@ def serve(
         token_file: a file with the token that requests must carry.
         state_key_file: a file with the key that states are signed with.
         allow_hosts: further names of the server.
-        runs: folders of training runs to be watched, by name.
-        limits: of everything that grows.
-        log_inputs: whether inputs are logged.
-        log_format: of the lines on standard error.
-        threads: of each process, for what a model computes.
+        limits, runs, log_inputs, log_format, threads, adapt: as in `ServerOptions`.
         device: where the networks are.
-        adapt: how streams learn, of models whose streams can.
 
     Raises:
         ArgumentError: an option out of range, or a host without a token.
