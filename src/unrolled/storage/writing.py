@@ -1,7 +1,4 @@
-"""Atomic writes: a kill, a full disk or a power cut leaves the old file or the new one, never half of one.
-
-Like `errors`, this may be imported from every room.
-"""
+"""Atomic writes: a kill, a full disk or a power cut leaves the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -9,12 +6,14 @@ import errno
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from unrolled.errors import StorageError
 
+#: a new file; never what a link leads to that somebody left under its name
+_NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -51,7 +50,7 @@ def written_aside(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that replaces `path` only when the block ends without an error.
 
     The bytes go to a hidden neighbour (``.NAME.partial``), are fsynced, and are then renamed. The neighbour's name is
-    fixed, so that the next process overwrites what a killed one left behind.
+    fixed, so that the next process removes what a killed one left behind.
 
     Args:
         path: the file to create or replace; its folder must exist.
@@ -65,14 +64,17 @@ def written_aside(path: str | Path) -> Iterator[BinaryIO]:
     target = Path(path)
     aside = target.with_name(f".{target.name}.partial")
     try:
-        with aside.open("wb+") as stream:
+        aside.unlink(missing_ok=True)
+        with os.fdopen(os.open(aside, os.O_RDWR | _NEW, 0o666), "wb+") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+            if not os.path.samestat(os.fstat(stream.fileno()), os.lstat(aside)):
+                raise StorageError(f"{target}: another process is writing it too; what was there before is whole")
         os.replace(aside, target)
         sync_folder(target.parent)
     except BaseException as error:
-        if aside.parent.is_dir():
+        with suppress(OSError):
             aside.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise storage_error(error, target, "writing it; what was there before is whole") from error
@@ -100,6 +102,22 @@ def write_whole(path: str | Path, content: bytes) -> None:
     """
     with written_aside(path) as stream:
         stream.write(content)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a new file and wait until the disk has it.
+
+    Raises:
+        OSError: as the system says; the file may then be incomplete.
+    """
+    descriptor = os.open(path, os.O_WRONLY | _NEW, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: str | Path) -> None:
