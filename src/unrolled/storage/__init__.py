@@ -7,6 +7,7 @@ from unrolled.storage.locking import LOCK, is_vacant, locked
 from unrolled.storage.parts import (
     MANIFEST,
     RESTORE,
+    check_part,
     digest,
     has_part,
     part_path,
@@ -30,6 +31,7 @@ __all__ = [
     "MANIFEST",
     "RESTORE",
     "available_memory",
+    "check_part",
     "digest",
     "has_part",
     "is_vacant",

@@ -16,13 +16,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unrolled.errors import ModelError, StorageError
-from unrolled.storage.reading import read_whole
+from unrolled.storage.reading import opened, read_whole
 from unrolled.storage.writing import storage_error, sync_folder, write_whole
 
 MANIFEST = "manifest.json"
@@ -30,6 +30,7 @@ _SAVING, _SAVED = ".saving", ".saved"
 _FORMAT, _VERSION = "unrolled.manifest", 1
 #: bytes of a manifest, and of any other JSON file of a model
 _LARGEST_MANIFEST, LARGEST_JSON = 1 << 20, 256 << 20
+_BLOCK = 1 << 20
 RESTORE = "restore it from a copy of the model"
 
 
@@ -68,19 +69,43 @@ def read_part(path: Path, most: int = LARGEST_JSON, way: str = RESTORE) -> bytes
         ModelError: it is missing, no regular file, larger than `most`, or not what was written.
         StorageError: it can't be read.
     """
+    data: bytes = b""
+
+    def fits(place: Path, expected: Any) -> bool:
+        nonlocal data
+        data = read_whole(place, most)
+        return expected is None or digest(data) == expected
+
+    _check(path, fits, way)
+    return data
+
+
+def check_part(path: Path, way: str = RESTORE) -> Path:
+    """Return where a file of a model's folder lies, to be mapped; as `read_part`, without taking memory for it."""
+
+    def fits(place: Path, expected: Any) -> bool:
+        with opened(place):
+            return expected is None or _digest_of_file(place) == expected
+
+    return _check(path, fits, way)
+
+
+def _check(path: Path, fits: Callable[[Path, Any], bool], way: str) -> Path:
+    """Check a file where it lies now against what its folder's manifest says, if there is one; return where that is."""
     before: object = ()
     try:
         # a save that ends in between replaces the manifest: then the file is read once more
         while (listed := _listed(path.parent)) != before:
-            before = listed
+            before, place = listed, part_path(path)
+            expected = None if listed is None else listed.get(path.name)
             try:
-                data = read_whole(part_path(path), most)
+                is_right = fits(place, expected)
             except FileNotFoundError:
                 # it may have been moved to its place just now
-                data = read_whole(path, most)
-            expected = None if listed is None else listed.get(path.name)
-            if expected is None or digest(data) == expected:
-                return data
+                place = path
+                is_right = fits(place, expected)
+            if is_right:
+                return place
     except FileNotFoundError as error:
         raise ModelError(f"{path}: missing; {way}") from error
     except OSError as error:
@@ -89,6 +114,16 @@ def read_part(path: Path, most: int = LARGEST_JSON, way: str = RESTORE) -> bytes
         f"{path}: corrupt or cut short (its SHA-256 is not the one in {MANIFEST}); {way}, "
         f"or delete {MANIFEST} if it was changed on purpose"
     )
+
+
+def _digest_of_file(path: Path) -> dict[str, Any]:
+    """Return what a manifest says of a file, read block by block."""
+    sha256, count = hashlib.sha256(), 0
+    with opened(path) as (stream, _):
+        while block := stream.read(_BLOCK):
+            sha256.update(block)
+            count += len(block)
+    return {"bytes": count, "sha256": sha256.hexdigest()}
 
 
 def unlist(path: Path) -> None:
@@ -119,7 +154,7 @@ def replaced_parts(folder: Path) -> Iterator[Path]:
         _remove(saving)
         saving.mkdir()
         yield saving
-        files = {entry.name: digest(entry.read_bytes()) for entry in sorted(saving.iterdir())}
+        files = {entry.name: _digest_of_file(entry) for entry in sorted(saving.iterdir())}
         write_whole(saving / MANIFEST, _manifest(files))
         os.rename(saving, saved)
         sync_folder(folder)

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import StorageError
+from unrolled.storage import locked
 from unrolled.training.contract import B, Batches, Learner, LossReport
 from unrolled.training.interrupt import Interrupt
 from unrolled.training.optimisation.finite import read_scalars
@@ -93,11 +94,12 @@ def fit(
         OutputExistsError: `out` holds a run, and `resume` is False.
         CheckpointError: there are checkpoints, but none of them can be resumed.
         DivergenceError: ten steps in a row were not finite.
-        StorageError: `out` can't be written, or the disk is full; says what is intact.
+        StorageError: `out` can't be written, or another process writes there; or the disk is full: says what is intact.
     """
     reporter = reporter or QuietReporter()
     with ExitStack() as stack:
         stack.callback(reporter.close)
+        stack.enter_context(locked(out))
         interrupt = stack.enter_context(Interrupt())
         stack.enter_context(deterministic_algorithms(settings.deterministic))
         run = Run(learner, batches, settings, Path(out), identity or {}, reporter, options)

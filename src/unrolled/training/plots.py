@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unrolled.errors import MissingDependencyError
-from unrolled.storage import make_folder, storage_error
+from unrolled.storage import make_folder, written_aside
 from unrolled.training.saving.files import read_metrics
 from unrolled.types import Json
 
@@ -47,10 +47,8 @@ def plot_run(folder: str | Path) -> list[Path]:
             axes.legend()
         axes.grid(alpha=0.3)
         path = plots / f"{name}.png"
-        try:
-            figure.savefig(path, dpi=120)
-        except OSError as error:
-            raise storage_error(error, path, "drawing it") from error
+        with written_aside(path) as stream:
+            figure.savefig(stream, format="png", dpi=120)
         drawn.append(path)
     return drawn
 

@@ -10,7 +10,8 @@ from unrolled.data.text.bpe import BPETokenizer, fit_bpe
 from unrolled.data.text.characters import ByteTokenizer, CharTokenizer, fit_char
 from unrolled.data.text.plain_words import WordTokenizer
 from unrolled.data.text.tokenizer import FORMAT, VERSION, Tokenizer
-from unrolled.errors import ArgumentError, ModelError, StorageError
+from unrolled.errors import ArgumentError, ModelError
+from unrolled.storage import RESTORE, read_part
 from unrolled.types import Json
 
 _LARGEST_FILE = 64 << 20
@@ -57,20 +58,15 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     """Read a tokeniser that `save` wrote.
 
     Raises:
-        StorageError: the file is missing or can't be read.
-        ModelError: it is corrupt, is no tokeniser of this library, or was written by a later version.
+        StorageError: the file can't be read.
+        ModelError: it is missing, corrupt, no tokeniser of this library, or was written by a later version.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ModelError(f"{path}: larger than any tokenizer ({_LARGEST_FILE >> 20} MiB)")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror or error}") from error
+    raw = read_part(path, _LARGEST_FILE)
     try:
         payload = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: corrupt, not JSON ({error}); restore it from a copy of the model") from error
+        raise ModelError(f"{path}: corrupt, not JSON ({error}); {RESTORE}") from error
     if not isinstance(payload, dict) or payload.pop("format", None) != FORMAT:
         raise ModelError(f'{path}: not a tokenizer of this library (its "format" is not {FORMAT!r})')
     version, kind = payload.pop("version", None), payload.pop("kind", None)

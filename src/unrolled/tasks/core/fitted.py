@@ -128,17 +128,17 @@ def _distinct_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     return kept
 
 
-def check_fit(network: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
+def check_fit(network: nn.Module, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
     """Check that saved tensors have the names and shapes of a network's.
 
     Raises:
         ModelError: if they don't.
     """
     own = _distinct_tensors(network)
-    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    missing, extra = sorted(own.keys() - shapes.keys()), sorted(shapes.keys() - own.keys())
     if missing or extra:
         raise ModelError(f"{where}: tensors don't fit the network: missing {missing[:3]}, unexpected {extra[:3]}")
     for name, tensor in own.items():
-        if tensor.shape != tensors[name].shape:
-            shapes = f"expected {tuple(tensor.shape)}, found {tuple(tensors[name].shape)}"
-            raise ModelError(f"{where}: {name} doesn't fit the network: {shapes}")
+        if tensor.shape != shapes[name]:
+            problem = f"expected {tuple(tensor.shape)}, found {shapes[name]}"
+            raise ModelError(f"{where}: {name} doesn't fit the network: {problem}")

@@ -13,15 +13,13 @@ from typing_extensions import Self
 
 from unrolled.data.core.memory import as_places
 from unrolled.errors import ArgumentError
-from unrolled.storage import make_folder, write_whole
+from unrolled.storage import locked, replaced_parts, write_whole
 from unrolled.tasks.core.contract import I, O, Use
 from unrolled.tasks.core.fitted import Fitted, Parts, own_tensors
 from unrolled.tasks.core.folder.card import write_card
-from unrolled.tasks.core.folder.config import ModelConfig, write_config
+from unrolled.tasks.core.folder.config import WEIGHTS, ModelConfig, write_config
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.values import Evaluation, Progress, silent
-
-WEIGHTS = "model.safetensors"
 
 
 class Model(Fitted[I, O]):
@@ -113,19 +111,19 @@ class Model(Fitted[I, O]):
         return adapted
 
     def save(self, folder: str | Path) -> None:
-        """Write the model; every file is whole at every moment, and config.json comes last.
+        """Write the model; at every moment the folder holds the model before or this one, whole.
 
         Raises:
-            StorageError: if the disk is full or the folder can't be written.
+            StorageError: the disk is full, the folder can't be written, or another process is writing there.
         """
         folder = Path(folder)
-        make_folder(folder)
-        self.task.save_parts(self.parts, folder)
-        self.task.save_extras(self, folder)
-        # one key only: safetensors writes several in a random order, and equal models are to be equal files
-        write_whole(folder / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt"}))
-        write_card(self.config, self.task.shape, self.parameters, folder)
-        write_config(folder, self.config)
+        with locked(folder), replaced_parts(folder) as new:
+            self.task.save_parts(self.parts, new)
+            self.task.save_extras(self, new)
+            # one key only: safetensors writes several in a random order, and equal models are to be equal files
+            write_whole(new / WEIGHTS, save_tensors(own_tensors(self.network), {"format": "pt"}))
+            write_card(self.config, self.task.shape, self.parameters, new, folder.name)
+            write_config(new, self.config)
         self.folder = folder
 
 

@@ -16,7 +16,7 @@ from unrolled.data.core.folders import Place
 from unrolled.data.core.memory import as_places
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.settings import Settings
-from unrolled.storage import make_folder
+from unrolled.storage import locked, make_folder, part_path
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.folder.claim import check_free, claimed
@@ -109,12 +109,15 @@ def train(
     sources = Sources(as_places(paths), as_places(dev, may_be_empty=True))
     request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples)
     check_free(out, resume, overwrite)
-    if resume:
-        config, material = _resumed(request) or _begun(request)
-    else:
-        with claimed(out):
-            config, material = _begun(request)
-    return _trained(request, config, material, resume)
+    with locked(out):
+        # once more, as another run may have filled it before this one locked it
+        check_free(out, resume, overwrite)
+        if resume:
+            config, material = _resumed(request) or _begun(request)
+        else:
+            with claimed(out):
+                config, material = _begun(request)
+        return _trained(request, config, material, resume)
 
 
 def versions() -> dict[str, str]:
@@ -169,8 +172,7 @@ def _resumed(request: _Request) -> tuple[ModelConfig, Any] | None:
         ModelError: it is incomplete.
     """
     task, out, options = request.task, request.out, request.options
-    make_folder(out)
-    if not (out / CONFIG).is_file():
+    if not part_path(out / CONFIG).is_file():
         if any((out / "checkpoints").glob("step-*")):
             raise ModelError(f"{out / CONFIG}: missing, and without it the checkpoints can't be used")
         return None

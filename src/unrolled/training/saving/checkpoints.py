@@ -11,7 +11,6 @@ used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -24,13 +23,14 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from unrolled.errors import CheckpointError
-from unrolled.storage import make_folder, storage_error, sync_folder
-from unrolled.training.saving.files import write_durably
+from unrolled.storage import digest, make_folder, read_whole, storage_error, sync_folder, write_durably
 from unrolled.training.saving.packing import pack, unpack
 from unrolled.types import Json
 
 FORMAT = "unrolled-checkpoint"
 VERSION = 1
+#: bytes
+_LARGEST_MANIFEST = 16 << 20
 _FILES = ("tensors.safetensors", "state.json")
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
 
@@ -81,10 +81,7 @@ class Checkpoints:
             "version": VERSION,
             "step": step,
             "identity": self.identity,
-            "files": {
-                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                for name, data in zip(_FILES, contents, strict=True)
-            },
+            "files": {name: digest(data) for name, data in zip(_FILES, contents, strict=True)},
         }
         path, aside, old = (self.path(step), self.folder / f".new-step-{step}", self.folder / f".old-step-{step}")
         try:
@@ -115,7 +112,7 @@ class Checkpoints:
         """
         path = self.path(step)
         try:
-            manifest = json.loads((path / "manifest.json").read_bytes())
+            manifest = json.loads(read_whole(path / "manifest.json", _LARGEST_MANIFEST))
             if manifest["format"] != FORMAT:
                 raise ValueError(f"its format is {manifest['format']!r}")
             if manifest["version"] > VERSION:
@@ -189,18 +186,18 @@ class Checkpoints:
     def _is_own(self, step: int) -> bool:
         """Return whether a checkpoint's manifest says that it belongs to this run."""
         try:
-            manifest = json.loads((self.path(step) / "manifest.json").read_bytes())
+            manifest = json.loads(read_whole(self.path(step) / "manifest.json", _LARGEST_MANIFEST))
             return bool(manifest["format"] == FORMAT and manifest["identity"] == self.identity)
         except _BROKEN:
             return False
 
 
 def _checked(path: Path, expected: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a file, after checking its length and hash."""
-    data = path.read_bytes()
-    if len(data) != expected["bytes"]:
-        raise ValueError(f"{path.name} has {len(data)} bytes, and was written with {expected['bytes']}")
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+    """Return the bytes of a file, after checking its length and digest."""
+    if path.stat().st_size != expected["bytes"]:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, and was written with {expected['bytes']}")
+    data = read_whole(path, expected["bytes"])
+    if digest(data) != expected:
         raise ValueError(f"{path.name} has been damaged: its SHA-256 is not the one it was written with")
     return data
 

@@ -1,31 +1,23 @@
-"""Files that survive a kill, a full disk or a power cut: durable writes and append-only journals."""
+"""The logs of a run: append-only journals, which a kill or another writer may have torn."""
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 
+from unrolled.errors import StorageError
 from unrolled.storage import storage_error
 from unrolled.types import Json
 
+log = logging.getLogger("unrolled.training")
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it.
-
-    Raises:
-        OSError: as the system says; the file may then be incomplete.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+#: a link is not followed, and a FIFO not waited for: the folder may be a stranger's
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Journal:
@@ -35,16 +27,22 @@ class Journal:
         path: created if need be.
 
     Raises:
-        StorageError: the file can't be opened.
+        StorageError: the file can't be opened, or is a link, a device or the like.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            self.length = os.fstat(self._descriptor).st_size
+            self._descriptor = os.open(path, _FLAGS, 0o666)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise StorageError(f"{path}: a link, which is not followed; remove it") from error
             raise storage_error(error, path, "opening it") from error
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise StorageError(f"{path}: not a regular file; remove it")
+        self.length = status.st_size
 
     def append(self, entry: str) -> None:
         """Add an entry; if it does not fit on the disk, the part that did is removed again.
@@ -62,19 +60,24 @@ class Journal:
         self.length += len(data)
 
     def truncate(self, length: int) -> bool:
-        """Truncate the file to an earlier length; return False if it has become shorter than that in the meantime.
+        """Truncate the file to an earlier length; return False if it has become another file in the meantime.
 
-        A shorter file is truncated after its last whole line.
+        A file that is shorter, or whose line does not end there, is truncated after the last whole line before.
         """
         try:
-            whole = length <= self.length
+            whole = length <= self.length and (not length or self._read(length - 1, 1) == b"\n")
             if not whole:
-                length = self.path.read_bytes().rfind(b"\n") + 1
+                length = self._read(0, min(length, self.length)).rfind(b"\n") + 1
             os.ftruncate(self._descriptor, length)
         except OSError as error:
             raise storage_error(error, self.path, "shortening it") from error
         self.length = length
         return whole
+
+    def _read(self, begin: int, count: int) -> bytes:
+        with self.path.open("rb") as stream:
+            stream.seek(begin)
+            return stream.read(count)
 
     def sync(self) -> None:
         """Wait until the disk has every entry."""
@@ -97,14 +100,25 @@ class Journal:
 
 
 def read_metrics(path: str | Path) -> list[Json]:
-    """Return the lines of a `metrics.jsonl`, oldest first; a last line cut short by a kill is left out.
+    """Return the records of a `metrics.jsonl`, oldest first; lines torn by a kill or another writer are left out.
 
     Raises:
         StorageError: the file can't be read.
     """
     try:
-        lines = Path(path).read_bytes().split(b"\n")
+        lines = [line for line in Path(path).read_bytes().split(b"\n") if line.strip()]
     except OSError as error:
         raise storage_error(error, Path(path), "reading it") from error
-    # A whole file ends in a line feed, so the last piece is empty or incomplete.
-    return [json.loads(line) for line in lines[:-1] if line.strip()]
+    records = [record for line in lines if (record := _record(line)) is not None]
+    if len(records) < len(lines):
+        log.warning("%s: left out %d damaged of %d lines", path, len(lines) - len(records), len(lines))
+    return records
+
+
+def _record(line: bytes) -> Json | None:
+    """Return a line's record; None if it is torn, which may leave JSON of another form."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and type(record.get("step")) is int and "split" in record else None

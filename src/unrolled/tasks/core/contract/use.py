@@ -14,7 +14,7 @@ from unrolled.data.core.folders import Place
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Session
 from unrolled.settings import Settings
-from unrolled.storage import write_whole
+from unrolled.storage import available_memory, has_part, read_part, write_whole
 from unrolled.tasks.core.contract.input import AnyInput
 from unrolled.tasks.core.contract.output import AnyAnswer
 from unrolled.tasks.core.fitted import Fitted, Parts
@@ -127,12 +127,12 @@ class Use(ABC, Generic[I, O, M]):
         return Parts(self.input.load(folder), self.output.load(folder))
 
     def save_extras(self, model: Fitted[I, O], folder: Path) -> None:
-        """Write what belongs to a model beside its parts and weights: its baseline, if it is saved elsewhere."""
-        if model.folder is None or model.folder == folder:
+        """Write what belongs to a model beside its parts and weights: its baseline."""
+        if model.folder is None:
             return
         for name in self.output.baseline_files:
-            if (model.folder / name).is_file():
-                write_whole(folder / name, (model.folder / name).read_bytes())
+            if has_part(model.folder / name):
+                write_whole(folder / name, read_part(model.folder / name, available_memory() // 2))
 
     def load_cache(self, folder: Path, parts: Parts[I, O]) -> Any:
         """Return the `cache` of a model that was adapted to somebody, or None.
@@ -177,7 +177,8 @@ class Use(ABC, Generic[I, O, M]):
         try:
             return parts.output.network(parts.input, network)
         except (ArgumentError, TypeError) as error:
-            raise ModelError(f"network: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise ModelError(f"network: {reason}") from error
 
     def initialise(self, network: nn.Module, material: M) -> None:
         """Set what the data suggests before the first step, e.g. an output bias at the classes' frequencies."""

@@ -8,21 +8,22 @@ from unrolled.storage import write_whole
 from unrolled.tasks.core.folder.config import ModelConfig
 
 
-def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path) -> None:
+def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, name: str) -> None:
     """Write card.md.
 
     Args:
         config: the model's.
         shape: which of the five shapes its use has.
         parameters: how many numbers were learned.
-        folder: the model's.
+        folder: where to.
+        name: the model's.
 
     Raises:
         StorageError: if it can't be written.
     """
     result = config.result
     lines = [
-        f"# {folder.name}",
+        f"# {name}",
         "",
         f"A model for the task `{config.task}` ({shape}), trained with Unrolled "
         f"{config.versions.get('unrolled', '?')} on torch {config.versions.get('torch', '?')}.",
@@ -30,11 +31,11 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path) -
         "## How to use it",
         "",
         "```",
-        f"unrolled predict {folder.name} …",
-        f"unrolled evaluate {folder.name} DATA",
+        f"unrolled predict {name} …",
+        f"unrolled evaluate {name} DATA",
         "```",
         "```python",
-        f'model = unrolled.load("{folder.name}")',
+        f'model = unrolled.load("{name}")',
         "```",
         "",
         "## Network",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unrolled.errors import OutputExistsError
-from unrolled.storage import make_folder, storage_error
+from unrolled.storage import is_vacant, locked, make_folder, part_path, storage_error
 from unrolled.tasks.core.folder.config import CONFIG
 from unrolled.tasks.core.values import DATA
 
@@ -23,7 +23,7 @@ def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None
     """
     try:
         is_file = out.exists() and not out.is_dir()
-        is_taken = out.is_dir() and any(out.iterdir())
+        is_taken = out.is_dir() and not is_vacant(out)
     except OSError as error:
         raise storage_error(error, out, "looking for an older model") from error
     if is_file:
@@ -31,7 +31,7 @@ def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None
     if is_taken and not resume:
         if not overwrite:
             raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
-        if not (out / CONFIG).is_file() and not (out / DATA).is_dir():
+        if not part_path(out / CONFIG).is_file() and not (out / DATA).is_dir():
             raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
 
 
@@ -42,27 +42,30 @@ def claimed(out: Path) -> Iterator[None]:
     Raises:
         StorageError: the folder can't be created, or its contents can't be moved.
     """
-    # absolute, since "." has no name
-    here = Path(os.path.abspath(out))
-    aside = here.with_name(f".{here.name}.overwritten")
-    is_taken = out.is_dir() and any(out.iterdir())
-    if is_taken:
-        try:
-            if aside.is_dir() and not (out / CONFIG).is_file():
-                # a run that was killed while it read its data left the older model there
-                shutil.rmtree(out)
-            else:
-                shutil.rmtree(aside, ignore_errors=True)
-                out.rename(aside)
-        except OSError as error:
-            raise storage_error(error, out, "moving the older model out of the way") from error
-    try:
-        make_folder(out)
-        yield
-    except BaseException:
-        shutil.rmtree(out, ignore_errors=True)
+    with locked(out) as lock:
+        # absolute, since "." has no name
+        here = Path(os.path.abspath(out))
+        aside = here.with_name(f".{here.name}.overwritten")
+        is_taken = out.is_dir() and not is_vacant(out)
         if is_taken:
-            aside.rename(out)
-        raise
-    if is_taken:
-        shutil.rmtree(aside, ignore_errors=True)
+            try:
+                if aside.is_dir() and not part_path(out / CONFIG).is_file():
+                    # a run that was killed while it read its data left the older model there
+                    shutil.rmtree(out)
+                else:
+                    shutil.rmtree(aside, ignore_errors=True)
+                    out.rename(aside)
+            except OSError as error:
+                raise storage_error(error, out, "moving the older model out of the way") from error
+        make_folder(out)
+        # what was locked is aside now
+        lock.take()
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            if is_taken:
+                aside.rename(out)
+            raise
+        if is_taken:
+            shutil.rmtree(aside, ignore_errors=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
 from unrolled.errors import ModelError, StorageError
-from unrolled.storage import storage_error, write_whole
+from unrolled.storage import has_part, write_whole
+from unrolled.tasks.core.folder.files import read_json
 from unrolled.types import Json
 
 FORMAT = "unrolled.model"
 VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+#: a size, a count or a probability
+Amount = Annotated[StrictInt | StrictFloat, Field(ge=0, le=1 << 31, allow_inf_nan=False)]
 
 
 class ModelConfig(BaseModel):
@@ -41,12 +46,23 @@ class ModelConfig(BaseModel):
     options: Json
     network: Json
     training: Json
-    batching: Json = {}
+    batching: dict[str, Amount] = {}
     data: Json = {}
     sources: dict[str, list[list[str | int]]] = {}
     fitted: Json = {}
     result: Json = {}
     versions: dict[str, str] = {}
+
+    def count(self, name: str, default: int) -> int:
+        """Return a count of the data that the model was trained on.
+
+        Raises:
+            ModelError: it is none.
+        """
+        value = self.data.get(name, default)
+        if type(value) is not int or value < 0:
+            raise ModelError(f"{CONFIG}: corrupt, data.{name}: expected a count, found {value!r}")
+        return value
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -58,14 +74,9 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / CONFIG
     if not folder.is_dir():
         raise StorageError(f"{folder}: no such model folder")
-    if not path.is_file():
+    if not has_part(path):
         raise ModelError(f"{folder}: not a model folder, it has no {CONFIG}")
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: corrupt, not JSON ({error})") from error
-    except OSError as error:
-        raise storage_error(error, path, "reading it") from error
+    raw = read_json(path)
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise ModelError(f"{path}: not a model of unrolled (its format is not {FORMAT!r})")
     version = raw.get("version")

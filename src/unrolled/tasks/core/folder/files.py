@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from math import prod
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from unrolled.errors import ModelError, StorageError
-from unrolled.storage import storage_error, write_whole
+from unrolled.errors import ModelError
+from unrolled.storage import (
+    RESTORE,
+    available_memory,
+    check_part,
+    opened,
+    part_path,
+    read_part,
+    storage_error,
+    unlist,
+    write_whole,
+)
 
-#: what is to be done about a file that is missing or damaged
-RESTORE = "restore it from a copy of the model"
+#: bytes of the header of a safetensors file
+_LARGEST_HEADER = 16 << 20
+
 _DTYPES = {"U8": "u1", "U16": "u2", "U32": "u4", "U64": "u8", "I64": "i8", "F32": "f4", "F64": "f8"}
 
 
@@ -26,14 +38,11 @@ def read_json(path: Path) -> Any:
     """Return the content of a JSON file, e.g. encoders or a baseline.
 
     Raises:
-        ModelError: it is missing or damaged.
+        ModelError, StorageError: it is missing, damaged or can't be read.
     """
+    data = read_part(path)
     try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: missing; {RESTORE}") from error
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror or error}") from error
+        return json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: corrupt, not JSON ({error}); {RESTORE}") from error
 
@@ -44,6 +53,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         StorageError: it can't be written.
     """
+    unlist(path)
     write_whole(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 
 
@@ -57,40 +67,62 @@ def read_arrays(path: Path, way: str = RESTORE) -> dict[str, NDArray[Any]]:
     Raises:
         ModelError, StorageError: the file is missing, damaged or can't be read.
     """
-    with _reading(path, way):
-        return dict(load_arrays(path.read_bytes()))
+    data = read_part(path, available_memory() // 2, way)
+    try:
+        return dict(load_arrays(data))
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{path}: corrupt or cut short ({error}); {way}") from error
 
 
 def map_arrays(path: Path, way: str = RESTORE) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return named arrays as they lie in a file, which processes share, and the notes beside them; as `read_arrays`."""
-    with _reading(path, way):
-        # checks that names, shapes and places fit the file
-        with safe_open(path, "np") as file:
-            notes = file.metadata() or {}
-        content = np.memmap(path, np.uint8, "r")
-        start = 8 + int.from_bytes(content[:8].tobytes(), "little")
-        header: dict[str, Any] = json.loads(content[8:start].tobytes())
-        header.pop("__metadata__", None)
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, entry in header.items():
-            if entry["dtype"] not in _DTYPES:
-                raise ModelError(f"{path}: {name} is of the type {entry['dtype']}, which nothing here has; {way}")
-            first, last = entry["data_offsets"]
-            part = np.asarray(content[start + first : start + last])
-            arrays[name] = part.view("<" + _DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        return arrays, notes
-
-
-@contextmanager
-def _reading(path: Path, way: str) -> Iterator[None]:
+    place = check_part(path, way)
     try:
-        yield
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: missing; {way}") from error
+        # checks that names, shapes and places fit the file
+        with safe_open(place, "np") as file:
+            notes = file.metadata() or {}
+        content = np.memmap(place, np.uint8, "r")
     except OSError as error:
         raise storage_error(error, path, "reading it") from error
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{path}: corrupt or cut short ({error}); {way}") from error
+    start = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    header: dict[str, Any] = json.loads(content[8:start].tobytes())
+    header.pop("__metadata__", None)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise ModelError(f"{path}: {name} is of the type {entry['dtype']}, which nothing here has; {way}")
+        first, last = entry["data_offsets"]
+        part = np.asarray(content[start + first : start + last])
+        arrays[name] = part.view("<" + _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays, notes
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of a safetensors file; nothing but its header is read.
+
+    Raises:
+        ModelError, StorageError: as `read_arrays`; or the file is larger than its arrays.
+    """
+    try:
+        with opened(part_path(path)) as (stream, size):
+            length = int.from_bytes(stream.read(8), "little")
+            if not 2 <= length <= min(size - 8, _LARGEST_HEADER):
+                raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
+            header = dict(json.loads(stream.read(length)))
+        header.pop("__metadata__", None)
+        shapes = {name: tuple(map(index, entry["shape"])) for name, entry in header.items()}
+        # no number has more than 8 bytes; the library checks the rest when it reads the arrays
+        if size - 8 - length > 8 * sum(map(prod, shapes.values())):
+            raise ValueError(f"more bytes, {size:,}, than its arrays have")
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: missing; {RESTORE}") from error
+    except OSError as error:
+        raise storage_error(error, path, "reading it") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path}: corrupt or cut short ({error}); {RESTORE}") from error
+    return shapes
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], notes: dict[str, str] | None = None) -> None:
@@ -99,4 +131,5 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], notes: dict[str
     Raises:
         StorageError: they can't be written.
     """
+    unlist(path)
     write_whole(path, save_arrays(dict(arrays), notes))

@@ -8,11 +8,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from unrolled.errors import ArgumentError, ModelError
+from unrolled.errors import ArgumentError, ModelError, UnrolledError
+from unrolled.storage import RESTORE, available_memory, part_path, read_part
 from unrolled.tasks.core.catalog import task_named
 from unrolled.tasks.core.fitted import check_fit
-from unrolled.tasks.core.folder.config import CONFIG, read_config
-from unrolled.tasks.core.model import WEIGHTS, AnyModel, Model
+from unrolled.tasks.core.folder.config import CONFIG, WEIGHTS, read_config
+from unrolled.tasks.core.folder.files import read_shapes
+from unrolled.tasks.core.model import AnyModel, Model
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> AnyModel:
@@ -29,22 +31,30 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> AnyModel:
     except ArgumentError as error:
         raise ModelError(f"{folder / CONFIG}: {error}; is the package that declares it installed?") from error
     path = folder / WEIGHTS
-    if not path.is_file():
+    if not part_path(path).exists():
         if not config.result:
             raise ModelError(f"{folder}: training has not come to an end yet; go on with unrolled train … --resume")
-        raise ModelError(f"{path}: missing; restore it from a copy of the model")
+        raise ModelError(f"{path}: missing; {RESTORE}")
     try:
+        task.options(**config.options)
         task.check_fitted(config.fitted)
     except ArgumentError as error:
         raise ModelError(f"{folder / CONFIG}: corrupt, {error}") from error
     parts = task.load_parts(folder)
-    try:
-        tensors = load_tensors(path.read_bytes())
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: corrupt or cut short ({error}); restore it from a copy of the model") from error
     # sizes in a stranger's config.json may be anything: no memory is taken before the weights are seen to be so large
-    with torch.device("meta"):
-        check_fit(task.build(config.network, parts), tensors, str(path))
+    shapes = read_shapes(path)
+    try:
+        with torch.device("meta"):
+            check_fit(task.build(config.network, parts), shapes, str(path))
+    except UnrolledError:
+        raise
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{folder / CONFIG}: corrupt, its network can't be built ({reason})") from error
+    try:
+        tensors = load_tensors(read_part(path, available_memory()))
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{path}: corrupt or cut short ({error}); {RESTORE}") from error
     network = task.build(config.network, parts)
     network.load_state_dict(tensors, strict=False)
     network.to(device).eval()

@@ -201,7 +201,7 @@ class WordsInput(Input[Sentences]):
             rare=rates.get("rare_dropout", RARE_DROPOUT),
             characters=rates.get("character_dropout", 0.0),
         )
-        return collated(examples, noise, self.rare_from(rates.get("rare", 1)), draw)
+        return collated(examples, noise, self.rare_from(int(rates.get("rare", 1))), draw)
 
     def feed(self, data: Mapping[str, Tensor]) -> tuple[WordBatch, Tensor]:
         """Return words and lengths."""

@@ -19,7 +19,13 @@ from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.outputs.next.adapting import Adapt
 from unrolled.tasks.outputs.next.mixture import NGramMixture
 from unrolled.tasks.outputs.next.network import device_of, language_model
-from unrolled.tasks.outputs.next.options import LanguageModelNetwork, NextEvaluation, NextOptions, Suggesting
+from unrolled.tasks.outputs.next.options import (
+    MOST_WORDS,
+    LanguageModelNetwork,
+    NextEvaluation,
+    NextOptions,
+    Suggesting,
+)
 from unrolled.tasks.outputs.next.predictor import predictor_of
 from unrolled.tasks.outputs.next.results import Completion
 
@@ -77,10 +83,10 @@ class NextToken(Answer[Completion]):
     def check_fitted(cls, fitted: Mapping[str, Any]) -> None:
         """Check that the threshold is a number or None, and the number of words an integer."""
         limit, words = fitted.get("threshold"), fitted.get("max_words", 1)
-        if not (limit is None or (isinstance(limit, (int, float)) and limit <= 0)):
+        if not (limit is None or (type(limit) in (int, float) and limit <= 0)):
             raise ArgumentError(f"threshold: expected nats per token, at most 0, found {limit!r}")
-        if not isinstance(words, int) or words < 1:
-            raise ArgumentError(f"max_words: expected an integer of at least 1, found {words!r}")
+        if type(words) is not int or not 1 <= words <= MOST_WORDS:
+            raise ArgumentError(f"max_words: expected an integer from 1 to {MOST_WORDS}, found {words!r}")
 
 
 def probe_text(model: AnyFitted, text: str, limit: int) -> Probe:

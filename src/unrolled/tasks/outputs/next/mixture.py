@@ -27,7 +27,8 @@ from torch import Tensor
 from unrolled.decoding.contract import S
 from unrolled.decoding.remembering import KeepingStepper
 from unrolled.errors import ArgumentError, ModelError, ShapeError
-from unrolled.tasks.core.folder.files import RESTORE, map_arrays, write_arrays
+from unrolled.storage import RESTORE, has_part
+from unrolled.tasks.core.folder.files import map_arrays, write_arrays
 from unrolled.tasks.outputs.next.counting import Floats, Integers
 from unrolled.tasks.outputs.next.ngram import NGram, NGramStepper
 
@@ -313,7 +314,7 @@ class NGramMixture:
         Raises:
             StorageError, ModelError: it can't be read, or is damaged.
         """
-        if not path.exists():
+        if not has_part(path):
             return None
         arrays, metadata = map_arrays(path, way)
         weights = {name.removeprefix("cache."): array for name, array in arrays.items() if name.startswith("cache.")}

@@ -9,7 +9,9 @@ from pydantic import Field
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Cell, Layers, Rate, Units
 
-Words = Annotated[int, Field(ge=1, le=20)]
+#: in a suggestion
+MOST_WORDS = 20
+Words = Annotated[int, Field(ge=1, le=MOST_WORDS)]
 
 
 class NextOptions(Settings):

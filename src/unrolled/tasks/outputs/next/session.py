@@ -289,7 +289,7 @@ class TextSession(Session):
 def start_token(model: AnyFitted) -> int:
     """Return what a text begins after: the end of another, if the model has seen such ends, else a new line."""
     tokenizer: Tokenizer = model.input.tokenizer
-    if model.config.data.get("documents", 1) > 1:
+    if model.config.count("documents", 1) > 1:
         return tokenizer.end_id
     newline = tokenizer.encode("\n").tolist()
     known = len(newline) == 1 and newline[0] != tokenizer.unknown_id

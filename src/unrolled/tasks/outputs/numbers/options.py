@@ -17,9 +17,17 @@ Distribution = Literal["gaussian", "student-t", "negative-binomial"]
 Width = Annotated[int, Field(ge=2, le=65536)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=0)]
+#: of a network; a stranger's allocate no more than these
+Steps = Annotated[int, Field(ge=1, le=1 << 20)]
+Inputs = Annotated[int, Field(ge=0, le=65536)]
 
 #: paths that an autoregressive forecast is made of
 SAMPLES = 200
+
+
+def are_levels(levels: list[float]) -> bool:
+    """Return whether these are increasing levels of quantiles."""
+    return levels == sorted(set(levels)) and all(0 < level < 1 for level in levels)
 
 
 class NumbersOptions(Settings):
@@ -35,7 +43,7 @@ class NumbersOptions(Settings):
     @field_validator("quantiles")
     @classmethod
     def _are_levels(cls, levels: list[float]) -> list[float]:
-        if levels != sorted(set(levels)) or not levels or not 0 < levels[0] <= levels[-1] < 1 or 0.5 not in levels:
+        if not are_levels(levels) or 0.5 not in levels:
             raise ValueError("expected increasing levels between 0 and 1, 0.5 among them")
         return levels
 
@@ -67,22 +75,29 @@ class ForecasterNetwork(Settings):
 
     method: Method
     cell: Cell
-    hidden_size: Annotated[int, Field(ge=2)]
+    hidden_size: Width
     num_layers: Layers
     dropout: Rate
-    context: Count
-    horizon: Count
+    context: Steps
+    horizon: Steps
     # the quantiles' levels; none for a point
     levels: list[float]
     loss: Loss
-    known: Size
-    channels: Size
-    static: Size
+    known: Inputs
+    channels: Inputs
+    static: Inputs
     masked: bool
     # of the direct method
-    segment: Count = 1
+    segment: Steps = 1
     normalise: Normalise = "last"
     # of the autoregressive method
     likelihood: Distribution = "student-t"
-    lags: list[int] = Field([])
-    embedding: Size = 0
+    lags: list[Steps] = Field([])
+    embedding: Inputs = 0
+
+    @field_validator("levels")
+    @classmethod
+    def _are_levels(cls, levels: list[float]) -> list[float]:
+        if not are_levels(levels):
+            raise ValueError("expected increasing levels between 0 and 1")
+        return levels

@@ -14,12 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
 from unrolled.errors import MissingDependencyError, ModelError
-from unrolled.storage import write_whole
+from unrolled.tasks.core.folder.files import read_arrays, write_arrays
 
 #: words in a feature, at most
 ORDER = 2
@@ -129,7 +126,7 @@ class TfidfRegression:
             "weight": self.weight,
             "bias": self.bias,
         }
-        write_whole(path, save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+        write_arrays(path, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
     @classmethod
     def load(cls, path: Path, classes: int) -> TfidfRegression:
@@ -139,11 +136,11 @@ class TfidfRegression:
             ModelError: it is missing or damaged.
         """
         try:
-            arrays = load_arrays(path.read_bytes())
+            arrays = read_arrays(path)
             features = arrays["features"].tobytes().decode("utf-8", "surrogatepass").split("\n")
             found = cls(features, arrays["idf"], arrays["weight"], arrays["bias"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise ModelError(f"{path}: missing or damaged ({error}); restore it from a copy of the model") from error
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"{path}: damaged ({error}); restore it from a copy of the model") from error
         shapes = ((len(features),), (classes, len(features)), (classes,))
         if (found.idf.shape, found.weight.shape, found.bias.shape) != shapes:
             raise ModelError(f"{path}: its arrays don't fit each other; restore it from a copy of the model")

@@ -16,6 +16,7 @@ from unrolled.errors import MissingDependencyError, ModelError
 from unrolled.layers import CrossEntropy, Session
 from unrolled.metrics.classification import classification_metrics
 from unrolled.settings import Settings
+from unrolled.storage import has_part
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.results import Shown
@@ -80,7 +81,7 @@ class TextLabel(LabelOutput):
     def _beside(self, model: AnyFitted, texts: Sequence[Example]) -> Json:
         """Return the baselines' metrics on the same texts: the best there is, and the majority's accuracy."""
         folder = model.folder
-        if folder is None or not (folder / MAJORITY).is_file():
+        if folder is None or not has_part(folder / MAJORITY):
             return {}
         counts = read_json(folder / MAJORITY)
         is_whole = isinstance(counts, list) and all(isinstance(n, int) and n > 0 for n in counts)
@@ -89,7 +90,7 @@ class TextLabel(LabelOutput):
             raise ModelError(f"{path}: corrupt, expected a count for each label; restore it from a copy of the model")
         gold = [self._gold(text) for text in texts]
         simplest = classification_metrics(np.tile(majority(counts), (len(texts), 1)), gold, self.labels)
-        if not (folder / TFIDF).is_file():
+        if not has_part(folder / TFIDF):
             return {"model": "the most frequent label", **simplest}
         regression = TfidfRegression.load(folder / TFIDF, len(self.labels))
         log_probs = regression.log_probabilities(words_for_baseline(model.input, text.given) for text in texts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 FILE = "series.json"
 
 
+#: what single precision can hold, squared or divided by
+Mean = Annotated[float, Field(ge=-1e30, le=1e30)]
+Deviation = Annotated[float, Field(ge=1e-30, le=1e30)]
+
+
 class Described(BaseModel):
     """A static covariate: standardised, or one input for each value that training saw."""
 
@@ -30,8 +35,8 @@ class Described(BaseModel):
 
     column: str
     kind: Literal["number", "category"]
-    mean: float = 0.0
-    std: float = 1.0
+    mean: Mean = 0.0
+    std: Deviation = 1.0
     values: list[str] = []
 
     @classmethod
@@ -93,16 +98,16 @@ class FittedSeries(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     unit: str
-    count: int
+    count: Annotated[int, Field(ge=1, le=1 << 53)]
     calendar: bool
-    season: int
+    season: Annotated[int, Field(ge=1, le=1 << 31)]
     series_names: list[str] = Field(alias="names")
-    mean: list[float]
-    std: list[float]
-    seen: list[int]
+    mean: list[Mean]
+    std: list[Deviation]
+    seen: list[Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]]
     known: list[str] = []
-    known_mean: list[float] = []
-    known_std: list[float] = []
+    known_mean: list[Mean] = []
+    known_std: list[Deviation] = []
     phases: list[Phase] = []
     static: list[Described] = []
     standardised: bool = True
@@ -119,8 +124,6 @@ class FittedSeries(BaseModel):
             raise ValueError("names, mean, std and seen are of different lengths")
         if not len(self.known) == len(self.known_mean) == len(self.known_std):
             raise ValueError("known, known_mean and known_std are of different lengths")
-        if min((self.season, *self.std, *self.known_std), default=1) <= 0:
-            raise ValueError("season and standard deviations are above 0")
         return self
 
     @classmethod
@@ -133,8 +136,12 @@ class FittedSeries(BaseModel):
         try:
             fitted = cls(**read_json(folder / FILE))
             _ = fitted.frequency
-        except (ValidationError, TypeError, ArgumentError) as error:
-            raise ModelError(f"{folder / FILE}: corrupt ({str(error).splitlines()[-1].strip()})") from error
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise ModelError(f"{folder / FILE}: corrupt ({place}: {problem['msg']})") from error
+        except (TypeError, ArgumentError) as error:
+            raise ModelError(f"{folder / FILE}: corrupt ({error})") from error
         return fitted
 
     def save(self, folder: Path) -> None:

@@ -47,16 +47,13 @@ Model = Fitted[TokenInput, NextToken]
 
 
 def save_personal(mixture: NGramMixture | None, folder: Path) -> None:
-    """Write the n-gram of the writer that a model was adapted to, or remove one that lies in its folder.
+    """Write the n-gram of the writer that a model was adapted to.
 
     Raises:
         StorageError: that can't be done.
     """
     if mixture is not None:
         mixture.save(folder / PERSONAL)
-    else:
-        # one of an earlier model in this folder would be mixed into predictions that it was not weighed for
-        (folder / PERSONAL).unlink(missing_ok=True)
 
 
 def load_personal(folder: Path, vocabulary_size: int, tokenizer: str = "") -> NGramMixture | None:

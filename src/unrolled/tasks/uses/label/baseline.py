@@ -12,6 +12,7 @@ from unrolled.errors import ArgumentError
 from unrolled.layers import CrossEntropy, InputLayer, LinearOutput
 from unrolled.networks import FeedForward
 from unrolled.scan import valid_steps
+from unrolled.storage import has_part
 from unrolled.tasks.core.examples import ExampleLearner, ExampleUse, Material
 from unrolled.tasks.core.fitted import AnyFitted, check_fit
 from unrolled.tasks.core.folder.files import read_arrays, write_arrays
@@ -134,11 +135,11 @@ def load_comparison(model: AnyFitted) -> AnyFitted | None:
         ModelError: it is damaged, or of another network.
     """
     path = None if model.folder is None else model.folder / BASELINE
-    if path is None or not path.is_file():
+    if path is None or not has_part(path):
         return None
     beside = per_frame_model(model)
     tensors = {name: torch.from_numpy(array.copy()) for name, array in read_arrays(path).items()}
-    check_fit(beside.network, tensors, str(path))
+    check_fit(beside.network, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(path))
     beside.network.load_state_dict(tensors)
     beside.network.eval()
     return beside

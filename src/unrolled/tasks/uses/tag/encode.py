@@ -18,6 +18,7 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.metrics.entities import entity_scores, token_accuracy
 from unrolled.networks.tagging import TaggingNetwork
 from unrolled.settings import Settings
+from unrolled.storage import has_part
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
@@ -208,7 +209,7 @@ class TokenLabels(LabelsOutput[Tagging]):
         gold, tags = self._tags(read)
         metrics: Json = {"loss": mean_nats(read), **tag_metrics(tokens, gold, tags, self.kind)}
         path = None if model.folder is None else model.folder / BASELINE
-        if path is None or not path.is_file():
+        if path is None or not has_part(path):
             return metrics, {}
         lookup = lookup_from_json(read_json(path), str(path))
         if isinstance(lookup, PhraseLookup):

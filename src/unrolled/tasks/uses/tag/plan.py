@@ -91,8 +91,7 @@ def plan_tagger(material: Material[WordsInput, Any], options: TagOptions, traini
 
 def context_of(model: AnyFitted) -> int:
     """Return how many tokens of a document a model reads in one go; 0 for one that was trained on sentences alone."""
-    data = model.config.data
-    if data.get("train_sentences", 0) <= data.get("train_examples", 0):
+    if model.config.count("train_sentences", 0) <= model.config.count("train_examples", 0):
         return 0
     chosen = model.config.options.get("context")
     return CONTEXT if chosen is None else int(chosen)

@@ -13,6 +13,7 @@ from unrolled.data.text.sentences import fit_sentences
 from unrolled.errors import ArgumentError
 from unrolled.layers import Session
 from unrolled.settings import Settings
+from unrolled.storage import has_part
 from unrolled.tasks.core.examples import ExampleUse, Material, in_lists
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.results import Result
@@ -68,7 +69,7 @@ class Translate(ExampleUse[SourceSentence, TargetSentence]):
 
     def load_parts(self, folder: Path) -> Parts[SourceSentence, TargetSentence]:
         """Read what `save_parts` wrote."""
-        if not (folder / JOINT).is_file():
+        if not has_part(folder / JOINT):
             return super().load_parts(folder)
         both = load_tokenizer(folder / JOINT)
         return Parts(SourceSentence(both), TargetSentence(both))

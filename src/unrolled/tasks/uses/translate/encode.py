@@ -16,7 +16,7 @@ from unrolled.data.text.sentences import decode_sentence, encode_sentence
 from unrolled.errors import ArgumentError
 from unrolled.metrics.translation import translation_scores
 from unrolled.settings import Settings
-from unrolled.storage import write_whole
+from unrolled.storage import has_part, write_whole
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
@@ -148,7 +148,7 @@ class TargetSentence(AttentionOutput):
             lines = "".join(" ".join(text.splitlines()) + "\n" for text in texts)
             write_whole(chosen.write, lines.encode())
         beside: Json = {}
-        if model.folder is not None and (model.folder / DICTIONARY).is_file():
+        if model.folder is not None and has_part(model.folder / DICTIONARY):
             dictionary = read_json(model.folder / DICTIONARY)
             by_word = [translate_words(source, dictionary) for source in sources]
             beside = {"model": "word by word (IBM Model 1)", **unsigned_scores(by_word, references)}
