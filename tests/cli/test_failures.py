@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.strangers import without_digests
 
 from unrolled import errors, tasks
 
@@ -78,7 +79,7 @@ def test_the_users_fault(arguments: list[str], says: str, text: Path, model: Pat
 def test_the_diagnosis_of_broken_models(model: Path, tmp_path: Path) -> None:
     def broken(name: str, file: str, content: bytes | None) -> str:
         folder = tmp_path / name
-        shutil.copytree(model, folder, ignore=shutil.ignore_patterns("checkpoints", "data"))
+        without_digests(shutil.copytree(model, folder, ignore=shutil.ignore_patterns("checkpoints", "data")))
         (folder / file).unlink() if content is None else (folder / file).write_bytes(content)
         result = unrolled("predict", folder, "x")
         assert result.code == 2

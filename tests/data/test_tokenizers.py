@@ -20,7 +20,7 @@ from unrolled.data import (
     load_tokenizer,
 )
 from unrolled.data.text.bpe import _segments
-from unrolled.errors import ArgumentError, ModelError, StorageError
+from unrolled.errors import ArgumentError, ModelError
 
 CORPUS = ["the quick brown fox doesn't jump over the lazy dog; we'll see the Größe of 日本 and 🙂\n"] * 40
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -214,7 +214,7 @@ def test_files_that_are_no_json(tmp_path: Path, raw: bytes) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="none: can't be read"):
+    with pytest.raises(ModelError, match="none: missing; restore it"):
         load_tokenizer(tmp_path / "none")
 
 

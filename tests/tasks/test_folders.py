@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from tests.strangers import without_digests
 
 from unrolled.data import load_tokenizer
 from unrolled.errors import ArgumentError, DataError, ModelError, OutputExistsError, StorageError
@@ -122,8 +123,7 @@ def copied(trained: Trained, tmp_path: Path) -> Path:
     """A model's folder that may be damaged."""
     source = trained("char").folder
     assert source is not None
-    shutil.copytree(source, tmp_path / "m")
-    return tmp_path / "m"
+    return without_digests(shutil.copytree(source, tmp_path / "m"))
 
 
 def edit(path: Path, **changes: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.strangers import without_digests
 
 from unrolled.errors import ArgumentError, DataError, ModelError, StateError, StorageError
 from unrolled.tasks import Model, load
@@ -132,6 +133,7 @@ def test_a_damaged_cache_is_named(trained: Trained, own: tuple[Path, Path], tmp_
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"personal\.safetensors: corrupt or cut short"):
         load(tmp_path / "mine")
+    without_digests(tmp_path / "mine")
     path.write_bytes((load_folder(trained("char")) / "model.safetensors").read_bytes())
     with pytest.raises(ModelError, match=r"personal\.safetensors: n-gram"):
         load(tmp_path / "mine")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.strangers import without_digests
 
 from unrolled.data import Findings
 from unrolled.data.images.arrays import read_idx
@@ -347,6 +348,7 @@ def test_a_damaged_model_is_named(
     recognizer: Trained, bar_files: Path, tmp_path: Path, file: str, content: str, message: str
 ) -> None:
     load(recognizer("image").folder or "").save(tmp_path / "m")
+    without_digests(tmp_path / "m")
     (tmp_path / "m" / file).write_text(content)
     with pytest.raises(ModelError, match=message):
         load(tmp_path / "m").evaluate(bar_files / "dev.npz")
@@ -357,6 +359,7 @@ def test_a_strange_network_is_refused(recognizer: Trained, tmp_path: Path, chang
     load(recognizer("image").folder or "").save(tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     config["network"] |= change
+    without_digests(tmp_path / "m")
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError):
         load(tmp_path / "m")

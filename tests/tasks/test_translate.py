@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.cli.running import unrolled
+from tests.strangers import without_digests
 
 from unrolled.data import Findings
 from unrolled.data.text.sentences import decode_sentence, encode_sentence
@@ -302,7 +303,7 @@ def test_inputs_and_options_out_of_range(model: Model, corpus: Path) -> None:
 
 def test_strangers_settings_are_validated(model: Model, tmp_path: Path) -> None:
     model.save(tmp_path / "m")
-    path = tmp_path / "m" / "config.json"
+    path = without_digests(tmp_path / "m") / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "network": {**config["network"], "hidden_size": -3}}))
     with pytest.raises(ModelError, match="--hidden-size: -3 is not possible"):
