@@ -244,10 +244,10 @@ def test_a_log_is_cut_back_to_a_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "samples.md"
     path.write_bytes(b"one\ntwo\nthree\n")
     with Journal(path) as journal:
-        assert journal.take_back(8)
+        assert journal.truncate(8)
         assert path.read_bytes() == b"one\ntwo\n"
         # another process has written here: what stands there is not what the checkpoint knew
-        assert not journal.take_back(6)
+        assert not journal.truncate(6)
         assert path.read_bytes() == b"one\n"
-        assert journal.take_back(0)
+        assert journal.truncate(0)
         assert path.read_bytes() == b""
