@@ -131,7 +131,8 @@ class Use(ABC, Generic[I, O, M]):
         if model.folder is None:
             return
         for name in self.output.baseline_files:
-            if has_part(model.folder / name):
+            # an output may have saved a later one than lies there
+            if has_part(model.folder / name) and not (folder / name).exists():
                 write_whole(folder / name, read_part(model.folder / name, available_memory() // 2))
 
     def load_cache(self, folder: Path, parts: Parts[I, O]) -> Any:

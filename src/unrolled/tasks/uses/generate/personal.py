@@ -21,6 +21,7 @@ from torch import nn
 from unrolled.data import TokenFile, Windows, encode_corpus, split_pieces
 from unrolled.data.core.folders import Place
 from unrolled.errors import DataError, ModelError
+from unrolled.storage import has_part
 from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.inputs.text.tokens import TokenInput
@@ -64,7 +65,7 @@ def load_personal(folder: Path, vocabulary_size: int, tokenizer: str = "") -> NG
     """
     path = folder / PERSONAL
     mixture = NGramMixture.load(path, ANEW)
-    if mixture is None and path.exists():
+    if mixture is None and has_part(path):
         raise ModelError(f"{path}: n-gram cache: there are no weights in it; {ANEW}")
     if mixture is not None:
         mixture.check_fit(vocabulary_size, tokenizer, path, ANEW)
