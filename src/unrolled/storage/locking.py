@@ -129,7 +129,7 @@ def _this_thread() -> tuple[int, int]:
 
 
 def _acquired(path: Path) -> int:
-    """Return the descriptor of a lock file that this process has locked and written its name into.
+    """Return the descriptor of a lock file that this process has locked.
 
     Raises:
         StorageError: another holds it.
@@ -147,16 +147,25 @@ def _acquired(path: Path) -> int:
             if not path.exists() or not os.path.samestat(os.fstat(descriptor), os.lstat(path)):
                 os.close(descriptor)
                 continue
-            os.ftruncate(descriptor, 0)
-            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M}"}
-            os.write(descriptor, json.dumps(owner).encode())
         except BlockingIOError as error:
             os.close(descriptor)
             raise StorageError(f"{path.parent}: {_owner(path)}; wait for it, end it, or name another folder") from error
         except BaseException:
             os.close(descriptor)
             raise
+        _sign(descriptor, path)
         return descriptor
+
+
+def _sign(descriptor: int, path: Path) -> None:
+    """Write who holds a lock into its file."""
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M}"}
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, json.dumps(owner).encode())
+    except OSError as error:
+        # the lock holds all the same, and what is to be written next says what is wrong with the disk
+        log.debug("%s: can't be written: %s", path, error)
 
 
 def _owner(path: Path) -> str:
