@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.strangers import without_digests
 import torch
 from safetensors.torch import load_file
+from tests.strangers import without_digests
 from torch.nn import functional as F
 
 from unrolled.data import evaluation_windows
