@@ -266,7 +266,7 @@ def _delimiter(head: Sequence[str]) -> str:
         return chosen
     rows = [row.cells for row in _rows(head, " ", True)]
     width, share = _width(rows)
-    kinds = [[_kind(cell, ".") for cell in row] for row in rows[1:]]
+    kinds = [[kind_of_cell(cell, ".") for cell in row] for row in rows[1:]]
     # columns of numbers or times, and no more than two of words, a name and a class in data sets of UCI
     words = sum(all(kind == "text" for kind in column) for column in zip(*kinds, strict=False))
     typed = all(row.count("text") == words for row in kinds)
@@ -317,8 +317,8 @@ def _has_header(rows: Sequence[list[str]], known: Collection[str], beside: Colle
     # a header that is one short names the columns from the second on
     shift = 1 if below and len(below[0]) == len(first) + 1 else 0
     columns = [[row[n + shift].strip() for row in below if len(row) > n + shift] for n in range(len(first))]
-    typed = [(name, _most(cells, decimal)) for name, cells in zip(first, columns, strict=True) if name]
-    if any(kind and _kind(name, decimal) != kind for name, kind in typed):
+    typed = [(name, most_are(cells, decimal)) for name, cells in zip(first, columns, strict=True) if name]
+    if any(kind and kind_of_cell(name, decimal) != kind for name, kind in typed):
         return True
     return not any(kind for _, kind in typed) and _never_recurs(first, columns)
 
@@ -327,7 +327,7 @@ def _occurs(names: Collection[str], cells: Collection[str]) -> bool:
     return any(name.strip().lower() in cells for name in names)
 
 
-def _kind(cell: str, decimal: str) -> str:
+def kind_of_cell(cell: str, decimal: str) -> str:
     """number, time, text, or "" for a missing cell."""
     text = cell.strip()
     if text.lower() in MISSING:
@@ -335,19 +335,9 @@ def _kind(cell: str, decimal: str) -> str:
     return "number" if is_number(text, decimal) else "time" if _TIME.fullmatch(text) else "text"
 
 
-def kind_of(cells: Iterable[object], dialect: Dialect) -> str:
-    """Return the kind of a column: number, time, category, text, or empty."""
-    texts = [str(cell) for cell in cells if cell is not None]
-    kind = _most(texts, dialect.decimal)
-    present = [text for text in texts if _kind(text, dialect.decimal)]
-    if kind or not present:
-        return kind or "empty"
-    return "category" if len(set(present)) <= max(2, len(present) // 4) else "text"
-
-
-def _most(cells: Sequence[str], decimal: str) -> str:
+def most_are(cells: Sequence[str], decimal: str) -> str:
     """number or time, if most cells of a column that are not missing are that; else ""."""
-    kinds = Counter(_kind(cell, decimal) for cell in cells)
+    kinds = Counter(kind_of_cell(cell, decimal) for cell in cells)
     present = sum(kinds.values()) - kinds[""]
     return next((kind for kind in ("number", "time") if present and kinds[kind] > _MOST * present), "")
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from unrolled.data.core import rows as formats
-from unrolled.data.core.dialect import Dialect, TableOptions, kind_of, look_at
+from unrolled.data.core.dialect import Dialect, TableOptions, kind_of_cell, look_at, most_are
 from unrolled.data.core.encodings import check_encoding, decode
 from unrolled.data.core.files import Source
 from unrolled.data.core.findings import Findings
@@ -122,7 +122,7 @@ class Table:
             roles: column → what it is used as, which stands for its kind.
         """
         sample, roles = self.sample(), roles or {}
-        kinds = [roles.get(name) or kind_of([row.get(name) for row in sample], self.dialect) for name in self.columns]
+        kinds = [roles.get(name) or _kind_of([row.get(name) for row in sample], self.dialect) for name in self.columns]
         first = [f"{sample[0].get(name, '')!s:.40}" for name in self.columns] if sample else ["(no row)"]
         written = f" ({self.dialect})" if self.dialect.delimiter else ""
         header = "" if self.has_header else " (no header)"
@@ -268,3 +268,13 @@ def _head(source: Source, encoding: str) -> list[str]:
     # bytes that are not of the encoding are named by the reading itself, which knows what to suggest
     lines = "".join(decode([start], source.name, encoding, "replace")).split("\n")
     return lines[:-1] if is_cut and len(lines) > 1 else lines
+
+
+def _kind_of(cells: Iterable[object], dialect: Dialect) -> str:
+    """Return the kind of a column: number, time, category, text, or empty."""
+    texts = [str(cell) for cell in cells if cell is not None]
+    kind = most_are(texts, dialect.decimal)
+    present = [text for text in texts if kind_of_cell(text, dialect.decimal)]
+    if kind or not present:
+        return kind or "empty"
+    return "category" if len(set(present)) <= max(2, len(present) // 4) else "text"

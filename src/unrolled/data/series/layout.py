@@ -142,12 +142,7 @@ def layout_of(table: Table, options: SeriesOptions, before: Layout | None = None
     if not sample:
         raise DataError("a table without rows", table.name)
     given = [*options.values, *options.known, *options.static]
-    for spelled in (*options.known, *options.static):
-        if table.column(spelled) != spelled:
-            # the model's description speaks of columns as they were spelled
-            raise DataError(
-                f"no column {spelled!r}; write {table.column(spelled)!r}, as its header does", table.name, 1
-            )
+    _check_spelling(table, [*options.known, *options.static])
     taken = {table.column(column) for column in given}
     free = [column for column in table.columns if column not in taken]
     time: tuple[TimePart, ...] = ()
@@ -188,6 +183,13 @@ def layout_of(table: Table, options: SeriesOptions, before: Layout | None = None
     categories = tuple(c for c in words if c not in series)
     stamps = values if kind == "rows" and steps and stamp_kind(steps[0]) else ()
     return Layout(kind, time, series, values, stamps, categories, tuple(counters))
+
+
+def _check_spelling(table: Table, names: Sequence[str]) -> None:
+    """Refuse other spellings of columns' names where the model's description uses them as they were given."""
+    for name in names:
+        if table.column(name) != name:
+            raise DataError(f"no column {name!r}; write {table.column(name)!r}, as its header does", table.name, 1)
 
 
 def _present(sample: Sequence[TableRow], column: str) -> bool:

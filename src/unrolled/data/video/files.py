@@ -123,28 +123,30 @@ def read_video(
                     taken += pixels.nbytes
                     _check_count(len(kept), where, limits)
             previous = (seconds, number, pixels)
-            if taken > MOST_BYTES:
-                raise LimitError(
-                    f"more than {MOST_BYTES >> 30} GiB of frames; cut the video, or ask for a smaller --frame-size or "
-                    "--rate",
-                    where,
-                )
+            _check_bytes(taken, where)
         if previous is None:
             raise DataError("a video without frames: damaged, or cut short", where)
-        promised = _seconds(stream)
-        decoded = previous[0] + (1 / own_rate if own_rate else 0.0)
-        if promised is not None and decoded < 0.9 * promised - 0.2:
-            raise DataError(f"damaged or cut short: {decoded:.1f} of {promised:.1f} seconds can be decoded", where)
+        _check_whole(previous[0] + (1 / own_rate if own_rate else 0.0), _seconds(stream), where)
     if rate is not None:
         # the last frame is on screen for as long as one of the file's own
         end = previous[0] + (1 / own_rate if own_rate else 1 / rate)
         while len(kept) / rate < end - 1e-6:
             kept.append(previous[2])
             numbers.append(previous[1])
-    shape = kept[0].shape
-    if any(frame.shape != shape for frame in kept):
+    if len({frame.shape for frame in kept}) > 1:
         raise DataError("frames of different sizes; name one with --frame-size", where)
     return Footage(np.stack(kept), rate or own_rate, np.array(numbers, dtype=np.int64), previous[1] + 1)
+
+
+def _check_bytes(taken: int, where: Path | str) -> None:
+    if taken > MOST_BYTES:
+        most = f"more than {MOST_BYTES >> 30} GiB of frames"
+        raise LimitError(f"{most}; cut the video, or ask for a smaller --frame-size or --rate", where)
+
+
+def _check_whole(decoded: float, promised: float | None, where: Path | str) -> None:
+    if promised is not None and decoded < 0.9 * promised - 0.2:
+        raise DataError(f"damaged or cut short: {decoded:.1f} of {promised:.1f} seconds can be decoded", where)
 
 
 def video_size(path: Path) -> tuple[int, int]:
