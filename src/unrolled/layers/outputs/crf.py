@@ -9,7 +9,7 @@ Source: Lafferty, McCallum & Pereira 2001; with an LSTM below it Huang, Xu & Yu 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,8 @@ class CRF(nn.Module):
             return steps.sum((0, 2))
         if _spread(steps, scores) > _FAR:
             return _in_log_space(steps, valid, lengths, *scores)
-        return _LogNormaliser.apply(steps, valid, lengths, *scores)
+        apply: Callable[..., Tensor] = _LogNormaliser.apply
+        return apply(steps, valid, lengths, *scores)
 
     def _checked(self, emissions: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the mask of valid steps, (T, B), and the lengths (B,)."""

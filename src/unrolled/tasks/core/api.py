@@ -23,7 +23,7 @@ from unrolled.tasks.core.results import result_type
 from unrolled.types import Json
 
 if TYPE_CHECKING:
-    from unrolled.tasks.core.contract import AnyUse, Use
+    from unrolled.tasks.core.contract import AnyUse
     from unrolled.tasks.core.model import AnyModel
 
 #: the largest value that a request may give to an option that costs time or memory
@@ -309,7 +309,8 @@ def api_of(use: AnyUse) -> Api:
     """
     own = _api_in(type(use).__module__)
     if own is not None:
-        return own(use)
+        api: Api = own(use)
+        return api
     halves = []
     for part in (use.input, use.output):
         half = _api_in(part.__module__.rpartition(".")[0])
@@ -318,7 +319,8 @@ def api_of(use: AnyUse) -> Api:
         halves.append(half)
     # an input that could be pushed is of no use to an output that answers wholes alone
     own_fields = {"Push": None} if halves[1].Said is None else {}
-    return type("Api", (*halves, Api), own_fields)(use)
+    joined: Api = type("Api", (*halves, Api), own_fields)(use)
+    return joined
 
 
 def _api_in(package: str) -> Any:
@@ -346,7 +348,7 @@ def one_by_one(pairs: Sequence[tuple[Any, Any]], push: Callable[[Any, Any], Any]
     return found
 
 
-def served_options(task: Use) -> type[Settings]:
+def served_options(task: AnyUse) -> type[Settings]:
     """The options of `predict` that a request may give: none that names a file, none beyond its ceiling."""
     fields: dict[str, Any] = {}
     for name, field in task.predict_options.model_fields.items():

@@ -252,11 +252,11 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         material.parts.input.standardise(network, material.train)
         material.parts.output.initialise(network, material.train)
 
-    def learner(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Learner:
+    def learner(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Learner[Any]:
         """Return what scores batches by `score`."""
         return ExampleLearner(self, model, material.dev)
 
-    def batches(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted[I, O], material: Material[I, O], training: TrainingSettings) -> Batches[Any]:
         """Return examples, or pieces of long ones, of similar length side by side, in another order each epoch."""
 
         def collate(examples: list[Arrays], draw: np.random.Generator) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import save as save_tensors
 from torch import nn
@@ -92,8 +92,7 @@ class Model(Fitted[I, O]):
         Raises:
             ArgumentError: an option out of range, or one that the task does not have.
         """
-        chosen: Any = self.task.asked(self, **options)
-        return chosen
+        return cast(Self, self.task.asked(self, **options))
 
     def personalise(self, paths: object, progress: Progress = silent, **options: Any) -> Self:
         """A copy of the model, adapted to whoever wrote these files; save it to keep it.
@@ -107,8 +106,7 @@ class Model(Fitted[I, O]):
             ArgumentError: for a task that has no such adaptation, or an option out of range.
         """
         self.network.eval()
-        adapted: Any = self.task.personalise(self, as_places(paths), progress, **options)
-        return adapted
+        return cast(Self, self.task.personalise(self, as_places(paths), progress, **options))
 
     def save(self, folder: str | Path) -> None:
         """Write the model; at every moment the folder holds the model before or this one, whole.

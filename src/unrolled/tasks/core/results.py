@@ -60,4 +60,7 @@ def result_type(shown: type[Shown], answer: type[Result]) -> type[Result]:
     {'text': 'a', 'label': 'b'}
     """
     bases: Any = (answer, shown)
-    return create_model(answer.__name__, __base__=bases, __doc__=answer.__doc__, __module__=answer.__module__)
+    joined: type[Result] = create_model(
+        answer.__name__, __base__=bases, __doc__=answer.__doc__, __module__=answer.__module__
+    )
+    return joined

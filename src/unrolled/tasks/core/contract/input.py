@@ -244,7 +244,7 @@ class Input(ABC, Generic[G]):
         """
         raise ArgumentError(f"the input {self.name!r} has no steps to look into")
 
-    def stream(self, model: AnyFitted) -> StepStream:
+    def stream(self, model: AnyFitted) -> StepStream[Any]:
         """Return what turns pushed pieces into steps of the network.
 
         Raises:

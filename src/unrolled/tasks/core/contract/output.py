@@ -214,7 +214,7 @@ class Output(Answer[R], Generic[T, R]):
         """Return text that shows what the model produces now, for the terminal and samples.md."""
         return None
 
-    def session(self, model: AnyFitted, steps: StepStream) -> Session:
+    def session(self, model: AnyFitted, steps: StepStream[Any]) -> Session:
         """Return a stream in progress.
 
         Raises:

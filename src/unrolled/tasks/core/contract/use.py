@@ -186,11 +186,11 @@ class Use(ABC, Generic[I, O, M]):
         return
 
     @abstractmethod
-    def learner(self, model: Fitted[I, O], material: M, training: TrainingSettings) -> Learner:
+    def learner(self, model: Fitted[I, O], material: M, training: TrainingSettings) -> Learner[Any]:
         """Return what the loop trains."""
 
     @abstractmethod
-    def batches(self, model: Fitted[I, O], material: M, training: TrainingSettings) -> Batches:
+    def batches(self, model: Fitted[I, O], material: M, training: TrainingSettings) -> Batches[Any]:
         """Return the training data."""
 
     def finish(self, model: Fitted[I, O], material: M, progress: Progress) -> None:
