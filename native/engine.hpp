@@ -207,6 +207,7 @@ struct Kernels {
     void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Pairing, Scratch&);
     void (*input_gradient)(const Backward<S>&, Index part, Index parts, Scratch&);
     void (*weight_gradient)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
+    std::uint64_t (*digest)(const S* from, Index count);
 };
 
 /// One instruction set.

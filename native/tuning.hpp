@@ -198,10 +198,6 @@ inline constexpr Index kMaxKeptMemory = Index{512} << 20;
 /// Bytes of a thread's first block of scratch memory.
 /// Chosen. Check: --kinds step --sizes 1x128.
 inline constexpr Index kMinScratch = Index{1} << 16;
-/// Elements of each parameter that are compared before packed weights are used again.
-/// Measured: with four parameters, .45 µs of a step that takes 7. Any ordinary update changes them all.
-/// Check: --kinds step --sizes 1x128.
-inline constexpr Index kSampledElements = 12;
 
 // ---- Kernels, in rows; `tallest` is the height of the tallest tile
 

@@ -44,9 +44,10 @@ public:
         return *shared<S>();
     }
     bool is_double() const { return std::holds_alternative<std::shared_ptr<const Packed<double>>>(held_); }
-    bool matches(const ParameterAddresses& addresses) const {
-        return is_double() ? as<double>().matches(parameters_at<double>(addresses))
-                           : as<float>().matches(parameters_at<float>(addresses));
+    /// A number made of every bit of the parameters there.
+    std::uint64_t digest(const ParameterAddresses& addresses) const {
+        return is_double() ? as<double>().digest(parameters_at<double>(addresses))
+                           : as<float>().digest(parameters_at<float>(addresses));
     }
     Index bytes() const { return is_double() ? as<double>().bytes() : as<float>().bytes(); }
 

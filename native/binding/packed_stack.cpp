@@ -7,15 +7,22 @@
 
 namespace unrolled {
 
-PackedStack::PackedStack(const std::vector<const AnyPacked*>& packed, const nb::dict& parameters,
-                         const nb::list& watched, std::array<bool, 3> flags, Index directions)
+namespace {
+/// References to a parameter that nobody else holds: the table's, and ours.
+constexpr Py_ssize_t kOwnReferences = 2;
+}  // namespace
+
+PackedStack::PackedStack(const std::vector<const AnyPacked*>& packed, const std::vector<std::uint64_t>& digests,
+                         const nb::dict& parameters, const nb::list& watched, std::array<bool, 3> flags,
+                         Index directions)
     : parameters_(parameters),
       is_double_(packed.front()->is_double()),
       is_batch_first_(flags[0]),
       is_residual_(flags[1]),
       starts_at_zero_(flags[2]),
       layers_(static_cast<Index>(packed.size()) / directions),
-      directions_(directions) {
+      directions_(directions),
+      digests_(digests) {
     for (const AnyPacked* block : packed) packed_.push_back(*block);
     for (nb::handle item : watched) {
         const auto all = nb::cast<nb::tuple>(item);
@@ -34,21 +41,25 @@ PackedStack::PackedStack(const std::vector<const AnyPacked*>& packed, const nb::
 
 bool PackedStack::is_current() const {
     if (is_expired_) return false;
-    for (const Watched& w : watched_)
-        if (PyDict_GetItem(parameters_.ptr(), w.name.ptr()) != w.tensor.ptr() || version_of(w.tensor) != w.version)
-            return false;
+    bool is_held = false;
+    for (const Watched& w : watched_) {
+        if (PyDict_GetItem(parameters_.ptr(), w.name.ptr()) != w.tensor.ptr()) return false;
+        is_held = is_held || Py_REFCNT(w.tensor.ptr()) > kOwnReferences;
+    }
+    if (is_sealed_ && !is_held && !was_read(parameters_)) return true;
+    if (!compare()) return false;
+    is_sealed_ = !is_held && seal(parameters_);
     return true;
 }
 
-bool PackedStack::is_current_in_memory() const {
-    if (!is_current()) return false;
+bool PackedStack::compare() const {
     ParameterAddresses addresses{};
     for (std::size_t i = 0; i < watched_.size(); ++i) {
         const Watched& w = watched_[i];
-        if (address_of(w.tensor) != w.address) return false;
+        if (version_of(w.tensor) != w.version || address_of(w.tensor) != w.address) return false;
         addresses[w.slot] = w.address;
         if (i + 1 < watched_.size() && watched_[i + 1].block == w.block) continue;
-        if (!packed_[w.block].matches(addresses)) return false;
+        if (packed_[w.block].digest(addresses) != digests_[w.block]) return false;
         addresses = {};
     }
     return true;
@@ -103,7 +114,7 @@ nb::object PackedStack::step_as(nb::handle x, nb::handle state) const {
     const S *h_0 = nullptr, *c_0 = nullptr;
     S *h_n = nullptr, *c_n = nullptr;
     std::vector<S> zeros;
-    if (!initial_states(state, batch, zeros, h_0, c_0) || !is_current_in_memory()) return nb::none();
+    if (!initial_states(state, batch, zeros, h_0, c_0) || !is_current()) return nb::none();
     void* out = nullptr;
     nb::object y = new_tensor(is_double_, {batch, s.output()}, out);
     nb::object final = new_states(batch, h_n, c_n);
@@ -152,7 +163,7 @@ nb::object PackedStack::infer_as(nb::handle x, nb::handle state, nb::handle leng
     S *h_n = nullptr, *c_n = nullptr;
     std::vector<S> zeros;
     if (!read_sequence(x, lengths, s.input(), sequence) || !initial_states(state, sequence.batch, zeros, h_0, c_0) ||
-        !is_current_in_memory())
+        !is_current())
         return nb::none();
     const Index time = sequence.time, batch = sequence.batch, width = directions_ * s.output();
     nb::object y = is_batch_first_ ? new_tensor(is_double_, {batch, time, width}, sequence.out)
@@ -218,12 +229,12 @@ template nb::object PackedStack::new_states(Index, double*&, double*&) const;
 void bind_packed_stack(nb::module_& m) {
     nb::class_<AnyPacked>(m, "Packed")
         .def(nb::init<const Spec&, bool, const ParameterAddresses&, Index>())
-        .def("matches", &AnyPacked::matches)
+        .def("digest", &AnyPacked::digest)
         .def_prop_ro("bytes", &AnyPacked::bytes);
     nb::class_<PackedStack>(m, "PackedStack")
-        .def(nb::init<const std::vector<const AnyPacked*>&, const nb::dict&, const nb::list&, std::array<bool, 3>,
-                      Index>())
-        .def("is_current", &PackedStack::is_current_in_memory)
+        .def(nb::init<const std::vector<const AnyPacked*>&, const std::vector<std::uint64_t>&, const nb::dict&,
+                      const nb::list&, std::array<bool, 3>, Index>())
+        .def("is_current", &PackedStack::is_current)
         .def("expire", &PackedStack::expire)
         .def("step", &PackedStack::step, nb::arg("x"), nb::arg("state").none())
         .def("infer", &PackedStack::infer, nb::arg("x"), nb::arg("state").none(), nb::arg("lengths").none());

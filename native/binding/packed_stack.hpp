@@ -27,11 +27,11 @@ void run_without_gil(double work, F&& job) {
 /// the weights have changed.
 class PackedStack {
 public:
-    /// parameters: the layer's own table, which every call looks into. watched: (name, tensor, block, slot) for each
-    /// parameter: which of `packed` holds it, and as which of the kernels' parameters. flags: batch_first, residual,
-    /// zero_start.
-    PackedStack(const std::vector<const AnyPacked*>& packed, const nb::dict& parameters, const nb::list& watched,
-                std::array<bool, 3> flags, Index directions);
+    /// digests: of what was packed. parameters: the layer's own table, which every call looks into. watched: (name,
+    /// tensor, block, slot) for each parameter: which of `packed` holds it, and as which of the kernels' parameters.
+    /// flags: batch_first, residual, zero_start.
+    PackedStack(const std::vector<const AnyPacked*>& packed, const std::vector<std::uint64_t>& digests,
+                const nb::dict& parameters, const nb::list& watched, std::array<bool, 3> flags, Index directions);
 
     bool is_double() const { return is_double_; }
     const nb::object& dtype() const { return torch()->dtype_of(is_double_); }
@@ -46,13 +46,13 @@ public:
     Index blocks() const { return static_cast<Index>(packed_.size()); }
 
     /// Makes it stale for good, with all streams that use it.
-    void expire() { is_expired_ = true; }
-    /// Whether the layer's parameters are the same objects, written to as often as when they were packed, by torch's
-    /// count.
+    void expire() {
+        is_expired_ = true;
+        watched_.clear();
+    }
+    /// Whether the layer's parameters are what was packed: the same objects, unwritten by torch's count, and with the
+    /// same bits. The bits are compared only while somebody else may write to them unnoticed.
     bool is_current() const;
-    /// Whether they also have the same memory and some of their elements the same bits. That is for writes through
-    /// `.data`, which torch does not count.
-    bool is_current_in_memory() const;
 
     /// One step: x (B, I) and the states give the output (B, P) and new states.
     nb::object step(nb::handle x, nb::handle state) const {
@@ -72,6 +72,8 @@ public:
 
 private:
     struct Sequence;
+    /// Compares counts, addresses and bits.
+    bool compare() const;
     /// One parameter as it was when it was packed.
     struct Watched {
         nb::object name, tensor;
@@ -97,8 +99,12 @@ private:
 
     nb::dict parameters_;
     bool is_double_, is_batch_first_, is_residual_, starts_at_zero_, is_expired_ = false;
+    /// Whether nobody but the table and this object held a parameter, or shared its memory, when the bits were compared.
+    /// It holds until the table is read.
+    mutable bool is_sealed_ = false;
     Index layers_, directions_;
     std::vector<AnyPacked> packed_;
+    std::vector<std::uint64_t> digests_;
     std::vector<Watched> watched_;
     Stack<float> floats_;
     Stack<double> doubles_;

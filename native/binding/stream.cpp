@@ -33,7 +33,7 @@ public:
             return *floats_;
     }
 
-    /// Whether steps will find the weights unchanged, by torch's count.
+    /// Whether steps will find the weights unchanged.
     bool is_current() const { return packed().is_current(); }
     /// A copy of the states, as the layer returns them.
     nb::object get_state() const { return floats_ ? get_as<float>() : get_as<double>(); }

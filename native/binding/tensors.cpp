@@ -86,7 +86,9 @@ void use_torch(nb::object tensor, nb::object parameter, nb::object float32, nb::
                        name("is_neg"),
                        name("data_ptr"),
                        name("_version"),
-                       name("requires_grad")};
+                       name("requires_grad"),
+                       name("was_read"),
+                       name("seal")};
 }
 
 const Torch* torch() { return loaded; }
@@ -141,6 +143,15 @@ std::int64_t address_of(nb::handle tensor) {
 }
 
 std::int64_t version_of(nb::handle tensor) { return number(PyObject_GetAttr(tensor.ptr(), loaded->version.ptr())); }
+
+bool was_read(nb::handle table) {
+    PyObject* value = PyObject_GetAttr(table.ptr(), loaded->was_read.ptr());
+    if (value == nullptr) return PyErr_Clear(), true;
+    Py_DECREF(value);
+    return value != Py_False;
+}
+
+bool seal(nb::handle table) { return is_true(table, loaded->seal); }
 
 nb::object new_tensor(bool is_double, std::initializer_list<Index> sizes, void*& data) {
     Index count = 1;

@@ -12,7 +12,7 @@ namespace nb = nanobind;
 /// Objects of torch that are looked up once. Set by `use_torch`; they live as long as the process.
 struct Torch {
     nb::object tensor, parameter, float32, float64, int64, from_dlpack, thread_count;
-    nb::object dtype, is_cpu, shape, is_contiguous, is_neg, data_ptr, version, requires_grad;  // names
+    nb::object dtype, is_cpu, shape, is_contiguous, is_neg, data_ptr, version, requires_grad, was_read, seal;  // names
 
     Index threads() const;
     const nb::object& dtype_of(bool is_double) const { return is_double ? float64 : float32; }
@@ -46,6 +46,11 @@ bool wants_gradient(nb::handle tensor);
 std::int64_t address_of(nb::handle tensor);
 /// torch's count of writes to a tensor; −1 if it does not count them.
 std::int64_t version_of(nb::handle tensor);
+
+/// Whether a table of parameters was read by others since it was sealed; true for a table that does not tell.
+bool was_read(nb::handle table);
+/// Seals a table: from now on it tells whether it was read. False if somebody may write to its tensors all the same.
+bool seal(nb::handle table);
 
 /// Makes a tensor with memory of its own, not initialised, and returns the address of its data, too.
 nb::object new_tensor(bool is_double, std::initializer_list<Index> sizes, void*& data);

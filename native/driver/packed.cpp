@@ -18,8 +18,7 @@ bool is_worth_sharing(Index bytes) {
 
 template <class S>
 Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threads)
-    : fingerprint_(fingerprint(spec, parameters)),
-      spec_(spec),
+    : spec_(spec),
       kernels_(kernels_of<S>(variant())),
       gates_(kernels_.gates_size(spec)) {
     const Index parts = is_worth_sharing(gates_.size()) ? kPackingParts : 1;
@@ -39,23 +38,17 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threa
 }
 
 template <class S>
-std::uint64_t Packed<S>::fingerprint(const Spec& spec, const Parameters<S>& p) {
-    const Index rows = spec.gates() * spec.hidden;
-    const std::pair<const S*, Index> tensors[] = {{p.weight_ih, rows * spec.input},
-                                                  {p.weight_hh, rows * spec.output},
+std::uint64_t Packed<S>::digest(const Parameters<S>& p) const {
+    const Index rows = spec_.gates() * spec_.hidden;
+    const std::pair<const S*, Index> tensors[] = {{p.weight_ih, rows * spec_.input},
+                                                  {p.weight_hh, rows * spec_.output},
                                                   {p.bias_ih, rows},
                                                   {p.bias_hh, rows},
-                                                  {p.weight_hr, spec.output * spec.hidden},
-                                                  {p.weight_peephole, rows - spec.hidden}};
+                                                  {p.weight_hr, spec_.output * spec_.hidden},
+                                                  {p.weight_peephole, rows - spec_.hidden}};
     std::uint64_t mixed = 0;
-    for (const auto& [data, count] : tensors) {
-        if (data == nullptr || count == 0) continue;
-        for (Index i = 0; i < kSampledElements; ++i) {
-            std::uint64_t bits = 0;
-            std::memcpy(&bits, data + (count - 1) * i / (kSampledElements - 1), sizeof(S));
-            mixed = (mixed ^ bits) * 0x9e3779b97f4a7c15U + 1;
-        }
-    }
+    for (const auto& [data, count] : tensors)
+        if (data != nullptr) mixed = (mixed ^ kernels_.digest(data, count)) * 0x9e3779b97f4a7c15U + 1;
     return mixed;
 }
 

@@ -42,14 +42,10 @@ public:
     const S* projection() const { return projection_ ? projection_->template as<S>() : nullptr; }
     const S* peephole() const { return peephole_ ? peephole_->template as<S>() : nullptr; }
     Index bytes() const;
-    /// Whether the parameters still look as they did when they were packed. A few elements of each are compared: that
-    /// notices any ordinary update, but not a write to single elements.
-    bool matches(const Parameters<S>& parameters) const { return fingerprint(spec_, parameters) == fingerprint_; }
+    /// A number made of every bit of such parameters: equal for those that were packed, as long as nobody writes to them.
+    std::uint64_t digest(const Parameters<S>& parameters) const;
 
 private:
-    static std::uint64_t fingerprint(const Spec& spec, const Parameters<S>& parameters);
-
-    std::uint64_t fingerprint_;
     Spec spec_;
     const Kernels<S>& kernels_;
     Buffer gates_;

@@ -1,5 +1,6 @@
 // All kernels of one instruction set and scalar type. CMakeLists.txt compiles this file once for each.
 #include "backward.hpp"
+#include "digest.hpp"
 #include "forward.hpp"
 #include "products_lstm.hpp"
 #include "step.hpp"
@@ -31,6 +32,7 @@ const Kernels<Scalar> UNROLLED_TABLE = {
     },
     input_gradient<Scalar>,
     weight_gradients<Scalar>,
+    digest<Scalar>,
 };
 
 }  // namespace unrolled::UNROLLED_ISA

@@ -69,6 +69,85 @@ def test_a_layer_that_changes(change) -> None:
         assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
+#: writes of a single element that torch does not count
+WRITES = {
+    "numpy": lambda layer: layer.weight_hh_l0.detach().numpy().__setitem__((1, 2), 5),
+    "data": lambda layer: layer.weight_hh_l0.data.__setitem__((2, 1), 5),
+    "data of a bias": lambda layer: layer.bias_ih_l0.data.__setitem__(3, 5),
+    "parameters": lambda layer: [p.data.view(-1).__setitem__(1, 5) for p in layer.parameters()],
+    "state_dict": lambda layer: layer.state_dict()["weight_ih_l0"].numpy().__setitem__((3, 1), 5),
+    "all_weights": lambda layer: layer.all_weights[0][1].data.__setitem__((0, 3), 5),
+    "storage": lambda layer: layer.weight_ih_l0.untyped_storage().__setitem__(2, 99),
+    "dlpack": lambda layer: torch.from_dlpack(layer.weight_ih_l0.detach()).data.__setitem__((1, 1), 5),
+    "a copied table": lambda layer: dict(layer._parameters)["weight_ih_l0"].data.__setitem__((2, 0), 5),
+    "a merged table": lambda layer: {**layer._parameters}["weight_ih_l0"].data.__setitem__((2, 1), 5),
+    "get": lambda layer: layer._parameters.get("weight_ih_l0").data.__setitem__((0, 1), 5),
+}
+USES = {
+    "sequence": lambda layer, x: layer(x)[0],
+    "one step": lambda layer, x: layer(x[:1])[0],
+    "step": lambda layer, x: layer.step(x[0])[0],
+    "dispatched": lambda layer, x: layer(x.transpose(0, 1).contiguous().transpose(0, 1))[0],
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_single_element_that_was_written(write, use) -> None:
+    layer, x = _layer(), torch.randn(5, 2, 3)
+    with torch.no_grad():
+        for _ in range(2):
+            use(layer, x)
+        write(layer)
+        result = use(layer, x)
+        assert torch.equal(result, use(copy.deepcopy(layer), x))
+
+
+def test_a_stream_uses_an_element_that_was_written() -> None:
+    layer, x = _layer().eval(), torch.randn(2, 3)
+    stream = layer.stream(2)
+    stream.step(x)
+    for write in WRITES.values():
+        write(layer)
+        state = stream.state
+        assert torch.equal(stream.step(x), copy.deepcopy(layer).step(x, state)[0])
+
+
+def test_memory_that_somebody_else_keeps() -> None:
+    layer, x = _layer(), torch.randn(5, 2, 3)
+    array = torch.randn(4, 3).numpy()
+    kept = {
+        "an array": layer.weight_hh_l0.detach().numpy(),
+        "a tensor": layer.bias_hh_l0.data,
+        "a parameter": layer.bias_ih_l0,
+    }
+    layer.weight_ih_l0 = torch.nn.Parameter(torch.from_numpy(array))
+    before = layer(x)[0]
+    with torch.no_grad():
+        for memory in (*kept.values(), array):
+            layer(x)
+            flat = memory.data if isinstance(memory, torch.Tensor) else memory
+            flat[1] = 5
+            result = layer(x)[0]
+            assert not torch.equal(result, before)
+            assert torch.equal(result, copy.deepcopy(layer)(x)[0])
+            before = result
+
+
+def test_bits_are_compared_only_while_somebody_may_write() -> None:
+    layer, x = _layer(), torch.randn(5, 2, 3)
+    with torch.no_grad():
+        layer(x)
+        assert not layer._parameters.was_read
+        # whoever holds a parameter may write to it at any time
+        weight = layer.weight_hh_l0
+        layer(x)
+        assert layer._parameters.was_read
+        del weight
+        layer(x)
+        assert not layer._parameters.was_read
+
+
 @pytest.mark.parametrize("name", ["optimiser", "data", "other memory", "assigned", "replaced", "double"])
 def test_a_change_costs_no_call_the_prepared_path(name: str) -> None:
     layer, x = _layer(), torch.randn(5, 2, 3)

@@ -13,14 +13,14 @@ What makes a prepared stack stale, who notices it, and what then happens:
 
 | change | noticed by | effect |
 |---|---|---|
-| a parameter written in place, replaced, or given other memory | `Prepared`, at each call | weights packed anew |
+| a parameter written to in any way, replaced, or given other memory | `Prepared`, at each call | weights packed anew |
 | `requires_grad`, gradient mode | `Prepared`, at each call | a graph, or none |
 | an attribute of the layer; another dtype or device | the layer | dropped (`close`), and asked for again |
 | `use_engine`, autocast, torch.func, forward mode, torch.compile | `may_use_prepared` | the call is dispatched |
 | torch.jit.trace, tensor subclasses, unusual memory or shapes | `Prepared`, at each call | the call is dispatched |
 
-Writes through `.data` or `.numpy()` are not counted by torch: those to whole tensors are noticed, those to single
-elements are not (docs/engine.md).
+Writes through `.data` or `.numpy()` are not counted by torch. Whoever makes them must have read the module's table of
+parameters, which notes that (`parameters`); every bit is then compared.
 """
 
 from __future__ import annotations

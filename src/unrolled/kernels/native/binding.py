@@ -53,15 +53,15 @@ class NativePacked(Protocol):
 
     bytes: int
 
-    def matches(self, addresses: Addresses) -> bool:
-        """Return whether a sample of the elements there is what was packed."""
+    def digest(self, addresses: Addresses) -> int:
+        """Return a number made of every bit of the parameters there."""
 
 
 class NativeStack(Protocol):
     """The packed weights of a stack; every call checks that they are still the stack's."""
 
     def is_current(self) -> bool:
-        """Return whether the parameters are the same objects, written to as often, and sampled elements equal."""
+        """Return whether the parameters are the same objects with the same bits."""
 
     def expire(self) -> None:
         """Make it stale for good, with its streams."""
@@ -116,6 +116,7 @@ class NativeModule(Protocol):
     def PackedStack(
         self,
         packed: list[NativePacked],
+        digests: list[int],
         parameters: object,
         watched: list[tuple[str, Tensor, int, int]],
         flags: tuple[bool, bool, bool],

@@ -39,19 +39,19 @@ class PackedWeights(NamedTuple):
     refs: tuple[weakref.ref[Tensor], ...]
     versions: tuple[int, ...]
     packed: NativePacked
+    digest: int
 
     def fits(self, cell: Cell, params: Params) -> bool:
         """Return whether those are still the same tensors with the same contents.
 
-        torch counts the writes to a tensor, except those through `.data`; for these, a sample of the elements of every
-        tensor is compared.
+        torch counts the writes to a tensor, except those through `.data` and the like; for these, every bit counts.
         """
         if (self.cell is not cell and self.cell != cell) or len(params) != len(self.refs):
             return False
         for ref, version, tensor in zip(self.refs, self.versions, params.values(), strict=True):
             if ref() is not tensor or tensor._version != version:
                 return False
-        return self.packed.matches(addresses(params))
+        return self.packed.digest(addresses(params)) == self.digest
 
 
 #: packed weights by the identity of their weight_ih and whether they are narrow, dropped when that tensor dies
@@ -81,8 +81,9 @@ def cached(cell: Cell, params: Params, narrow: bool = False) -> PackedWeights:
     lasting = all(t.is_contiguous() and not t.is_inference() for t in params.values())
     versions = tuple(t._version for t in params.values()) if lasting else ()
     packed = pack(cell, params, narrow)
+    digest = packed.digest(addresses(params)) if lasting else 0
     refs = tuple(weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values())
-    entry = PackedWeights(cell, refs, versions, packed)
+    entry = PackedWeights(cell, refs, versions, packed, digest)
     if lasting:
         packed_weights[key] = entry
     return entry

@@ -1,8 +1,8 @@
 """Short calls of the native engine: the compiled module reads the tensors of a call and makes the results.
 
-Without a graph the weights are packed once, and each call checks that the parameters are the same objects, written to
-as often as then, in the same memory, and with the same bits in 12 elements of each. With a graph they are read and
-packed at each call, and the graph gets one node for each layer.
+Without a graph the weights are packed once, and each call checks that the parameters are the same objects and that
+nobody can have written to them since; where somebody can, it compares torch's counts of writes, and every bit. With a
+graph they are read and packed at each call, and the graph gets one node for each layer.
 """
 
 from __future__ import annotations
@@ -90,11 +90,12 @@ class NativePrepared(Prepared):
             for index, names in enumerate(stack.names)
             for name, full in names.items()
         ]
-        packed = [cached(stack.cell, params, narrow=narrow).packed for params in blocks]
+        entries = [cached(stack.cell, params, narrow=narrow) for params in blocks]
+        packed, digests = [entry.packed for entry in entries], [entry.digest for entry in entries]
         flags = (stack.batch_first, stack.residual, stack.zero_start)
         # streams of the weights as they were must not go on with them
         self.close()
-        self._packed = compiled().PackedStack(packed, stack.parameters, watched, flags, stack.num_directions)
+        self._packed = compiled().PackedStack(packed, digests, stack.parameters, watched, flags, stack.num_directions)
         return self._packed
 
     def _run_with_graph(self, x: object, state: object, lengths: object) -> StackResult | Literal[False] | None:

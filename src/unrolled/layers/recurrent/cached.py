@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
-from unrolled.kernels import Prepared, Stack, forget, is_traced, may_use_prepared, prepare
+from unrolled.kernels import ParameterTable, Prepared, Stack, forget, is_traced, may_use_prepared, prepare
 
 
 class CachedEngine(nn.Module):
@@ -46,7 +46,7 @@ class CachedEngine(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy has parameters of its own
-        return self.__dict__ | {"_prepared": None, "_is_asked": False}
+        return self.__dict__ | {"_parameters": dict(self._parameters), "_prepared": None, "_is_asked": False}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._drop_prepared()
@@ -89,6 +89,8 @@ class CachedEngine(nn.Module):
     def prepared(self) -> Prepared | None:
         """Return what the engine prepared, asked for at the first call after a change; None if it has no such path."""
         if self._prepared is None and not self._is_asked and may_use_prepared(None) and not is_traced():
+            if not isinstance(self._parameters, ParameterTable):
+                self.__dict__["_parameters"] = ParameterTable(self._parameters)
             prepared = prepare(self._stack(), self._engine) if self._is_plain() else None
             # functional_call puts other tensors in the place of parameters for one call: their answer does not last
             lasts = all(isinstance(p, (nn.Parameter, type(None))) for p in self._parameters.values())

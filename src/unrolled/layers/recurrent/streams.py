@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from unrolled.errors import ArgumentError, DTypeError, ShapeError
 from unrolled.kernels import Prepared, PreparedStream, StackState, may_use_prepared
@@ -39,9 +40,8 @@ class LayerStream:
     """`batch_size` streams that are always stepped together, and their state: `Recurrent.stream` makes one.
 
     A step is that of `layer.step`, bit for bit, with the state kept here and nothing looked up twice: with the native
-    engine it takes a microsecond or two beyond its arithmetic. The stream follows its layer: weights changed by an
-    optimiser, `load_state_dict` or any write that torch counts are used from the next step on. A write through `.data`
-    is not counted; after one, call `refresh`.
+    engine it takes a microsecond or two beyond its arithmetic. The stream follows its layer: changed weights are used
+    from the next step on.
 
     One thread at a time may step a stream; several may step different ones.
 
@@ -79,7 +79,7 @@ class LayerStream:
             ShapeError, DTypeError, ArgumentError: naming the argument; the state is then as it was.
         """
         stream = self._stream
-        if stream is not None and may_use_prepared(self._prepared, is_step=True):
+        if stream is not None and not is_compiling() and may_use_prepared(self._prepared, is_step=True):
             y = stream.step(x, out)
             if y is not None:
                 return y
@@ -109,7 +109,7 @@ class LayerStream:
         return LayerStream, (self.layer, self.batch_size, self.state)
 
     def refresh(self) -> None:
-        """Read the layer's weights again, after a write through `.data`."""
+        """Read the layer's weights again."""
         self._state = self.state
         self._stream = self._prepared = None
         self.layer.forget_prepared()
@@ -150,7 +150,7 @@ def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None 
         ShapeError, DTypeError: naming the argument. All states are then as they were.
     """
     prepared = streams[0]._prepared if streams else None
-    if prepared is not None and may_use_prepared(prepared, is_step=True):
+    if prepared is not None and not is_compiling() and may_use_prepared(prepared, is_step=True):
         own = [s._stream for s in streams if s._stream is not None and s._prepared is prepared]
         y = prepared.step_together(own, x, out) if len(own) == len(streams) else None
         if y is not None:
