@@ -2,8 +2,8 @@
 
     UnrolledError                   caught by the command: one line, exit code 2
     ├── ArgumentError               an option or argument out of range, or two that exclude each other   (ValueError)
-    │   └── ShapeError              a tensor of the wrong shape: argument, expected, found
-    ├── DTypeError                  a tensor of the wrong dtype or device                                (TypeError)
+    │   └── ShapeError              a tensor of the wrong shape: argument, expected, found                (RuntimeError)
+    ├── DTypeError                  a tensor of the wrong dtype or device                  (TypeError, RuntimeError)
     ├── EngineError                 a forced engine can't serve a call; says what it lacks               (RuntimeError)
     ├── DataError                   a problem in a file: path, line or byte, what is wrong, the way out  (ValueError)
     │   ├── EncodingError           bytes that are not text in the given encoding
@@ -33,7 +33,7 @@ class ArgumentError(UnrolledError, ValueError):
     """An option or argument that can't be used as given."""
 
 
-class ShapeError(ArgumentError):
+class ShapeError(ArgumentError, RuntimeError):
     """A tensor whose shape does not fit.
 
     Args:
@@ -48,7 +48,7 @@ class ShapeError(ArgumentError):
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
-class DTypeError(UnrolledError, TypeError):
+class DTypeError(UnrolledError, TypeError, RuntimeError):
     """A tensor of the wrong dtype, or on the wrong device."""
 
 

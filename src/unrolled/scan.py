@@ -292,6 +292,7 @@ def valid_steps(lengths: Tensor, time: int, batch: int) -> Tensor:
         raise ShapeError("lengths", f"(B={batch},)", lengths.shape)
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
         raise ArgumentError(f"lengths: expected integers, found {lengths.dtype}")
+    # a traced tensor has no values; who runs the trace checks them
     if batch and not is_compiling() and (int(lengths.min()) < 0 or int(lengths.max()) > time):
         wrong = next(i for i, n in enumerate(lengths.tolist()) if not 0 <= n <= time)
         raise ArgumentError(f"lengths[{wrong}]: expected 0 to T={time}, found {int(lengths[wrong])}")

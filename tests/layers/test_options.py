@@ -218,8 +218,8 @@ def test_truncation_changes_gradients_and_no_value() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dropout": -0.1}, "dropout: expected a probability from 0 to below 1, found -0.1"),
-        ({"dropout": True}, "dropout: expected a probability from 0 to below 1, found True"),
+        ({"dropout": -0.1}, "dropout: expected a probability from 0 to 1, found -0.1"),
+        ({"dropout": True}, "dropout: expected a probability from 0 to 1, found True"),
         ({"recurrent_dropout": 1.0}, "recurrent_dropout: expected a probability"),
         ({"weight_dropout": float("nan")}, "weight_dropout: expected a probability .* found nan"),
         ({"zoneout": 1.5}, "zoneout of h: expected a probability .* found 1.5"),

@@ -26,7 +26,7 @@ _OURS: dict[type[nn.Module], Callable[..., Recurrent | CellModule]] = {
     nn.LSTMCell: LSTMCell,
     nn.GRUCell: GRUCell,
 }
-#: where an accelerated layer keeps torch's class and the names of the attributes that came with ours
+#: where an accelerated layer keeps torch's class, the names of its attributes, and of those that came with ours
 _MARK = "_accelerated_from"
 #: views of torch's layers on their own parameters, made anew by `restore`
 _FLAT = ("_flat_weights", "_flat_weight_refs")
@@ -120,11 +120,12 @@ def restore(module: nn.Module) -> AccelerationReport:
         mark = vars(layer).get(_MARK)
         if mark is None:
             continue
-        original, added = mark
+        original, held, added = mark
         ours = type(layer)
         # what came with ours, and what ours kept for itself since
         for name in list(vars(layer)):
-            if name == _MARK or name in added or (hasattr(ours, name) and not hasattr(original, name)):
+            own = name not in held and hasattr(ours, name) and not hasattr(original, name)
+            if name == _MARK or name in added or own:
                 del vars(layer)[name]
         object.__setattr__(layer, "__class__", original)
         if isinstance(layer, nn.RNNBase):
@@ -194,7 +195,7 @@ def _swap(layer: nn.Module) -> Choice:
     twin = _twin(layer)
     plain = {*vars(nn.Module()), *_FLAT}
     fresh = {name: value for name, value in vars(twin).items() if name not in plain}
-    mark = (original, tuple(name for name in fresh if name not in held))
+    mark = (original, tuple(held), tuple(name for name in fresh if name not in held))
     for name in _FLAT:
         held.pop(name, None)
     held.update(fresh | {_MARK: mark})

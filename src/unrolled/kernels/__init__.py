@@ -1,7 +1,8 @@
 """The contract of `scan`, kept by faster engines.
 
 `contract` says what an engine is given and returns, `prepared` the same for calls that are too short for that;
-`dispatch` chooses an engine for each call, can be overridden, and says why; `autograd` makes any engine differentiable.
+`dispatch` chooses an engine for each call, can be overridden, and says why; `autograd` makes any engine differentiable,
+and `operators` makes its calls operators that torch.compile records. `parameters` notes who may write to weights.
 `native` is our C++ engine, `aten` torch's own (cuDNN on a GPU), and the scan itself serves whatever they can't. An
 engine is slower or faster, never different.
 """
@@ -15,10 +16,11 @@ from unrolled.kernels.dispatch import (
     may_use_prepared,
     plainest_call,
     prepare,
-    run,
     step,
     use_engine,
 )
+from unrolled.kernels.operators import run
+from unrolled.kernels.parameters import ParameterTable
 from unrolled.kernels.prepared import Prepared, PreparedStream, Stack, StackResult, StackState
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Direction",
     "Engine",
     "Gradients",
+    "ParameterTable",
     "Prepared",
     "PreparedStream",
     "Result",

@@ -54,10 +54,10 @@ def run_engine(engine: Engine, call: Call) -> Result:
     # the call is kept without its tensors: they are saved by autograd, which notices later writes to them
     passed = _EnginePass(engine, call.with_tensors([_NOTHING] * len(tensors)), saved.extra)
     output, *flat = add_node(passed, result.flat, saved.tensors, tensors)
-    return Result(output, _by_direction(flat, call))
+    return Result(output, by_direction(flat, call))
 
 
-def _by_direction(flat: Sequence[Tensor], call: Call) -> tuple[State, ...]:
+def by_direction(flat: Sequence[Tensor], call: Call) -> tuple[State, ...]:
     """Split final states, or their gradients, by direction."""
     width = len(call.cell.state_names)
     return tuple(tuple(flat[d * width : (d + 1) * width]) for d in range(len(call.directions)))
@@ -112,7 +112,7 @@ class _EnginePass(Pass):
         if not all(_is_plain(d) for d in present):
             return None
         call, saved = self.call.with_tensors(inputs), Saved(tuple(kept), self.extra)
-        return self.engine.backward(call, saved, present[0], _by_direction(present[1:], call), needed).of
+        return self.engine.backward(call, saved, present[0], by_direction(present[1:], call), needed).of
 
     def repeat(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         return run_scan(self.call.with_tensors(inputs)).flat
@@ -167,7 +167,7 @@ class _EngineFunction(torch.autograd.Function):
         inputs, kept, needed = saved[: ctx.num_inputs], saved[ctx.num_inputs :], ctx.needs_input_grad[3:]
         gradients = None if torch.is_grad_enabled() else ctx.passed.backward(inputs, kept, grads, needed)
         if gradients is None:
-            gradients = _backward_by_scan(ctx.passed, inputs, grads, needed)
+            gradients = gradients_by_scan(ctx.passed.repeat, inputs, grads, needed)
         return (None, None, None, *gradients)
 
 
@@ -175,15 +175,23 @@ class _EngineFunction(torch.autograd.Function):
 _apply: Callable[..., tuple[Tensor, ...]] = _EngineFunction.apply
 
 
-def _backward_by_scan(
-    passed: Pass, inputs: Sequence[Tensor], grads: Sequence[Tensor | None], needed: Sequence[bool]
+def gradients_by_scan(
+    repeat: Callable[[Sequence[Tensor]], Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Return the same gradients by the scan, as differentiable functions of `inputs` and `grads` if so asked."""
+    """Return the gradients of a pass by autograd, as differentiable functions of `inputs` and `grads` if so asked.
+
+    Args:
+        repeat: computes the outputs of the pass by the scan, as in `Pass.repeat`.
+        inputs, grads, needed: as in `Pass.backward`.
+    """
     is_differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         if not is_differentiable:
             inputs = [t.detach().requires_grad_(need) for t, need in zip(inputs, needed, strict=True)]
-        outputs = passed.repeat(inputs)
+        outputs = repeat(inputs)
     arriving = [(o, d) for o, d in zip(outputs, grads, strict=True) if d is not None and o.requires_grad]
     wanted = [t for t, need in zip(inputs, needed, strict=True) if need]
     if not arriving or not wanted:

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
-from torch.compiler import is_compiling
 
 from unrolled.cells import Cell, Params, State
 from unrolled.errors import ArgumentError, EngineError
@@ -89,7 +88,7 @@ def choose(call: Call, own: str = "auto") -> Choice:
     Raises:
         EngineError: the engine that is forced can't serve it.
     """
-    asked, by = _preference(own)
+    asked, by = asked_engine(own)
     if asked == "scan":
         return Choice("scan", by)
     if asked != "auto":
@@ -106,7 +105,7 @@ def choose(call: Call, own: str = "auto") -> Choice:
     return Choice("scan", "; ".join(refusals))
 
 
-def _preference(own: str) -> tuple[str, str]:
+def asked_engine(own: str) -> tuple[str, str]:
     """Return the engine asked for, and by whom: the context before the layer, the layer before the environment."""
     context = _forced.get()
     if context is not None and context != "auto":
@@ -139,14 +138,8 @@ def is_transformed(call: Call) -> bool:
     return level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in call.tensors)
 
 
-def run(call: Call, own: str = "auto") -> Result:
+def serve(call: Call, own: str = "auto") -> Result:
     """Serve a call by the engine chosen for it; a slower choice is logged once with its reason."""
-    if is_compiling():
-        # torch.onnx is slow to import, and torch itself has done so where it is exporting
-        from unrolled.kernels.onnx_nodes import add_node, is_exporting
-
-        if is_exporting():
-            return add_node(call)
     choice = choose(call, own)
     if choice.name == "scan":
         if (choice.name, choice.reason) not in _logged:
@@ -162,7 +155,7 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
     Raises:
         EngineError: the engine that is forced has no single step for this cell.
     """
-    asked, by = _preference(own)
+    asked, by = asked_engine(own)
     if asked in ("auto", "native"):
         # makes no graph whatever the mode, and is too short to pay for a context manager
         native = engines().get("native")
@@ -217,9 +210,6 @@ def may_use_prepared(prepared: Prepared | None, *, is_step: bool = False) -> boo
         prepared: the prepared stack; None asks for any engine's.
         is_step: whether the call is a single step, which makes no graph and so does not concern gradients or autocast.
     """
-    # first, since torch.compile traces no further
-    if is_compiling():
-        return False
     forced = _forced.get()
     if forced is not None and forced != "auto" and prepared is not None and forced != prepared.engine:
         return False

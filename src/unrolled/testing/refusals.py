@@ -200,7 +200,7 @@ OPTION_REFUSALS = (
     Refusal("a negative hidden size", lambda make: make(2, -4), ArgumentError, r"hidden_size: .*found -4"),
     Refusal("half a layer", lambda make: make(2, 4, num_layers=1.5), ArgumentError, r"num_layers: .*found 1.5"),
     Refusal(
-        "dropout of everything", lambda make: make(2, 4, dropout=1.0), ArgumentError, r"dropout: .*below 1, found 1"
+        "dropout of more than everything", lambda make: make(2, 4, dropout=1.5), ArgumentError, r"dropout: .*found 1.5"
     ),
     Refusal("an option unheard of", lambda make: make(2, 4, bidirectionnal=True), TypeError, r"bidirectionnal"),
 )

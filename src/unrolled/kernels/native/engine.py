@@ -119,16 +119,14 @@ class NativeEngine(Engine):
 
     def refuses(self, call: Call) -> str | None:
         """Refuse layer norm, truncation, traced calls, and all but float32 and float64 on the CPU."""
-        lack = lacks(call.cell)
+        dtype = call.x.dtype
+        lack = self.lacks(call.cell, dtype)
         if lack is not None:
             return lack
         if call.truncate is not None:
             return "the native engine does not truncate BPTT"
         if is_traced():
             return "the native engine can't be traced"
-        dtype = call.x.dtype
-        if dtype not in DTYPES:
-            return f"x is {dtype}, and the native engine computes in float32 and float64"
         tensors = call.tensors
         for index, tensor in enumerate(tensors):
             unfit = _unfit("x" if index == 0 else "a state or parameter", tensor, dtype)
@@ -139,6 +137,20 @@ class NativeEngine(Engine):
             if unfit is not None:
                 return unfit
         return _misshapen(call)
+
+    @staticmethod
+    def lacks(cell: Cell, dtype: torch.dtype) -> str | None:
+        """Return that the engine lacks a cell or a dtype, or None."""
+        lack = lacks(cell)
+        if lack is None and dtype not in DTYPES:
+            return f"x is {dtype}, and the native engine computes in float32 and float64"
+        return lack
+
+    @staticmethod
+    def kept_shapes(cell: Cell, steps: int, hidden_size: int) -> list[tuple[int, ...]]:
+        """Return the shapes of what a forward pass keeps for each direction: gates, and cell states."""
+        gates = [] if cell.name == "rnn" else [(steps, 4 if cell.name == "gru" else cell.num_gates, hidden_size)]
+        return [*gates, (steps, hidden_size)] if len(cell.state_names) == 2 else [*gates]
 
     @staticmethod
     def _refuses_masks(call: Call) -> str | None:
@@ -170,8 +182,7 @@ class NativeEngine(Engine):
         result, kept = self._forward(call, packed, training=True)
         return result, Saved((result.output, *kept))
 
-    @staticmethod
-    def _forward(call: Call, packed: list[NativePacked], training: bool) -> tuple[Result, list[Tensor]]:
+    def _forward(self, call: Call, packed: list[NativePacked], training: bool) -> tuple[Result, list[Tensor]]:
         module = compiled()
         cell, x = call.cell, _readable(call.x)
         time, batch, hidden = x.shape[0], x.shape[1], call.hidden_size
@@ -189,14 +200,9 @@ class NativeEngine(Engine):
             initial = [s.contiguous() for s in direction.state]
             final = tuple(torch.empty_like(s) for s in initial)
             masks = _regularisers(direction.masks)
-            saved = [0, 0]
-            if training and cell.name != "rnn":
-                gates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))
-                kept.append(gates)
-                saved[0] = gates.data_ptr()
-            if training and has_cell_state:
-                kept.append(x.new_empty((steps, hidden)))
-                saved[1] = kept[-1].data_ptr()
+            own = [x.new_empty(shape) for shape in self.kept_shapes(cell, steps, hidden)] if training else []
+            kept += own
+            saved = ([tensor.data_ptr() for tensor in own] + [0, 0])[:2]
             arrays = (
                 initial[0].data_ptr(),
                 initial[1].data_ptr() if has_cell_state else 0,
@@ -272,7 +278,7 @@ class NativeEngine(Engine):
         sizes = cell.state_sizes(params["weight_ih"].shape[0] // cell.num_gates)
         if any(s.shape != (batch, size) for s, size in zip(state, sizes, strict=True)):
             return None
-        packed = compiled().PackedStack([cached(cell, params).packed], {}, [], (False, False, True), 1)
+        packed = compiled().PackedStack([cached(cell, params).packed], [], {}, [], (False, False, True), 1)
         parts = tuple(s.detach().contiguous().unsqueeze(0) for s in state)
         result = packed.step(x.detach().contiguous(), parts if len(parts) > 1 else parts[0])
         if result is None:

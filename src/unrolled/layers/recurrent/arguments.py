@@ -42,8 +42,11 @@ def check_options(
             raise ArgumentError(f"{name}: expected an integer of at least 1, found {size!r}")
     rates = rates | {f"zoneout of {n}": z for n, z in zip(cell.state_names, zoneouts, strict=False)}
     for name, rate in rates.items():
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise ArgumentError(f"{name}: expected a probability from 0 to below 1, found {rate!r}")
+        # torch takes a dropout of 1; a recurrence of which nothing is left is a mistake
+        top = "1" if name == "dropout" else "below 1"
+        is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+        if not is_number or not (0 <= rate < 1 or (rate == 1 and top == "1")):
+            raise ArgumentError(f"{name}: expected a probability from 0 to {top}, found {rate!r}")
     if len(zoneouts) != len(cell.state_names):
         raise ArgumentError(f"zoneout: expected one number or {len(cell.state_names)}, found {len(zoneouts)}")
     if truncate is not None and (not isinstance(truncate, int) or isinstance(truncate, bool)):
@@ -86,8 +89,8 @@ def check_lacks(
             raise ArgumentError(f"{option}: {reason}")
 
 
-def check_input(x: Tensor, input_size: int, like: Tensor, batch_first: bool) -> None:
-    """Refuse an input whose shape, dtype or device does not fit the layer's.
+def check_input(x: object, input_size: int, like: Tensor, batch_first: bool) -> Tensor:
+    """Return an input whose shape, dtype and device fit the layer's.
 
     Raises:
         ShapeError, DTypeError: naming what was expected and found.
@@ -103,6 +106,7 @@ def check_input(x: Tensor, input_size: int, like: Tensor, batch_first: bool) -> 
         raise DTypeError(f"x: expected device {like.device}, found {x.device}; move one of them with .to()")
     if x.dtype != like.dtype and autocast_dtype(x) is None:
         raise DTypeError(f"x: expected dtype {like.dtype}, found {x.dtype}; cast it with x.to({like.dtype})")
+    return x
 
 
 def check_state(given: tuple[Tensor, ...], cell: Cell, hidden: int, count: int, x: Tensor, batched: bool) -> None:

@@ -12,6 +12,9 @@ from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
 from unrolled.kernels import ParameterTable, Prepared, Stack, forget, is_traced, may_use_prepared, prepare
 
+#: the parameters of each layer and direction by the cell's own names
+Blocks = list[dict[str, Tensor]]
+
 
 class CachedEngine(nn.Module):
     """A layer that asks its engine once to prepare it for short calls (see `unrolled.kernels.prepared`).
@@ -75,9 +78,17 @@ class CachedEngine(nn.Module):
         # by attribute, so that torch.func.functional_call and parametrizations can put other tensors in their place
         return [{name: getattr(self, full) for name, full in names.items()} for names in self._names]
 
-    def _used_blocks(self) -> list[dict[str, Tensor]]:
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer and direction, as torch.nn has them."""
+        return [list(block.values()) for block in self.parameter_blocks()]
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: for code written for torch.nn, whose parameters must be flattened."""
+
+    def _used_blocks(self) -> Blocks:
         """The parameters, rounded to `weights_dtype` where no gradient is made."""
-        blocks: list[dict[str, Tensor]] = [dict(block) for block in self.parameter_blocks()]
+        blocks: Blocks = [dict(block) for block in self.parameter_blocks()]
         if self._weights_dtype is not None and not torch.is_grad_enabled():
             for block in blocks:
                 for name in block.keys() & {"weight_ih", "weight_hh"}:

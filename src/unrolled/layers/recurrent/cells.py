@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from unrolled import cells
 from unrolled.cells import State
@@ -107,7 +108,7 @@ class CellModule(CachedEngine):
 
     def _step(self, x: Tensor, state: State) -> State:
         """Return the next state of x (B, I) and a checked state, or none for zeros, by the shortest way there is."""
-        prepared = self._prepared or self.prepared()
+        prepared = None if is_compiling() else self._prepared or self.prepared()
         if prepared is not None and may_use_prepared(prepared):
             given = join_states([state]) if state else None
             with_graph = torch.is_grad_enabled()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from unrolled.cells import (
@@ -26,6 +26,12 @@ from unrolled.layers.recurrent.arguments import lacks
 from unrolled.layers.recurrent.stack import Recurrent
 
 
+def _check_no_projection(options: Mapping[str, object]) -> None:
+    """Refuse `proj_size`, as torch's RNN and GRU do whatever its value is."""
+    if "proj_size" in options:
+        raise ArgumentError(f"proj_size: only an LSTM can be projected, found {options['proj_size']!r}")
+
+
 class RNN(Recurrent):
     """`torch.nn.RNN`, and more: `nonlinearity` may also be "sigmoid"; the other options are `Recurrent`'s.
 
@@ -36,6 +42,9 @@ class RNN(Recurrent):
     >>> tuple(output.shape), tuple(h_n.shape)
     ((7, 4, 5), (2, 4, 5))
     """
+
+    #: torch's width of projection, which an RNN has not
+    proj_size: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -51,11 +60,17 @@ class RNN(Recurrent):
         layer_norm: bool = False,
         **options: Any,
     ) -> None:
+        _check_no_projection(options)
         cell = RNNCell(nonlinearity=nonlinearity, layer_norm=layer_norm)
         super().__init__(
             cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         )
         self.nonlinearity = nonlinearity
+
+    @property
+    def mode(self) -> str:
+        """torch's name of the kind: "RNN_TANH", "RNN_RELU", or "RNN_SIGMOID"."""
+        return f"RNN_{self.nonlinearity.upper()}"
 
 
 class LSTM(Recurrent):
@@ -69,6 +84,9 @@ class LSTM(Recurrent):
     >>> tuple(output.shape), tuple(h_n.shape), output[1, 2:].abs().sum().item()
     ((4, 7, 10), (2, 4, 5), 0.0)
     """
+
+    #: torch's name of the kind
+    mode: ClassVar[str] = "LSTM"
 
     def __init__(
         self,
@@ -99,6 +117,10 @@ class GRU(Recurrent):
     The equations are those of `unrolled.cells.GRUCell`.
     """
 
+    #: torch's name of the kind, and its width of projection
+    mode: ClassVar[str] = "GRU"
+    proj_size: ClassVar[int] = 0
+
     def __init__(
         self,
         input_size: int,
@@ -113,6 +135,7 @@ class GRU(Recurrent):
         layer_norm: bool = False,
         **options: Any,
     ) -> None:
+        _check_no_projection(options)
         cell = GRUCell(reset_after=reset_after, layer_norm=layer_norm)
         super().__init__(
             cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from unrolled.cells import State
+from unrolled.layers.recurrent.arguments import pack_like
 from unrolled.scan import Masks
 
 
-def drop(x: Tensor, p: float, variational: bool) -> Tensor:
-    """Apply dropout to x (T, B, ·): one mask for all steps if `variational`, else one for each."""
-    if not variational:
-        return torch.nn.functional.dropout(x, p)
-    return x * variational_mask(x, p, x.shape[1:])
+def drop(x: Tensor, p: float, variational: bool, packed: PackedSequence | None = None) -> Tensor:
+    """Apply dropout to x (T, B, ·): one mask for all steps if `variational`, else one for each.
+
+    A generator's numbers go to elements as in torch's layers: in the order of time, then batch, or in that of `packed`.
+    """
+    if variational:
+        return x * variational_mask(x, p, x.shape[1:])
+    if packed is None:
+        return F.dropout(x.contiguous(), p)
+    rows = pack_like(packed, x)
+    dropped = PackedSequence(F.dropout(rows.data, p), rows.batch_sizes, rows.sorted_indices, rows.unsorted_indices)
+    return pad_packed_sequence(dropped)[0]
 
 
 def variational_mask(like: Tensor, p: float, shape: torch.Size | tuple[int, ...]) -> Tensor:
     """Draw a mask: 0 with probability p, else 1/(1 − p)."""
-    return torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - p).div_(1 - p)
+    kept = torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(1 - p)
+    return kept if p == 1 else kept.div_(1 - p)
 
 
 def draw_masks(

@@ -12,6 +12,7 @@ from typing import overload
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
@@ -32,7 +33,7 @@ from unrolled.layers.recurrent.arguments import (
     pack_like,
     zero_padding,
 )
-from unrolled.layers.recurrent.cached import CachedEngine
+from unrolled.layers.recurrent.cached import Blocks, CachedEngine
 from unrolled.layers.recurrent.initial import initial_states, initialise
 from unrolled.layers.recurrent.regularise import draw_masks, drop
 from unrolled.layers.recurrent.streams import LayerStream
@@ -150,14 +151,6 @@ class Recurrent(CachedEngine):
             nn.init.zeros_(self.get_parameter(f"initial_{name}"))
 
     @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer and direction, as torch.nn has them."""
-        return [list(block.values()) for block in self.parameter_blocks()]
-
-    def flatten_parameters(self) -> None:
-        """Do nothing: for code written for torch.nn, whose parameters must be flattened."""
-
-    @property
     def engine(self) -> Choice:
         """The engine that would serve a plain batch now, and why. Set it to a name to insist on one."""
         call = replace(plainest_call(self.cell, self.parameter_blocks()[0]), truncate=self.truncate)
@@ -173,29 +166,43 @@ class Recurrent(CachedEngine):
 
     @overload
     def forward(
-        self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
+        self, input: Tensor, hx: LayerState = None, lengths: Tensor | None = None, *, state: LayerState = None
     ) -> tuple[Tensor, StackState]: ...
     @overload
-    def forward(self, x: PackedSequence, state: LayerState = None) -> tuple[PackedSequence, StackState]: ...
     def forward(
-        self, x: Tensor | PackedSequence, state: LayerState = None, lengths: Tensor | None = None
+        self, input: PackedSequence, hx: LayerState = None, *, state: LayerState = None
+    ) -> tuple[PackedSequence, StackState]: ...
+    @overload
+    def forward(
+        self, *, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, StackState]: ...
+    def forward(
+        self,
+        input: Tensor | PackedSequence | None = None,
+        hx: LayerState = None,
+        lengths: Tensor | None = None,
+        *,
+        x: Tensor | PackedSequence | None = None,
+        state: LayerState = None,
     ) -> tuple[Tensor | PackedSequence, StackState]:
         """Run the stack over a batch of sequences.
 
         Args:
-            x: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence, or a PackedSequence.
-            state: the initial states, h of shape (L·D, B, P), or (h, c) with c (L·D, B, H); (L·D, size) for one
+            input: (T, B, I), or (B, T, I) with batch_first, or (T, I) for one sequence, or a PackedSequence.
+            hx: the initial states, h of shape (L·D, B, P), or (h, c) with c (L·D, B, H); (L·D, size) for one
                 sequence. None is zeros, or the learned initial state.
             lengths: (B,) integers, the valid steps of each sequence; steps beyond them are never read.
+            x, state: other names of `input` and `hx`.
 
         Returns:
-            The outputs, shaped as x with D·P for I and zero beyond each length, and the final states, shaped as
-            `state`: of a ragged sequence, those after its last valid step.
+            The outputs, shaped as the input with D·P for I and zero beyond each length, and the final states, shaped
+            as `hx`: of a ragged sequence, those after its last valid step.
 
         Raises:
             ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
         """
-        prepared = self._prepared or self.prepared()
+        x, state = input if x is None else x, hx if state is None else state
+        prepared = None if is_compiling() else self._prepared or self.prepared()
         if prepared is not None and may_use_prepared(prepared):
             result = prepared.run(x, state, lengths)
             if result is not None:
@@ -206,9 +213,9 @@ class Recurrent(CachedEngine):
             # like torch: data in sorted order, states in the caller's
             padded, lengths = pad_packed_sequence(x)
             check_input(padded, self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
-            output, final = self._run(padded, state, lengths, batched=True, time_first=True)
+            output, final = self._run(padded, state, lengths, batched=True, packed=x)
             return pack_like(x, output), final
-        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
+        x = check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
         batched = x.dim() == 3
         if not batched:
             if lengths is not None:
@@ -216,15 +223,15 @@ class Recurrent(CachedEngine):
             x, state = x.unsqueeze(1), map_state(state, lambda s: s.unsqueeze(1))
         elif self.batch_first:
             x = x.transpose(0, 1)
-        output, final = self._run(x, state, lengths, batched, time_first=False)
+        output, final = self._run(x, state, lengths, batched)
         if not batched:
             return output.squeeze(1), map_state(final, lambda s: s.squeeze(1))
         return (output.transpose(0, 1) if self.batch_first else output), final
 
     def _run(
-        self, x: Tensor, state: LayerState, lengths: Tensor | None, batched: bool, time_first: bool
+        self, x: Tensor, state: LayerState, lengths: Tensor | None, batched: bool, packed: PackedSequence | None = None
     ) -> tuple[Tensor, StackState]:
-        """Run all layers over x (T, B, I) by the dispatcher."""
+        """Run all layers over x (T, B, I) by the dispatcher; `packed` is what the caller will get it packed like."""
         if lengths is not None:
             valid_steps(lengths, x.shape[0], x.shape[1])
         states = self._states(state, x, batched)
@@ -238,24 +245,19 @@ class Recurrent(CachedEngine):
                 blocks = [{name: p.to(low) for name, p in block.items()} for block in blocks]
             finals: list[State] = []
             for layer in range(self.num_layers):
-                call = self._call(layer, x, states, blocks, lengths, self.batch_first and not time_first)
-                output, final = run(call, self._engine)
+                is_last = layer == self.num_layers - 1
+                batch_first = is_last and self.batch_first and packed is None
+                output, final = run(self._call(layer, x, states, blocks, lengths, batch_first), self._engine)
                 finals += final
                 if self.residual and output.shape == x.shape:
                     output = output + zero_padding(x, lengths)
                 x = output
-                if self.dropout and self.training and layer < self.num_layers - 1:
-                    x = drop(x, self.dropout, self.variational)
+                if self.dropout and self.training and not is_last:
+                    x = drop(x, self.dropout, self.variational, packed)
             return x, join_states(finals)
 
     def _call(
-        self,
-        layer: int,
-        x: Tensor,
-        states: list[State],
-        blocks: list[dict[str, Tensor]],
-        lengths: Tensor | None,
-        batch_first: bool,
+        self, layer: int, x: Tensor, states: list[State], blocks: Blocks, lengths: Tensor | None, batch_first: bool
     ) -> Call:
         directions = []
         for d in range(self.num_directions):
@@ -290,7 +292,7 @@ class Recurrent(CachedEngine):
         Raises:
             ArgumentError: the layer is bidirectional and can't be streamed, or is training with regularisers.
         """
-        prepared = self._prepared or self.prepared()
+        prepared = None if is_compiling() else self._prepared or self.prepared()
         if prepared is not None and may_use_prepared(prepared, is_step=True):
             result = prepared.step(x, state)
             if result is not None:
@@ -305,7 +307,7 @@ class Recurrent(CachedEngine):
         with torch.no_grad():
             blocks = self._used_blocks()
             if any(self.zoneout):
-                output, final = self._run(x.unsqueeze(0), state, None, True, True)
+                output, final = self._run(x.unsqueeze(0), state, None, batched=True)
                 return output.squeeze(0), final
             states = self._states(state, x.unsqueeze(0), True)
             finals: list[State] = []
