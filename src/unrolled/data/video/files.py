@@ -99,15 +99,12 @@ def read_video(
         LimitError: beyond the limits.
         MissingDependencyError: PyAV is not installed.
     """
-    kept: list[Pixels] = []
-    numbers: list[int] = []
-    taken = 0
+    kept, numbers, taken = list[Pixels](), list[int](), 0
     previous: tuple[float, int, Pixels] | None = None
     where = name or (source if isinstance(source, Path) else "video")
     limits = limits or VideoLimits(MOST_PIXELS, MOST_SECONDS)
     with _opened(source, where, limits) as stream:
-        own = stream.average_rate or stream.guessed_rate
-        own_rate = float(own) if own else None
+        own_rate = float(stream.average_rate or stream.guessed_rate or 0) or None
         for number, (seconds, pixels) in enumerate(_decoded(stream, where, channels, limits)):
             if size is not None:
                 pixels = resize(pixels, *size)
