@@ -238,11 +238,11 @@ def test_a_file_written_aside_appears_whole_or_not_at_all(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
-    os.symlink("/dev/full", tmp_path / ".x.partial")
-    with (
-        pytest.raises(StorageError, match="x: the disk is full while writing"),
-        written_aside(tmp_path / "x") as stream,
-    ):
-        stream.write(b"0" * 100_000)
-    assert os.listdir(tmp_path) == []
+def test_a_link_in_the_place_of_a_partial_file_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"theirs")
+    os.symlink(tmp_path / "victim", tmp_path / ".x.partial")
+    with written_aside(tmp_path / "x") as stream:
+        stream.write(b"ours")
+    assert (tmp_path / "victim").read_bytes() == b"theirs"
+    assert (tmp_path / "x").read_bytes() == b"ours"
+    assert sorted(os.listdir(tmp_path)) == ["victim", "x"]

@@ -43,7 +43,7 @@ def test_as_scikit_learn_predicts(classes: int, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="its arrays don't fit each other"):
         TfidfRegression.load(tmp_path / "t", classes + 1)
     (tmp_path / "t").write_bytes(b"{}")
-    with pytest.raises(ModelError, match="missing or damaged"):
+    with pytest.raises(ModelError, match="corrupt or cut short"):
         TfidfRegression.load(tmp_path / "t", classes)
 
 
