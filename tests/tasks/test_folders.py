@@ -198,6 +198,13 @@ def test_a_damaged_n_gram_is_named(copied: Path, corpus: Path) -> None:
         load(copied).evaluate(corpus / "dev.txt", completion=False)
 
 
+def test_a_file_that_is_listed_and_gone_is_missed(trained: Trained, tmp_path: Path) -> None:
+    trained("char").save(tmp_path / "m")
+    (tmp_path / "m" / "baseline.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"baseline\.safetensors: missing; restore it"):
+        load(tmp_path / "m")
+
+
 def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no such model folder"):
         load(tmp_path / "missing")

@@ -47,14 +47,16 @@ def part_path(path: Path) -> Path:
 
 
 def has_part(path: Path) -> bool:
-    """Return whether a file belongs to a model.
+    """Return whether a file belongs to a model; one that is listed and gone does, and reading it says so.
 
     Raises:
         ModelError, StorageError: as `read_part`, of the manifest.
     """
     listed = _listed(path.parent)
+    if listed is not None:
+        return path.name in listed
     # a link that leads nowhere is there, and reading it says so
-    return os.path.lexists(part_path(path)) and (listed is None or path.name in listed)
+    return os.path.lexists(part_path(path))
 
 
 def read_part(path: Path, most: int = LARGEST_JSON, way: str = RESTORE) -> bytes:
