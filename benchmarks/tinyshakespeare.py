@@ -43,10 +43,9 @@ def main() -> None:
     out = args.out or Path("runs") / f"tinyshakespeare-{args.minutes:g}min"
     text = args.data.read_text(encoding="utf-8")
     cut = int(0.9 * len(text))
-    parts = {"train": text[:cut], "dev": text[cut:]}
     folder = out.parent / f"{out.name}-text"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, part in parts.items():
+    for name, part in (("train", text[:cut]), ("dev", text[cut:])):
         (folder / f"{name}.txt").write_text(part, encoding="utf-8")
 
     with unrolled.use_engine(args.engine):
@@ -84,7 +83,6 @@ def main() -> None:
         "samples": (out / "samples.md").read_text(encoding="utf-8"),
     }
     path = Path(__file__).parent / "results" / f"tinyshakespeare-{args.minutes:g}min.json"
-    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{evaluation.metrics['nats_per_character']:.4f} nats per character; n-gram "
           f"{evaluation.baseline['nats_per_character']:.4f}; written to {path}")  # fmt: skip

@@ -79,7 +79,7 @@ class TableOverrides(Settings):
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one table is written.
+    """The dialect in which one table is written.
 
     Attributes:
         delimiter: between cells; " " stands for any number of spaces, None where the format has no delimiter.
@@ -289,7 +289,7 @@ def _all_quoted(head: Sequence[str]) -> bool:
 
 
 def _notes(rows: Sequence[CellRow]) -> int:
-    """How many rows before the table are titles or notes: they have fewer cells."""
+    """Return how many rows before the table are titles or notes: they have fewer cells."""
     widths = [len(row.cells) for row in rows]
     usual, _ = _width([row.cells for row in rows])
     if len(rows) < 4 or usual < 2:

@@ -93,7 +93,7 @@ class Findings:
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
+        """Return the number of findings that are errors."""
         return sum(item.severity == "error" for item in self.items)
 
     def log(self, way_out: str) -> None:

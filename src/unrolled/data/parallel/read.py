@@ -121,7 +121,7 @@ def read_pairs(
         encoding, errors: of text; TMX says its own.
 
     Raises:
-        ArgumentError: the source can't be told from the target.
+        ArgumentError: it is not clear which side is the source.
         DataError, StorageError: naming file and line.
     """
     check_encoding(encoding, errors)
