@@ -325,7 +325,7 @@ def _in_order(moments: Sequence[int | _Either | None]) -> tuple[list[int | None]
 
 
 def _fit(times: Sequence[int | None]) -> tuple[int, int, float]:
-    """Return how well a reading fits: fewest unreadable, fewest steps back, largest share of equal steps (months count)."""
+    """Return a fit: fewest unreadable, fewest steps back, largest share of equal steps (months count)."""
     known = np.array([time for time in times if time is not None], np.int64)
     steps = np.diff(known)
     forward = np.diff(np.unique(known))
