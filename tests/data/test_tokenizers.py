@@ -20,6 +20,7 @@ from unrolled.data import (
     load_tokenizer,
 )
 from unrolled.data.text.bpe import _segments
+from unrolled.data.text.spaced_words import SpacedWordTokenizer
 from unrolled.errors import ArgumentError, ModelError
 
 CORPUS = ["the quick brown fox doesn't jump over the lazy dog; we'll see the Größe of 日本 and 🙂\n"] * 40
@@ -55,6 +56,35 @@ def test_hand_worked_bpe() -> None:
     assert bpe.token_bytes(259) == b" abab"
     assert bpe.decode([258, 259, 0]) == "abab abab"
     assert bpe.unknown_id is None
+
+
+def test_hand_worked_words() -> None:
+    # the most frequent first, equals by the alphabet; what occurs once is unknown, unless the text has unknown words
+    once = fit_tokenizer("word", ["the cat saw the", " dog\n", "the dog ran\n"])
+    assert once.encode("the\tdog  \n bird cat").tolist() == [2, 4, 3, 1, 1]
+    assert once.decode([2, 4, 3, 1, 0]) == " the dog\n <unk>"
+    marked = fit_tokenizer("word", ["the <unk> saw the\n"])
+    assert marked.encode("the <unk> saw dog").tolist() == [2, 1, 4, 1]
+    assert fit_tokenizer("word", ["a a b b c c"], 4).encode("a b c").tolist() == [2, 3, 1]
+    with pytest.raises(ArgumentError, match="at least 3"):
+        fit_tokenizer("word", ["a a"], 2)
+    with pytest.raises(ArgumentError, match="twice"):
+        SpacedWordTokenizer(["a", "a"])
+    with pytest.raises(ArgumentError, match="'a b' is no word"):
+        SpacedWordTokenizer(["a b"])
+
+
+@given(text=ANY_TEXT, more=ANY_TEXT)
+@example(text="the ca", more="t sat\n")
+@example(text="a \u00a0", more="\u2003b")
+@example(text="end\n", more="")
+def test_words_do_not_depend_on_where_a_text_is_cut(text: str, more: str) -> None:
+    words = fit_tokenizer("word", [text + more] * 2)
+    whole = words.encode(text + more).tolist()
+    start, rest = words.encode_prefix(text)
+    assert start.tolist() + words.encode(rest + more).tolist() == whole
+    cut = words.safe_boundary(text)
+    assert words.encode(text[:cut]).tolist() + words.encode(text[cut:] + more).tolist() == whole
 
 
 @KINDS
@@ -228,8 +258,8 @@ def test_ids_outside_the_vocabulary(tokenizer: Tokenizer) -> None:
 
 
 def test_options_out_of_range() -> None:
-    with pytest.raises(ArgumentError, match="tokenizer 'word': must be one of char, byte, bpe"):
-        fit_tokenizer("word", [])
+    with pytest.raises(ArgumentError, match="tokenizer 'words': must be one of char, byte, bpe, word"):
+        fit_tokenizer("words", [])
     with pytest.raises(ArgumentError, match="at least 257 for bpe, found 256"):
         fit_tokenizer("bpe", [], 256)
     with pytest.raises(ArgumentError, match="always has 257"):

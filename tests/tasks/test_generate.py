@@ -25,17 +25,19 @@ from unrolled.errors import (
     StorageError,
 )
 from unrolled.tasks import Model, load
+from unrolled.tasks.outputs.next import network as network_of_text
 from unrolled.tasks.outputs.next import predictor
 from unrolled.tasks.outputs.next.encode import BASELINE
 from unrolled.tasks.outputs.next.mixture import load_ngram
-from unrolled.tasks.outputs.next.network import score, token_scores
+from unrolled.tasks.outputs.next.network import Penalties, score, token_scores
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.predictor import predictor_of
 from unrolled.tasks.outputs.next.results import Completion, GeneratedText
+from unrolled.tasks.uses.generate import plan
 
 from .conftest import learn, make_text
 
-KINDS = ["char", "byte", "bpe"]
+KINDS = ["char", "byte", "bpe", "word"]
 Trained = Callable[[str], Model]
 
 
@@ -119,7 +121,8 @@ def test_log_probabilities_are_in_the_order_of_the_text(trained: Trained, lanes:
     assert len(list(evaluation_windows(ids, lanes, 16, warmup=128))) > 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# over words the network alone knows all that there is to know of six sentences
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
 def test_with_its_ngram_it_is_better_than_either(trained: Trained, kind: str, corpus: Path) -> None:
     model = trained(kind)
     found = model.evaluate(corpus / "dev.txt", completion=False)
@@ -374,3 +377,53 @@ def test_training_settings_out_of_range(tmp_path: Path, corpus: Path, given: dic
     with pytest.raises(ArgumentError, match=f"--{next(iter(given))}"):
         learn(corpus / "train.txt", tmp_path / "m", **given)
     assert not (tmp_path / "m").exists()
+
+
+def test_penalties_are_those_of_their_formula() -> None:
+    h = torch.tensor([[[1.0, 2.0]], [[3.0, 2.0]], [[3.0, 6.0]]])
+    # (1 + 4 + 9 + 4 + 9 + 36) / 6, and of the differences (4 + 0 + 0 + 16) / 4
+    assert float(Penalties(2.0, 0.0).of(h, h)) == pytest.approx(2 * 63 / 6)
+    assert float(Penalties(0.0, 3.0).of(h, 0 * h)) == pytest.approx(3 * 20 / 4)
+    assert float(Penalties(0.0, 3.0).of(h[:1], h[:1])) == 0
+
+
+def test_penalties_change_what_is_learned(tmp_path: Path, corpus: Path) -> None:
+    learn(corpus / "train.txt", tmp_path / "free")
+    learn(corpus / "train.txt", tmp_path / "bound", options={"activation_penalty": 5.0, "temporal_penalty": 5.0})
+    squares = [h.square().mean() for h in (_states(load(tmp_path / name), corpus) for name in ("free", "bound"))]
+    assert squares[1] < 0.9 * squares[0]
+
+
+def _states(model: Model, corpus: Path) -> torch.Tensor:
+    network: Any = model.network
+    ids = model.input.tokenizer.encode((corpus / "dev.txt").read_text())
+    with torch.no_grad():
+        h: torch.Tensor = network.states(torch.from_numpy(ids).unsqueeze(1))[0]
+    return h
+
+
+def test_an_adaptive_softmax_learns_and_says_what_it_lacks(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (network_of_text, plan):
+        monkeypatch.setattr(module, "CLUSTERS", (5, 12))
+    options = {"tokens": "word", "softmax": "adaptive"}
+    model = learn(corpus / "train.txt", tmp_path / "m", dev=corpus / "dev.txt", options=options, steps=120, lr=0.01)
+    evaluated = load(tmp_path / "m").evaluate(corpus / "dev.txt", completion=False).metrics
+    assert evaluated["network"]["loss"] < 0.6 * math.log(model.input.tokenizer.vocabulary_size)
+    ids = model.input.tokenizer.encode((corpus / "dev.txt").read_text())[:50]
+    network: Any = model.network
+    with torch.no_grad():
+        h, _ = network.features(torch.from_numpy(ids[:-1]).unsqueeze(1))
+        targets = torch.from_numpy(ids[1:].astype(np.int64)).unsqueeze(1)
+        targets[3] = -100
+        mean, total, count = network.output.loss(h, targets, -100)
+        expected = F.cross_entropy(network.output(h).flatten(0, 1), targets.flatten(), reduction="sum")
+    assert (float(total), count) == (pytest.approx(float(expected), rel=1e-5), 48)
+    assert float(mean) == pytest.approx(float(total) / 48)
+    with pytest.raises(ArgumentError, match="--softmax full"):
+        model.evaluate(corpus / "dev.txt", completion=False, adapt="cache")
+    with pytest.raises(ArgumentError, match="--softmax adaptive: has no weight"):
+        learn(corpus / "train.txt", tmp_path / "t", options={**options, "tied": True})
+    with pytest.raises(ArgumentError, match="is for more than 5 words"):
+        learn(corpus / "train.txt", tmp_path / "t", options={"softmax": "adaptive"})

@@ -64,11 +64,17 @@ class SyncedNetwork(nn.Module):
 
     def features(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, StackState]:
         """Return the output layer's input, (T, B, D·P), and the final state."""
+        h, final = self.states(x, state, lengths)
+        return self.dropped(h), final
+
+    def states(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> tuple[Tensor, StackState]:
+        """Return the hidden layers' output, (T, B, D·P), and the final state."""
         steps, lengths = input_steps(self.inputs, x, lengths)
-        h, final = self.hidden(steps, state, lengths)
-        if self.dropout and self.training:
-            h = drop(h, self.dropout, self.hidden.variational)
-        return h, final
+        return self.hidden(steps, state, lengths)
+
+    def dropped(self, h: Tensor) -> Tensor:
+        """Return the hidden layers' output as the output layer reads it: with dropout while training."""
+        return drop(h, self.dropout, self.hidden.variational) if self.dropout and self.training else h
 
     @property
     def vocabulary_size(self) -> int:

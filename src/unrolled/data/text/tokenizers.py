@@ -1,4 +1,4 @@
-"""Tokenisers by their kind: over characters, bytes, pairs of bytes merged (BPE), or plain words."""
+"""Tokenisers by their kind: over characters, bytes, pairs of bytes merged (BPE), words, or plain words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from unrolled.data.text.bpe import BPETokenizer, fit_bpe
 from unrolled.data.text.characters import ByteTokenizer, CharTokenizer, fit_char
 from unrolled.data.text.plain_words import WordTokenizer
+from unrolled.data.text.spaced_words import SpacedWordTokenizer, fit_spaced_words
 from unrolled.data.text.tokenizer import FORMAT, VERSION, Tokenizer
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.storage import RESTORE, read_part
@@ -16,7 +17,7 @@ from unrolled.types import Json
 
 _LARGEST_FILE = 64 << 20
 
-KINDS = ("char", "byte", "bpe")
+KINDS = ("char", "byte", "bpe", "word")
 LARGEST_CHARACTER_SET = 60_000
 """Characters that `fit_tokenizer` keeps at most: more than any script has in use, and ids fit 16 bits."""
 
@@ -27,10 +28,11 @@ def fit_tokenizer(
     """Fit a tokeniser to a corpus.
 
     Args:
-        kind: ``char``, ``byte`` or ``bpe``.
+        kind: ``char``, ``byte``, ``bpe`` or ``word``.
         pieces: the corpus as text, read once and in constant memory (not read at all for ``byte``).
         vocabulary_size: V at most. ``char``: the most frequent characters are kept, by default up to
-            LARGEST_CHARACTER_SET; ``bpe``: by default 8192, at least 257.
+            LARGEST_CHARACTER_SET; ``bpe``: by default 8192, at least 257; ``word``: the most
+            frequent words, by default 50,000.
         min_count: ``char`` only: a rarer character becomes unknown.
 
     Returns:
@@ -49,6 +51,8 @@ def fit_tokenizer(
         return ByteTokenizer()
     if kind == "bpe":
         return fit_bpe(pieces, 8192 if vocabulary_size is None else vocabulary_size)
+    if kind == "word":
+        return fit_spaced_words(pieces, vocabulary_size)
     if vocabulary_size is not None and vocabulary_size < 3:
         raise ArgumentError(f"vocabulary_size: must be at least 3 for characters, found {vocabulary_size}")
     return fit_char(pieces, (vocabulary_size or LARGEST_CHARACTER_SET + 2) - 2, min_count)
@@ -81,6 +85,8 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
             return ByteTokenizer(**_fields(payload))
         if kind == "bpe":
             return BPETokenizer(**_fields(payload, vocabulary=list, merges=list))
+        if kind == "word":
+            return SpacedWordTokenizer(**_fields(payload, words=list))
         if kind == "words":
             return WordTokenizer(**_fields(payload, words=list))
     except ArgumentError as error:

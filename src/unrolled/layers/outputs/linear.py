@@ -79,3 +79,10 @@ class AdaptiveOutput(OutputLayer):
         """Return −ln p of each target in nats, (…, H), (…) → (…), without computing all V scores."""
         rows: Tensor = -self.softmax(h.reshape(-1, h.shape[-1]), targets.reshape(-1)).output
         return rows.reshape(targets.shape)
+
+    def loss(self, h: Tensor, targets: Tensor, ignored: int) -> tuple[Tensor, Tensor, int]:
+        """Return what `CrossEntropy` returns of logits and targets, without computing all V scores."""
+        counts = targets != ignored
+        total = self.losses(h[counts], targets[counts]).sum()
+        count = int(counts.sum())
+        return total / max(count, 1), total.detach(), count

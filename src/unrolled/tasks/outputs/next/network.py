@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +12,33 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unrolled.data import IGNORED, TokenBatch, TokenFile, evaluation_windows
-from unrolled.layers import STACKS, CrossEntropy, InputLayer, LinearOutput
+from unrolled.layers import STACKS, AdaptiveOutput, CrossEntropy, InputLayer, LinearOutput, OutputLayer
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
 from unrolled.training import LossReport
 
 #: while training, at most this many tokens of development text are looked at
 JUDGED_ON = 250_000
+#: borders of an adaptive softmax's clusters, in tokens from the most frequent on
+CLUSTERS = (2_000, 10_000, 50_000, 250_000)
+
+
+class Penalties(NamedTuple):
+    """What is added to the loss: α mean (dropped h_t)² + β mean (h_t − h_{t−1})².
+
+    Source: activation and temporal activation regularisation, Merity et al. 2017, arXiv 1708.01009.
+    """
+
+    activation: float = 0.0
+    temporal: float = 0.0
+
+    def of(self, h: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:
+        """Return the sum for a window, h (T, B, H) before dropout and after it."""
+        total = self.activation * dropped.square().mean()
+        return total + self.temporal * h.diff(dim=0).square().mean() if len(h) > 1 else total
+
+
+NO_PENALTIES = Penalties()
 
 
 def language_model(inputs: InputLayer, chosen: LanguageModelNetwork) -> SyncedNetwork:
@@ -39,9 +59,15 @@ def language_model(inputs: InputLayer, chosen: LanguageModelNetwork) -> SyncedNe
         layer_norm=chosen.layer_norm,
         **extra,
     )
-    tied = inputs.get_parameter("weight") if chosen.tied else None
-    output = LinearOutput(hidden.output_size, chosen.vocabulary_size, tied=tied)
-    return SyncedNetwork(inputs, hidden, output, dropout=chosen.dropout)
+    return SyncedNetwork(inputs, hidden, _output(inputs, hidden.output_size, chosen), dropout=chosen.dropout)
+
+
+def _output(inputs: InputLayer, width: int, chosen: LanguageModelNetwork) -> OutputLayer:
+    """Return the output layer."""
+    classes = chosen.vocabulary_size
+    if chosen.softmax == "full":
+        return LinearOutput(width, classes, tied=inputs.get_parameter("weight") if chosen.tied else None)
+    return AdaptiveOutput(width, classes, tuple(border for border in CLUSTERS if border < classes))
 
 
 class LanguageModelLearner:
@@ -52,12 +78,19 @@ class LanguageModelLearner:
         dev: development text.
         sampler: returns a sample of the model's writing.
         limit: evaluate on at most this many development tokens while training.
+        penalties: added to the loss.
     """
 
     def __init__(
-        self, network: nn.Module, dev: TokenFile, sampler: Callable[[], str] | None = None, limit: int = JUDGED_ON
+        self,
+        network: SyncedNetwork,
+        dev: TokenFile,
+        sampler: Callable[[], str] | None = None,
+        limit: int = JUDGED_ON,
+        penalties: Penalties = NO_PENALTIES,
     ) -> None:
-        self.network = network
+        self.network: SyncedNetwork = network
+        self._penalties = penalties
         self._loss = CrossEntropy()
         self._dev, self._characters_per_token = dev.tokens[:limit], dev.characters / len(dev)
         self._sampler = sampler
@@ -66,8 +99,15 @@ class LanguageModelLearner:
         """Run forward through one window, from the state that the last one left."""
         device = device_of(self.network)
         state = None if carried is None else _cut(carried)
-        logits, state = self.network(batch.inputs.to(device), state)
-        mean, total, count = self._loss(logits, batch.targets.to(device))
+        h, state = self.network.states(batch.inputs.to(device), state)
+        read, targets = self.network.dropped(h), batch.targets.to(device)
+        output = self.network.output
+        if isinstance(output, AdaptiveOutput):
+            mean, total, count = output.loss(read, targets, IGNORED)
+        else:
+            mean, total, count = self._loss(output(read), targets)
+        if any(self._penalties):
+            mean = mean + self._penalties.of(h, read)
         return LossReport(mean, total, count, _cut(state))
 
     def evaluate(self) -> dict[str, float]:
@@ -143,7 +183,12 @@ def _cut(state: Any) -> Any:
 
 
 def start_from_frequencies(network: nn.Module, tokens: NDArray[np.int64], vocabulary_size: int) -> None:
-    """Start the output bias at the log-frequencies of a text, so that training need not first learn them."""
+    """Start the output bias at the log-frequencies of a text, so that training need not first learn them.
+
+    An adaptive softmax has no bias, and keeps its start.
+    """
+    if isinstance(network.get_submodule("output"), AdaptiveOutput):
+        return
     counts = np.bincount(tokens, minlength=vocabulary_size).astype(np.float64) + 0.5
     with torch.no_grad():
         network.get_parameter("output.bias").copy_(torch.from_numpy(np.log(counts / counts.sum())))

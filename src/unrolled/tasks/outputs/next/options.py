@@ -14,6 +14,10 @@ MOST_WORDS = 20
 Words = Annotated[int, Field(ge=1, le=MOST_WORDS)]
 
 
+#: of an output layer: over all tokens at once, or in clusters by how frequent they are
+Softmax = Literal["full", "adaptive"]
+
+
 class NextOptions(Settings):
     """Options of training: what is suggested."""
 
@@ -83,4 +87,5 @@ class LanguageModelNetwork(Settings):
     weight_dropout: Rate = 0.0
     # whether the output layer's weight is the embedding's
     tied: bool = False
+    softmax: Softmax = "full"
     layer_norm: bool = False

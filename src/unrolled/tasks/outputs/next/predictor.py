@@ -18,6 +18,7 @@ from torch import Tensor
 from unrolled.data import TokenFile
 from unrolled.decoding.remembering import KeepingStepper
 from unrolled.errors import ArgumentError
+from unrolled.layers import LinearOutput
 from unrolled.networks import SyncedNetwork
 from unrolled.networks.parts import apply_rows
 from unrolled.tasks.core.fitted import AnyFitted
@@ -334,8 +335,11 @@ def asked_with(model: F, order: int | None, adapt: Adapt | None = None) -> F:
         adapt: how its streams learn; None as they do.
 
     Raises:
-        ArgumentError: an order that is neither 0 nor the n-gram's.
+        ArgumentError: an order that is neither 0 nor the n-gram's, or an output layer that can't learn.
     """
+    output = model.network.get_submodule("output")
+    if adapt is not None and not isinstance(output, LinearOutput):
+        raise ArgumentError("--adapt: an adaptive softmax does not learn while it is used; train with --softmax full")
     mixture: NGramMixture | None = model.output.mixture
     own = 0 if mixture is None else mixture.ngram.order
     if order not in (None, 0, own):

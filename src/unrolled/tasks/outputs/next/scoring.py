@@ -50,7 +50,8 @@ def text_metrics(nats: float, count: int, text: TokenFile, tokenizer: Tokenizer)
         "characters": text.characters,
     }
     if tokenizer.unknown_id is not None:
-        metrics["unknown_characters"] = int(np.count_nonzero(text.tokens == tokenizer.unknown_id))
+        name = "unknown_words" if tokenizer.kind == "word" else "unknown_characters"
+        metrics[name] = int(np.count_nonzero(text.tokens == tokenizer.unknown_id))
     return metrics
 
 

@@ -37,7 +37,7 @@ RECENT = 256
 LEAST_LOG_PROB = -5.0
 #: a word longer than this is taken as ended, characters
 LONGEST_WORD = 64
-MAX_TOKENS = {"char": 32, "byte": 32, "bpe": 12}
+MAX_TOKENS = {"char": 32, "byte": 32, "bpe": 12, "word": 8}
 
 
 class TextSession(Session):
@@ -77,7 +77,7 @@ class TextSession(Session):
 
     def tokens_of(self, text: str) -> list[int]:
         """Return the tokens that are certain now that `text` has come, to be read next. The rest is pending."""
-        if self._tokenizer.kind == "bpe":
+        if self._tokenizer.kind in ("bpe", "word"):
             # half a surrogate pair is no character, and reads as it does for `encode`
             text = text.encode("utf-8", "replace").decode("utf-8")
         ids, self._pending = self._tokenizer.encode_prefix(self._pending + text)
@@ -355,7 +355,7 @@ def phrase_tools(model: AnyFitted, max_words: int) -> tuple[PhraseRule, BytePref
         pieces = [tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary_size)]
         forbidden = () if tokenizer.unknown_id is None else (tokenizer.unknown_id,)
         rule = PhraseRule(pieces, max_words=max_words, forbidden=forbidden, end_ids=(tokenizer.end_id,))
-        cache[max_words] = (rule, BytePrefix(pieces) if tokenizer.kind == "bpe" else None)
+        cache[max_words] = (rule, BytePrefix(pieces) if tokenizer.kind in ("bpe", "word") else None)
     return cache[max_words]
 
 

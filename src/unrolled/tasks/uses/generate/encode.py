@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from unrolled.tasks.core.values import DATA, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.encode import BASELINE, NextToken
 from unrolled.tasks.outputs.next.mixture import NGramMixture, fit_weights, load_ngram, ngram_arrays
-from unrolled.tasks.outputs.next.network import LanguageModelLearner, start_from_frequencies, token_scores
+from unrolled.tasks.outputs.next.network import LanguageModelLearner, Penalties, start_from_frequencies, token_scores
 from unrolled.tasks.outputs.next.ngram import NGram
 from unrolled.tasks.outputs.next.session import TextSession
 from unrolled.tasks.uses.generate.options import GenerateOptions
@@ -33,7 +34,7 @@ MERGES_FROM = 64_000_000
 BASELINE_FROM, MOST_NGRAMS = 10_000_000, 6_000_000
 #: its weights are fitted on at most this many tokens of development text
 WEIGHED_ON = 250_000
-BASELINE_ORDER = {"char": 6, "byte": 6, "bpe": 4}
+BASELINE_ORDER = {"char": 6, "byte": 6, "bpe": 4, "word": 5}
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,14 @@ class Corpus:
         """Return truncated BPTT over windows of the text, with samples that a seed decides."""
 
         def sample() -> str:
-            length = {"char": 320, "byte": 320, "bpe": 90}[self.tokenizer.kind]
+            length = {"char": 320, "byte": 320, "bpe": 90, "word": 64}[self.tokenizer.kind]
             session = TextSession(model).push(options.prompt)
             pieces = session.generate(length, options=SamplingOptions(temperature=0.8), seed=seed)
             return (options.prompt + "".join(pieces)).strip("\n")
 
-        return LanguageModelLearner(model.network, self.dev, sample)
+        network: Any = model.network
+        penalties = Penalties(options.activation_penalty, options.temporal_penalty)
+        return LanguageModelLearner(network, self.dev, sample, penalties=penalties)
 
     def mixture(self, model: AnyFitted, folder: Path) -> NGramMixture:
         """Return the n-gram of the training text, weighed against the model's network on development text.
@@ -163,7 +166,7 @@ def tokenizer_for(read: Callable[[], Iterator[Piece]], options: GenerateOptions,
         kind = "char" if count < CHARACTERS_BELOW and len(alphabet) < ALPHABET_BELOW else "bpe"
     progress(f"fitting the {kind} tokenizer", 0, None)
     # a document's last word and the next one's first are no neighbours
-    ending = "\n" if kind == "bpe" else ""
+    ending = "\n" if kind in ("bpe", "word") else ""
     texts: Iterator[str] = (piece.text + ending * piece.ends_document for piece in read())
     # merges settle early: more text than this costs memory and changes nothing that matters
     return fit_tokenizer(

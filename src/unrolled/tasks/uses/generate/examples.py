@@ -11,7 +11,7 @@ from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.outputs.next.session import TextSession
 
 #: tokens that are written, by the kind of tokeniser
-LENGTH = {"char": 240, "byte": 240, "bpe": 60}
+LENGTH = {"char": 240, "byte": 240, "bpe": 60, "word": 48}
 #: places at which the text may end
 PLACES = 12
 #: texts that are written until one stands nowhere in the training data

@@ -11,7 +11,7 @@ from unrolled.data import Piece, read_documents
 from unrolled.data.core.folders import Place
 from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Cell, Layers, Rate, Units
-from unrolled.tasks.outputs.next.options import NextEvaluation, NextOptions
+from unrolled.tasks.outputs.next.options import NextEvaluation, NextOptions, Softmax
 
 Errors = Literal["strict", "replace"]
 Format = Literal["auto", "text", "jsonl", "mbox", "eml"]
@@ -52,7 +52,7 @@ class ReadAgain(Settings):
 class GenerateOptions(NextOptions, ReadingOptions):
     """Options of training; None lets the data decide."""
 
-    tokens: Literal["auto", "char", "byte", "bpe"] = "auto"
+    tokens: Literal["auto", "char", "byte", "bpe", "word"] = "auto"
     vocabulary_size: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
     cell: Cell = "lstm"
     hidden_size: Units | None = None
@@ -63,6 +63,9 @@ class GenerateOptions(NextOptions, ReadingOptions):
     recurrent_dropout: Rate | None = None
     weight_dropout: Rate | None = None
     tied: bool | None = None
+    softmax: Softmax | None = Field(None, description="adaptive: rare words in clusters, cheaper where there are many")
+    activation_penalty: Annotated[float, Field(ge=0)] = Field(0.0, description="α on the mean square of h, dropout in")
+    temporal_penalty: Annotated[float, Field(ge=0)] = Field(0.0, description="β on the mean square of h_t − h_{t−1}")
     layer_norm: bool = False
     # T and B of a training window
     window: Annotated[int, Field(ge=1)] | None = None

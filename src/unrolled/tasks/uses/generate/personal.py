@@ -38,7 +38,7 @@ PERSONAL = "personal.safetensors"
 #: what is to be done about a file that is damaged
 ANEW = "adapt the model to the writer again"
 #: tokens of an n-gram of the writer's text
-ORDER = {"char": 6, "byte": 6, "bpe": 3}
+ORDER = {"char": 6, "byte": 6, "bpe": 3, "word": 3}
 #: of the writer's text, what is held back to fit λ, the number of steps and the threshold; and the least of it
 HELD_BACK, FEWEST_TOKENS = 0.15, 100
 #: relative to the learning rate that the model was trained with
@@ -151,7 +151,7 @@ def finetuned(
     Raises:
         KeyboardInterrupt: Ctrl-C; nothing is kept.
     """
-    network = copy.deepcopy(model.network)
+    network: Any = copy.deepcopy(model.network)
     before = TrainingSettings(**model.config.training)
     batching = model.config.batching
     # short texts make few lanes; a window is as in training, so that the carried state means the same

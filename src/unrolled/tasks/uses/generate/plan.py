@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from unrolled.data import Tokenizer
+from unrolled.errors import ArgumentError
 from unrolled.tasks.core.values import Plan
-from unrolled.tasks.outputs.next.network import JUDGED_ON
+from unrolled.tasks.outputs.next.network import CLUSTERS, JUDGED_ON
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
 from unrolled.tasks.uses.generate.options import GenerateOptions
 from unrolled.training import TrainingSettings
@@ -36,6 +37,8 @@ SIZES = (
     WriterSize(2_500_000, 512, 1),
     WriterSize(12_000_000, 512, 2),
 )
+#: words from which on the softmax is adaptive
+ADAPTIVE_ABOVE = 30_000
 #: units where no time is given, and what text of fewer tokens than this is worth
 USUAL, SMALL = 512, ((50_000, 128), (300_000, 256))
 #: steps of truncated BPTT
@@ -121,25 +124,30 @@ def _plan(
 ) -> Plan:
     """Return the plan of a stack that reads each token so many times, and looks at the development text so often."""
     hidden, layers = stack
-    is_bpe = text.tokenizer.kind == "bpe"
-    tied = is_bpe if options.tied is None else options.tied
+    # tokens of several characters: there are many of them, and each tells much
+    large = text.tokenizer.kind in ("bpe", "word")
+    softmax = options.softmax or ("adaptive" if _is_rich(text.tokenizer) and not options.tied else "full")
+    tied = large and softmax == "full" if options.tied is None else options.tied
+    if softmax == "adaptive":
+        _check_adaptive(text.tokenizer, tied)
     reasons = [f"{layers} × {hidden} {options.cell} units for {text.tokens:,} tokens"]
     batch = lanes or options.batch_size or _lanes(text.tokens)
     # a run that sees its text only a few times needs many updates more than it needs long memory
-    window = options.window or (SHORT if is_bpe or epochs <= 6 else LONG)
+    window = options.window or (SHORT if large or epochs <= 6 else LONG)
     dropout = _dropout(epochs) if options.dropout is None else options.dropout
     reasons.append(f"dropout {dropout:g}, as each token will be seen about {epochs:.2g} times")
     network = LanguageModelNetwork(
         cell=options.cell,
         vocabulary_size=text.tokenizer.vocabulary_size,
-        embedding_size=options.embedding_size or min(hidden, 256 if is_bpe else 64),
+        embedding_size=options.embedding_size or min(hidden, 256 if large else 64),
         hidden_size=hidden,
         num_layers=layers,
-        input_dropout=_or(options.input_dropout, dropout / 2 if is_bpe else 0.0),
+        input_dropout=_or(options.input_dropout, dropout / 2 if large else 0.0),
         dropout=dropout,
         recurrent_dropout=_or(options.recurrent_dropout, 0.0),
         weight_dropout=_or(options.weight_dropout, 0.0),
         tied=tied,
+        softmax=softmax,
         layer_norm=options.layer_norm,
     )
     total = int(training.get("steps") or epochs * max(1, text.tokens // (batch * window)))
@@ -161,6 +169,25 @@ def _plan(
         reasons.append(f"{epochs:g} epochs at most, ended early when the development loss stops falling")
     settings = TrainingSettings(**(chosen | {k: v for k, v in training.items() if v is not None}))
     return Plan(network.model_dump(), settings, {"batch_size": batch, "window": window}, reasons)
+
+
+def _check_adaptive(tokenizer: Tokenizer, tied: bool) -> None:
+    """Check that an adaptive softmax can have clusters.
+
+    Raises:
+        ArgumentError: it can't.
+    """
+    size, least = tokenizer.vocabulary_size, CLUSTERS[0]
+    if tied:
+        raise ArgumentError("--softmax adaptive: has no weight of the embedding's shape to be tied; leave out --tied")
+    if tokenizer.kind != "word" or size <= least:
+        found = f"{size:,} tokens of kind {tokenizer.kind}"
+        raise ArgumentError(f"--softmax adaptive: is for more than {least:,} words (--tokens word); found {found}")
+
+
+def _is_rich(tokenizer: Tokenizer) -> bool:
+    """Return whether a vocabulary is by frequency, and so large that a full softmax would take most of the time."""
+    return tokenizer.kind == "word" and tokenizer.vocabulary_size > ADAPTIVE_ABOVE
 
 
 def _epochs(text: Text, training: Mapping[str, Any], tokens_a_step: int) -> float:
