@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from unrolled.data import find_sources, read_documents
-from unrolled.data.text.mail import message_text, split_mbox, starts_like_mbox, starts_like_message
-from unrolled.data.text.mail_text import html_to_text, typed_text
+from unrolled.data.text.mail.messages import message_text, split_mbox, starts_like_mbox, starts_like_message
+from unrolled.data.text.mail.typed import html_to_text, typed_text
 from unrolled.errors import DataError
 
 HEADERS = "From: Ann <ann@example.org>\nTo: bob@example.org\nSubject: Lunch\nMIME-Version: 1.0\n"

@@ -1,7 +1,7 @@
 """Mail to the words its writer typed: mbox files, archives of mailing lists, single messages, MIME of any state.
 
 The body of a message is read, as plain text if the message has it, else its HTML turned to text; headers, attachments
-and forwarded messages are left out, then quoted replies and the signature (see `mail_text`).
+and forwarded messages are left out, then quoted replies and the signature (see `typed`).
 
 Real mail is full of bytes that do not match their header, and no mail program refuses them. So a body is decoded by its
 declared character set, else as UTF-8, else as Windows-1252, whatever `errors` says. `errors` decides about a message
@@ -19,7 +19,7 @@ from typing import cast
 
 from unrolled.data.core.files import Source
 from unrolled.data.core.folders import require_text
-from unrolled.data.text.mail_text import html_to_text, typed_text
+from unrolled.data.text.mail.typed import html_to_text, typed_text
 from unrolled.errors import DataError
 
 LONGEST_MESSAGE = 32 << 20

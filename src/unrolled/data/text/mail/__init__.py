@@ -1,0 +1,1 @@
+"""Mail: files, archives and single messages, and what their writers typed."""
