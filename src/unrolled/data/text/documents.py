@@ -50,7 +50,7 @@ def read_documents(
     """Stream the documents of files and folders in constant memory.
 
     A text file is one document; so is a line of JSONL (an object with `text_key`, or a plain string) and a mail
-    message (the words its writer typed; see `unrolled.data.text.mail.messages`). Every format may be .gz, .xz or in a .zip.
+    message (the words its writer typed; see `unrolled.data.text.mail`). Every format may be .gz, .xz or in a .zip.
     Messages and lines without any text are no documents.
 
     Args:
