@@ -1,4 +1,4 @@
-"""What whole families of cells share.
+"""The base classes of families of cells.
 
 A `GatedCell` has two affine maps, W x + b and W h + b, plain or layer-normalised. An `ElementwiseCell` has no W_hh:
 each unit sees its own past alone, and a step costs O(H). Of these a `LinearCell` is

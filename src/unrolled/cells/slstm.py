@@ -70,7 +70,7 @@ class SLSTMCell(Cell):
 
     @property
     def activations(self) -> Mapping[str, str]:
-        """What is written, z, is tanh; the output gate is a sigmoid. i and f are exponentials, relative to m."""
+        """Return the activations: tanh of z, which is written, and σ of the output gate. i and f are exponentials."""
         return {"z": "tanh", "o": "sigmoid"}
 
     def state_sizes(self, hidden_size: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What other libraries' layers have in common: ours can go there if it is no more than torch's."""
+"""The layers that other libraries have too: ours can go there if it is no more than torch's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all requests share: memory, and threads that decode images, sounds and tables beside the event loop."""
+"""The resources that all requests share: memory, and threads that decode images, sounds and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do with recurrent networks, one declaration each.
+"""The uses of recurrent networks, one declaration each.
 
 A task says what it reads, how inputs and targets are encoded, which network fits how much data, its loss, its metrics
 and the baseline beside them, its decoder, and how it streams (`base` is the contract). `run` trains and `model` loads,

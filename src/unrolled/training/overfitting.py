@@ -1,4 +1,4 @@
-"""What a run that has time left does when it overfits: once more from its best weights at a lower rate, then stop."""
+"""The reaction to overfitting while time is left: train again from the best weights at a lower rate, then stop."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Overfitting:
         return all(value - sign * peak > WORSE * abs(peak) and value >= first for value in rest)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to know."""
+        """Return the state that a resumed run needs."""
         return {"factor": self.factor, "reason": self._reason, "recent": self._recent}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

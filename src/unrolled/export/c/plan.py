@@ -17,7 +17,7 @@ _WIDTH = 118
 
 
 class Plan:
-    """What a network needs of C.
+    """The parts of C that a network needs.
 
     Attributes:
         constants: of the source, by name.

@@ -1,1 +1,1 @@
-"""What all uses share: the contract, the model and its folder, the walk from files to a trained model."""
+"""The parts that all uses share: contract, model and folder, the walk from files to a trained model."""

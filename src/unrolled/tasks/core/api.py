@@ -71,7 +71,7 @@ class Message(BaseModel):
 
 
 class Push(Message):
-    """What is pushed to a stream; each task has its own."""
+    """The message that is pushed to a stream; each task has its own."""
 
 
 class StreamPlace(BaseModel):
@@ -257,7 +257,7 @@ class Api(InputApi, OutputApi):
 
     @cached_property
     def Pushed(self) -> type[BaseModel] | None:
-        """What comes back from a push."""
+        """The type of the answer to a push."""
         if self.Push is None or self.Said is None:
             return None
         bases: Any = (self.Said, self.Place)

@@ -1,4 +1,4 @@
-"""What may be wrong with examples of every kind, and where an error about one is."""
+"""Faults that examples of every kind may have, and where an error about one is."""
 
 from __future__ import annotations
 

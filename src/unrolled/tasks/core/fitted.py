@@ -58,17 +58,17 @@ class Fitted(Generic[I, O]):
 
     @property
     def input(self) -> I:
-        """What is read."""
+        """The fitted input."""
         return self.parts.input
 
     @property
     def output(self) -> O:
-        """What is answered."""
+        """The fitted output."""
         return self.parts.output
 
     @property
     def fitted(self) -> dict[str, Any]:
-        """What was fitted after training."""
+        """The values fitted after training."""
         return self.config.fitted
 
     @property

@@ -84,7 +84,7 @@ def require_finite(numbers: Iterable[float], name: str) -> None:
 
 @contextmanager
 def within_limits() -> Iterator[None]:
-    """What is too large for a reader is too large for a request.
+    """Refuse a request with data too large for a reader, as too large a request.
 
     Raises:
         TooLarge: instead of LimitError.

@@ -100,7 +100,7 @@ class Probe:
             return self.run()
 
     def scores(self, x: Tensor | None = None) -> Tensor:
-        """What is asked about at each output step, (S,): ln p of the target, nats; or the value itself."""
+        """Return the score asked about at each output step, (S,): ln p of the target, nats; or the value itself."""
         return self.scores_of(self.logits(x))
 
     def scores_of(self, logits: Tensor) -> Tensor:

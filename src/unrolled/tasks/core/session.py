@@ -51,7 +51,7 @@ class StepSession(Session, Generic[P]):
 
     @property
     def steps(self) -> StepStream[P]:
-        """What turns pieces into steps."""
+        """The stream that turns pieces into steps."""
         return self._steps
 
     @property
@@ -79,7 +79,7 @@ class StepSession(Session, Generic[P]):
     @property
     @abstractmethod
     def _carried(self) -> Json:
-        """What the answers to come depend on, beside the network's state."""
+        """Return what the answers to come depend on, beside the network's state."""
 
     @abstractmethod
     def _carry(self, carried: Json) -> None:

@@ -51,12 +51,12 @@ class StepStream(ABC, Generic[P]):
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """What is carried between pieces, as tensors."""
+        """The tensors that are carried between pieces."""
         return ()
 
     @property
     def extra(self) -> Json:
-        """What is carried between pieces, as JSON."""
+        """The JSON that is carried between pieces."""
         return {}
 
     @abstractmethod

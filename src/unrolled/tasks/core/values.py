@@ -99,7 +99,7 @@ def check_sizes(settings: Settings, sizes: Mapping[str, int]) -> None:
 
 
 class Scored(NamedTuple):
-    """What a batch cost: `LossReport` without a carried state."""
+    """The loss of a batch: `LossReport` without a carried state."""
 
     mean: Tensor
     total: Tensor | float

@@ -1,1 +1,1 @@
-"""What a use reads: how an input is fitted, encoded, collated, streamed and named, one folder each."""
+"""The inputs of uses: how each is fitted, encoded, collated, streamed and named, one folder each."""

@@ -1,1 +1,1 @@
-"""What a use answers: targets, output and loss layer, decoder, result, metrics and baseline, one folder each."""
+"""The answers of uses: targets, output and loss layer, decoder, result, metrics and baseline, one folder each."""

@@ -61,7 +61,7 @@ class OnnxActivation:
 
 @dataclass(frozen=True)
 class OnnxCell(Cell):
-    """What the three have in common.
+    """The base of the three cells.
 
     Attributes:
         functions: the activations f, g, h, as many as the cell has.

@@ -39,7 +39,7 @@ WEIGHTS = (1, 2, 3, 7)
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """What the attributes of a node say.
+    """The attributes of a node.
 
     Attributes:
         kind: RNN, GRU or LSTM.

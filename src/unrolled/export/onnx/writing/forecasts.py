@@ -21,7 +21,7 @@ BATCH = "batch"
 
 
 class _Series:
-    """What both forecasters read, as it is added."""
+    """The inputs of both forecasters, as they are added."""
 
     def __init__(self, graph: Builder, network: DirectForecaster | AutoregressiveForecaster) -> None:
         self.graph, self.dtype, self.who = graph, dtype_of(network), network.who

@@ -1,4 +1,4 @@
-"""What a use reads. T time, B batch, I input of the recurrent layer, N examples, F features."""
+"""The contract of an input. T time, B batch, I input of the recurrent layer, N examples, F features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ G = TypeVar("G")
 
 
 class Input(ABC, Generic[G]):
-    """What a use reads, fitted on the training part. `G` is one input in memory: a text, pixels, samples, rows."""
+    """The input of a use, fitted on the training part. `G` is one input in memory: a text, pixels, samples, rows."""
 
     #: of its folder in `inputs/`, and of the page's widget
     name: ClassVar[str]

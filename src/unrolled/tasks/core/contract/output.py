@@ -1,4 +1,4 @@
-"""What a use answers. B batch, N examples, K classes."""
+"""The contract of an answer. B batch, N examples, K classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Predictor = Callable[[Sequence[Arrays], Sequence[results.Shown]], Iterator[R]]
 
 
 class Answer(ABC, Generic[R]):
-    """What a use answers, however its data is made up. `R` is the type of a prediction."""
+    """The answer of a use, however its data is made up. `R` is the type of a prediction."""
 
     #: of its folder in `outputs/`, and of the page's view
     name: ClassVar[str]
@@ -82,7 +82,7 @@ class Answer(ABC, Generic[R]):
 
 
 class Output(Answer[R], Generic[T, R]):
-    """What a use over examples answers, fitted on the training part. `T` is a target."""
+    """The answer of a use over examples, fitted on the training part. `T` is a target."""
 
     #: whether every step has a target, so that a long sequence may be learned in pieces
     synced: ClassVar[bool] = False

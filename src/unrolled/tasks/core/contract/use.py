@@ -52,7 +52,7 @@ class Use(ABC, Generic[I, O, M]):
 
     @property
     def reads(self) -> Literal["text", "path"]:
-        """What an input of `predict` is on the command line."""
+        """How an input of `predict` is given on the command line."""
         return self.input.reads
 
     @property

@@ -18,7 +18,7 @@ STRIDE = 3
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """What a network hears.
+    """The form in which a network hears sound.
 
     Attributes:
         mel: makes frames of samples.

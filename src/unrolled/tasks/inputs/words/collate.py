@@ -22,7 +22,7 @@ UNKNOWN, BORDER = 1, 2
 
 
 class Noise(NamedTuple):
-    """What is random about training batches; probabilities.
+    """The noise on training batches; probabilities.
 
     Attributes:
         words: that a word is read as unknown.

@@ -13,7 +13,7 @@ from unrolled.types import Json
 
 
 class JudgedPush(BaseModel):
-    """What the model thinks after what was pushed."""
+    """The model's decision after what was pushed."""
 
     steps: list[AfterStep] = Field(description="what the model thinks after each step that was read")
     prediction: Judgement = Field(description="if the input ended here")

@@ -19,7 +19,7 @@ _HUES = (0, 140, 210, 45, 280, 175, 320, 90)
 
 
 class AfterStep(Part):
-    """What the model thinks after one more step of an input."""
+    """The model's decision after one more step of an input."""
 
     step: str = Field(description="what the step is called")
     start: int = Field(description="what was read before it: characters, rows, samples")

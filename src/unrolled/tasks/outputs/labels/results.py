@@ -63,7 +63,7 @@ def slashed(steps: Sequence[LabelledStep]) -> str:
 
 
 class Marked(Protocol):
-    """What has a text, a label and a probability: a step, or a span of several."""
+    """A step or a span of several: anything that has a text, a label and a probability."""
 
     @property
     def text(self) -> str:

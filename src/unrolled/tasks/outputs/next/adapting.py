@@ -45,7 +45,7 @@ RATE, BIAS_RATE, DECAY = 1.0, 0.02, 1e-4
 
 
 class Memory(NamedTuple):
-    """What a stream has learned; immutable, so that its forks share it.
+    """The memory of a stream that learns; immutable, so that its forks share it.
 
     Attributes:
         read: tokens, 0-d int64.

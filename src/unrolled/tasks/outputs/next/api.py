@@ -32,7 +32,7 @@ class Wanted(Message):
 
 
 class Beginning(Message):
-    """What to write on from, and how."""
+    """The beginning of a text to write on from, and how."""
 
     prompt: str
     max_tokens: int = Field(400, ge=1, le=CEILINGS["max_tokens"], description="length, at most")
@@ -52,7 +52,7 @@ class Beginning(Message):
 
 
 class SuggestedPush(BaseModel):
-    """What may come next."""
+    """The suggestions after what was typed."""
 
     shown: Suggested | None = Field(description="the suggestion above the threshold")
     threshold: float | None = Field(description="nats a token")

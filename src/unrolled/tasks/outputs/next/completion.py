@@ -52,7 +52,7 @@ class Stretch(NamedTuple):
 
 
 class TypingPlace(NamedTuple):
-    """What was offered after some text, and what followed.
+    """A place in a text, what was offered there, and what followed.
 
     Attributes:
         suggestions: best score first.

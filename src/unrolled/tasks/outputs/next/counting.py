@@ -23,7 +23,7 @@ _FALLBACK = (0.5, 1.0, 1.5)
 """Discounts where a text is too small or too regular for estimates (KenLM's choice for the same case)."""
 
 SHARES = np.concatenate(([0.0], np.exp(np.linspace(-20.0, 0.0, 65535))))
-"""What the 16-bit code of a share stands for: 0, or a number whose neighbours are 0.03 % away."""
+"""The share that each 16-bit code stands for: 0, or a number whose neighbours are 0.03 % away."""
 
 
 def count(tokens: npt.ArrayLike, order: int, vocabulary_size: int) -> dict[str, npt.NDArray[Any]]:

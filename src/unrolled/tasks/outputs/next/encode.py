@@ -34,7 +34,7 @@ BASELINE = "baseline.safetensors"
 
 
 class NextToken(Answer[Completion]):
-    """What comes next in a text; its classes are the tokens that are read.
+    """The next token of a text; its classes are the tokens that are read.
 
     Args:
         mixture: the n-gram of the training text that is mixed into the network's predictions.

@@ -24,7 +24,7 @@ CLUSTERS = (2_000, 10_000, 50_000, 250_000)
 
 
 class Penalties(NamedTuple):
-    """What is added to the loss: α mean (dropped h_t)² + β mean (h_t − h_{t−1})².
+    """Weights of the terms added to the loss: α mean (dropped h_t)² + β mean (h_t − h_{t−1})².
 
     Source: activation and temporal activation regularisation, Merity et al. 2017, arXiv 1708.01009.
     """

@@ -1,4 +1,4 @@
-"""What is asked for the next token: a network, an n-gram, both mixed, or one that learns from what it reads.
+"""Predictors of the next token: a network, an n-gram, both mixed, or one that learns from what it reads.
 
 Evaluation, completion, generation, streams, personal models and the scorer of transcripts all ask a `TokenPredictor`;
 `predictor_of` says which one a model has, so that what is mixed in there is mixed in everywhere. N tokens, V classes.

@@ -1,4 +1,4 @@
-"""What a language model answers: what completes a text, or a text written on from it."""
+"""The answers of a language model: completions of a text, and texts written on from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TextOfSuggestion = Annotated[
 
 
 class Completion(Result):
-    """What a model suggests after a text."""
+    """The suggestions of a model after a text."""
 
     typed: str = Field(description="the text")
     shown: TextOfSuggestion = Field(description="the suggestion above the threshold")

@@ -260,7 +260,7 @@ class TextSession(Session):
 
     @property
     def stepper(self) -> MergingStepper[Any]:
-        """What reads the tokens."""
+        """The reader of the tokens."""
         return self._predictor.stepper
 
     @property

@@ -31,7 +31,7 @@ from unrolled.types import Json
 
 
 class NumbersOutput(Output[Series, Forecast]):
-    """What comes after a series, in its scale, which the input knows.
+    """The continuation of a series, in its scale, which the input knows.
 
     The input encodes series as `SeriesWindows` reads them, and collates those that end where the forecast begins, with
     their `scale`; it has `series_names` for their channels, and a `season`.

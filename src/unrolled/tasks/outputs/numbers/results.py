@@ -48,7 +48,7 @@ class StepsAhead(Part):
 
 
 class Forecast(StepsAhead, Result):
-    """What comes after a series."""
+    """The values expected after a series."""
 
     #: the last values before it, NaN where there was none
     history: tuple[float, ...] = Field((), exclude=True, repr=False)

@@ -34,7 +34,7 @@ class WindowNetwork(Settings):
 
 @dataclass(frozen=True)
 class FeatureFormat:
-    """What features a network reads, as if it were an image format.
+    """The features that a network reads, as if they were an image format.
 
     Attributes:
         mean, std: of each feature, (F,).

@@ -16,7 +16,7 @@ from unrolled.types import Json
 
 
 class JudgedWords(BaseModel):
-    """What the model thinks after what was typed."""
+    """The model's decision after what was typed."""
 
     words: list[AfterWord] = Field(description="the last one as if the text ended here")
     prediction: Judgement

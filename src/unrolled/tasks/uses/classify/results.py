@@ -12,7 +12,7 @@ from unrolled.types import Json
 
 
 class AfterWord(Part):
-    """What the model thinks after one more word of a text."""
+    """The model's decision after one more word of a text."""
 
     word: str = Field(description="its characters")
     start: int = Field(description="characters of the text before it")

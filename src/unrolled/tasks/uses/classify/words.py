@@ -1,4 +1,4 @@
-"""What a model thinks of every beginning of a text, as if it ended there. T words, E ends, K classes."""
+"""The model's decision after every beginning of a text, as if it ended there. T words, E ends, K classes."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ Values = Annotated[list[float | None], Field(description="one a step; null for w
 
 
 class Labelled(Message):
-    """What identifies the values of a series."""
+    """The name and the time stamps of a series' values."""
 
     name: Typed | None = Field(None, description="of the series; one that training saw has its own scale")
     start: str | None = Field(None, description="the time of the first value, where the model reads the calendar")
@@ -92,7 +92,7 @@ class PastValues(BaseModel):
 
 
 class PastForecast(StepsAhead):
-    """What would have been forecast earlier, and what came."""
+    """A forecast made for the past, and the values that came."""
 
     actual: list[float | None] = Field(description="what came, null where that is missing")
     in_training: bool = Field(description="whether training saw these times of this series: then it looks too good")
@@ -107,7 +107,7 @@ class ContinuedSeries(StepsAhead):
 
 
 class NextForecast(BaseModel):
-    """What comes next by now."""
+    """The forecast after the values so far."""
 
     forecast: SeriesForecast | None = Field(
         description="null while fewer values were observed than the model reads, or covariates ahead are not known"

@@ -169,7 +169,7 @@ class FittedSeries(BaseModel):
 
     @property
     def only_name(self) -> str:
-        """What values without a name are called: as training's only series, if there was one."""
+        """Return the name of values that have none: that of training's only series, if there was one."""
         return self.series_names[0] if len(self.series_names) == 1 else "series"
 
     def channel(self, name: str) -> int:

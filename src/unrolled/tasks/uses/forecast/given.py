@@ -1,4 +1,4 @@
-"""What `predict` takes as series: paths of tables, arrays, mappings."""
+"""The series that `predict` takes: paths of tables, arrays, mappings."""
 
 from __future__ import annotations
 

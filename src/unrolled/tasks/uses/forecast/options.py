@@ -78,7 +78,7 @@ class ForecastEvaluation(NumbersEvaluation, TableOverrides):
 
 
 class ForecastPrediction(NumbersPrediction):
-    """What to forecast."""
+    """Options of a forecast."""
 
     horizon: Count | None = Field(None, description="steps ahead [as in training]")
     start: str | None = Field(None, description="the time of an array's first value, where the calendar is read")

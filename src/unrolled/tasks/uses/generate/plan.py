@@ -51,7 +51,7 @@ LOOKING, FEWEST, MOST, FORWARD = 0.1, 5, 20, 1 / 3
 
 
 class Text(NamedTuple):
-    """What a plan depends on of a corpus: its tokeniser, and how many tokens it has to learn from and to judge by."""
+    """The properties of a corpus that a plan depends on: its tokeniser, and how many tokens it has."""
 
     tokenizer: Tokenizer
     tokens: int

@@ -1,4 +1,4 @@
-"""What stands beside a labelling network: the same layer of a step without recurrence, and the most frequent label."""
+"""Baselines of a labelling network: the same layers without recurrence, and the most frequent label."""
 
 from __future__ import annotations
 

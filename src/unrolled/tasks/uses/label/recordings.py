@@ -1,4 +1,4 @@
-"""What recordings hold, and the labels of their steps: as a table or annotation says, as far as a model knows them."""
+"""Recordings, and the labels of their steps: as a table or annotation says, as far as a model knows them."""
 
 from __future__ import annotations
 

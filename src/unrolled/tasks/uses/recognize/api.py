@@ -15,7 +15,7 @@ from unrolled.types import Json
 
 
 class SeenSoFar(BaseModel):
-    """What the image seems to be by now."""
+    """The decision about the part of an image that has come."""
 
     probabilities: dict[str, Probability] = Field(description="of all classes, the most probable first; sum 1")
 

@@ -93,7 +93,7 @@ class TranslateNetwork(AttentionNetwork):
 
 
 class Scale(NamedTuple):
-    """What fits up to so many pairs."""
+    """The sizes that fit up to so many pairs."""
 
     pairs: float
     vocabulary_size: int

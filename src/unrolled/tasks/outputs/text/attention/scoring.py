@@ -1,4 +1,4 @@
-"""What texts are worth beside what was to be written; and the search that writes the best ones.
+"""Metrics of written texts beside the references, and the search that writes the best ones.
 
 N examples, T tokens of a text.
 """
@@ -25,7 +25,7 @@ SCORED = 64
 
 
 class Judged(NamedTuple):
-    """What a model wrote about some examples.
+    """The texts that a model wrote about some examples.
 
     Attributes:
         examples: N that could be read.

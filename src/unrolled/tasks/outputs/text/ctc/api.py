@@ -14,7 +14,7 @@ from unrolled.types import Json
 
 
 class WordsPush(BaseModel):
-    """What was read by now."""
+    """The text that was read so far."""
 
     words: list[SpelledWord] = Field(description="those that are over since the push before")
     text: str = Field(description="all of it, as if the input ended here")

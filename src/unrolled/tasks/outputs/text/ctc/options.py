@@ -18,7 +18,7 @@ FLAT_START = 250
 
 
 class CTCOptions(RecurrentOptions):
-    """What is spelled, and how it is learned; None lets the data decide."""
+    """Options of the spelling and of training; None lets the data decide."""
 
     units: Literal["auto", "characters", "words"] = Field(
         "auto", description="what the network spells; words where there are few and each is said often"

@@ -39,7 +39,7 @@ class SpelledText(Part):
 
 
 class Transcript(Result):
-    """What is said, or written, in an input."""
+    """The text that is said, or written, in an input."""
 
     text: str
     words: tuple[SpelledWord, ...]

@@ -1,4 +1,4 @@
-"""What a text is spelled with: characters or words, fitted on the training data.
+"""The units that spell a text: characters or words, fitted on the training data.
 
 U units of a text.
 """
@@ -52,7 +52,7 @@ class UnitSpelling:
 
     @property
     def between(self) -> str:
-        """What stands between the text of two units."""
+        """Return the text between that of two units."""
         return " " if self.units == "words" else ""
 
     @cached_property
