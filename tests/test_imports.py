@@ -52,7 +52,7 @@ LEAVES = {
     "PIL": ("data/images/files.py",),
     "soundfile": ("data/sound/files.py",),
     "av": ("data/video/files.py",),
-    "pyarrow": ("data/core/rows.py",),
+    "pyarrow": ("data/core/rows.py", "data/core/frames.py", "data/tables/"),
     "charset_normalizer": ("data/core/encodings.py",),
     "seqeval": ("metrics/entities.py",),
     "sacrebleu": ("metrics/translation.py",),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unrolled.cli.layout import lone_command
+from unrolled.cli.layout import TextCommand, lone_command
 from unrolled.cli.options import accepting
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Following:
     def of_task(self, task: AnyUse) -> Any:
         """Return the click command for models of one task."""
         function = accepting(self._function, self._extra(task))
-        return lone_command(function, self.name, inspect.cleandoc(self._function.__doc__ or ""))
+        return lone_command(function, self.name, inspect.cleandoc(self._function.__doc__ or ""), cls=TextCommand)
 
     def for_arguments(self, command: Any, arguments: Sequence[str]) -> Any:
         """Return the click command for the model that these arguments name; `command` itself if they name none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import typer
@@ -10,6 +11,9 @@ from typer.core import TyperCommand, TyperGroup
 
 #: the width of help pages, on a terminal and in docs/cli.md
 WIDTH = 100
+#: stands before texts that would be taken for options; no argument of a process has it
+AS_TEXT = "\0"
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 
 
@@ -45,6 +49,34 @@ class _ExamplesFirst:
 
 class Command(_ExamplesFirst, TyperCommand):
     """One command."""
+
+
+class TextCommand(Command):
+    """A command whose arguments are texts, which may begin with a hyphen."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the arguments; one that begins with a hyphen and can't be the name of an option is a text."""
+        valued = {name for p in self.params if not getattr(p, "is_flag", True) for name in p.opts}
+        end = args.index("--") if "--" in args else len(args)
+        marked = [
+            AS_TEXT + argument if begins_text(argument) and before not in valued else argument
+            for before, argument in zip(("", *args), args[:end], strict=False)
+        ]
+        try:
+            return super().parse_args(ctx, [*marked, *args[end:]])
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption":
+                error.message += "; a text that begins with a hyphen stands behind --"  # type: ignore[attr-defined]
+            raise
+
+
+def begins_text(argument: str) -> bool:
+    """Return whether an argument begins with a hyphen and can't be the name of an option.
+
+    >>> [begins_text(text) for text in ("-5 degrees", "--", "--json", "-h", "- yes", "plain")]
+    [True, False, False, False, True, False]
+    """
+    return argument.startswith("-") and argument not in ("-", "--") and not _OPTION.fullmatch(argument)
 
 
 class Group(_ExamplesFirst, TyperGroup):

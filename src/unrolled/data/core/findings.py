@@ -58,12 +58,14 @@ class Findings:
     Attributes:
         items: the findings, in order.
         understood: lines that say how the data is read.
+        columns: of the tables: what a column is used as → its name.
     """
 
     def __init__(self, strict: bool = True) -> None:
         self.strict = strict
         self.items: list[Finding] = []
         self.understood: list[str] = []
+        self.columns: dict[str, str] = {}
 
     def error(self, kind: str, message: str, path: str | Path | None = None, line: int | None = None) -> None:
         """Report data that can't be used.

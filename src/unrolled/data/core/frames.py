@@ -1,6 +1,9 @@
-"""Data frames of Arrow, polars, and of any library with the dataframe interchange protocol; none of them is imported.
+"""Data frames of Arrow, polars, and of any library with the dataframe interchange protocol or Arrow's C stream.
 
-Source: https://data-apis.org/dataframe-protocol/latest/API.html.
+None of these libraries is imported, but pyarrow for a frame that has the C stream alone.
+
+Source: https://data-apis.org/dataframe-protocol/latest/API.html;
+https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from unrolled.data.core.examples import Array
-from unrolled.errors import ArgumentError
+from unrolled.errors import ArgumentError, MissingDependencyError
 
 #: kinds of columns, and of their missing values
 _INT, _UINT, _FLOAT, _BOOL, _STRING, _DATETIME, _CATEGORY = 0, 1, 2, 20, 21, 22, 23
 _NAN, _SENTINEL, _BITS, _BYTES = 1, 2, 3, 4
 _LETTERS = {_INT: "i", _UINT: "u", _FLOAT: "f"}
+_STREAM = "__arrow_c_stream__"
 _UNITS = {"s": "s", "m": "ms", "u": "us", "n": "ns"}
 
 
@@ -38,6 +42,14 @@ class _Column(Protocol):
     def get_buffers(self) -> dict[str, Any]: ...
 
 
+def is_frame(data: object) -> bool:
+    """Return whether `frame_rows` reads it."""
+    # a column of its own has rows or a stream too, but neither a schema nor columns
+    has_columns = any(hasattr(data, name) for name in ("schema", "columns", "column_names"))
+    has_rows = any(hasattr(data, name) for name in ("to_pylist", "iter_rows", _STREAM))
+    return hasattr(data, "__dataframe__") or (has_columns and has_rows)
+
+
 def frame_rows(data: object) -> Iterator[dict[str, object]] | None:
     """Return the rows of a data frame, each column → value; None for anything else.
 
@@ -51,7 +63,7 @@ def frame_rows(data: object) -> Iterator[dict[str, object]] | None:
         rows: Iterator[dict[str, object]] = data.iter_rows(named=True)
         return rows
     if not hasattr(data, "__dataframe__"):
-        return None
+        return _streamed(data) if hasattr(data, _STREAM) else None
     try:
         with warnings.catch_warnings():
             # pandas announces the end of the protocol
@@ -65,6 +77,19 @@ def frame_rows(data: object) -> Iterator[dict[str, object]] | None:
         message = f"data: the data frame can't be read ({error}); make its columns text, numbers or times"
         raise ArgumentError(message) from error
     return (dict(zip(map(str, names), cells, strict=True)) for cells in zip(*columns, strict=True))
+
+
+def _streamed(data: object) -> Iterator[dict[str, object]]:
+    """The rows of a frame with Arrow's C stream, batch after batch."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingDependencyError("pyarrow", "hub", "reading a data frame by its Arrow stream") from error
+    try:
+        batches = pyarrow.RecordBatchReader.from_stream(data)
+    except pyarrow.ArrowException as error:
+        raise ArgumentError(f"data: the data frame can't be read ({error}); it must have columns") from error
+    return (row for batch in batches for row in batch.to_pylist())
 
 
 def _values(column: _Column, name: str) -> list[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -13,8 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from unrolled.data.core.dialect import Dialect
 from unrolled.data.core.files import Source
+from unrolled.data.core.findings import Findings
 from unrolled.data.core.frames import frame_rows
+from unrolled.data.core.rows import TableRow
+from unrolled.data.core.tables import Table
 from unrolled.errors import ArgumentError
 
 #: the name of rows in error messages, where the line is the number of the row
@@ -53,12 +58,45 @@ def as_places(data: object, *, may_be_empty: bool = False) -> tuple[Path | Sourc
         if wrong is not None:
             raise ArgumentError(f"data: paths and rows can't be mixed, found {type(wrong).__name__} among paths")
         return tuple(path if isinstance(path, Source) else Path(path) for path in paths)
-    return (_source(_chained(first, items)),)
+    return (_source(itertools.chain([first], items)),)
 
 
-def _chained(first: object, items: Iterator[object]) -> Iterator[object]:
-    yield first
-    yield from items
+@dataclasses.dataclass(frozen=True)
+class RowTable(Table):
+    """Rows in memory as a table that is read once, each row converted when its turn comes.
+
+    Attributes:
+        given: the rows.
+        live: whether each is to be answered before the next one is asked for.
+    """
+
+    given: Iterable[object] = ()
+    live: bool = False
+
+    def rows(self, findings: Findings | None = None) -> Iterator[TableRow]:
+        """Yield the rows."""
+        for number, row in enumerate(self.given, 1):
+            yield TableRow(_object(row, number).items(), NAME, number, self.dialect)
+
+
+def row_table(rows: Iterable[object]) -> RowTable:
+    """Return rows as `as_places` takes them, or a data frame, as a table; only the first row is read for it.
+
+    Raises:
+        ArgumentError: the first row, or a column of the frame, holds something that a table can't.
+    """
+    frame = frame_rows(rows)
+    items = iter(rows) if frame is None else frame
+    first = list(itertools.islice(items, 1))
+    columns = tuple(_object(first[0], 1)) if first else ()
+    return RowTable(
+        Source(Path(NAME), content=b""),
+        "jsonl",
+        columns,
+        Dialect(),
+        itertools.chain(first, items),
+        isinstance(rows, Iterator),
+    )
 
 
 def _source(rows: Iterable[object]) -> Source:

@@ -132,6 +132,12 @@ class Table:
             f"  first  {_listed(first, ' | ')}",
         ]
 
+    def note(self, findings: Findings, roles: dict[str, str]) -> None:
+        """Tell `findings` how the table is read; `roles` as for `understood`."""
+        findings.understood += self.understood(roles)
+        for column, role in roles.items():
+            findings.columns.setdefault(role, column)
+
 
 def _listed(words: Sequence[str], between: str = ", ", most: int = 16) -> str:
     shown = [" ".join(word.split()) for word in words[:most]]

@@ -159,21 +159,26 @@ class PixelRow(NamedTuple):
     line: int
 
 
-def read_pixel_table(path: Path, findings: Findings, *, labelled: bool = True) -> Iterator[PixelRow]:
+def read_pixel_table(path: Path, findings: Findings) -> Iterator[PixelRow]:
+    """Yield the images of a table with a row each, as `pixel_rows`."""
+    (table,) = open_tables(path, known=_LABEL_COLUMNS)
+    return pixel_rows(table, findings)
+
+
+def pixel_rows(table: Table, findings: Findings, *, labelled: bool = True) -> Iterator[PixelRow]:
     """Yield the images of a table with a row each: a label, and all pixels of a square image row by row.
 
     The pixels are columns of their own, grey or red, green and blue one after the other, or numbers with spaces between
     in a column `pixels`. The label is in the column of one of the usual names, else in the first or the last.
 
     Args:
-        path: the table.
+        table: as it was opened.
         findings: collects rows that can't be used, which are left out.
         labelled: whether a row must have a label.
 
     Raises:
         DataError: the table holds no such images.
     """
-    (table,) = open_tables(path, known=_LABEL_COLUMNS)
     label = table.column_like(_LABEL_COLUMNS)
     if (joined := table.column_like((_PIXELS_COLUMN,))) is not None:
         for row in table.rows(findings):

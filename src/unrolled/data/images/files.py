@@ -29,6 +29,8 @@ Pixels = NDArray[np.uint8]
 Fit = Literal["stretch", "crop", "pad"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+#: names of columns with the paths of images
+IMAGE_NAMES = ("image", "picture", "photo", "file", "filename", "file_name", "path", "image_path")
 # multi-picture JPEGs are opened by the reader of JPEGs
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 

@@ -18,7 +18,7 @@ from unrolled.data.core.examples import Array, Example
 from unrolled.data.core.files import Source
 from unrolled.data.core.findings import Findings
 from unrolled.data.core.tables import SUFFIXES as TABLES
-from unrolled.data.images.arrays import idx_labels_of, npz_pair, read_idx, read_pixel_table
+from unrolled.data.images.arrays import idx_labels_of, npz_images, npz_pair, read_idx, read_pixel_table
 from unrolled.data.images.files import Picture, find_pictures
 from unrolled.errors import DataError, ShapeError, StorageError
 
@@ -91,6 +91,29 @@ def read_labelled_images(paths: Sequence[Path], findings: Findings) -> list[Labe
     return images
 
 
+def pictures_in(path: Path) -> list[Picture]:
+    """Return the images of an NPZ file, with labels or without.
+
+    Raises:
+        StorageError, DataError, ShapeError: it holds none.
+    """
+    images = npz_images(path)
+    check_images(path, images)
+    return [Picture(path, content=image, number=n) for n, image in enumerate(images)]
+
+
+def check_images(path: Path, images: Array) -> None:
+    """Check that an array holds images.
+
+    Raises:
+        ShapeError, DataError: it does not.
+    """
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)):
+        raise ShapeError(str(path), "(N, H, W) or (N, H, W, C) with C 1, 3 or 4", images.shape)
+    if images.dtype != np.uint8 and images.dtype.kind not in "fb":
+        raise DataError(f"images of {images.dtype}; expected uint8, or floating point from 0 to 1", path)
+
+
 def _idx(path: Path, paths: Sequence[Path]) -> Iterator[LabelledImage]:
     array = read_idx(path)
     if array.ndim == 1:
@@ -135,13 +158,10 @@ def _folders(path: Path, findings: Findings) -> Iterator[LabelledImage]:
 
 
 def _rows(path: Path, images: Array, labels: Array, labels_path: Path | None = None) -> Iterator[LabelledImage]:
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)):
-        raise ShapeError(str(path), "(N, H, W) or (N, H, W, C) with C 1, 3 or 4", images.shape)
+    check_images(path, images)
     if labels.shape != (len(images),):
         where = labels_path or path
         raise DataError(f"{len(images)} images, but labels of shape {tuple(labels.shape)}; expected one each", where)
-    if images.dtype != np.uint8 and images.dtype.kind not in "fb":
-        raise DataError(f"images of {images.dtype}; expected uint8, or floating point from 0 to 1", path)
     for n, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
         picture = Picture(path, content=image, number=n)
         text = label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)

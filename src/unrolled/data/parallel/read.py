@@ -33,7 +33,7 @@ PairFormat = Literal["auto", "lines", "csv", "tsv", "jsonl", "parquet", "tmx"]
 
 _TMX = ".tmx"
 #: names of the two columns in published tables
-_SOURCES, _TARGETS = ("source", "src", "input"), ("target", "tgt", "trg", "translation", "output")
+SOURCE_NAMES, _TARGETS = ("source", "src", "input"), ("target", "tgt", "trg", "translation", "output")
 #: names that say that a first row names the languages below it
 _LANGUAGES = frozenset(
     [
@@ -172,7 +172,7 @@ def _kind(source: Source, sides: tuple[str, str] | None, options: TableOptions) 
 def _opened(source: Source, kind: str, sides: tuple[str, str] | None, options: TableOptions) -> Table:
     format: TableFormat = "tsv" if kind == "pairs" else kind  # type: ignore[assignment]
     options = with_header(options, sides or ())
-    names = sides or (*_SOURCES, *_TARGETS)
+    names = sides or (*SOURCE_NAMES, *_TARGETS)
     (table,) = open_tables(source, options, format=format, known=[name for name in names if not name.isdigit()])
     if table.format == "csv" and options.header is None and not table.column_like(names):
         # sentences never tell whether the first row is one; names of languages do
@@ -248,7 +248,7 @@ def _table_pairs(table: Table, sides: tuple[str, str] | None, findings: Findings
     except DataError as error:
         findings.caught(error, "missing column")
         return
-    findings.understood += table.understood({names[0]: "source", names[1]: "target"})
+    table.note(findings, {names[0]: "source", names[1]: "target"})
     for row in table.rows(findings):
         if isinstance(row.get("translation"), dict) and sides is not None:
             # as the data sets of the Hugging Face hub nest them
@@ -270,7 +270,7 @@ def _columns(table: Table, sides: tuple[str, str] | None) -> tuple[str, str]:
     """
     if sides is not None:
         return sides if table.format == "jsonl" else (table.column(sides[0]), table.column(sides[1]))
-    source, target = table.column_like(_SOURCES), table.column_like(_TARGETS)
+    source, target = table.column_like(SOURCE_NAMES), table.column_like(_TARGETS)
     if source and target:
         return source, target
     if table.format == "jsonl" and table.has_header:

@@ -101,7 +101,7 @@ def read_columns(paths: Sequence[Path | Source], options: SeriesOptions, finding
             message = f"has {this} time column, and the file before has {before}; name it with --time"
             raise DataError(message, table.name, 1)
         layouts.append(layout)
-        findings.understood += table.understood(layout.roles)
+        table.note(findings, layout.roles)
         _warn_of_the_rest(table, layout, findings)
         _read_rows(table, layout, options, read, findings)
     timed = bool(layouts and layouts[0].has_times)

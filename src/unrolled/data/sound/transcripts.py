@@ -209,7 +209,7 @@ def _table(
         if chosen is None:
             raise DataError(f"no column for the {option}; {table.described()}; name it with --{option}-key", path, 1)
         names.append(chosen)
-    findings.understood += table.understood({names[0]: "sound", names[1]: "text"})
+    table.note(findings, {names[0]: "sound", names[1]: "text"})
     for row in read_table(path, options, columns=names, findings=findings):
         audio, text = row[names[0]], row[names[1]]
         if not isinstance(audio, str) or not isinstance(text, str):

@@ -46,7 +46,7 @@ def recordings_of(
         findings.caught(error, "missing column")
         return
     roles = {column: role for column, role in zip(special, ("label", "time", "recording"), strict=True) if column}
-    findings.understood += table.understood({**dict.fromkeys(features, "feature"), **roles})
+    table.note(findings, {**dict.fromkeys(features, "feature"), **roles})
     groups, spoiled = _grouped(table, sequence, findings)
     if not groups:
         findings.error("empty", "a table without rows", table.name, 1)

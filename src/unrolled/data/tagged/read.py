@@ -140,7 +140,7 @@ def read_tagged(
         else:
             (table,) = open_tables(source, options, known=TOKEN_NAMES, beside=TAG_NAMES)
             token, tag = columns_of_tokens(table, token_column, label_column)
-            findings.understood += table.understood({token: "token", tag: "label"})
+            table.note(findings, {token: "token", tag: "label"})
             raw = list(read_token_rows(table, token, tag, findings))
         texts += _converted(raw, source, wanted, findings)
     odd = next((text for text in texts if text.kind != texts[0].kind), None)

@@ -25,7 +25,8 @@ from unrolled.errors import DataError
 #: keys of tags beside `tokens`, in the order in which they are looked for
 TAGS = ("tags", "ner_tags", "labels", "ner", "pos_tags", "pos", "upos")
 #: names of columns in a table of tokens
-TOKEN_NAMES = ("token", "word", "form", "tokens", "words")
+ONE_TOKEN = ("token", "word", "form")
+TOKEN_NAMES = (*ONE_TOKEN, "tokens", "words")
 TAG_NAMES = ("tag", "label", "ner", "ner_tag", "entity", "pos", "upos", *TAGS)
 SENTENCE_NAMES = ("sentence #", "sentence", "sentence_id", "sentence_idx", "sent_id", "sent")
 
@@ -42,26 +43,36 @@ def read_token_rows(table: Table, token: str, tag: str, findings: Findings) -> I
         token, tag: its columns.
         findings: collects rows that can't be used; their whole sentences are left out.
     """
+    for rows in sentence_rows(table, findings):
+        sentence = RawSentence(rows[0].line, 0)
+        for row in rows:
+            word, label = row.get(token), str(row.get(tag) or "").strip()
+            if not word or not label:
+                sentence.is_bad = True
+                findings.error("empty token", f"{'token' if not word else 'label'} is empty", row.path, row.line)
+                continue
+            sentence.tokens.append(str(word).strip() or str(word))
+            sentence.tags.append(label)
+            sentence.lines.append(row.line)
+        if sentence.tokens and not sentence.is_bad:
+            yield sentence
+
+
+def sentence_rows(table: Table, findings: Findings) -> Iterator[list[TableRow]]:
+    """Yield the rows of each sentence of a table with a token a row; without a column of sentences all are one."""
     column = table.column_like(SENTENCE_NAMES)
-    sentence, name = RawSentence(0, 0), ""
+    rows: list[TableRow] = []
+    name = ""
     for row in table.rows(findings):
         named = "" if column is None else str(row.get(column) or "").strip()
         # some files name a sentence at its first token alone
-        if named and named != name:
-            if sentence.tokens and not sentence.is_bad:
-                yield sentence
-            sentence, name = RawSentence(row.line, 0), named
-        word, label = row.get(token), str(row.get(tag) or "").strip()
-        if not word or not label:
-            sentence.is_bad = True
-            findings.error("empty token", f"{'token' if not word else 'label'} is empty", row.path, row.line)
-            continue
-        sentence.line = sentence.line or row.line
-        sentence.tokens.append(str(word).strip() or str(word))
-        sentence.tags.append(label)
-        sentence.lines.append(row.line)
-    if sentence.tokens and not sentence.is_bad:
-        yield sentence
+        if rows and named and named != name:
+            yield rows
+            rows = []
+        name = named or name
+        rows.append(row)
+    if rows:
+        yield rows
 
 
 def read_spans(rows: Iterator[TableRow], findings: Findings) -> Iterator[RawSentence]:

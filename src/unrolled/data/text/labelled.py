@@ -206,7 +206,7 @@ def _from_tables(path: str | Path | Source, findings: Findings, options: Labelle
         except DataError as error:
             findings.caught(error, "missing column")
             continue
-        findings.understood += table.understood({text_column: "text", label_column: "label"})
+        table.note(findings, {text_column: "text", label_column: "label"})
         for row in table.rows(findings):
             lacking = [name for name in (text_column, label_column) if name not in row]
             if lacking:

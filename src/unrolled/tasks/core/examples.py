@@ -11,7 +11,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
@@ -31,7 +30,7 @@ from unrolled.tasks.core.fitted import Parts
 from unrolled.tasks.core.folder.examples import chosen_examples, write_examples
 from unrolled.tasks.core.plan import plan_recurrent
 from unrolled.tasks.core.probe import Probe
-from unrolled.tasks.core.values import DATA, Evaluation, Plan, Progress, Scored, Sources, chosen_fields
+from unrolled.tasks.core.values import DATA, Evaluation, Plan, Progress, Scored, Sources, chosen_fields, in_lists
 from unrolled.training import Batches, Learner, LossReport, TrainingSettings
 from unrolled.types import Json
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from unrolled.tasks.core.fitted import Fitted
     from unrolled.tasks.core.results import Result
 
-T = TypeVar("T")
 O = TypeVar("O", bound=AnyOutput)  # noqa: E741
 
 _FACTS = "facts.json"
@@ -197,6 +195,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         parts.output.fit_baseline(parts.input, train, dev, stores[0], folder, progress)
         facts: Json = {"train_examples": len(stores[0]), "dev_examples": len(stores[1])}
         facts |= {**parts.input.facts(train, dev), **parts.output.facts(train, dev)}
+        facts |= {"columns": findings.columns} if findings.columns else {}
         write_whole(folder / DATA / _FACTS, json.dumps(facts).encode())
         write_examples(folder / DATA, chosen_examples(parts.input, dev))
         return Material(parts, stores[0], stores[1], facts)
@@ -374,17 +373,6 @@ def on_device(network: nn.Module, data: Mapping[str, Tensor]) -> dict[str, Tenso
     """The tensors where the network's weights are."""
     device = next(network.parameters()).device
     return {name: tensor.to(device) for name, tensor in data.items()}
-
-
-def in_lists(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield items in lists of `size`, the last one shorter.
-
-    >>> list(in_lists("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    items = iter(items)
-    while some := list(islice(items, size)):
-        yield some
 
 
 def _noting(pairs: Iterable[tuple[Example, Arrays]], read: list[Example]) -> Iterator[tuple[Example, Arrays]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from safetensors.torch import save as save_tensors
 from torch import nn
 from typing_extensions import Self
 
+from unrolled.data.core.frames import is_frame
 from unrolled.data.core.memory import as_places
+from unrolled.data.tables.write import check_written, write_table
 from unrolled.errors import ArgumentError
 from unrolled.storage import locked, replaced_parts, write_whole
 from unrolled.tasks.core.contract import I, O, Use
@@ -19,7 +22,10 @@ from unrolled.tasks.core.fitted import Fitted, Parts, own_tensors
 from unrolled.tasks.core.folder.card import write_card
 from unrolled.tasks.core.folder.config import WEIGHTS, ModelConfig, write_config
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.rows.predict import RowPrediction, as_texts, opened, predicted_rows, rows_in, written_rows
 from unrolled.tasks.core.values import Evaluation, Progress, silent
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Model(Fitted[I, O]):
@@ -54,17 +60,65 @@ class Model(Fitted[I, O]):
         return self.task.evaluate(self, tuple(place for p in paths for place in as_places(p)), progress, **options)
 
     def predict(self, inputs: Any, **options: Any) -> Any:
-        """The prediction for one input, or a list of predictions for several (or for one that asks for several)."""
+        """The prediction for one input, or a list of predictions for several (or for one that asks for several).
+
+        Args:
+            inputs: as the task reads them; or rows of a table, mappings or a data frame, that hold them in a column.
+            options: of `predict`.
+        """
         self.network.eval()
-        if self.task.is_one_input(inputs):
-            found = list(self.task.predict(self, [inputs], **options))
-            return found[0] if len(found) == 1 else found
-        return list(self.task.predict(self, inputs, **options))
+        inputs = as_texts(inputs) if self.task.reads == "text" else inputs
+        is_several = is_frame(inputs) or not self.task.is_one_input(inputs)
+        predictions = list(self.predictions(inputs if is_several else [inputs], **options))
+        return predictions if is_several or len(predictions) != 1 else predictions[0]
 
     def predictions(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """As `predict` over several inputs, one at a time as they come."""
         self.network.eval()
-        return self.task.predict(self, inputs, **options)
+        rows, inputs = rows_in(self.input, inputs)
+        if not rows:
+            return self.task.predict(self, inputs, **options)
+        return (row.prediction for row in self.predicted_rows(inputs, **options))
+
+    def predicted_rows(
+        self, data: object, *, column: str | None = None, reading: Mapping[str, object] = NOTHING, **options: Any
+    ) -> Iterator[RowPrediction]:
+        """Predict for each row of tables: in order, in bounded memory.
+
+        Args:
+            data: files, rows or data frames as `train` takes them.
+            column: which holds the inputs, by name or number; None for that of the training data.
+            reading: how files are read, by the fields of `unrolled.data.core.dialect.TableOptions`.
+            options: of `predict`.
+
+        Raises:
+            ArgumentError, DataError, StorageError: as `unrolled.tasks.core.rows.predict`.
+        """
+        self.network.eval()
+        for table in opened(self, self.input, data, column, reading):
+            yield from predicted_rows(self.task, self, table, column, options)
+
+    def predict_table(
+        self,
+        data: object,
+        out: str | Path,
+        *,
+        column: str | None = None,
+        reading: Mapping[str, object] = NOTHING,
+        **options: Any,
+    ) -> int:
+        """Write the rows of tables with predictions beside them, in columns called predicted_…, and count them.
+
+        Args:
+            data, column, reading, options: as for `predicted_rows`.
+            out: a .csv, .tsv, .jsonl or .parquet file.
+
+        Raises:
+            ArgumentError, DataError, StorageError: as for `predicted_rows`, or `out` can't be written.
+        """
+        check_written(Path(out))
+        predictions = self.predicted_rows(data, column=column, reading=reading, **options)
+        return write_table(Path(out), written_rows(self.input, predictions))
 
     def probe(self, given: Any, limit: int = 256) -> Probe:
         """One input laid out for `unrolled.inspection`.

@@ -47,6 +47,25 @@ class Shown(Part):
 class Result(Part):
     """A prediction. `str` is one line or more, `as_json` one JSON object."""
 
+    @classmethod
+    def names(cls) -> set[str]:
+        """Return the fields by which the input is named."""
+        parts = (part for part in cls.__mro__ if issubclass(part, Shown) and not issubclass(part, Result))
+        return {name for part in parts for name in part.model_fields}
+
+    def beside(self) -> Json:
+        """Return what is written beside the row of a table that the input was read from."""
+        shown = self.names()
+        return {name: value for name, value in self.as_json().items() if name not in shown}
+
+    def beside_steps(self) -> list[Json]:
+        """Return what is written beside each row of a table whose rows are the steps of the input, or after them.
+
+        Raises:
+            TypeError: nothing is answered to a step, which is a defect of the use.
+        """
+        raise TypeError(f"{type(self).__name__} has nothing for each step")
+
 
 @functools.cache
 def result_type(shown: type[Shown], answer: type[Result]) -> type[Result]:

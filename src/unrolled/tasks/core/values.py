@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from itertools import chain, islice
+from typing import Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
 from unrolled.data.core.folders import Place
+from unrolled.data.core.rows import TableRow
 from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
 from unrolled.training import TrainingSettings
 from unrolled.types import Json
+
+T = TypeVar("T")
 
 #: called with a sentence that says what is being done, how much is done, and of how much (None: unknown)
 Progress = Callable[[str, int, int | None], None]
@@ -96,6 +100,44 @@ def check_sizes(settings: Settings, sizes: Mapping[str, int]) -> None:
     for name, size in sizes.items():
         if getattr(settings, name) != size:
             raise ArgumentError(f"made for {name}={getattr(settings, name)}, the encoders have {size}")
+
+
+class RowInput(NamedTuple):
+    """One input that a table holds.
+
+    Attributes:
+        value: as `predict` takes it.
+        rows: of the table, that it was read from; none where what is predicted comes after all rows.
+        by_step: whether each row is a step of it, rather than the one row all of it.
+    """
+
+    value: object
+    rows: Sequence[TableRow]
+    by_step: bool = False
+
+
+class Lists(Generic[T]):
+    """Inputs of `predict` in lists, each of which may be predicted side by side."""
+
+    def __init__(self, lists: Iterable[list[T]]) -> None:
+        self.lists = lists
+
+    def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(self.lists)
+
+
+def in_lists(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield items in lists of `size`, the last one shorter; `Lists` as they are.
+
+    >>> list(in_lists("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    if isinstance(items, Lists):
+        yield from items.lists
+        return
+    items = iter(items)
+    while some := list(islice(items, size)):
+        yield some
 
 
 class Scored(NamedTuple):

@@ -13,14 +13,17 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings
-from unrolled.errors import ArgumentError
+from unrolled.data.core.rows import TableRow
+from unrolled.data.core.tables import Table
+from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import InputLayer
 from unrolled.networks import StreamedModule
 from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.rows.columns import input_column
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import InputSteps, NoOptions, Progress, chosen_fields
+from unrolled.tasks.core.values import InputSteps, NoOptions, Progress, RowInput, chosen_fields
 from unrolled.types import Json
 
 G = TypeVar("G")
@@ -37,6 +40,14 @@ class Input(ABC, Generic[G]):
     features_are: ClassVar[str] = "features"
     #: the part of an encoded input by whose length examples are put together; None for no such order
     length_of: ClassVar[str | None] = None
+    #: what a column of inputs is used as, e.g. "text": the reader of training data noted its name under this
+    role: ClassVar[str] = "input"
+    #: names of such columns, in lower case, where training read no table
+    column_names: ClassVar[tuple[str, ...]] = ()
+    #: keys of a mapping that is an input of its own; others are rows of a table
+    keys: ClassVar[tuple[str, ...]] = ()
+    #: whether a table must be there as a whole, since its rows are steps
+    whole_tables: ClassVar[bool] = False
     #: inputs that are encoded before the first is predicted, where all are there: fewer where one is large
     side_by_side: ClassVar[int] = 128
     #: how more steps can be had of an input, as advice; empty where they can't
@@ -93,6 +104,27 @@ class Input(ABC, Generic[G]):
             options: of `predict`.
         """
         yield self.given(value)
+
+    def of_table(self, model: AnyFitted, table: Table, column: str | None) -> Iterator[RowInput]:
+        """Yield the inputs that a table holds, in order: the one in each row's cell of a column.
+
+        Args:
+            model: whose training data and options say which columns are read.
+            table: as it was opened.
+            column: the one to read, by name or number; None for that of the training data.
+
+        Raises:
+            DataError: there is no such column, or a row can't be read; naming file and line.
+        """
+        name = input_column(model, self, table, column)
+        for row in table.rows():
+            if name not in row:
+                raise DataError(row.without(name), row.path, row.line)
+            yield RowInput(self.of_cell(row[name], row), [row])
+
+    def of_cell(self, cell: object, row: TableRow) -> object:
+        """Return a cell of a table as `predict` takes it."""
+        return cell
 
     @abstractmethod
     def encode(self, given: G, options: Settings | None = None) -> Arrays:

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from unrolled.data import Arrays, Example, ExampleStore
+from unrolled.data.core.rows import TableRow
 from unrolled.data.images.files import as_pixels, resize, with_channels
 from unrolled.data.steps.recordings import Recording
 from unrolled.data.video.files import webm
 from unrolled.errors import DataError, ShapeError
 from unrolled.layers import InputLayer
 from unrolled.settings import Settings
+from unrolled.tasks.core.rows.columns import path_beside
 from unrolled.tasks.core.values import Progress
 from unrolled.tasks.inputs.frames.layer import FramesNetwork, frame_layer, widths_for
 from unrolled.tasks.inputs.frames.noise import filmed
@@ -53,6 +55,8 @@ class FramesInput(StepsInput):
     """
 
     name: ClassVar[str] = "frames"
+    role: ClassVar[str] = "clip"
+    column_names: ClassVar[tuple[str, ...]] = ("clip", "video", "file", "filename", "path")
     options: ClassVar[type[Settings]] = FramesOptions
     Saved: ClassVar[type[Settings]] = SavedFrames
     dims: ClassVar[int] = 3
@@ -73,6 +77,10 @@ class FramesInput(StepsInput):
         footage = first.given.clip.footage(chosen.frame_size, channels)
         height, width, channels = footage.frames.shape[1:]
         return cls(chosen.frame_size or _smaller(height, width), channels, footage.rate)
+
+    def of_cell(self, cell: object, row: TableRow) -> object:
+        """Return the path of the clip."""
+        return path_beside(cell, row)
 
     def array(self, value: ArrayLike, *, single: bool = False) -> NDArray[np.uint8]:
         """Return frames (T, H, W, C)."""

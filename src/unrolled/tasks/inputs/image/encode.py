@@ -6,7 +6,7 @@ H height, W width, C channels, B batch.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,9 +18,13 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
+from unrolled.data.core.rows import TableRow
+from unrolled.data.core.tables import Table
+from unrolled.data.images.arrays import pixel_rows
 from unrolled.data.images.augmentation import affine
-from unrolled.data.images.files import Picture, Pixels, picture_of, png, resize
+from unrolled.data.images.files import IMAGE_NAMES, Picture, Pixels, picture_of, png, resize
 from unrolled.data.images.format import ImageFormat
+from unrolled.data.images.labelled import pictures_in
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.layers import InputLayer
 from unrolled.settings import Settings
@@ -28,7 +32,8 @@ from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
-from unrolled.tasks.core.values import InputSteps, Progress
+from unrolled.tasks.core.rows.columns import path_beside
+from unrolled.tasks.core.values import InputSteps, Progress, RowInput
 from unrolled.tasks.inputs.image.layer import ImageNetwork, convolutions, image_layer
 from unrolled.tasks.inputs.image.options import ImageOptions, ImagePrediction
 from unrolled.tasks.inputs.image.steps import image_steps
@@ -74,6 +79,8 @@ class ImageInput(Input[Picture]):
     predict_options: ClassVar[type[Settings]] = ImagePrediction
     Network: ClassVar[type[Settings]] = ImageNetwork
     Shown: ClassVar[type[results.Shown]] = ShownImage
+    role: ClassVar[str] = "image"
+    column_names: ClassVar[tuple[str, ...]] = IMAGE_NAMES
     features_are: ClassVar[str] = "pixels"
     finer: ClassVar[str] = "a larger --image-size makes more columns"
 
@@ -114,6 +121,26 @@ class ImageInput(Input[Picture]):
     def given(self, value: object) -> Picture:
         """Return a picture, which is not decoded yet."""
         return picture_of(value)
+
+    def each(self, model: AnyFitted, value: object, options: Settings) -> Iterator[Picture]:
+        """Yield the images of an NPZ file; anything else is one."""
+        if isinstance(value, (str, Path)) and Path(value).suffix.lower() == ".npz":
+            yield from pictures_in(Path(value))
+        else:
+            yield self.given(value)
+
+    def of_table(self, model: AnyFitted, table: Table, column: str | None) -> Iterator[RowInput]:
+        """Yield the images whose files a column names, or whose pixels stand in the rows."""
+        if column is not None or table.column_like(IMAGE_NAMES):
+            yield from super().of_table(model, table, column)
+            return
+        pixels = pixel_rows(table, Findings(), labelled=False)
+        for row, image in zip(table.rows(), pixels, strict=True):
+            yield RowInput(image.pixels, [row])
+
+    def of_cell(self, cell: object, row: TableRow) -> object:
+        """Return the path of the image."""
+        return path_beside(cell, row)
 
     def encode(self, given: Picture, options: Settings | None = None) -> Arrays:
         """Return `image` (H, W, C) uint8."""

@@ -5,23 +5,25 @@ T steps, F features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from unrolled.data import Arrays, Example
+from unrolled.data import Arrays, Example, Findings
+from unrolled.data.core.tables import Table
 from unrolled.data.steps.recordings import Recording
+from unrolled.data.steps.tables import recordings_of
 from unrolled.errors import ArgumentError, DataError, ShapeError
 from unrolled.layers import InputLayer
 from unrolled.settings import Settings
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.values import Progress
+from unrolled.tasks.core.values import Progress, RowInput
 from unrolled.tasks.inputs.series.arrays import Decoded, StepsInput
 from unrolled.tasks.inputs.series.layer import DroppedFrames, StepsNetwork
-from unrolled.tasks.inputs.series.options import RowsOptions
+from unrolled.tasks.inputs.series.options import RowsOptions, StepsOptions
 from unrolled.tasks.inputs.series.stream import ArrayStream
 from unrolled.types import Json
 
@@ -46,6 +48,7 @@ class RowsInput(StepsInput):
             difference who is measured or how large they are; nothing of the kind can be streamed.
     """
 
+    whole_tables: ClassVar[bool] = True
     options: ClassVar[type[Settings]] = RowsOptions
     Saved: ClassVar[type[Settings]] = SavedRows
 
@@ -78,6 +81,14 @@ class RowsInput(StepsInput):
         if not np.isfinite(array).all():
             raise ArgumentError(f"steps: step {int(np.argwhere(~np.isfinite(array))[0][0])} is not finite")
         return array
+
+    def of_table(self, model: AnyFitted, table: Table, column: str | None) -> Iterator[RowInput]:
+        """Yield the recordings of a table, whose rows are their steps."""
+        reading = StepsOptions.of(model.options).reading(features=self.columns)
+        rows = {row.line: row for row in table.rows()}
+        for recording in recordings_of(table, reading, Findings(), labelled=False):
+            lines = [] if recording.lines is None else recording.lines.tolist()
+            yield RowInput(self.decoded(recording), [rows[line] for line in lines], by_step=True)
 
     def decoded(self, recording: Recording) -> Decoded:
         """Return a recording's rows."""

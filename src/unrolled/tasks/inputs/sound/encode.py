@@ -17,8 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
+from unrolled.data.core.rows import TableRow
 from unrolled.data.sound.files import Excerpt, Sound, SoundHeader, read_header, read_sound, wav
 from unrolled.data.sound.spectrograms import LogMel, Variation, varied
+from unrolled.data.sound.transcripts import AUDIO_KEYS
 from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import StackedFrames
 from unrolled.settings import Settings
@@ -27,6 +29,7 @@ from unrolled.tasks.core.checks import located
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
+from unrolled.tasks.core.rows.columns import path_beside
 from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.sound.format import STRIDE, SoundFormat
 from unrolled.tasks.inputs.sound.layer import SoundNetwork, sound_layer, stacked_frames, standardise_frames
@@ -67,6 +70,8 @@ class SoundInput(Input[Sound]):
 
     name: ClassVar[str] = "sound"
     length_of: ClassVar[str | None] = "frames"
+    role: ClassVar[str] = "sound"
+    column_names: ClassVar[tuple[str, ...]] = AUDIO_KEYS
     features_are: ClassVar[str] = "the mean and the spread of frames"
     # a sound may last hours
     side_by_side: ClassVar[int] = 1
@@ -131,6 +136,10 @@ class SoundInput(Input[Sound]):
                     findings.warning("silent", message, example.path, example.line)
             except DataError as error:
                 findings.caught(located(error, example), "unusable sound")
+
+    def of_cell(self, cell: object, row: TableRow) -> object:
+        """Return the path of the sound."""
+        return path_beside(cell, row)
 
     @classmethod
     def is_one(cls, value: object) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.data.text.hashing import pair_number, part_numbers, parts_of
+from unrolled.data.text.labelled import TEXT_NAMES
 from unrolled.data.text.vectors import WordVectors, load_vectors, read_vectors, save_vectors
 from unrolled.data.text.words import Word, split_words
 from unrolled.errors import ArgumentError, ModelError
@@ -64,6 +65,8 @@ class TextInput(Input[str]):
 
     name: ClassVar[str] = "text"
     reads: ClassVar[Literal["text", "path"]] = "text"
+    role: ClassVar[str] = "text"
+    column_names: ClassVar[tuple[str, ...]] = TEXT_NAMES
     length_of: ClassVar[str | None] = "words"
     options: ClassVar[type[Settings]] = TextOptions
     Network: ClassVar[type[Settings]] = TextNetwork

@@ -33,8 +33,7 @@ class WordStream(StepStream[str]):
     def push(self, piece: str) -> list[Step]:
         """Read more text, which may end within a word; returns all words before the last space."""
         pending = self._pending + piece
-        # no word reaches over a space
-        settled = max((n for n, c in enumerate(pending, 1) if c.isspace()), default=0)
+        settled = self._settled(pending)
         self._pending = pending[settled:]
         return self._words(pending[:settled])
 
@@ -58,8 +57,15 @@ class WordStream(StepStream[str]):
         self._pending, self._characters = str(extra.get("pending", "")), int(extra.get("characters", 0))
         self._before = str(extra.get("before", ""))
 
+    def _settled(self, text: str) -> int:
+        # no word reaches over a space
+        return max((n for n, c in enumerate(text, 1) if c.isspace()), default=0)
+
+    def _cut(self, text: str) -> list[Word]:
+        return split_words(text)
+
     def _words(self, text: str) -> list[Step]:
-        steps = [self._step(word) for word in split_words(text)]
+        steps = [self._step(word) for word in self._cut(text)]
         self._characters += len(text)
         return steps
 

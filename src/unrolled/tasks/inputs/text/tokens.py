@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from unrolled.data import Arrays, Example, Tokenizer, fit_tokenizer, lengths_of, load_tokenizer, padded
+from unrolled.data.text.labelled import TEXT_NAMES
 from unrolled.data.text.sentences import SHOWN_END
 from unrolled.errors import ArgumentError
 from unrolled.layers import Embedding
@@ -45,6 +46,8 @@ class TokenInput(Input[str]):
 
     name: ClassVar[str] = "text"
     reads: ClassVar[Literal["text", "path"]] = "text"
+    role: ClassVar[str] = "text"
+    column_names: ClassVar[tuple[str, ...]] = TEXT_NAMES
     length_of: ClassVar[str | None] = "source"
     side_by_side: ClassVar[int] = 1024
     options: ClassVar[type[Settings]] = TokenOptions

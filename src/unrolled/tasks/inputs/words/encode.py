@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 from torch import Tensor
 
-from unrolled.data import Arrays, Example, ExampleStore
+from unrolled.data import Arrays, Example, ExampleStore, Findings
+from unrolled.data.core.tables import Table
+from unrolled.data.tagged.spans import ONE_TOKEN, sentence_rows
+from unrolled.data.text.labelled import TEXT_NAMES
 from unrolled.data.text.vectors import WordVectors, load_vectors, read_vectors, save_vectors
-from unrolled.data.text.words import Word
-from unrolled.errors import ArgumentError, ModelError
+from unrolled.data.text.words import Word, split_words
+from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.layers import InputLayer
 from unrolled.layers.inputs.words import WordBatch
 from unrolled.settings import Settings
@@ -25,12 +29,13 @@ from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import InputSteps, Progress
+from unrolled.tasks.core.values import InputSteps, Progress, RowInput
 from unrolled.tasks.inputs.words.collate import BORDER, RESERVED, UNKNOWN, Noise, collated, sentences_of, word_batch
 from unrolled.tasks.inputs.words.layer import WordsNetwork, words_layer
 from unrolled.tasks.inputs.words.options import WordsOptions
 from unrolled.tasks.inputs.words.sentences import Sentences, characters_of, normalised, sentences_in, shape_of
 from unrolled.tasks.inputs.words.stream import TokenStream
+from unrolled.tasks.inputs.words.unspaced import TokenCutter
 from unrolled.types import Json
 
 ENCODERS, VECTORS = "encoders.json", "vectors.safetensors"
@@ -64,6 +69,9 @@ class WordsInput(Input[Sentences]):
 
     name: ClassVar[str] = "words"
     reads: ClassVar[Literal["text", "path"]] = "text"
+    role: ClassVar[str] = "text"
+    column_names: ClassVar[tuple[str, ...]] = ("tokens", *TEXT_NAMES)
+    keys: ClassVar[tuple[str, ...]] = ("sentences", "tokens", "text")
     length_of: ClassVar[str | None] = "words"
     options: ClassVar[type[Settings]] = WordsOptions
     Network: ClassVar[type[Settings]] = WordsNetwork
@@ -96,7 +104,7 @@ class WordsInput(Input[Sentences]):
         shapes: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         for example in examples:
-            for word in sentences_in(example.given).words:
+            for word in sentences_in(example.given, split_words).words:
                 words[normalised(word.text)] += 1
                 shapes[shape_of(word.text)] += 1
                 characters.update(word.text)
@@ -152,13 +160,32 @@ class WordsInput(Input[Sentences]):
         """Return the number from which on words occurred `count` times or less often."""
         return RESERVED + bisect_left(self._falling, -count)
 
+    def of_table(self, model: AnyFitted, table: Table, column: str | None) -> Iterator[RowInput]:
+        """Yield a text, or tokens, of each row; or the sentences of a table with a token a row."""
+        has_text = column is not None or table.column_like(("tokens", "text")) is not None
+        token = None if has_text else table.column_like(ONE_TOKEN)
+        if token is None:
+            yield from super().of_table(model, table, column)
+            return
+        for rows in sentence_rows(table, Findings()):
+            tokens = [str(row.get(token) or "") for row in rows]
+            empty = next((row for row, word in zip(rows, tokens, strict=True) if not word), None)
+            if empty is not None:
+                raise DataError(f"column {token!r}: the token is empty", empty.path, empty.line)
+            yield RowInput(tokens, rows, by_step=True)
+
     def given(self, value: object) -> Sentences:
         """Return a text cut into words.
 
         Raises:
             ArgumentError: it is neither text nor tokens.
         """
-        return sentences_in(value)
+        return sentences_in(value, self.cutter)
+
+    @cached_property
+    def cutter(self) -> TokenCutter:
+        """What cuts raw text into tokens like those of training."""
+        return TokenCutter(dict(zip(self.words, self.counts, strict=True)))
 
     def encode(self, given: Sentences, options: Settings | None = None) -> Arrays:
         """Return the sentences of a text one after the other, as `encode_sentences`."""
@@ -244,7 +271,7 @@ class WordsInput(Input[Sentences]):
 
     def stream(self, model: AnyFitted) -> TokenStream:
         """Return what turns characters as they come into words."""
-        return TokenStream(lambda tokens: self.encode_sentences([tokens]))
+        return TokenStream(lambda tokens: self.encode_sentences([tokens]), self.cutter)
 
     @staticmethod
     def _ids(table: dict[str, int], entries: list[str | None]) -> NDArray[np.int32]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from unrolled.data.text.words import Word, split_words
+from unrolled.data.text.words import Word
 from unrolled.errors import ArgumentError
 
 #: of a longer word the first and the last half of so many characters are read
@@ -62,8 +62,12 @@ class Sentences(NamedTuple):
         return [[word.text for word in self.words[begin:end]] for begin, end in borders]
 
 
-def sentences_in(value: Any) -> Sentences:
+def sentences_in(value: Any, cut: Callable[[str], list[Word]]) -> Sentences:
     """Return a text, the tokens of a sentence or of several, as words in sentences.
+
+    Args:
+        value: what a caller gives.
+        cut: cuts a text into words.
 
     Raises:
         ArgumentError: it is neither text nor tokens.
@@ -76,7 +80,7 @@ def sentences_in(value: Any) -> Sentences:
         value = value.get("tokens", value.get("text"))
     if not isinstance(value, str):
         return _from_tokens([value])
-    words = split_words(value)
+    words = cut(value)
     # a line is a sentence: a word that a line end separates from the next is the last of its own
     ends = [n for n in range(1, len(words)) if "\n" in value[words[n - 1].end : words[n].start]]
     return Sentences(value, words, [*ends, len(words)] if words else [])
@@ -87,7 +91,7 @@ def _from_tokens(sentences: Sequence[Any]) -> Sentences:
     ends, at = [], 0
     for tokens in sentences:
         is_sequence = isinstance(tokens, Sequence) and not isinstance(tokens, str)
-        if not is_sequence or not all(isinstance(token, str) and token.strip() for token in tokens):
+        if not is_sequence or not all(isinstance(token, str) and token for token in tokens):
             kind = type(tokens).__name__
             raise ArgumentError(f"input: expected a text, or a list of tokens none of which is empty, found {kind}")
         for token in tokens:

@@ -10,6 +10,7 @@ from unrolled.errors import ArgumentError
 from unrolled.tasks.core.stream import Step
 from unrolled.tasks.inputs.text.stream import WordStream
 from unrolled.tasks.inputs.words.collate import Noise, collated, word_batch
+from unrolled.tasks.inputs.words.unspaced import TokenCutter
 
 
 class TokenStream(WordStream):
@@ -17,10 +18,11 @@ class TokenStream(WordStream):
 
     Args:
         encode: makes arrays of the tokens of a sentence.
+        cutter: cuts text into tokens.
     """
 
-    def __init__(self, encode: Callable[[Sequence[str]], Arrays]) -> None:
-        self._encode_tokens = encode
+    def __init__(self, encode: Callable[[Sequence[str]], Arrays], cutter: TokenCutter) -> None:
+        self._encode_tokens, self._cutter = encode, cutter
         self._pending, self._before, self._characters = "", "", 0
 
     def push(self, piece: str | Sequence[str]) -> list[Step]:
@@ -28,13 +30,19 @@ class TokenStream(WordStream):
         if isinstance(piece, str):
             return super().push(piece)
         for token in piece:
-            if not isinstance(token, str) or not token.strip():
+            if not isinstance(token, str) or not token:
                 raise ArgumentError(f"text: expected tokens none of which is empty, found {token!r}")
         steps = self.finish()
         for token in piece:
             steps.append(self._step(Word(token, 0, len(token))))
             self._characters += len(token) + 1
         return steps
+
+    def _settled(self, text: str) -> int:
+        return self._cutter.settled(text)
+
+    def _cut(self, text: str) -> list[Word]:
+        return self._cutter(text)
 
     def _step(self, word: Word) -> Step:
         batch = word_batch(collated([self._encode_tokens([word.text])], Noise(), 0, None))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from unrolled.data import Arrays, Example, ExampleStore
 from unrolled.errors import DataError
 from unrolled.metrics.classification import calibration_error, classification_metrics, fit_temperature
-from unrolled.tasks.core.examples import SIDE_BY_SIDE, in_lists
+from unrolled.tasks.core.examples import SIDE_BY_SIDE
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.values import Progress
+from unrolled.tasks.core.values import Progress, in_lists
 from unrolled.tasks.outputs.label.baseline import load_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, temperature_of
 from unrolled.types import Json

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from unrolled.decoding import SamplingOptions
-from unrolled.tasks.core.examples import in_lists
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.results import Result
+from unrolled.tasks.core.values import in_lists
 from unrolled.tasks.outputs.next.options import Suggesting, Writing
 from unrolled.tasks.outputs.next.predictor import asked_with
 from unrolled.tasks.outputs.next.results import Completion, GeneratedText

@@ -9,6 +9,7 @@ from pydantic import Field, PlainSerializer
 
 from unrolled.decoding import Suggestion, choose
 from unrolled.tasks.core.results import Part, Result
+from unrolled.types import Json
 
 
 class Suggested(Part):
@@ -52,6 +53,11 @@ class Completion(Result):
             suggestions=tuple(map(Suggested.of, suggestions)),
         )
 
+    def beside(self) -> Json:
+        """Return what is shown, and all suggestions."""
+        suggestions = [suggestion.as_json() for suggestion in self.suggestions]
+        return {"completion": None if self.shown is None else self.shown.text, "suggestions": suggestions}
+
     def __str__(self) -> str:
         return self.typed if self.shown is None else self.typed + self.shown.text
 
@@ -62,6 +68,10 @@ class GeneratedText(Result):
     prompt: str = Field(description="what it was given")
     text: str = Field(description="what it wrote after it")
     seed: int = Field(description="of this text")
+
+    def beside(self) -> Json:
+        """Return what was written."""
+        return {"text": self.text}
 
     def __str__(self) -> str:
         return self.prompt + self.text

@@ -9,6 +9,7 @@ from itertools import chain
 from pydantic import Field
 
 from unrolled.tasks.core.results import Part, Result
+from unrolled.types import Json
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 220, 8
 _TICKS = "▁▂▃▄▅▆▇█"
@@ -68,6 +69,14 @@ class Forecast(StepsAhead, Result):
         widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([f"{self.heading()}  {sparkline((*self.history[-len(self) :], *self.point))}", *lines])
+
+    def beside_steps(self) -> list[Json]:
+        """Return series, time, forecast and quantiles of each step ahead."""
+        levels = [f"quantile {level:g}" for level in self.levels]
+        return [
+            {"series": self.heading(), "time": time, "forecast": value, **dict(zip(levels, quantiles, strict=True))}
+            for time, value, quantiles in zip(self.times, self.point, self.quantiles, strict=True)
+        ]
 
     def _repr_html_(self) -> str:
         """Show the last values and what comes: a fan of the quantiles, as SVG without scripts."""

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.data import Arrays, Example, Findings
+from unrolled.data.core.rows import TableRow
 from unrolled.data.images.augmentation import crop
-from unrolled.data.images.files import Picture, picture_of, png
+from unrolled.data.images.files import IMAGE_NAMES, Picture, picture_of, png
 from unrolled.data.images.format import ImageFormat
 from unrolled.errors import DataError, ModelError
 from unrolled.layers import InputLayer
@@ -23,6 +24,7 @@ from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
+from unrolled.tasks.core.rows.columns import path_beside
 from unrolled.tasks.core.values import InputSteps, Progress
 from unrolled.tasks.inputs.image.encode import ShownImage, check_pictures
 from unrolled.tasks.uses.caption.layer import FeatureFormat, WindowNetwork, window_layer
@@ -41,6 +43,8 @@ class ImageOrFeatures(Input[Any]):
 
     name: ClassVar[str] = "image"
     reads: ClassVar[Literal["text", "path"]] = "path"
+    role: ClassVar[str] = "image"
+    column_names: ClassVar[tuple[str, ...]] = IMAGE_NAMES
     side_by_side: ClassVar[int] = 64
     Network: ClassVar[type[Settings]] = WindowNetwork
     Shown: ClassVar[type[results.Shown]] = ShownImage
@@ -103,6 +107,10 @@ class ImageOrFeatures(Input[Any]):
     def given(self, value: object) -> Any:
         """Return a picture, which is not decoded yet, or what should be features."""
         return picture_of(value) if self.is_image else value
+
+    def of_cell(self, cell: object, row: TableRow) -> object:
+        """Return the path of the image."""
+        return path_beside(cell, row) if self.is_image else cell
 
     def encode(self, given: Any, options: Settings | None = None) -> Arrays:
         """Return `image` (H, W, C) uint8, or features (P, F) float32."""

@@ -13,6 +13,7 @@ from unrolled.data.images.files import Pixels
 from unrolled.tasks.core.results import Result
 from unrolled.tasks.inputs.image.encode import picture_html
 from unrolled.tasks.outputs.text.attention.results import Candidate, Weight
+from unrolled.types import Json
 
 
 def _rounded(weights: NDArray[np.float32]) -> Any:
@@ -50,6 +51,11 @@ class CaptionedPrediction(Result):
 
     def __str__(self) -> str:
         return f"{self.heading()}{self.text}"
+
+    def beside(self) -> Json:
+        """Return the best sentence, and the others where there are any."""
+        best, *others = ({"text": c.text, "score": c.score} for c in self.captions)
+        return {**best, **({"others": others} if others else {})}
 
     def _repr_html_(self) -> str:
         """Show the image, the sentences, and the image once more for each word, dark where it did not look."""

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unrolled.data import Arrays, Example, Findings
+from unrolled.data.core.tables import Table
 from unrolled.data.series.read import Series
 from unrolled.data.series.timeline import phases_for, written
 from unrolled.errors import DataError
@@ -23,13 +24,13 @@ from unrolled.settings import Settings
 from unrolled.tasks.core import results
 from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.values import InputSteps, Progress
+from unrolled.tasks.core.values import InputSteps, Progress, RowInput
 from unrolled.tasks.outputs.numbers.decode import check_horizon
 from unrolled.tasks.outputs.numbers.network import SeriesBatch, forecaster_of
 from unrolled.tasks.outputs.numbers.probe import step_names
 from unrolled.tasks.outputs.numbers.windows import statistics, window_ahead
 from unrolled.tasks.uses.forecast.fitted import Described, FittedSeries
-from unrolled.tasks.uses.forecast.given import as_example, each_series
+from unrolled.tasks.uses.forecast.given import as_example, each_series, table_series
 from unrolled.tasks.uses.forecast.options import ForecastOptions, ForecastPrediction
 from unrolled.tasks.uses.forecast.split import split_by_time
 from unrolled.types import Json
@@ -54,6 +55,8 @@ class HistoryInput(FittedSeries, Input[Series]):
     """The past of a series, as far as it is known, and what is known of its future."""
 
     name: ClassVar[str] = "history"
+    keys: ClassVar[tuple[str, ...]] = ("values",)
+    whole_tables: ClassVar[bool] = True
     options: ClassVar[type[Settings]] = ForecastOptions
     predict_options: ClassVar[type[Settings]] = ForecastPrediction
     Shown: ClassVar[type[results.Shown]] = ShownSeries
@@ -110,6 +113,13 @@ class HistoryInput(FittedSeries, Input[Series]):
     def given(self, value: object) -> Series:
         """Return one series: as it is, of an array (T,), or of a mapping."""
         return value if isinstance(value, Series) else as_example(self, value)
+
+    def of_table(self, model: AnyFitted, table: Table, column: str | None) -> Iterator[RowInput]:
+        """Yield the series of a table; what is forecast comes after its rows."""
+        findings = Findings()
+        for series in table_series(self, ForecastOptions.of(model.options), table.source, findings):
+            yield RowInput(series, [], by_step=True)
+        findings.log("unrolled data check forecast DATA shows all")
 
     def each(self, model: AnyFitted, value: object, options: Settings) -> Iterator[Series]:
         """Yield all series of a table, an array (T, series) or a list, as far ahead as they are to be forecast."""

@@ -42,6 +42,14 @@ class LabelledRecording(Result):
         happening = [str(segment) for segment in self.segments if segment.label != self.background]
         return self.heading() + (" · ".join(happening) or f"nothing but {self.background}")
 
+    def beside(self) -> Json:
+        """Return the segments."""
+        return {"segments": [segment.as_json() for segment in self.segments]}
+
+    def beside_steps(self) -> list[Json]:
+        """Return label and score of each step."""
+        return [{"label": label, "score": score} for label, score in zip(self.labels, self.scores, strict=True)]
+
     def _repr_html_(self) -> str:
         """Show the segments as a bar, as long as they last."""
         names = list(dict.fromkeys(s.label for s in self.segments if s.label != self.background))

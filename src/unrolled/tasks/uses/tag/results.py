@@ -10,6 +10,7 @@ from pydantic import Field
 
 from unrolled.tasks.core.results import Part, Result
 from unrolled.tasks.outputs.labels.results import LabelledStep, Probability, mark, slashed
+from unrolled.types import Json
 
 
 class TaggedEntity(Part):
@@ -48,6 +49,16 @@ class Tagging(Result):
     def labels(self) -> tuple[str, ...]:
         """The label of each token."""
         return tuple(token.label for token in self.tokens)
+
+    def beside(self) -> Json:
+        """Return the tokens and their labels, and the entities where labels are of entities."""
+        labelled: Json = {"tokens": [token.text for token in self.tokens], "labels": list(self.labels)}
+        entities = [entity.as_json() for entity in self.entities]
+        return {**labelled, **({"entities": entities} if self.kind == "entities" else {})}
+
+    def beside_steps(self) -> list[Json]:
+        """Return label and score of each token."""
+        return [{"label": token.label, "score": token.score} for token in self.tokens]
 
     def __str__(self) -> str:
         return slashed(self.tokens) if self.kind == "labels" else "".join(self._pieces(self.entities, str))

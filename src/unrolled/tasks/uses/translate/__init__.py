@@ -14,10 +14,10 @@ from unrolled.errors import ArgumentError
 from unrolled.layers import Session
 from unrolled.settings import Settings
 from unrolled.storage import has_part
-from unrolled.tasks.core.examples import ExampleUse, Material, in_lists
+from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.results import Result
-from unrolled.tasks.core.values import Plan, Progress
+from unrolled.tasks.core.values import Plan, Progress, in_lists
 from unrolled.tasks.uses.translate.encode import SourceSentence, TargetSentence
 from unrolled.tasks.uses.translate.plan import (
     TranslateEvaluation,

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings
+from unrolled.data.parallel.read import SOURCE_NAMES
+from unrolled.data.text.labelled import TEXT_NAMES
 from unrolled.data.text.sentences import decode_sentence, encode_sentence
 from unrolled.errors import ArgumentError
 from unrolled.metrics.translation import translation_scores
@@ -49,6 +51,8 @@ class SourceSentence(TokenInput):
     """A sentence, without white space at its ends; its end is a token of its own. A blank one has none."""
 
     file: ClassVar[str] = "tokenizer-source.json"
+    role: ClassVar[str] = "source"
+    column_names: ClassVar[tuple[str, ...]] = (*SOURCE_NAMES, *TEXT_NAMES)
 
     def encode(self, given: str, options: Settings | None = None) -> Arrays:
         """Return the ids `source` (T,), the end last."""

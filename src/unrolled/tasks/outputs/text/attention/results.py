@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer
 
 from unrolled.tasks.core.results import Part, Result
+from unrolled.types import Json
 
 #: a weight as JSON has it: rounded, and with that from 0 to 1
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -44,6 +45,11 @@ class Written(Candidate, Result):
 
     def __str__(self) -> str:
         return f"{self.heading()}{self.text}"
+
+    def beside(self) -> Json:
+        """Return the text and its score, and the other candidates where there are any."""
+        others = [candidate.as_json() for candidate in self.candidates[1:]]
+        return {"text": self.text, "score": self.score, **({"others": others} if others else {})}
 
     def _repr_html_(self) -> str:
         """Show the input, the candidates, and a table of what each token looked at."""

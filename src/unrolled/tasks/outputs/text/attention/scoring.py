@@ -15,8 +15,9 @@ import torch
 from unrolled.data import Arrays, Example
 from unrolled.errors import DataError
 from unrolled.metrics.translation import References, translation_scores
-from unrolled.tasks.core.examples import in_lists, on_device
+from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.tasks.core.values import in_lists
 from unrolled.tasks.outputs.text.attention.decode import Search, Some, batches, best_of
 from unrolled.types import Json
 

@@ -11,9 +11,9 @@ from unrolled.data import Arrays, Example, ExampleStore, sorted_batches
 from unrolled.errors import DataError
 from unrolled.metrics.speech import error_rates, speech_metrics
 from unrolled.tasks.core.examples import SIDE_BY_SIDE as IN_MEMORY
-from unrolled.tasks.core.examples import in_lists, on_device
+from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
-from unrolled.tasks.core.values import Progress
+from unrolled.tasks.core.values import Progress, in_lists
 from unrolled.tasks.outputs.text.ctc.baseline import evaluate_most_frequent
 from unrolled.tasks.outputs.text.ctc.decode import SIDE_BY_SIDE, Decoder, greedy_units, log_probabilities
 from unrolled.tasks.outputs.text.ctc.network import score

@@ -1,0 +1,1 @@
+"""Rows of tables in, predictions beside them out."""
