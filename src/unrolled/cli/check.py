@@ -40,10 +40,11 @@ class CheckGroup(TaskGroup):
         from unrolled.tasks import Sources
 
         def check(paths: Paths, dev: Dev = None, as_json: AsJson = False, **given: Any) -> int:
-            options = task.options(**given)
+            use = task.for_data(paths[0], given)
+            options = use.options(**given)
             findings = Findings(strict=False)
             with progress_line() as line:
-                counts = task.check(Sources(tuple(paths), tuple(dev or ())), options, findings, line)
+                counts = use.check(Sources(tuple(paths), tuple(dev or ())), options, findings, line)
             for line_of_check in [] if as_json else [*findings.understood, *findings.summary()]:
                 show(line_of_check)
             for item in findings.items if as_json else ():
@@ -59,5 +60,5 @@ class CheckGroup(TaskGroup):
             f"\n  {begin}\n  {begin} --dev HELD-OUT --json\n\nPrint how data for `{task.name}` is read, and its "
             "faults, equal ones together (--json has them all); exit code 2 if something can't be used.\n"
         )
-        extra = parameters(task.options, f"The task {task.name}")
+        extra = parameters(task.all_options, f"The task {task.name}")
         return lone_command(accepting(check, extra), task.name, text, task.summary)

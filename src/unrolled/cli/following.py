@@ -61,10 +61,10 @@ class Following:
         folder = _model_in(command, arguments)
         if folder is None:
             return command
-        from unrolled.tasks import task_named
+        from unrolled.tasks import task_of
         from unrolled.tasks.core.folder.config import read_config
 
-        return self.of_task(task_named(read_config(folder).task))
+        return self.of_task(task_of(read_config(folder)))
 
 
 def _model_in(command: Any, arguments: Sequence[str]) -> Path | None:

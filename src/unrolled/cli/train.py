@@ -87,7 +87,8 @@ def task_command(task: AnyUse) -> Any:
     ) -> int:
         use_threads(threads)
         personal = given.pop("personal", None)
-        own = {name: value for name, value in given.items() if name in task.options.model_fields}
+        known = task.all_options.model_fields
+        own = {name: value for name, value in given.items() if name in known}
         training = {name: value for name, value in given.items() if name not in own}
         return run(
             task,
@@ -107,7 +108,7 @@ def task_command(task: AnyUse) -> Any:
     extra = [
         *personal_option(task),
         *parameters(TrainingSettings, "Training", first=FIRST, sure=False),
-        *parameters(task.options, f"The task {task.name}"),
+        *parameters(task.all_options, f"The task {task.name}"),
     ]
     return lone_command(accepting(command, extra), task.name, task_help(task), task.summary, WatchCommand)
 

@@ -6,7 +6,7 @@ evaluates and predicts by walking over that declaration; neither knows a task by
 other packages included.
 """
 
-from unrolled.tasks.core.catalog import task_named, task_names
+from unrolled.tasks.core.catalog import task_named, task_names, task_of
 from unrolled.tasks.core.contract import AnyUse, Use
 from unrolled.tasks.core.folder.load import load
 from unrolled.tasks.core.model import Model
@@ -23,5 +23,6 @@ __all__ = [
     "load",
     "task_named",
     "task_names",
+    "task_of",
     "train",
 ]

@@ -313,7 +313,9 @@ def api_of(use: AnyUse) -> Api:
         return api
     halves = []
     for part in (use.input, use.output):
-        half = _api_in(part.__module__.rpartition(".")[0])
+        # one that is derived from another is spoken to alike
+        packages = (kind.__module__.rpartition(".")[0] for kind in part.__mro__)
+        half = next((api for package in packages if package and (api := _api_in(package)) is not None), None)
         if half is None:
             raise ArgumentError(f"the task {use.name!r} can't be served: {part.__module__} has no api.py beside it")
         halves.append(half)

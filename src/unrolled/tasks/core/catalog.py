@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks.core.contract import AnyUse, Use
+from unrolled.tasks.core.folder.config import ModelConfig
 
 ENTRY_POINTS = "unrolled.tasks"
 
@@ -52,3 +53,12 @@ def task_named(name: str) -> AnyUse:
             raise ArgumentError(f"task {name!r}: the entry point {point.value} yields no unrolled.tasks.Use")
         return task
     raise ArgumentError(f"task {name!r}: there is none of that name; there are {', '.join(task_names())}")
+
+
+def task_of(config: ModelConfig) -> AnyUse:
+    """Return the task of a model; of several of one name the one that reads its input.
+
+    Raises:
+        ArgumentError: as `task_named`.
+    """
+    return task_named(config.task).for_input(str(config.data.get("input", "")))

@@ -239,8 +239,9 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
         return plan_recurrent(material.parts.input, material.parts.output, material.train, options, training)
 
     def describe(self, material: Material[I, O]) -> Json:
-        """Return counts, and fingerprints that bind checkpoints to this data."""
-        return {"train": material.train.fingerprint, "dev": material.dev.fingerprint, **material.facts}
+        """Return what is read, counts, and fingerprints that bind checkpoints to this data."""
+        fingerprints = {"train": material.train.fingerprint, "dev": material.dev.fingerprint}
+        return {"input": self.input.name, **fingerprints, **material.facts}
 
     def parts(self, material: Material[I, O]) -> Parts[I, O]:
         """Return both parts as fitted."""

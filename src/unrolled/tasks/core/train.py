@@ -17,7 +17,7 @@ from unrolled.data.core.memory import as_places
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import locked, make_folder, part_path
-from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.catalog import task_named, task_of
 from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.folder.claim import check_free, claimed
 from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
@@ -103,10 +103,14 @@ def train(
     if resume and overwrite:
         raise ArgumentError("--resume and --overwrite exclude each other")
     given = {k: v for k, v in training.items() if v is not None}
-    # invalid options are refused before anything is read or written
-    chosen = task.options(**{k: v for k, v in dict(options or {}).items() if v is not None})
-    chosen_device(TrainingSettings(**given).device)
+    own = {k: v for k, v in dict(options or {}).items() if v is not None}
     sources = Sources(as_places(paths), as_places(dev, may_be_empty=True))
+    if task.others:
+        begun = resume and part_path(out / CONFIG).is_file()
+        task = task_of(read_config(out)) if begun else task.for_data(sources.train[0], own)
+    # invalid options are refused before anything is read or written
+    chosen = task.options(**own)
+    chosen_device(TrainingSettings(**given).device)
     request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples)
     check_free(out, resume, overwrite)
     with locked(out):

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from pydantic import create_model
 from torch import nn
 
 from unrolled.data import Findings
+from unrolled.data.core.files import Source
 from unrolled.data.core.folders import Place
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.layers import Session
@@ -49,11 +51,55 @@ class Use(ABC, Generic[I, O, M]):
     asking_options: ClassVar[type[Settings]] = NoOptions
     #: options of writing on from a prompt; None if sessions of this use don't write
     writing_options: ClassVar[type[Settings] | None] = None
+    #: uses of the same name that read other inputs; the data decides which of them is trained
+    others: ClassVar[tuple[type[AnyUse], ...]] = ()
 
     @property
     def reads(self) -> Literal["text", "path"]:
         """How an input of `predict` is given on the command line."""
         return self.input.reads
+
+    @classmethod
+    def suits(cls, path: Place, options: Mapping[str, Any]) -> bool:
+        """Return whether data is for this use, rather than for the one that has it among its `others`.
+
+        Args:
+            path: of the training data.
+            options: those that were given.
+
+        Raises:
+            StorageError, DataError, EncodingError: it can't be read.
+        """
+        return False
+
+    def for_data(self, path: Place, options: Mapping[str, Any]) -> AnyUse:
+        """Return which of the uses of this name reads the data; arguments as for `suits`.
+
+        Raises:
+            ArgumentError: an option that another of them has.
+        """
+        use: AnyUse = next((other() for other in self.others if other.suits(path, options)), self)
+        for name in options.keys() - use.options.model_fields:
+            if name in self.all_options.model_fields:
+                place = path.name if isinstance(path, Source) else path
+                message = f"{place} is read as {use.input.name}, for which {use.name} has no such option"
+                raise ArgumentError(f"--{name.replace('_', '-')}: {message}")
+        return use
+
+    def for_input(self, name: str) -> AnyUse:
+        """Return which of the uses of this name reads an input of that name; this one where none does."""
+        return next((other() for other in self.others if other.input.name == name), self)
+
+    @property
+    def all_options(self) -> type[Settings]:
+        """The options of this use and of all `others`, for a command that does not know the data yet."""
+        if not self.others:
+            return self.options
+        fields: dict[str, Any] = {}
+        for use in (type(self), *self.others):
+            for name, field in use.options.model_fields.items():
+                fields.setdefault(name, (field.annotation, field))
+        return create_model(f"{self.name.capitalize()}Options", __base__=Settings, **fields)
 
     @property
     def trained_with(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
         StorageError: if it can't be written.
     """
     result = config.result
+    beside = dict(result.get("baseline") or {})
     lines = [
         f"# {name}",
         "",
@@ -56,6 +57,7 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
         "## Result on the development data",
         "",
         *_table(dict(result.get("dev") or {})),
+        *(["", f"On the same data {beside.pop('model')}:", "", *_table(beside)] if beside else []),
         "",
         "`metrics.jsonl` holds the course of the run, `samples.md` what it produced on the way.",
         "",

@@ -10,7 +10,7 @@ from safetensors.torch import load as load_tensors
 
 from unrolled.errors import ArgumentError, ModelError, UnrolledError
 from unrolled.storage import RESTORE, available_memory, part_path, read_part
-from unrolled.tasks.core.catalog import task_named
+from unrolled.tasks.core.catalog import task_of
 from unrolled.tasks.core.fitted import check_fit
 from unrolled.tasks.core.folder.config import CONFIG, WEIGHTS, read_config
 from unrolled.tasks.core.folder.files import read_shapes
@@ -27,7 +27,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> AnyModel:
     folder = Path(folder)
     config = read_config(folder)
     try:
-        task = task_named(config.task)
+        task = task_of(config)
     except ArgumentError as error:
         raise ModelError(f"{folder / CONFIG}: {error}; is the package that declares it installed?") from error
     path = folder / WEIGHTS

@@ -23,7 +23,7 @@ from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import Progress, RowInput
 from unrolled.tasks.inputs.series.arrays import Decoded, StepsInput
 from unrolled.tasks.inputs.series.layer import DroppedFrames, StepsNetwork
-from unrolled.tasks.inputs.series.options import RowsOptions, StepsOptions
+from unrolled.tasks.inputs.series.options import RowLayerOptions, RowsOptions, StepsOptions
 from unrolled.tasks.inputs.series.stream import ArrayStream
 from unrolled.types import Json
 
@@ -66,7 +66,7 @@ class RowsInput(StepsInput):
         width = _array_of(examples[0]).shape[-1]
         for example in examples:
             check_features(example, columns, width)
-        return cls(width, columns, rate, RowsOptions.of(options).standardise == "recording")
+        return cls(width, columns, rate, RowLayerOptions.of(options).standardise == "recording")
 
     def array(self, value: ArrayLike, *, single: bool = False) -> NDArray[np.float32]:
         """Return rows (T, F)."""

@@ -8,14 +8,28 @@ from pydantic import Field
 
 from unrolled.data.core.dialect import TableOptions
 from unrolled.data.steps.recordings import StepOptions
+from unrolled.settings import Settings
 from unrolled.tasks.core.recurrent import Rate
 
 
-class StepsOptions(TableOptions):
+class StepLayerOptions(Settings):
     """How steps become vectors; None lets the data decide."""
 
     input_dropout: Rate | None = Field(None, description="probability, on each step's features or vector")
     differences: bool | None = Field(None, description="read beside each step how it differs from the one before")
+
+
+class RowLayerOptions(StepLayerOptions):
+    """How rows of numbers become vectors; None lets the data decide."""
+
+    standardise: Literal["training", "recording"] = Field(
+        "training", description="features by the training data's mean and spread, or each recording by its own"
+    )
+
+
+class StepsOptions(StepLayerOptions, TableOptions):
+    """How recordings are read step by step; None lets the data decide."""
+
     units_per_second: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="of times: 1 is seconds, 1000 milliseconds; else frames in annotations and seconds in tables",
@@ -31,12 +45,9 @@ class StepsOptions(TableOptions):
         return StepOptions(features=features, units_per_second=self.units_per_second, **table)
 
 
-class RowsOptions(StepsOptions):
+class RowsOptions(RowLayerOptions, StepsOptions):
     """How tables are read."""
 
-    standardise: Literal["training", "recording"] = Field(
-        "training", description="features by the training data's mean and spread, or each recording by its own"
-    )
     time_column: str | None = Field(None, description="of tables: the time of a step, looked at for gaps")
     sequence_column: str | None = Field(
         None, description="of tables: which recording a row belongs to; else a file is one"

@@ -152,9 +152,11 @@ class LabelOutput(Output[str, Classification]):
         return scoring.dev_metrics(model, dev)
 
     def finish(self, model: AnyFitted, dev: ExampleStore, progress: Progress) -> None:
-        """Fit the temperature on the development data, so that probabilities mean what they say."""
+        """Fit the temperature on the development data, so that probabilities mean what they say; compare."""
         progress("calibrating", 0, None)
         scoring.calibrate(model, dev)
+        if self.has_regression(model):
+            scoring.compare(model, dev)
 
     @classmethod
     def check_fitted(cls, fitted: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ N inputs, K classes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ from unrolled.tasks.core.values import Progress, in_lists
 from unrolled.tasks.outputs.label.baseline import load_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, temperature_of
 from unrolled.types import Json
+
+log = logging.getLogger("unrolled.tasks")
 
 #: of all metrics, those that are shown while training
 SHOWN = ("loss", "accuracy", "macro_f1")
@@ -67,6 +70,26 @@ def calibrate(model: AnyFitted, dev: ExampleStore) -> None:
     model.fitted["temperature"] = fit_temperature(raw, gold)
     model.fitted["ece_before"] = calibration_error(np.exp(raw), gold)
     model.fitted["ece_after"] = calibration_error(np.exp(scaled(raw, temperature_of(model))), gold)
+
+
+def compare(model: AnyFitted, dev: ExampleStore) -> None:
+    """Note what the linear baseline reaches on the development data, and warn where the model stays behind it."""
+    regression, own = load_regression(model.folder), model.config.result.get("dev")
+    if regression is None or not own:
+        return
+    parts = [(regression.log_probabilities(model.input.features(part)), gold_of(part)) for part in stored(dev)]
+    scores, gold = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    reached = measured(scores, gold, model.output.labels)
+    name = f"logistic regression on {model.input.features_are}"
+    model.config.result["baseline"] = {"model": name, **{key: reached[key] for key in SHOWN if key in reached}}
+    if own["accuracy"] < reached.get("accuracy", 0.0):
+        log.warning(
+            "the network is behind its baseline: accuracy %.1f %% on the development data, where %s has %.1f %%; more "
+            "data, more time or another --cell, --pooling or --hidden-size may help",
+            100 * own["accuracy"],
+            name,
+            100 * reached["accuracy"],
+        )
 
 
 def scaled(log_probs: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

@@ -1,4 +1,8 @@
-"""`classify`: which of a fixed list of labels a text has: its sentiment, its topic, its intent."""
+"""`classify`: which of a fixed list of labels a text has: its sentiment, its topic, its intent.
+
+A series or a sound has a label as well: `series/` and `sound/` declare the uses of the same name that read them, and
+the data decides.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from unrolled.data import Example, Findings
 from unrolled.data.core.folders import Place
 from unrolled.data.text.labelled import read_labelled
 from unrolled.settings import Settings
+from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.text.encode import TextInput
@@ -19,18 +24,21 @@ from unrolled.tasks.uses.classify.plan import (
     ClassifyPrediction,
     plan_classifier,
 )
+from unrolled.tasks.uses.classify.series import ClassifySeries
+from unrolled.tasks.uses.classify.sound import ClassifySound
 
 
 class Classify(ExampleUse[TextInput, TextLabel]):
     """Text in, label out."""
 
     name: ClassVar[str] = "classify"
-    summary: ClassVar[str] = "tell what a text is: sentiment, topic, intent, any label"
+    summary: ClassVar[str] = "tell what a text, a series or a sound is: sentiment, gesture, spoken word, any label"
     shape: ClassVar[str] = "many-to-one"
     input, output = TextInput, TextLabel
     options: ClassVar[type[Settings]] = ClassifyOptions
     evaluate_options: ClassVar[type[Settings]] = ClassifyEvaluation
     predict_options: ClassVar[type[Settings]] = ClassifyPrediction
+    others: ClassVar[tuple[type[AnyUse], ...]] = (ClassifySound, ClassifySeries)
 
     def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> Sequence[Example]:
         """Read tables, a folder for each label, fastText lines, lines that begin with a label."""
