@@ -41,9 +41,12 @@ def pages_of_tasks() -> Iterator[tuple[str, str]]:
     for name, command in FOLLOWING.items():
         general = _page(root.get_command(None, name), f"unrolled {name}", None)
         for task in task_names():
-            page = _page(command.of_task(task_named(task)), f"unrolled {name}", None)
-            known = set(general.splitlines())
-            yield f"{name}, {task}", "\n".join(line for line in page.splitlines() if line not in known)
+            declared = task_named(task)
+            for use in (declared, *(other() for other in declared.others)):
+                page = _page(command.of_task(use), f"unrolled {name}", None)
+                known = set(general.splitlines())
+                title = f"{name}, {task}" if use is declared else f"{name}, {task} of {use.input.name}"
+                yield title, "\n".join(line for line in page.splitlines() if line not in known)
 
 
 def _pages(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:

@@ -61,4 +61,9 @@ def task_of(config: ModelConfig) -> AnyUse:
     Raises:
         ArgumentError: as `task_named`.
     """
-    return task_named(config.task).for_input(str(config.data.get("input", "")))
+    return task_named(config.task).for_input(input_of(config))
+
+
+def input_of(config: ModelConfig) -> str:
+    """Return the name of the input that a model reads; empty for models that do not say."""
+    return str(config.data.get("input", ""))

@@ -193,7 +193,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             if not len(stores[-1]):
                 raise DataError(f"no example of the {name} data can be read", part[0].path)
         parts.output.fit_baseline(parts.input, train, dev, stores[0], folder, progress)
-        facts: Json = {"train_examples": len(stores[0]), "dev_examples": len(stores[1])}
+        facts: Json = {"input": parts.input.name, "train_examples": len(stores[0]), "dev_examples": len(stores[1])}
         facts |= {**parts.input.facts(train, dev), **parts.output.facts(train, dev)}
         facts |= {"columns": findings.columns} if findings.columns else {}
         write_whole(folder / DATA / _FACTS, json.dumps(facts).encode())
@@ -240,8 +240,7 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
 
     def describe(self, material: Material[I, O]) -> Json:
         """Return what is read, counts, and fingerprints that bind checkpoints to this data."""
-        fingerprints = {"train": material.train.fingerprint, "dev": material.dev.fingerprint}
-        return {"input": self.input.name, **fingerprints, **material.facts}
+        return {"train": material.train.fingerprint, "dev": material.dev.fingerprint, **material.facts}
 
     def parts(self, material: Material[I, O]) -> Parts[I, O]:
         """Return both parts as fitted."""

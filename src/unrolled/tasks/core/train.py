@@ -17,7 +17,7 @@ from unrolled.data.core.memory import as_places
 from unrolled.errors import ArgumentError, ModelError
 from unrolled.settings import Settings
 from unrolled.storage import locked, make_folder, part_path
-from unrolled.tasks.core.catalog import task_named, task_of
+from unrolled.tasks.core.catalog import input_of, task_named
 from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.folder.claim import check_free, claimed
 from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
@@ -102,12 +102,9 @@ def train(
     task, out = task_named(task) if isinstance(task, str) else task, Path(out)
     if resume and overwrite:
         raise ArgumentError("--resume and --overwrite exclude each other")
-    given = {k: v for k, v in training.items() if v is not None}
-    own = {k: v for k, v in dict(options or {}).items() if v is not None}
+    given, own = ({k: v for k, v in dict(some or {}).items() if v is not None} for some in (training, options))
     sources = Sources(as_places(paths), as_places(dev, may_be_empty=True))
-    if task.others:
-        begun = resume and part_path(out / CONFIG).is_file()
-        task = task_of(read_config(out)) if begun else task.for_data(sources.train[0], own)
+    task = _reading(task, sources.train[0], own, out if resume else None)
     # invalid options are refused before anything is read or written
     chosen = task.options(**own)
     chosen_device(TrainingSettings(**given).device)
@@ -122,6 +119,13 @@ def train(
             with claimed(out):
                 config, material = _begun(request)
         return _trained(request, config, material, resume)
+
+
+def _reading(task: AnyUse, path: Place, options: Mapping[str, Any], begun: Path | None) -> AnyUse:
+    """Return which of the uses of one name reads the data: the one of the run that was `begun`, if there is one."""
+    if begun is not None and part_path(begun / CONFIG).is_file():
+        return task.for_input(input_of(read_config(begun)))
+    return task.for_data(path, options)
 
 
 def versions() -> dict[str, str]:
