@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
 .DEFAULT_GOAL := install
-.PHONY: help install demo test lint sanitize bench benchlayers benchtext docs tour clean
+.PHONY: help install demo gallery test lint sanitize bench benchlayers benchtext docs tour clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
@@ -32,6 +32,9 @@ $(STAMP): $(BUILT_FROM)
 
 demo: $(STAMP)  ## watch a network learn to write, and type with it (DEMO_MINUTES=3)
 	@$(BIN)/unrolled demo --minutes $(DEMO_MINUTES) --out demo
+
+gallery: $(STAMP)  ## train a small model for every use, in 15 minutes, and open the page with all of them
+	@$(BIN)/unrolled demo --all --out gallery
 
 test: lint  ## what every change must pass: lint, types, tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -70,6 +73,6 @@ docs: $(STAMP)  ## write docs/cli.md and the tables, and build the site in site/
 tour: $(STAMP)  ## run the tour that docs/tour.md shows, and write it anew (10 minutes)
 	$(BIN)/python docs/tour/build.py
 
-clean:  ## remove .venv, builds, caches and the demo
-	rm -rf $(VENV) build dist demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove .venv, builds, caches, the demo and the gallery
+	rm -rf $(VENV) build dist demo gallery site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""`unrolled demo`: watch a network learn to write, then type with it. `make demo` runs it."""
+"""`unrolled demo`: watch a network learn to write, then type with it; or every use at once, on the page."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ import typer
 from unrolled.cli.arguments import Threads, use_threads
 from unrolled.cli.console import ProgressLine, printable, progress_line
 from unrolled.cli.failures import INTERRUPTED
-from unrolled.errors import ArgumentError
 
 if TYPE_CHECKING:
     from unrolled.tasks import Model
     from unrolled.training import Snapshot
 
-#: one topic in this many is held out
-HELD_OUT = 10
 #: shares of the time at which a sample is shown, besides the first and the last; learning is fastest at the start
 SHOWN_AT = (0.0, 0.04, 0.12, 0.3, 0.6)
 LINES = 7
@@ -36,23 +33,60 @@ TYPED = (
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="the demo's own folder, replaced each time")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="the most minutes of training", envvar="DEMO_MINUTES")] = 3.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="the folder [demo; of --all: gallery]", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="the most minutes of training [3; of --all, in all: 15]", envvar="DEMO_MINUTES", show_default=False
+        ),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="a small model of every use, then the page with all of them")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="of --all: where the page is; 0 takes any free port")
+    ] = 8000,
     threads: Threads = None,
 ) -> int:
     """
       unrolled demo
       unrolled demo --minutes 1 --out /tmp/demo
+      unrolled demo --all
 
     Train on the language reference that comes with Python, show what the network writes on its way from noise to prose,
-    compare its loss with an n-gram's, complete some half-typed phrases, and say what to type next.
+    compare its loss with an n-gram's, complete some half-typed phrases, and say what to type next. With --all, train a
+    small model of every use, on data that comes with Python packages or is made on the spot, and show them on the page
+    until Ctrl-C; models that are there from an earlier time are kept.
     """
     use_threads(threads)
+    if all_:
+        from unrolled.cli.gallery import gallery
+
+        return gallery(out or Path("gallery"), minutes or 15.0, port)
+    return write(out or Path("demo"), minutes or 3.0)
+
+
+def write(out: Path, minutes: float) -> int:
+    """Train a network to write, show how it learns, and complete some phrases.
+
+    Args:
+        out: the demo's own folder, replaced each time.
+        minutes: of training, at most.
+
+    Returns:
+        The exit code.
+    """
     import torch
 
     from unrolled.tasks import train
+    from unrolled.tasks.uses.generate.demo import DEMONSTRATIONS
 
-    train_text, dev_text = write_text(out)
+    (demonstration,) = DEMONSTRATIONS
+    demonstration.write(out / "text")
+    train_text, dev_text = out / "text" / "train.txt", out / "text" / "dev.txt"
     print("Unrolled: a recurrent network learns to write.\n")
     print(
         f"Text     the language reference that comes with Python: {_characters(train_text)} characters to learn from,"
@@ -69,7 +103,8 @@ def demo(
             model_folder,
             dev=dev_text,
             overwrite=True,
-            options={"prompt": "The "},
+            options=demonstration.options,
+            about=demonstration.label,
             reporter=line.before(reporter),
             progress=line,
             minutes=minutes,
@@ -83,41 +118,6 @@ def demo(
         complete(model)
     farewell(model_folder, dev_text)
     return 0
-
-
-def write_text(out: Path) -> tuple[Path, Path]:
-    """Write the language reference as two files, one to learn from and one with every tenth topic to evaluate on.
-
-    Topics quote each other at length. A paragraph is kept only where it first occurs, so that no evaluated text has
-    been memorised.
-
-    Returns:
-        Their paths.
-
-    Raises:
-        ArgumentError: this Python was installed without `pydoc_data`.
-    """
-    try:
-        from pydoc_data.topics import topics
-    except ImportError as error:
-        raise ArgumentError("demo: this Python has no pydoc_data; train on a text of your own instead") from error
-    from unrolled.storage import make_folder, write_whole
-
-    folder = out / "text"
-    make_folder(folder)
-    seen: set[str] = set()
-    parts: tuple[list[str], list[str]] = ([], [])
-    # the held-out topics come first, so that they stay whole
-    order = sorted(enumerate(sorted(topics)), key=lambda item: item[0] % HELD_OUT != 0)
-    for number, name in order:
-        paragraphs = [p for p in topics[name].split("\n\n") if p.strip() and p.strip() not in seen]
-        seen.update(p.strip() for p in paragraphs)
-        if paragraphs:
-            parts[number % HELD_OUT == 0].append("\n\n".join(paragraphs).strip("\n") + "\n")
-    paths = folder / "train.txt", folder / "dev.txt"
-    for path, texts in zip(paths, parts, strict=True):
-        write_whole(path, "\n\n".join(texts).encode())
-    return paths
 
 
 class DemoReporter:

@@ -40,6 +40,9 @@ Watch = Annotated[
     ),
 ]  # fmt: skip
 NoExamples = Annotated[bool, typer.Option("--no-examples", help="keep no inputs with the model for its page to show")]
+About = Annotated[
+    str, typer.Option(metavar="TEXT", help="what the data is, for the model's card and page", show_default=False)
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only warnings")]
 
 
@@ -81,6 +84,7 @@ def task_command(task: AnyUse) -> Any:
         overwrite: Overwrite = False,
         watch: Watch = None,
         no_examples: NoExamples = False,
+        about: About = "",
         quiet: Quiet = False,
         threads: Threads = None,
         **given: Any,
@@ -100,6 +104,7 @@ def task_command(task: AnyUse) -> Any:
             quiet=quiet,
             watch=watch,
             examples=not no_examples,
+            about=about,
             personal=personal,
             own=own,
             training=training,
@@ -140,6 +145,7 @@ def run(
     quiet: bool,
     watch: str | None,
     examples: bool,
+    about: str,
     personal: list[Path] | None,
     own: dict[str, Any],
     training: dict[str, Any],
@@ -162,6 +168,7 @@ def run(
             overwrite=overwrite,
             options=own,
             examples=examples,
+            about=about,
             reporter=line.before(make_reporter(quiet)),
             progress=line,
             **training,

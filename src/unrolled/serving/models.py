@@ -113,6 +113,7 @@ class ServedModel:
             "name": self.name,
             "task": task.name,
             "summary": task.summary,
+            "about": config.about,
             "shape": task.shape,
             "widget": self._api.widget or self.model.input.name,
             "view": self._api.view or self.model.output.name,

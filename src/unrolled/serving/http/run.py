@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled.errors import ArgumentError, MissingDependencyError
 from unrolled.serving.http.naming import named_folders
 from unrolled.serving.http.process import announce, serve_in_process
-from unrolled.serving.http.sockets import allow_connections, listen
+from unrolled.serving.http.sockets import address_of, allow_connections, listen
 from unrolled.serving.http.workers import serve_in_processes
 from unrolled.serving.limits import Limits
 from unrolled.serving.logs import Format
@@ -39,6 +39,7 @@ def serve(
     threads: int = 1,
     device: str = "cpu",
     adapt: str | None = None,
+    on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve models until SIGINT or SIGTERM comes.
 
@@ -51,6 +52,7 @@ def serve(
         allow_hosts: further names of the server.
         limits, runs, log_inputs, log_format, threads, adapt: as in `ServerOptions`.
         device: where the networks are.
+        on_ready: called with the address once the models are loaded; by one process alone.
 
     Raises:
         ArgumentError: an option out of range, or a host without a token.
@@ -80,7 +82,7 @@ def serve(
         adapt=adapt,
         threads=threads,
     )
-    _listen_and_serve(host, port, options)
+    _listen_and_serve(host, port, options, on_ready)
 
 
 def _names(host: str, allow_hosts: Sequence[str], has_token: bool) -> Sequence[str]:
@@ -100,11 +102,17 @@ def _names(host: str, allow_hosts: Sequence[str], has_token: bool) -> Sequence[s
     return sorted({host, *LOOPBACK, *allow_hosts}) if has_name or allow_hosts else ()
 
 
-def _listen_and_serve(host: str, port: int, options: ServerOptions) -> None:
+def _listen_and_serve(host: str, port: int, options: ServerOptions, on_ready: Callable[[str], object] | None) -> None:
     allow_connections(options.limits.connections)
     with listen(host, port, unread_timeout=options.limits.body_timeout) as bound:
         if options.workers == 1:
-            serve_in_process(bound, options, lambda: announce(bound))
+
+            def ready() -> None:
+                announce(bound)
+                if on_ready is not None:
+                    on_ready(address_of(bound))
+
+            serve_in_process(bound, options, ready)
         else:
             serve_in_processes(bound, options)
 

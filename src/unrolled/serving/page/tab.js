@@ -65,6 +65,7 @@ export class Tab {
     this.place.replaceChildren(this.input.root, note.root, this.view.root);
     this.place.className = `use ${model.widget} to-${model.view}`;
     this.bar.hint([this.input.hint, this.view.hint].filter(Boolean).join(" "));
+    this.bar.about(model.about);
     this.more.draw(factsOf(model));
     const given = before instanceof Input && this.isGiven ? valueOf(before) : null;
     if (this.input.isOwn) this.ask(true);

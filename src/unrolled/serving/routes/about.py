@@ -21,6 +21,7 @@ class About(BaseModel):
     name: str
     task: str
     summary: str
+    about: str = Field(description="what the data is that it learned from; empty if nobody said so")
     shape: str = Field(description="which of the five shapes the network has")
     widget: str = Field(description="what the page shows the input with")
     view: str = Field(description="what the page shows a prediction with")

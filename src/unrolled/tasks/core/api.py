@@ -6,8 +6,6 @@ the file system, and everything is bounded.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.settings import Settings
+from unrolled.tasks.core.catalog import module_beside
 from unrolled.tasks.core.results import result_type
 from unrolled.types import Json
 
@@ -307,33 +306,22 @@ def api_of(use: AnyUse) -> Api:
     Raises:
         ArgumentError: one of them has none.
     """
-    own = _api_in(type(use).__module__)
+    own = module_beside(type(use).__module__, "api")
     if own is not None:
-        api: Api = own(use)
+        api: Api = own.Api(use)
         return api
     halves = []
     for part in (use.input, use.output):
         # one that is derived from another is spoken to alike
         packages = (kind.__module__.rpartition(".")[0] for kind in part.__mro__)
-        half = next((api for package in packages if package and (api := _api_in(package)) is not None), None)
-        if half is None:
+        beside = next((api for package in packages if package and (api := module_beside(package, "api"))), None)
+        if beside is None:
             raise ArgumentError(f"the task {use.name!r} can't be served: {part.__module__} has no api.py beside it")
-        halves.append(half)
+        halves.append(beside.Api)
     # an input that could be pushed is of no use to an output that answers wholes alone
     own_fields = {"Push": None} if halves[1].Said is None else {}
     joined: Api = type("Api", (*halves, Api), own_fields)(use)
     return joined
-
-
-def _api_in(package: str) -> Any:
-    """Return the class `Api` of a package's module `api`; None if it has no such module."""
-    name = f"{package}.api"
-    try:
-        missing = importlib.util.find_spec(name) is None
-    except ModuleNotFoundError:
-        # a use that is one file: there is nothing beside it
-        missing = True
-    return None if missing else importlib.import_module(name).Api
 
 
 def one_by_one(pairs: Sequence[tuple[Any, Any]], push: Callable[[Any, Any], Any]) -> list[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from importlib.metadata import entry_points
+from types import ModuleType
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks.core.contract import AnyUse, Use
@@ -67,3 +69,14 @@ def task_of(config: ModelConfig) -> AnyUse:
 def input_of(config: ModelConfig) -> str:
     """Return the name of the input that a model reads; empty for models that do not say."""
     return str(config.data.get("input", ""))
+
+
+def module_beside(package: str, name: str) -> ModuleType | None:
+    """Return the module `name` of a use's, an input's or an output's package; None if it has none."""
+    full = f"{package}.{name}"
+    try:
+        missing = importlib.util.find_spec(full) is None
+    except ModuleNotFoundError:
+        # a use that is one file: there is nothing beside it
+        missing = True
+    return None if missing else importlib.import_module(full)

@@ -57,6 +57,8 @@ class _Request(NamedTuple):
     reporter: Reporter
     #: whether a few inputs are kept with the model
     examples: bool
+    #: what the data is
+    about: str
 
 
 def train(
@@ -69,6 +71,7 @@ def train(
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
     examples: bool = True,
+    about: str = "",
     reporter: Reporter | None = None,
     progress: Progress = silent,
     **training: Any,
@@ -84,6 +87,7 @@ def train(
         overwrite: replace the contents of `out`.
         options: the task's own options.
         examples: keep a few inputs with the model, to be shown on its page.
+        about: what the data is, for the model's card and its page.
         reporter: reports the training steps.
         progress: reports the work before and after training.
         training: fields of `TrainingSettings`; the data's size determines the others.
@@ -108,7 +112,7 @@ def train(
     # invalid options are refused before anything is read or written
     chosen = task.options(**own)
     chosen_device(TrainingSettings(**given).device)
-    request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples)
+    request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples, about)
     check_free(out, resume, overwrite)
     with locked(out):
         # once more, as another run may have filled it before this one locked it
@@ -143,6 +147,7 @@ def _begun(request: _Request) -> tuple[ModelConfig, Any]:
         log.info("%s", reason)
     config = ModelConfig(
         task=task.name,
+        about=request.about,
         options=options.model_dump(exclude_unset=True),
         network=plan.network,
         training=plan.training.model_dump(),

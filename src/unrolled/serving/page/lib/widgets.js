@@ -11,6 +11,7 @@ import { worded } from "./problem.js";
 export function modelBar({ id, models, kept, chosen, buttons = [] }) {
   const bar = { model: models.find((model) => model.name === kept.get("model")) ?? models[0] };
   const hint = h("p", { class: "hint", "data-testid": `${id}-hint` });
+  const about = h("p", { class: "soft origin", "data-testid": `${id}-about` });
   const pick = ({ target }) => {
     bar.model = models[target.selectedIndex];
     kept.set("model", bar.model.name);
@@ -27,7 +28,9 @@ export function modelBar({ id, models, kept, chosen, buttons = [] }) {
     { class: "bar" },
     hint,
     h("div", { class: "row" }, name, h("span", { class: "push row" }, buttons)),
+    about,
   );
+  bar.about = (text) => (about.textContent = text);
   bar.hint = (text) => (hint.textContent = text);
   return bar;
 }

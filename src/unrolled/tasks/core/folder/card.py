@@ -45,6 +45,7 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
         "",
         "## Data",
         "",
+        *([config.about, ""] if config.about else []),
         *_table(config.data),
         "",
         "## Training",

@@ -27,6 +27,7 @@ class ModelConfig(BaseModel):
 
     Attributes:
         task: the task's name.
+        about: what somebody said the data is, for the card and the page.
         options: what the user chose of the task's options.
         network: what `Use.build` reads.
         training: the training settings.
@@ -43,6 +44,7 @@ class ModelConfig(BaseModel):
     format: Literal["unrolled.model"] = "unrolled.model"
     version: int = VERSION
     task: str
+    about: str = ""
     options: Json
     network: Json
     training: Json
