@@ -57,7 +57,10 @@ LEAVES = {
     "seqeval": ("metrics/entities.py",),
     "sacrebleu": ("metrics/translation.py",),
     "jiwer": ("metrics/speech.py",),
-    "sklearn": ("tasks/uses/classify/baseline.py", "inspection/lab/problems.py"),
+    "sklearn": ("tasks/uses/classify/baseline.py", "tasks/uses/recognize/demo.py", "inspection/lab/problems.py"),
+    "statsmodels": ("tasks/uses/forecast/demo.py",),
+    "babel": ("tasks/uses/translate/demo.py",),
+    "django": ("tasks/uses/classify/demo.py",),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),
     "uvicorn": ("serving/http/server.py",),
@@ -96,6 +99,9 @@ HEAVY = (
     "httpx",
     "itsdangerous",
     "prometheus_client",
+    "statsmodels",
+    "babel",
+    "django",
 )
 
 

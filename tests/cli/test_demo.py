@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unrolled.cli import demo
+from unrolled.tasks import Sources
+from unrolled.tasks.uses.generate import demo as declared
+from unrolled.tasks.uses.generate.demo import write_text
 from unrolled.training import Snapshot
 
 from .running import unrolled
 
 
 def test_nothing_that_is_judged_was_learned_by_heart(tmp_path: Path) -> None:
-    learned, judged = demo.write_text(tmp_path)
+    (learned, judged) = [place for places in vars(write_text(tmp_path)).values() for place in places]
     paragraphs = [{p.strip() for p in path.read_text("utf-8").split("\n\n")} for path in (learned, judged)]
     assert paragraphs[0] & paragraphs[1] == set()
     assert learned.stat().st_size > 200_000
@@ -22,15 +26,13 @@ def test_nothing_that_is_judged_was_learned_by_heart(tmp_path: Path) -> None:
 
 
 def test_the_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = demo.write_text
-
-    def shorter(out: Path) -> tuple[Path, Path]:
-        paths = whole(out)
-        for path in paths:
+    def shorter(folder: Path) -> Sources:
+        sources = write_text(folder)
+        for path in (folder / "train.txt", folder / "dev.txt"):
             path.write_text(path.read_text("utf-8")[:12_000], encoding="utf-8")
-        return paths
+        return sources
 
-    monkeypatch.setattr(demo, "write_text", shorter)
+    monkeypatch.setattr(declared, "DEMONSTRATIONS", (replace(declared.DEMONSTRATIONS[0], write=shorter),))
     out = tmp_path / "demo"
     for _ in range(2):  # it replaces what an earlier one left
         result = unrolled("demo", "--minutes", 0.02, "--out", out, "--threads", 1)

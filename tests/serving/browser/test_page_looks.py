@@ -94,6 +94,8 @@ def test_an_example_and_its_result_are_there_at_first_sight(page: Page, uses: di
         assert page.seen(f"{view}-text").get_attribute("value") == read_examples(uses[kept])[0]
     if view == "inside":
         page.says("inside-verdict", r"\.$")
+    if view == "generate":
+        assert page.text("generate-about") == "Data made on the spot: what friends write."
 
 
 def test_a_theme_that_is_chosen_stays(page: Page) -> None:

@@ -44,7 +44,10 @@ def learn_mail(folder: Path, out: Path, **given: Any) -> None:
     """A run that can be watched: with samples, and resumed to more steps."""
     settings = {"lr": 0.02, "log_every": 1, "evaluate_every": 20, "sample_every": 20, "seed": 7}
     options = {"tokens": "char", **GENERATE}
-    train("generate", folder / "train.txt", out, dev=folder / "dev.txt", options=options, **{**settings, **given})
+    about = {"about": "Data made on the spot: what friends write."}
+    train(
+        "generate", folder / "train.txt", out, dev=folder / "dev.txt", options=options, **{**settings, **about, **given}
+    )
 
 
 def translated(folder: Path, out: Path) -> None:

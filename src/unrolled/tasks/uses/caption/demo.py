@@ -66,7 +66,7 @@ DEMONSTRATIONS = (
         origin="made",
         about="drawings of one or two shapes, with a sentence that says which and where.",
         write=write_pictures,
-        share=1.3,
+        share=1.5,
         options={"image_size": SIDE, "mirror": False},
     ),
 )

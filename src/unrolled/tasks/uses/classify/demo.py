@@ -65,6 +65,6 @@ DEMONSTRATIONS = (
         origin="public",
         about="messages of the web framework Django in 13 languages, by its translators; the label is the language.",
         write=write_messages,
-        share=0.7,
+        share=0.6,
     ),
 )

@@ -35,7 +35,7 @@ DEMONSTRATIONS = (
         about="monthly sea surface temperature off Peru (NOAA) and carbon dioxide over Mauna Loa (Keeling and Whorf), "
         "which statsmodels carries.",
         write=write_climate,
-        share=0.7,
+        share=0.4,
         options={"horizon": 24, "season": 12, "series": "series", "time": ["month"]},
     ),
 )

@@ -58,7 +58,7 @@ DEMONSTRATIONS = (
         origin="made",
         about="two axes of a sensor on a wrist that rests, waves, circles or shakes, 25 steps a second.",
         write=write_recordings,
-        share=0.7,
+        share=0.5,
         options={
             "label_column": "label",
             "time_column": "seconds",

@@ -43,6 +43,6 @@ DEMONSTRATIONS = (
         origin="public",
         about="1,797 handwritten digits of 8 × 8 pixels (Alpaydin and Kaynak 1998), which scikit-learn carries.",
         write=write_digits,
-        share=0.7,
+        share=0.5,
     ),
 )

@@ -24,23 +24,23 @@ PLACES = ("Accra", "Berlin", "Buenos Aires", "Cape Town", "Dublin", "Geneva", "H
 DAYS = (*(f"{day} {month}" for day in (1, 3, 7, 12, 19, 24, 30) for month in ("January", "April", "July", "October")),
         "Monday", "Tuesday", "Friday", "next week", "last Sunday")  # fmt: skip
 NAMES = {
-    "PERSON": [f"{first} {last}" for first in FIRST for last in LAST],
-    "PLACE": list(PLACES),
-    "COMPANY": [f"{firm} {kind}" for firm in FIRMS for kind in KINDS],
+    "PER": [f"{first} {last}" for first in FIRST for last in LAST],
+    "LOC": list(PLACES),
+    "ORG": [f"{firm} {kind}" for firm in FIRMS for kind in KINDS],
     "DATE": list(DAYS),
 }
 PATTERNS = (
-    "PERSON flew from PLACE to PLACE on DATE .",
-    "On DATE , PERSON will meet PERSON in PLACE .",
-    "COMPANY opens an office in PLACE .",
-    "PERSON works for COMPANY since DATE .",
-    "The train to PLACE leaves on DATE .",
-    "COMPANY and COMPANY will merge on DATE , said PERSON .",
-    "Please send the letter to PERSON , COMPANY , PLACE .",
-    "Nobody at COMPANY knew that PERSON had left PLACE .",
-    "PERSON , who was born in PLACE , now leads COMPANY .",
-    "We had lunch by the harbour of PLACE and talked about COMPANY .",
-    "Is PERSON still in PLACE ?",
+    "PER flew from LOC to LOC on DATE .",
+    "On DATE , PER will meet PER in LOC .",
+    "ORG opens an office in LOC .",
+    "PER works for ORG since DATE .",
+    "The train to LOC leaves on DATE .",
+    "ORG and ORG will merge on DATE , said PER .",
+    "Please send the letter to PER , ORG , LOC .",
+    "Nobody at ORG knew that PER had left LOC .",
+    "PER , who was born in LOC , now leads ORG .",
+    "We had lunch by the harbour of LOC and talked about ORG .",
+    "Is PER still in LOC ?",
     "The weather was fine on DATE .",
     "Bread and tea were all that they had .",
 )  # fmt: skip
@@ -54,20 +54,23 @@ def write_sentences(folder: Path) -> Sources:
         mixed = draw.sample(names, len(names))
         held = max(2, len(mixed) // 5)
         kept[label] = (mixed[held:], mixed[:held])
+    seen: set[str] = set()
     for part, (name, count) in enumerate((("train.conll", SENTENCES), ("dev.conll", SENTENCES // 10))):
-        lines = [line for _ in range(count) for line in _sentence(draw, {k: v[part] for k, v in kept.items()})]
-        write_whole(folder / name, "\n".join(lines).encode())
+        drawn = {_sentence(draw, {label: names[part] for label, names in kept.items()}): None for _ in range(count)}
+        # each sentence once, and in one file
+        write_whole(folder / name, "\n".join(sentence for sentence in drawn if sentence not in seen).encode())
+        seen.update(drawn)
     return Sources((folder / "train.conll",), (folder / "dev.conll",))
 
 
-def _sentence(draw: random.Random, names: dict[str, list[str]]) -> list[str]:
-    """Return the lines of a sentence, the empty one that ends it among them."""
+def _sentence(draw: random.Random, names: dict[str, list[str]]) -> str:
+    """Return the lines of a sentence."""
     lines: list[str] = []
     for word in draw.choice(PATTERNS).split():
         tokens = draw.choice(names[word]).split() if word in names else [word]
         labels = [f"B-{word}", *[f"I-{word}"] * (len(tokens) - 1)] if word in names else ["O"]
-        lines += [f"{token} {label}" for token, label in zip(tokens, labels, strict=True)]
-    return [*lines, ""]
+        lines += [f"{token} {label}\n" for token, label in zip(tokens, labels, strict=True)]
+    return "".join(lines)
 
 
 DEMONSTRATIONS = (
@@ -76,6 +79,6 @@ DEMONSTRATIONS = (
         origin="made",
         about="sentences about travels, from 13 patterns; the names to judge by are others than those to learn from.",
         write=write_sentences,
-        share=0.7,
+        share=0.4,
     ),
 )

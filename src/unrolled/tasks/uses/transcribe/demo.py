@@ -64,7 +64,7 @@ DEMONSTRATIONS = (
         origin="made",
         about="words in Morse code, of varied speed, pitch and noise.",
         write=write_messages,
-        share=2.0,
+        share=3.0,
         options={"units": "characters", "bidirectional": False},
     ),
 )

@@ -79,6 +79,7 @@ DEMONSTRATIONS = (
         origin="made",
         about="sentences with dates, amounts, spans of time and languages, as the Unicode CLDR (in Babel) names them.",
         write=write_pairs,
+        share=1.5,
         options={"source": "de", "target": "en"},
     ),
 )
