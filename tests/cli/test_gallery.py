@@ -13,7 +13,7 @@ from unrolled.cli import gallery
 from unrolled.cli.gallery import Exhibit, TimeShares, exhibits
 from unrolled.data import Findings
 from unrolled.tasks import task_names
-from unrolled.tasks.core.demonstration import demonstrations_of
+from unrolled.tasks.core.contract.demonstration import demonstrations_of
 from unrolled.tasks.uses.caption import demo as pictures
 from unrolled.tasks.uses.transcribe import demo as morse
 

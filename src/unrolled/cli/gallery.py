@@ -16,7 +16,7 @@ from unrolled.errors import ModelError
 
 if TYPE_CHECKING:
     from unrolled.tasks import AnyUse, Sources
-    from unrolled.tasks.core.demonstration import Demonstration
+    from unrolled.tasks.core.contract.demonstration import Demonstration
     from unrolled.training import Reporter, Snapshot
 
 HOST = "127.0.0.1"
@@ -65,7 +65,7 @@ class TimeShares:
 def exhibits() -> tuple[list[Exhibit], list[str]]:
     """Return every demonstration that the uses of the catalogue declare, and the names of uses without any."""
     from unrolled.tasks import task_named, task_names
-    from unrolled.tasks.core.demonstration import demonstrations_of
+    from unrolled.tasks.core.contract.demonstration import demonstrations_of
 
     uses = [task_named(name) for name in task_names()]
     shown = [Exhibit(use, one) for use in uses for one in demonstrations_of(use)]

@@ -88,8 +88,7 @@ def train(
         options: the task's own options.
         examples: keep a few inputs with the model, to be shown on its page.
         about: what the data is, for the model's card and its page.
-        reporter: reports the training steps.
-        progress: reports the work before and after training.
+        reporter, progress: report the training steps, and the work before and after them.
         training: fields of `TrainingSettings`; the data's size determines the others.
 
     Returns:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.data.images.files import png
-from unrolled.tasks.core.demonstration import Demonstration, write_files, write_rows
+from unrolled.tasks.core.contract.demonstration import Demonstration, write_files, write_rows
 from unrolled.tasks.core.values import Sources
 
 PICTURES, HELD_OUT = 2400, 12

@@ -6,7 +6,7 @@ import gettext
 from pathlib import Path
 
 from unrolled.errors import MissingDependencyError
-from unrolled.tasks.core.demonstration import Demonstration, write_rows
+from unrolled.tasks.core.contract.demonstration import Demonstration, write_rows
 from unrolled.tasks.core.values import Sources
 
 LANGUAGES = {

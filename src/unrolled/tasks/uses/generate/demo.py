@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unrolled.errors import ArgumentError
 from unrolled.storage import make_folder, write_whole
-from unrolled.tasks.core.demonstration import Demonstration
+from unrolled.tasks.core.contract.demonstration import Demonstration
 from unrolled.tasks.core.values import Sources
 
 #: one topic in this many is held out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unrolled.tasks.core.demonstration import Demonstration, write_rows
+from unrolled.tasks.core.contract.demonstration import Demonstration, write_rows
 from unrolled.tasks.core.values import Sources
 
 GESTURES = ("rest", "wave", "circle", "shake")

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled.errors import MissingDependencyError
 from unrolled.storage import write_whole
-from unrolled.tasks.core.demonstration import Demonstration
+from unrolled.tasks.core.contract.demonstration import Demonstration
 from unrolled.tasks.core.values import Sources
 
 #: one image in this many is held out

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from unrolled.storage import write_whole
-from unrolled.tasks.core.demonstration import Demonstration
+from unrolled.tasks.core.contract.demonstration import Demonstration
 from unrolled.tasks.core.values import Sources
 
 SENTENCES = 4000

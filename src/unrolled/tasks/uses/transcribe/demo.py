@@ -10,7 +10,7 @@ import numpy as np
 
 from unrolled.data.sound.files import Sound, wav
 from unrolled.storage import write_whole
-from unrolled.tasks.core.demonstration import Demonstration, write_files
+from unrolled.tasks.core.contract.demonstration import Demonstration, write_files
 from unrolled.tasks.core.values import Sources
 
 CODE = {

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from unrolled.errors import MissingDependencyError
-from unrolled.tasks.core.demonstration import Demonstration, write_rows
+from unrolled.tasks.core.contract.demonstration import Demonstration, write_rows
 from unrolled.tasks.core.values import Sources
 
 PAIRS = 12_000
