@@ -70,9 +70,10 @@ def test_every_use_is_shown() -> None:
 def test_its_use_reads_the_data(exhibit: Exhibit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "PICTURES", 36)
     monkeypatch.setattr(morse, "MESSAGES", 24)
-    use, shown = exhibit
-    options = use.options(**shown.options)
+    shown = exhibit.shown
     sources = shown.write(tmp_path)
+    use = exhibit.use.for_data(sources.train[0], shown.options)
+    options = use.options(**shown.options)
     counts = []
     for paths in (sources.train, sources.dev):
         findings = Findings()

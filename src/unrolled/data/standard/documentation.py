@@ -23,8 +23,9 @@ def python_documentation() -> Iterator[tuple[str, str]]:
     try:
         from pydoc_data.topics import topics
     except ImportError:
-        topics = {}
-    yield from sorted(topics.items())
+        pass
+    else:
+        yield from sorted(topics.items())
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py")):
         place = path.relative_to(library)

@@ -314,7 +314,7 @@ def api_of(use: AnyUse) -> Api:
     for part in (use.input, use.output):
         # one that is derived from another is spoken to alike
         packages = (kind.__module__.rpartition(".")[0] for kind in part.__mro__)
-        beside = next((api for package in packages if package and (api := module_beside(package, "api"))), None)
+        beside = next((found for name in packages if name and (found := module_beside(name, "api"))), None)
         if beside is None:
             raise ArgumentError(f"the task {use.name!r} can't be served: {part.__module__} has no api.py beside it")
         halves.append(beside.Api)

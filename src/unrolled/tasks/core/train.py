@@ -86,8 +86,7 @@ def train(
         resume: continue the run in `out`, or start a run if there is none.
         overwrite: replace the contents of `out`.
         options: the task's own options.
-        examples: keep a few inputs with the model, to be shown on its page.
-        about: what the data is, for the model's card and its page.
+        examples, about: keep a few inputs for the model's page; what the data is, for its card and its page.
         reporter, progress: report the training steps, and the work before and after them.
         training: fields of `TrainingSettings`; the data's size determines the others.
 
