@@ -29,8 +29,10 @@ def plot_gradient_flow(flow: GradientFlow, theme: str = "light") -> Figure:
             axis.semilogy(np.maximum(norms / norms[0], 1e-30), color=colour, label=f"{name}: {verdict}")
         draw_thresholds(axis, colours, longest)
         axis.set_title("how much of the error is left as it flows back through time")
-        room_for_legend(axis, len(flow.norms))
-        axis.legend(fontsize=8.5, loc="upper right")
+        # none is drawn where the loss sends no error to any layer
+        if axis.get_legend_handles_labels()[1]:
+            room_for_legend(axis, len(flow.norms))
+            axis.legend(fontsize=8.5, loc="upper right")
         return drawn
 
 

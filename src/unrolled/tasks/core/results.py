@@ -67,6 +67,15 @@ class Result(Part):
         raise TypeError(f"{type(self).__name__} has nothing for each step")
 
 
+def tint(hue: int, strength: float = 1.0) -> str:
+    """Return the style of a mark in a colour, which reads well on light and on dark pages.
+
+    >>> tint(120)
+    'background:hsl(120 70% 50% / 30%);color:inherit'
+    """
+    return f"background:hsl({hue} 70% 50% / {30 * max(strength, 0.0):.0f}%);color:inherit"
+
+
 @functools.cache
 def result_type(shown: type[Shown], answer: type[Result]) -> type[Result]:
     """Return the type of a result that names its input: a subclass of both, with the name of the answer.

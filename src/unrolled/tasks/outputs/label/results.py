@@ -61,15 +61,14 @@ class Classification(Judgement, Result):
         """Return a bar for each of the most probable labels, as HTML."""
         rows = "".join(
             f"<tr><td>{html.escape(label)}</td><td><div style='height:.8em;width:{p * 12:.2f}em;"
-            f"background:{self.colour(label)}'></div></td><td>{p:.1%}</td></tr>"
+            f"background:hsl({self.hue(label)} 60% 50%)'></div></td><td>{p:.1%}</td></tr>"
             for label, p in list(self.probabilities.items())[:_BARS]
         )
         return f"<table>{rows}</table>"
 
-    def colour(self, label: str, strength: float = 1.0) -> str:
-        """Return the colour of a label, the same in every part of this result."""
-        hue = _HUES[sorted(self.probabilities).index(label) % len(_HUES)]
-        return f"hsl({hue},70%,{97 - 22 * max(strength, 0.0):.0f}%)"
+    def hue(self, label: str) -> int:
+        """Return the hue of a label, the same in every part of this result."""
+        return _HUES[sorted(self.probabilities).index(label) % len(_HUES)]
 
 
 def judged(probabilities: dict[str, float]) -> Json:

@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from unrolled.tasks.core.results import Part, Result
+from unrolled.tasks.core.results import Part, Result, tint
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -81,7 +81,7 @@ class Marked(Protocol):
 def mark(marked: Marked) -> str:
     """Return a text with its label, in the label's colour, as HTML."""
     hue = sum(ord(c) * (n + 7) * 37 for n, c in enumerate(marked.label)) % 360
-    style = f"background:hsl({hue},70%,88%);padding:.1em .3em;border-radius:.3em"
+    style = f"{tint(hue)};padding:.1em .3em;border-radius:.3em"
     return (
         f'<mark title="{marked.score:.3f}" style="{style}">{html.escape(marked.text)}'
         f'<sub style="margin-left:.3em;font-weight:bold">{html.escape(marked.label)}</sub></mark>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -61,6 +62,10 @@ class Completion(Result):
     def __str__(self) -> str:
         return self.typed if self.shown is None else self.typed + self.shown.text
 
+    def _repr_html_(self) -> str:
+        """Show the text with what would be suggested, paler."""
+        return _continued(self.typed, "" if self.shown is None else self.shown.text)
+
 
 class GeneratedText(Result):
     """A text that a model wrote."""
@@ -75,3 +80,14 @@ class GeneratedText(Result):
 
     def __str__(self) -> str:
         return self.prompt + self.text
+
+    def _repr_html_(self) -> str:
+        """Show the text, what was written paler than what was given."""
+        return _continued(self.prompt, self.text)
+
+
+def _continued(given: str, written: str) -> str:
+    return (
+        f'<div style="white-space:pre-wrap">{html.escape(given)}'
+        f'<span style="opacity:.6">{html.escape(written)}</span></div>'
+    )

@@ -105,7 +105,9 @@ class Forecast(StepsAhead, Result):
             parts.append(shape)
         for run in _runs(self.history):
             points = " ".join(place(n, self.history[n]) for n in run)
-            parts.append(f'<polyline points="{points}" fill="none" stroke="#555" stroke-width="1.5"/>')
+            # as pale as the text of a caption, on a light page or a dark one
+            pen = 'stroke="currentColor" stroke-opacity="0.75" stroke-width="1.5"'
+            parts.append(f'<polyline points="{points}" fill="none" {pen}/>')
         points = " ".join(place(past + n, value) for n, value in enumerate(self.point))
         parts.append(f'<polyline points="{points}" fill="none" stroke="#3b6fb6" stroke-width="2"/>')
         label = html.escape(f"forecast of {self.heading()}, from {low:.6g} to {high:.6g}", quote=True)

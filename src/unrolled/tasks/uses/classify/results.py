@@ -6,7 +6,7 @@ import html
 
 from pydantic import Field
 
-from unrolled.tasks.core.results import Part
+from unrolled.tasks.core.results import Part, tint
 from unrolled.tasks.outputs.label.results import Classification, Probability
 from unrolled.types import Json
 
@@ -52,8 +52,8 @@ class TextClassification(Classification):
             strength = (after.probabilities[after.label] - chance) / (1 - chance)
             title = ", ".join(f"{label} {p:.1%}" for label, p in after.probabilities.items())
             pieces.append(
-                f"<mark title='{html.escape(title, quote=True)}' style='background:"
-                f"{self.colour(after.label, strength)}'>{html.escape(after.word)}</mark>"
+                f"<mark title='{html.escape(title, quote=True)}' style='{tint(self.hue(after.label), strength)}'>"
+                f"{html.escape(after.word)}</mark>"
             )
             at = after.end
         return "".join([*pieces, html.escape(text[at:])])

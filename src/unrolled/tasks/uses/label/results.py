@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from unrolled.tasks.core.results import Part, Result
+from unrolled.tasks.core.results import Part, Result, tint
 from unrolled.tasks.outputs.labels.results import Probability
 from unrolled.types import Json
 
@@ -57,10 +57,11 @@ class LabelledRecording(Result):
         parts = []
         for segment in self.segments:
             share = 100 * (segment.end - segment.begin) / len(self.labels)
-            colour = f"hsl({hue[segment.label]},55%,72%)" if segment.label in hue else "#eee"
             shown = html.escape(segment.label if segment.label in hue else "")
             title = html.escape(f"{segment} ({segment.score:.0%})", quote=True)
-            style = f"width:{share:.3f}%;background:{colour};overflow:hidden;text-align:center;font-size:0.8em"
+            # the background is grey
+            colour = tint(hue[segment.label]) if segment.label in hue else "background:rgb(127 127 127 / 15%)"
+            style = f"width:{share:.3f}%;{colour};overflow:hidden;text-align:center;font-size:0.8em"
             parts.append(f"<div style='{style}' title='{title}'>{shown}</div>")
         bar = f"<div style='display:flex'>{''.join(parts)}</div>"
         return f"<figure><figcaption>{html.escape(getattr(self, 'name', ''))}</figcaption>{bar}</figure>"
