@@ -2,8 +2,9 @@
 
     UnrolledError                   caught by the command: one line, exit code 2
     ├── ArgumentError               an option or argument out of range, or two that exclude each other   (ValueError)
+    │   ├── ArgumentTypeError       an option or argument of the wrong type                              (TypeError)
     │   └── ShapeError              a tensor of the wrong shape: argument, expected, found                (RuntimeError)
-    ├── DTypeError                  a tensor of the wrong dtype or device                  (TypeError, RuntimeError)
+    ├── DTypeError                  a tensor of the wrong dtype or device      (TypeError, ValueError, RuntimeError)
     ├── EngineError                 a forced engine can't serve a call; says what it lacks               (RuntimeError)
     ├── DataError                   a problem in a file: path, line or byte, what is wrong, the way out  (ValueError)
     │   ├── EncodingError           bytes that are not text in the given encoding
@@ -33,6 +34,10 @@ class ArgumentError(UnrolledError, ValueError):
     """An option or argument that can't be used as given."""
 
 
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An option or argument of a type that can't be used."""
+
+
 class ShapeError(ArgumentError, RuntimeError):
     """A tensor whose shape does not fit.
 
@@ -48,8 +53,8 @@ class ShapeError(ArgumentError, RuntimeError):
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
-class DTypeError(UnrolledError, TypeError, RuntimeError):
-    """A tensor of the wrong dtype, or on the wrong device."""
+class DTypeError(UnrolledError, TypeError, ValueError, RuntimeError):
+    """A tensor of the wrong dtype, or on the wrong device; torch raises all three of its bases."""
 
 
 class EngineError(UnrolledError, RuntimeError):

@@ -84,5 +84,102 @@ def test_errors_are_caught_as_torchs() -> None:
             layer(torch.zeros(5, 2, 2))
         with pytest.raises(RuntimeError):
             layer(torch.zeros(5, 2, 3), (torch.zeros(1, 3, 4), torch.zeros(1, 2, 4)))
-    for error, kinds in ((ShapeError, (ArgumentError, RuntimeError)), (DTypeError, (TypeError, RuntimeError))):
+    kinds_of = {ShapeError: (ArgumentError, RuntimeError), DTypeError: (TypeError, ValueError, RuntimeError)}
+    for error, kinds in kinds_of.items():
         assert all(issubclass(error, kind) for kind in kinds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arguments_in_the_place_of_others(kind: str) -> None:
+    at = 4 if kind == "RNN" else 3
+    for package in (nn, unrolled):
+        make = getattr(package, kind)
+        for given in ((3, 4, 2, *["tanh"] * (at == 4), 0.5), (3.0, 4), (3, 4, 1, *["tanh"] * (at == 4), True, 1)):
+            with pytest.raises(TypeError):
+                make(*given)
+
+
+class _Program(nn.Module):
+    def __init__(self, layer: nn.Module, size: int = 4) -> None:
+        super().__init__()
+        self.rnn, self.out = layer, nn.Linear(size, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.rnn(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("kind", [*KINDS, "RNNCell", "LSTMCell", "GRUCell"])
+def test_a_program_is_scripted_with_torchs_layer(kind: str, tmp_path) -> None:
+    theirs, ours = _pair(kind, 3, 4, **({} if "Cell" in kind else {"num_layers": 2, "bidirectional": True}))
+    programs, x = [], torch.randn(5, 2, 3) if kind in KINDS else torch.randn(2, 3)
+    for layer in (theirs, ours):
+        torch.manual_seed(2)
+        programs.append(_Program(layer, 8 if kind in KINDS else 4))
+    if kind in ("RNNCell", "GRUCell"):
+        for program in programs:
+            program.__class__ = _CellProgram
+    scripted = torch.jit.script(programs[1])
+    scripted.save(tmp_path / "program.pt")
+    assert type(programs[1].rnn) is getattr(nn, kind)
+    assert [id(p) for p in programs[1].rnn.parameters()] == [id(p) for p in ours.parameters()]
+    for program in (scripted, torch.jit.load(tmp_path / "program.pt"), programs[1]):
+        torch.testing.assert_close(program(x), programs[0](x))
+    assert dict(scripted.state_dict()).keys() == programs[0].state_dict().keys()
+
+
+class _CellProgram(_Program):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.rnn(x))
+
+
+class _Mine(unrolled.LSTM):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: unrolled.LSTM(3, 4, peephole=True), r"torch has no operator for LSTMCell\(.*peephole=True"),
+        (lambda: unrolled.GRU(3, 4, residual=True, zoneout=0.1), "torch's GRU has no residual, zoneout"),
+        (lambda: unrolled.MinGRU(3, 4), "torch has no layer for the class MinGRU"),
+        (lambda: _Mine(3, 4), "torch has no layer for the class _Mine"),
+    ],
+)
+def test_a_layer_that_torch_lacks_is_traced_and_not_scripted(layer, message: str) -> None:
+    program, x = _Program(layer()).eval(), torch.randn(5, 2, 3)
+    with pytest.raises(ArgumentError, match=rf"torch\.jit\.script: {message}.*torch\.jit\.trace"):
+        torch.jit.script(program)
+    longer = torch.randn(5, 3, 3)
+    torch.testing.assert_close(torch.jit.trace(program, x)(longer), program(longer))
+    torch.testing.assert_close(torch.export.export(program, (x,)).module()(x), program(x))
+
+
+def test_the_meta_device() -> None:
+    layers = [unrolled.LSTM(3, 4, 2, bidirectional=True, learn_initial_state=True), unrolled.MinGRU(3, 4, zoneout=0.1)]
+    for layer in layers:
+        expected = layer(torch.zeros(5, 2, 3))
+        abstract = layer.to("meta")(torch.zeros(5, 2, 3, device="meta"))
+        assert abstract[0].is_meta
+        shapes = [[s.shape for s in result[1]] for result in (abstract, expected)]
+        assert shapes[0] == shapes[1]
+    with torch.device("meta"):
+        layer = unrolled.GRU(3, 4)
+    layer.to_empty(device="cpu").reset_parameters()
+    assert layer(torch.zeros(5, 2, 3))[0].isfinite().all()
+
+
+class _Derived(nn.LSTM):
+    def forward(self, input, hx=None):
+        return self.weight_hh_l0[:2] * input.sum(), hx
+
+
+def test_why_ours_are_no_instances_of_torchs() -> None:
+    # torch.compile leaves the graph at every instance of torch.nn's, whatever its own forward does
+    torch.compiler.reset()
+    x = torch.randn(5, 2, 3)
+    compiled = torch.compile(_Program(unrolled.LSTM(3, 4)), backend="eager", fullgraph=True)
+    assert compiled(x).shape == (5, 2, 2)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="RNN, GRU, or LSTM"):
+        torch.compile(_Program(_Derived(3, 4)), backend="eager", fullgraph=True)(x)

@@ -230,7 +230,7 @@ def test_what_can_not_be_streamed() -> None:
         _layer(dropout=0.5).train().stream()
     with pytest.raises(ArgumentError, match="batch_size: expected an integer of at least 1, found 0"):
         _layer().stream(0)
-    with pytest.raises(ShapeError, match="state h"):
+    with pytest.raises(ShapeError, match="state: expected shape"):
         _layer(GRUCell()).stream(2, torch.zeros(2, 1, 9))
     with pytest.raises(ArgumentError, match="state: expected a tuple"):
         _layer().stream(1, torch.zeros(2, 1, 9))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from torch import nn
 from unrolled.errors import ArgumentError
 from unrolled.kernels import Choice
 from unrolled.layers import GRU, LSTM, RNN, CellModule, GRUCell, LSTMCell, Recurrent, RNNCell
+from unrolled.layers.recurrent.scripting import shared_options
 
 #: ours, by torch's class
 _OURS: dict[type[nn.Module], Callable[..., Recurrent | CellModule]] = {
@@ -206,13 +207,7 @@ def _swap(layer: nn.Module) -> Choice:
 def _twin(layer: nn.Module) -> Recurrent | CellModule:
     """Return a layer of ours with the same options, without memory for its parameters."""
     name = "weight_ih_l0" if isinstance(layer, nn.RNNBase) else "weight_ih"
-    options: dict[str, Any] = {"device": "meta", "dtype": layer.get_parameter(name).dtype, "bias": layer.bias}
-    if isinstance(layer, nn.RNNBase):
-        options |= {name: getattr(layer, name) for name in ("num_layers", "batch_first", "dropout", "bidirectional")}
-    if isinstance(layer, nn.LSTM):
-        options["proj_size"] = layer.proj_size
-    if isinstance(layer, (nn.RNN, nn.RNNCell)):
-        options["nonlinearity"] = layer.nonlinearity
+    options = {"device": "meta", "dtype": layer.get_parameter(name).dtype, **shared_options(layer)}
     return _OURS[type(layer)](layer.input_size, layer.hidden_size, **options)
 
 

@@ -132,20 +132,25 @@ def _packed(x: Tensor) -> Any:
 
 #: for a pair of a float64 layer (one layer, time first, I=2) and x (T=4, B=3, I=2)
 LAYER_REFUSALS = (
-    Refusal("x too wide", _with_x(lambda x: torch.cat([x, x], -1)), ShapeError, r"x: .*I=2\).*found \(4, 3, 4\)"),
-    Refusal("x of four dimensions", _with_x(lambda x: x[None]), ShapeError, r"x: .*found \(1, 4, 3, 2\)"),
-    Refusal("x of one dimension", _with_x(lambda x: x[0, 0]), ShapeError, r"x: .*found \(2,\)"),
-    Refusal("x of no steps", _with_x(lambda x: x[:0]), ShapeError, r"x: .*T of at least 1, found \(0, 3, 2\)"),
+    Refusal("x too wide", _with_x(lambda x: torch.cat([x, x], -1)), ShapeError, r"input: .*I=2\).*found \(4, 3, 4\)"),
+    Refusal("x of four dimensions", _with_x(lambda x: x[None]), ShapeError, r"input: .*found \(1, 4, 3, 2\)"),
+    Refusal("x of one dimension", _with_x(lambda x: x[0, 0]), ShapeError, r"input: .*found \(2,\)"),
+    Refusal("x of no steps", _with_x(lambda x: x[:0]), ShapeError, r"input: .*T of at least 1, found \(0, 3, 2\)"),
     Refusal(
-        "x of another dtype", _with_x(lambda x: x.float()), DTypeError, r"x: expected dtype torch.float64, found .*32"
+        "x of another dtype",
+        _with_x(lambda x: x.float()),
+        DTypeError,
+        r"input: expected dtype .*64, found .*32",
     ),
     Refusal(
-        "x of integers", _with_x(lambda x: x.long()), DTypeError, r"x: expected dtype torch.float64, found .*int64"
+        "x of integers", _with_x(lambda x: x.long()), DTypeError, r"input: expected dtype .*float64, found .*int64"
     ),
-    Refusal("x on another device", _with_x(lambda x: x.to("meta")), DTypeError, r"x: expected device .*, found meta"),
-    Refusal("x in a list", _with_x(lambda x: x.tolist()), DTypeError, r"x: expected a Tensor .*list"),
-    Refusal("packed x too wide", _with_x(lambda x: _packed(torch.cat([x, x], -1))), ShapeError, r"x: .*I=2"),
-    Refusal("packed x of another dtype", _with_x(lambda x: _packed(x.float())), DTypeError, r"x: expected dtype"),
+    Refusal(
+        "x on another device", _with_x(lambda x: x.to("meta")), DTypeError, r"input: expected device .*, found meta"
+    ),
+    Refusal("x in a list", _with_x(lambda x: x.tolist()), DTypeError, r"input: expected a Tensor .*list"),
+    Refusal("packed x too wide", _with_x(lambda x: _packed(torch.cat([x, x], -1))), ShapeError, r"input: .*I=2"),
+    Refusal("packed x of another dtype", _with_x(lambda x: _packed(x.float())), DTypeError, r"input: expected dtype"),
     Refusal(
         "lengths beside a PackedSequence",
         lambda s: s[0](_packed(s[1]), lengths=torch.tensor([4, 1, 2])),
@@ -171,19 +176,17 @@ LAYER_REFUSALS = (
         "a state of another batch",
         _with_state(lambda s: _map(s, lambda t: t[:, :2])),
         ShapeError,
-        r"state h: expected shape \(L·D=1, B=3, \d+\), found \(1, 2, \d+\)",
+        r"hx.*: expected shape \(L·D=1, B=3, \d+\), found \(1, 2, \d+\)",
     ),
     Refusal(
         "a state of more layers",
         _with_state(lambda s: _map(s, lambda t: torch.cat([t, t]))),
         ShapeError,
-        r"state h: .*=1",
+        r"hx.*: .*=1",
     ),
-    Refusal(
-        "a state of another dtype", _with_state(lambda s: _map(s, Tensor.float)), DTypeError, r"state h: .*float32"
-    ),
-    Refusal("a state that is a number", _with_state(lambda s: 5), ArgumentError, r"state: expected"),
-    Refusal("a state of numbers", _with_state(lambda s: (1.0, 2.0, 3.0)), ArgumentError, r"state: expected"),
+    Refusal("a state of another dtype", _with_state(lambda s: _map(s, Tensor.float)), DTypeError, r"hx.*: .*float32"),
+    Refusal("a state that is a number", _with_state(lambda s: 5), ArgumentError, r"hx: expected"),
+    Refusal("a state of numbers", _with_state(lambda s: (1.0, 2.0, 3.0)), ArgumentError, r"hx: expected"),
 )
 
 #: for a streamable layer and x, as above

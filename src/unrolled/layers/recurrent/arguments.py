@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, State
-from unrolled.errors import ArgumentError, DTypeError, ShapeError
+from unrolled.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from unrolled.kernels import StackState
 from unrolled.scan import valid_steps
 
@@ -30,15 +30,26 @@ _DEFAULTS = {
 
 
 def check_options(
-    cell: Cell, sizes: dict[str, int], rates: dict[str, float], zoneouts: tuple[float, ...], truncate: int | None
+    cell: Cell,
+    sizes: dict[str, int],
+    flags: dict[str, bool],
+    rates: dict[str, float],
+    zoneouts: tuple[float, ...],
+    truncate: int | None,
 ) -> None:
     """Refuse a constructor's option that is out of range.
 
     Raises:
         ArgumentError: naming the option, its range and its value.
     """
+    for name, flag in flags.items():
+        # a number there belongs to another argument
+        if not isinstance(flag, bool):
+            raise ArgumentTypeError(f"{name}: expected True or False, found {flag!r}")
     for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise ArgumentTypeError(f"{name}: expected an integer of at least 1, found {size!r}")
+        if size < 1:
             raise ArgumentError(f"{name}: expected an integer of at least 1, found {size!r}")
     rates = rates | {f"zoneout of {n}": z for n, z in zip(cell.state_names, zoneouts, strict=False)}
     for name, rate in rates.items():
@@ -89,28 +100,46 @@ def check_lacks(
             raise ArgumentError(f"{option}: {reason}")
 
 
-def check_input(x: object, input_size: int, like: Tensor, batch_first: bool) -> Tensor:
+def check_input(x: object, input_size: int, like: Tensor, batch_first: bool, called: str = "input") -> Tensor:
     """Return an input whose shape, dtype and device fit the layer's.
+
+    Args:
+        x: (T, B, I), or (B, T, I) with batch_first, or (T, I).
+        input_size: I.
+        like: a parameter of the layer.
+        batch_first: the layer's.
+        called: the name of the argument.
 
     Raises:
         ShapeError, DTypeError: naming what was expected and found.
     """
     if not isinstance(x, Tensor):
-        raise DTypeError(f"x: expected a Tensor or a PackedSequence, found {type(x).__name__}")
+        raise DTypeError(f"{called}: expected a Tensor or a PackedSequence, found {type(x).__name__}")
     order = "(B, T, I={})" if batch_first else "(T, B, I={})"
     if x.dim() not in (2, 3) or x.shape[-1] != input_size:
-        raise ShapeError("x", f"{order.format(input_size)} or (T, I={input_size})", x.shape)
+        raise ShapeError(called, f"{order.format(input_size)} or (T, I={input_size})", x.shape)
     if x.shape[1 if batch_first and x.dim() == 3 else 0] == 0:
-        raise ShapeError("x", f"{order.format(input_size)} with T of at least 1", x.shape)
+        raise ShapeError(called, f"{order.format(input_size)} with T of at least 1", x.shape)
     if x.device != like.device:
-        raise DTypeError(f"x: expected device {like.device}, found {x.device}; move one of them with .to()")
+        raise DTypeError(f"{called}: expected device {like.device}, found {x.device}; move one of them with .to()")
     if x.dtype != like.dtype and autocast_dtype(x) is None:
-        raise DTypeError(f"x: expected dtype {like.dtype}, found {x.dtype}; cast it with x.to({like.dtype})")
+        raise DTypeError(f"{called}: expected dtype {like.dtype}, found {x.dtype}; cast it with .to({like.dtype})")
     return x
 
 
-def check_state(given: tuple[Tensor, ...], cell: Cell, hidden: int, count: int, x: Tensor, batched: bool) -> None:
+def check_state(
+    given: tuple[Tensor, ...], cell: Cell, hidden: int, count: int, x: Tensor, batched: bool, called: str = "hx"
+) -> None:
     """Refuse initial states that do not fit.
+
+    Args:
+        given: the states, each (L·D, B, size).
+        cell: the recurrence.
+        hidden: H.
+        count: L·D.
+        x: (T, B, I).
+        batched: whether the caller's tensors have a dimension B.
+        called: the name of the argument.
 
     Raises:
         ArgumentError, ShapeError, DTypeError: naming the state.
@@ -118,15 +147,16 @@ def check_state(given: tuple[Tensor, ...], cell: Cell, hidden: int, count: int, 
     names = cell.state_names
     if len(given) != len(names) or not all(isinstance(s, Tensor) for s in given):
         expected = f"a tuple ({', '.join(names)})" if len(names) > 1 else "a tensor h"
-        raise ArgumentError(f"state: expected {expected}, found {len(given)} of {[type(s).__name__ for s in given]}")
+        raise ArgumentError(f"{called}: expected {expected}, found {len(given)} of {[type(s).__name__ for s in given]}")
     for name, tensor, size in zip(names, given, cell.state_sizes(hidden), strict=True):
+        argument = f"{called}[{name}]" if len(names) > 1 else called
         if tuple(tensor.shape) != (count, x.shape[1], size):
             batch = f"B={x.shape[1]}, " if batched else ""
             shape = tensor.shape if batched else (tensor.shape[0], *tensor.shape[2:])
-            raise ShapeError(f"state {name}", f"(L·D={count}, {batch}{size})", shape)
+            raise ShapeError(argument, f"(L·D={count}, {batch}{size})", shape)
         if tensor.device != x.device or (tensor.dtype != x.dtype and autocast_dtype(x) is None):
             raise DTypeError(
-                f"state {name}: expected {x.dtype} on {x.device} as x, found {tensor.dtype} on {tensor.device}"
+                f"{argument}: expected {x.dtype} on {x.device} as the input, found {tensor.dtype} on {tensor.device}"
             )
 
 
@@ -139,7 +169,8 @@ def autocast_dtype(x: Tensor) -> torch.dtype | None:
 
 def is_autocast(x: Tensor) -> bool:
     """Return whether autocast is in progress on the device of `x`."""
-    return torch.is_autocast_enabled(x.device.type)
+    # a device without memory has no autocast to ask for
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def pack_like(x: PackedSequence, output: Tensor) -> PackedSequence:

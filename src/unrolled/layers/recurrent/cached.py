@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unrolled.cells import Cell
 from unrolled.errors import ArgumentError
 from unrolled.kernels import ParameterTable, Prepared, Stack, forget, is_traced, may_use_prepared, prepare
+from unrolled.layers.recurrent.scripting import torchs_own
 
 #: the parameters of each layer and direction by the cell's own names
 Blocks = list[dict[str, Tensor]]
@@ -50,6 +51,10 @@ class CachedEngine(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # a copy has parameters of its own
         return self.__dict__ | {"_parameters": dict(self._parameters), "_prepared": None, "_is_asked": False}
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        # torch.jit.script puts it in the place of this one, in the caller's module too
+        return torchs_own(self, self.cell, dict(self.parameter_blocks()[0]))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._drop_prepared()

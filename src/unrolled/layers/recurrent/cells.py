@@ -58,7 +58,8 @@ class CellModule(CachedEngine):
     ) -> None:
         super().__init__()
         sizes = {"input_size": input_size, "hidden_size": hidden_size}
-        check_options(cell, sizes, {"recurrent_dropout": 0.0}, (0.0,) * len(cell.state_names), None)
+        # torch's cells take any bias as true or false
+        check_options(cell, sizes, {}, {}, (0.0,) * len(cell.state_names), None)
         self.cell, self.input_size, self.hidden_size, self.bias = cell, input_size, hidden_size, bool(bias)
         self._engine = check_engine_name(engine)
         shapes = cell.parameter_shapes(input_size, hidden_size, self.bias)
@@ -128,7 +129,8 @@ class CellModule(CachedEngine):
 
     def _check(self, x: Tensor, state: State) -> None:
         like, names = getattr(self, "weight_ih"), self.cell.state_names  # noqa: B009
-        for name, tensor in (("input", x), *((f"hx[{n}]", s) for n, s in zip(names, state, strict=False))):
+        called = [f"hx[{name}]" for name in names] if len(names) > 1 else ["hx"]
+        for name, tensor in (("input", x), *zip(called, state, strict=False)):
             if not isinstance(tensor, Tensor):
                 raise DTypeError(f"{name}: expected a Tensor, found {type(tensor).__name__}")
             if tensor.device != like.device:
@@ -140,10 +142,10 @@ class CellModule(CachedEngine):
         if state and len(state) != len(names):
             expected = f"a tuple ({', '.join(names)})" if len(names) > 1 else "a tensor h"
             raise ArgumentError(f"hx: expected {expected}, found {len(state)} tensors")
-        for name, tensor, size in zip(names, state, self.cell.state_sizes(self.hidden_size), strict=False):
+        for name, tensor, size in zip(called, state, self.cell.state_sizes(self.hidden_size), strict=False):
             if tuple(tensor.shape) != (*x.shape[:-1], size):
                 expected = f"(B={x.shape[0]}, H={size})" if x.dim() == 2 else f"(H={size},), as input is one sequence"
-                raise ShapeError(f"hx[{name}]", expected, tensor.shape)
+                raise ShapeError(name, expected, tensor.shape)
 
     def extra_repr(self) -> str:
         """The options that differ from their defaults."""

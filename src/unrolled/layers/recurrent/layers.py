@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import torch
+
 from unrolled.cells import (
     CELLS,
     Cell,
@@ -58,13 +60,14 @@ class RNN(Recurrent):
         bidirectional: bool = False,
         *,
         layer_norm: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         _check_no_projection(options)
         cell = RNNCell(nonlinearity=nonlinearity, layer_norm=layer_norm)
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
-        )
+        shape = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(cell, *shape, device=device, dtype=dtype, **options)
         self.nonlinearity = nonlinearity
 
     @property
@@ -102,12 +105,13 @@ class LSTM(Recurrent):
         peephole: bool = False,
         coupled: bool = False,
         layer_norm: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         cell = LSTMCell(peephole=peephole, coupled=coupled, proj_size=proj_size, layer_norm=layer_norm)
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
-        )
+        shape = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(cell, *shape, device=device, dtype=dtype, **options)
         self.proj_size = proj_size
 
 
@@ -133,13 +137,14 @@ class GRU(Recurrent):
         *,
         reset_after: bool = True,
         layer_norm: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         _check_no_projection(options)
         cell = GRUCell(reset_after=reset_after, layer_norm=layer_norm)
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
-        )
+        shape = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(cell, *shape, device=device, dtype=dtype, **options)
 
 
 class _Stack(Recurrent):
@@ -156,13 +161,15 @@ class _Stack(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         own = inspect.signature(self.cell_type).parameters.keys() & options.keys()
         cell = self.cell_type(**{name: options.pop(name) for name in own})
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
-        )
+        shape = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(cell, *shape, device=device, dtype=dtype, **options)
 
 
 class MinGRU(_Stack):

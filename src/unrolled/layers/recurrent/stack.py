@@ -112,12 +112,12 @@ class Recurrent(CachedEngine):
         zoneouts = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(cell.state_names)
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
-        check_options(cell, sizes, rates, zoneouts, truncate)
+        check_options(cell, sizes, {"bias": bias, "batch_first": batch_first}, rates, zoneouts, truncate)
         start = {"initialisation": initialisation, "forget_bias": forget_bias, "chrono": chrono}
         check_lacks(cell, sizes, {**rates, **start, "learn_initial_state": bool(learn_initial_state)}, zoneouts)
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bool(bidirectional)
         self.dropout, self.variational = float(dropout), bool(variational)
         self.recurrent_dropout, self.weight_dropout = float(recurrent_dropout), float(weight_dropout)
         self.zoneout, self.residual, self.truncate = zoneouts, bool(residual), truncate
@@ -269,14 +269,14 @@ class Recurrent(CachedEngine):
             directions.append(Direction(params, states[index], bool(d), masks))
         return Call(self.cell, x, tuple(directions), lengths, self.truncate, batch_first)
 
-    def _states(self, state: LayerState, x: Tensor, batched: bool) -> list[State]:
+    def _states(self, state: LayerState, x: Tensor, batched: bool, called: str = "hx") -> list[State]:
         """Return the initial states of each layer and direction: those given, those learned, or zeros."""
         count = self.num_layers * self.num_directions
         if state is None:
             learned = {n: getattr(self, f"initial_{n}") for n in self._learned if self.learn_initial_state}
             return initial_states(self.cell, self.hidden_size, count, x, learned)
         given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        check_state(given, self.cell, self.hidden_size, count, x, batched)
+        check_state(given, self.cell, self.hidden_size, count, x, batched, called)
         return list(zip(*(s.unbind(0) for s in given), strict=True))
 
     def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, StackState]:
@@ -303,13 +303,13 @@ class Recurrent(CachedEngine):
             return y.squeeze(0), map_state(final, lambda s: s.squeeze(1))
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
-        check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
+        check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False, "x")
         with torch.no_grad():
             blocks = self._used_blocks()
+            states = self._states(state, x.unsqueeze(0), True, "state")
             if any(self.zoneout):
-                output, final = self._run(x.unsqueeze(0), state, None, batched=True)
+                output, final = self._run(x.unsqueeze(0), join_states(states), None, batched=True)
                 return output.squeeze(0), final
-            states = self._states(state, x.unsqueeze(0), True)
             finals: list[State] = []
             for params, previous in zip(blocks, states, strict=True):
                 new = step(self.cell, x, previous, params, self._engine)
@@ -334,7 +334,7 @@ class Recurrent(CachedEngine):
         """Return a state that streams can start from: a copy of the one given, or the layer's own."""
         like = self.parameter_blocks()[0]["weight_ih"]
         with torch.no_grad():
-            states = self._states(state, like.new_empty(1, batch_size, self.input_size), True)
+            states = self._states(state, like.new_empty(1, batch_size, self.input_size), True, "state")
             return join_states([tuple(s.detach() for s in state) for state in states])
 
     def _check_streamable(self, where: str) -> None:
@@ -373,14 +373,14 @@ class Recurrent(CachedEngine):
         Raises:
             ArgumentError: the cell defines `step` only.
         """
-        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
+        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first, "x")
         if x.dim() != 3:
             raise ShapeError("x", "three dimensions", x.shape)
         x = x.transpose(0, 1) if self.batch_first else x
         unfolded: list[tuple[ScanResult, Tape]] = []
         over_time = partial(unfold, self.cell, lengths=lengths, truncate=self.truncate)
         with torch.no_grad():
-            states, blocks = self._states(state, x, True), self.parameter_blocks()
+            states, blocks = self._states(state, x, True, "state"), self.parameter_blocks()
             for _ in range(self.num_layers):
                 first = len(unfolded)
                 for d in range(self.num_directions):
