@@ -355,6 +355,6 @@ def test_a_model_whose_parts_do_not_fit_into_a_graph_is_refused(tmp_path: Path) 
     model = load(STORED / "generate-personal" / "model")
     with pytest.raises(ArgumentError, match="model: what it has learned of one writer is looked up in a table"):
         export(model, "onnx", tmp_path / "model.onnx")
-    with pytest.raises(ArgumentError, match="--to: expected one of onnx, c, found 'tflite'"):
+    with pytest.raises(ArgumentError, match="--to: expected one of onnx, c, html, found 'tflite'"):
         export(load(STORED / "classify" / "model"), "tflite", tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -31,8 +31,6 @@ ROOT_HELP = """
   unrolled predict my-mail --prompt "Dear all,"       let it write
   unrolled evaluate my-mail held-out.mbox
   unrolled inspect my-mail "Thank you for"            look inside
-    (serving.general(), "serve models over HTTP, with streams and a page to try them"),
-    (export, "export a model to another runtime: ONNX"),
 
 Recurrent neural networks, whole: train one on your own sequences, look inside it, stream it, ship it.
 """
@@ -91,7 +89,7 @@ for _command, _help in (
     (compare, "compare models: sizes, speeds, curves, metrics"),
     (personalise, "adapt a model to one writer"),
     (serving.general(), "serve models over HTTP, with streams and a page to try them"),
-    (export, "export a model to another runtime: ONNX"),
+    (export, "export a model to another runtime: ONNX, C, a page"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="list, fetch and check data sets")

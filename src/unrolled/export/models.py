@@ -10,6 +10,7 @@ from pathlib import Path
 from unrolled.data import Tokenizer
 from unrolled.errors import ArgumentError
 from unrolled.export.c import Typing, to_c
+from unrolled.export.html import to_html
 from unrolled.export.onnx import to_onnx
 from unrolled.layers import Embedding
 from unrolled.networks import SyncedNetwork
@@ -24,7 +25,7 @@ def export(model: AnyModel, to: str, out: str | Path, *, weights_beside: bool = 
 
     Args:
         model: of any task.
-        to: "onnx" or "c".
+        to: "onnx", "c" or "html".
         out: the file; what does not fit into one lies beside it.
         weights_beside: "c" only: write the weights into a file of their own, not into the source.
 
@@ -41,7 +42,7 @@ def export(model: AnyModel, to: str, out: str | Path, *, weights_beside: bool = 
     if model.cache is not None:
         raise ArgumentError(
             "model: what it has learned of one writer is looked up in a table, which is no part of the network; "
-            "export the model it was adapted from, or adapt that with --method finetune"
+            "export the model it was adapted from, or adapt that with unrolled personalise --method finetune"
         )
     if weights_beside and to != "c":
         raise ArgumentError(f"--weights-beside: only --to c has weights beside the source, not --to {to}")
@@ -60,6 +61,12 @@ def _c(model: AnyModel, path: Path, weights_beside: bool) -> tuple[Path, ...]:
         labels=getattr(model.output, "labels", ()),
         fingerprint=model.fingerprint,
     )
+
+
+def _html(model: AnyModel, path: Path, weights_beside: bool) -> tuple[Path, ...]:
+    title = model.folder.name if model.folder is not None else model.task.name
+    labels = getattr(model.output, "labels", ())
+    return (to_html(lambda source: _c(model, source, True), path, title=title, labels=labels),)
 
 
 def _typing(model: AnyModel) -> Typing | None:
@@ -92,4 +99,4 @@ def _files(model: AnyModel) -> Mapping[str, str]:
 
 
 #: what writes a model, by what it is for
-TARGETS: dict[str, Callable[[AnyModel, Path, bool], tuple[Path, ...]]] = {"onnx": _onnx, "c": _c}
+TARGETS: dict[str, Callable[[AnyModel, Path, bool], tuple[Path, ...]]] = {"onnx": _onnx, "c": _c, "html": _html}
