@@ -199,11 +199,12 @@ def test_no_module_is_refused() -> None:
         unrolled.restore({})
 
 
-def language_model_losses(kind: str, accelerated: bool) -> list[float]:
+def language_model_losses(kind: str, accelerated: bool, compiled: bool = False) -> list[float]:
     torch.manual_seed(1)
-    model = LanguageModel(kind, words=12, size=16, layers=2, dropout=0.2, tied=True)
+    model: nn.Module = LanguageModel(kind, words=12, size=16, layers=2, dropout=0.2, tied=True)
     if accelerated:
         assert [e.name for e in unrolled.accelerate(model).swapped] == ["rnn"]
+    call = torch.compile(model, backend="aot_eager", fullgraph=True) if compiled else model
     # four texts that can be learnt: each word decides the next, but for a tenth of them
     tokens = (5 * torch.arange(8 * 101).unsqueeze(1) + torch.arange(4)) % 12
     tokens = torch.where(torch.rand(tokens.shape) < 0.1, torch.randint(0, 12, tokens.shape), tokens)
@@ -213,7 +214,7 @@ def language_model_losses(kind: str, accelerated: bool) -> list[float]:
         batch, target = tokens[8 * step : 8 * step + 8], tokens[8 * step + 1 : 8 * step + 9].reshape(-1)
         model.zero_grad()
         hidden = detached(hidden)
-        output, hidden = model(batch, hidden)
+        output, hidden = call(batch, hidden)
         loss = nn.functional.nll_loss(output, target)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.25)
@@ -227,26 +228,37 @@ def test_the_word_language_model_learns_the_same(kind: str) -> None:
     plain = language_model_losses(kind, False)
     assert plain[-1] < 0.9 * plain[0]
     assert language_model_losses(kind, True) == pytest.approx(plain, rel=1e-4)
+    torch.compiler.reset()
+    assert language_model_losses(kind, True, compiled=True) == pytest.approx(plain, rel=1e-4)
 
 
-def tagger_losses(accelerated: bool) -> list[float]:
+def tagger_losses(accelerated: bool, compiled: bool = False) -> list[float]:
     torch.manual_seed(2)
     model = Tagger(words=30, labels=5, size=12)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=1e-4)
     # after the optimiser, which keeps the parameters that it was given
     if accelerated:
         assert [e.name for e in unrolled.accelerate(model).swapped] == ["lstm"]
+    loss_of = model.neg_log_likelihood
+    if compiled:
+        # its loop over the words is unrolled, so that each length has graphs of its own
+        loss_of = torch.compile(loss_of, backend="aot_eager", dynamic=False)
     losses = []
     for step in range(100):
-        length = 3 + step % 7
+        length = (3, 8)[step % 2]
         sentence, tags = torch.randint(0, 30, (length,)), torch.randint(2, 5, (length,))
         model.zero_grad()
-        loss = model.neg_log_likelihood(sentence, tags)
+        loss = loss_of(sentence, tags)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
     return losses
 
 
+# torch.compile looks at gradients of what is no leaf
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_the_tagger_learns_the_same() -> None:
-    assert tagger_losses(True) == pytest.approx(tagger_losses(False), rel=1e-4)
+    plain = tagger_losses(False)
+    assert tagger_losses(True) == pytest.approx(plain, rel=1e-4)
+    torch.compiler.reset()
+    assert tagger_losses(True, compiled=True) == pytest.approx(plain, rel=1e-4)
