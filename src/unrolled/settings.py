@@ -6,9 +6,9 @@ Like `errors`, this may be imported from every room.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from unrolled.errors import ArgumentError
 
@@ -62,3 +62,14 @@ def one_line(error: ValidationError, known: tuple[str, ...]) -> str:
         return f"{name}: no such option; there are {', '.join(known)}"
     option = f"--{name.replace('_', '-')}"
     return f"{option}: {problem['input']!r} is not possible: {message[:1].lower()}{message[1:]}"
+
+
+def _split(value: object) -> object:
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        return value
+    return tuple(name.strip() for part in parts for name in part.split(",") if name.strip())
+
+
+#: names of columns: several options, or one with commas between
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]

@@ -200,6 +200,14 @@ def answer_rows(model: Model, table: Path, out: Path | None, as_json: bool, **op
 def answer(model: Model, inputs: Iterable[str], options: dict[str, Any], as_json: bool, out: Path | None) -> None:
     """Print one prediction per line, each as soon as it is ready; or write a row for each."""
     predictions = model.predictions(inputs, **options)
+    if out is not None and out.suffix.lower() in model.output.Result.files:
+        from unrolled.storage import write_whole
+
+        first, *more = predictions
+        if more:
+            raise ArgumentError(f"--out: {out.name} holds the prediction of one INPUT, found {len(more) + 1}")
+        write_whole(out, first.as_file(out.suffix.lower()))
+        return
     if out is not None:
         from unrolled.data.tables.write import write_table
         from unrolled.tasks.core.rows.predict import written_alone

@@ -33,6 +33,7 @@ from unrolled.data.core.rows import TableRow
 from unrolled.data.core.tables import JSON_LINES, PARQUET, TABS, Table, open_tables, with_header
 from unrolled.data.series.published import SeriesRow, is_published, read_published
 from unrolled.errors import DataError, StorageError
+from unrolled.settings import Names
 
 #: names of columns: of labels, of the series of a row, of the time of a step
 LABEL_NAMES = ("label", "class", "target", "category", "activity", "gesture", "y")
@@ -52,7 +53,7 @@ class LabelledSeriesOptions(TableOptions):
         default=None, description="of a table with a step a row: which series a row belongs to"
     )
     label_column: str | None = Field(default=None, description="of a table, by name or number from 1")
-    features: tuple[str, ...] = Field(
+    features: Names = Field(
         default=(), description="of a table with a step a row: its dimensions, all others if none is named"
     )
 

@@ -26,6 +26,7 @@ _OURS = {
     "tag": "Tag",
     "translate": "Translate",
     "transcribe": "Transcribe",
+    "signal": "SignalUse",
 }
 
 

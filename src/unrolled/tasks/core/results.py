@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -46,6 +46,21 @@ class Shown(Part):
 
 class Result(Part):
     """A prediction. `str` is one line or more, `as_json` one JSON object."""
+
+    #: endings of files, with their dots, as which one prediction is written by itself
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def as_file(self, suffix: str) -> bytes:
+        """Return the content of a file that holds this prediction alone.
+
+        Args:
+            suffix: one of `files`.
+
+        Raises:
+            ArgumentError: this prediction can't be written so.
+            TypeError: it has no such form, which is a defect of the use.
+        """
+        raise TypeError(f"{type(self).__name__} is not written as {suffix}")
 
     @classmethod
     def names(cls) -> set[str]:

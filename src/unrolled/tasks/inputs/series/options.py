@@ -8,7 +8,7 @@ from pydantic import Field
 
 from unrolled.data.core.dialect import TableOptions
 from unrolled.data.steps.recordings import StepOptions
-from unrolled.settings import Settings
+from unrolled.settings import Names, Settings
 from unrolled.tasks.core.recurrent import Rate
 
 
@@ -52,7 +52,7 @@ class RowsOptions(RowLayerOptions, StepsOptions):
     sequence_column: str | None = Field(
         None, description="of tables: which recording a row belongs to; else a file is one"
     )
-    features: tuple[str, ...] = Field((), description="of tables: the columns to read, all others if none is named")
+    features: Names = Field((), description="of tables: the columns to read, all others if none is named")
 
     def reading(self, *, features: tuple[str, ...] = ()) -> StepOptions:
         """Return how recordings are read."""
