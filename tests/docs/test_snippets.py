@@ -75,6 +75,7 @@ SHOWN: dict[str, tuple[str, str, dict[str, Any], dict[str, str], int]] = {
     "sales.csv": ("sales.csv", "forecast", {}, {}, 2),
     "long.csv": ("long.csv", "forecast", {"known": ["price"]}, {}, 2),
     "rows.csv": ("rows.csv", "forecast", {}, {}, 2),
+    "tank.csv": ("tank.csv", "signal", {"input": "valve,inflow", "target": "level"}, {}, 1),
     "notes.txt": ("notes.txt", "generate", {}, {}, 1),
     "notes.jsonl": ("notes.jsonl", "generate", {}, {}, 2),
     "mail.mbox": ("mail.mbox", "generate", {}, {}, 1),

@@ -24,6 +24,7 @@ import { NextOutput } from "./next.js";
 import { NumbersOutput } from "./numbers.js";
 import { TextOutput } from "./text.js";
 import { TranscriptOutput } from "./transcript.js";
+import { ValuesOutput } from "./values.js";
 
 /** By view; a model that names none of them is shown as it answers. */
 const OUTPUTS = {
@@ -33,6 +34,7 @@ const OUTPUTS = {
   numbers: NumbersOutput,
   text: TextOutput,
   transcript: TranscriptOutput,
+  values: ValuesOutput,
 };
 
 /** The class of a model's output. */

@@ -56,7 +56,8 @@ class SignalLoss(nn.Module):
         """Return the answer to each step of the signal: (S, B, ·) → (T, B, K, Q)."""
         levels = self.get_buffer("levels")
         steps, batch = logits.shape[:2]
-        each = logits.view(steps, batch, -1, self.width, len(levels))
+        stride = logits.shape[2] // (self.width * len(levels))
+        each = logits.view(steps, batch, stride, self.width, len(levels))
         return each.transpose(1, 2).reshape(-1, batch, self.width, len(levels))
 
     def forward(self, logits: Tensor, wanted: Tensor, lengths: Tensor) -> Scored:

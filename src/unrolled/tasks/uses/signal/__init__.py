@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
-from unrolled.data import Arrays, Example, Findings, split_by_key
+from unrolled.data import Example, Findings, split_by_key
 from unrolled.data.core.folders import Place
 from unrolled.data.series.signals import Signal, read_signals
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleOptions, ExampleUse, Material
-from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.values.encode import ValuesOutput
 from unrolled.tasks.uses.signal.encode import SignalInput
@@ -21,8 +19,6 @@ from unrolled.tasks.uses.signal.plan import plan_signal
 
 #: of fewer recordings than this the end of each is held out, of more whole ones
 FEW = 10
-
-SignalParts = Parts[SignalInput, ValuesOutput]
 
 
 class SignalUse(ExampleUse[SignalInput, ValuesOutput]):
@@ -47,11 +43,6 @@ class SignalUse(ExampleUse[SignalInput, ValuesOutput]):
         signals = [signal for signal in train if isinstance(signal, Signal)]
         ends = [(signal, len(signal.values), round(len(signal.values) * (1 - share))) for signal in signals]
         return [s.part(0, cut) for s, _, cut in ends], [s.part(cut, end) for s, end, cut in ends if cut < end]
-
-    def encode(self, example: Example, parts: SignalParts) -> Arrays:
-        """Return steps and targets; steps go on for the delay, as the last answers are late."""
-        arrays = super().encode(example, parts)
-        return {**arrays, "x": np.pad(arrays["x"], ((0, parts.output.delay), (0, 0)))}
 
     def plan(self, material: Material[SignalInput, ValuesOutput], options: Any, training: Mapping[str, Any]) -> Plan:
         """Choose by how many steps there are, and how many a second."""

@@ -23,12 +23,13 @@ from unrolled.layers import StackedFrames
 from unrolled.settings import Settings
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.recurrent import Rate, Units
+from unrolled.tasks.core.recurrent import Units
 from unrolled.tasks.core.values import InputSteps, NoOptions, Progress, RowInput
 from unrolled.tasks.inputs.series.arrays import Decoded
 from unrolled.tasks.inputs.series.encode import RowsInput
 from unrolled.tasks.inputs.series.layer import measured
 from unrolled.tasks.inputs.series.steps import step_names
+from unrolled.tasks.outputs.values.options import ValuesOptions
 from unrolled.tasks.uses.signal.stream import SignalStream
 
 
@@ -38,14 +39,32 @@ class SignalNetwork(Settings):
     stride: Annotated[int, Field(ge=1, le=1024)] = 1
     left: Annotated[int, Field(ge=0, le=4096)] = 0
     input_size: Units = 32
-    input_dropout: Rate = 0.0
+
+
+class SavedSignal(Settings):
+    """series.json."""
+
+    width: Annotated[int, Field(ge=1, le=1 << 20)]
+    columns: tuple[str, ...] = ()
+    rate: Annotated[float, Field(gt=0)] | None = None
+    delay: Annotated[int, Field(ge=0, le=1 << 20)] = 0
 
 
 class SignalInput(RowsInput):
-    """A signal: the path of a sound file or of a table, an array (T, F), or (T,) of one feature."""
+    """A signal: the path of a sound file or of a table, an array (T, F), or (T,) of one feature.
+
+    Args:
+        width, columns, rate: as for `RowsInput`.
+        delay: steps that are read after the last one, for the answers that are late.
+    """
 
     options: ClassVar[type[Settings]] = NoOptions
     Network: ClassVar[type[Settings]] = SignalNetwork
+    Saved: ClassVar[type[Settings]] = SavedSignal
+
+    def __init__(self, width: int, columns: Sequence[str] = (), rate: float | None = None, delay: int = 0) -> None:
+        super().__init__(width, columns, rate)
+        self.delay = delay
 
     @classmethod
     def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> SignalInput:
@@ -58,7 +77,7 @@ class SignalInput(RowsInput):
                 raise DataError(message, signal.path, signal.line)
             if signal.rate != first.rate:
                 raise DataError(f"{signal.rate} Hz, where {first.path} has {first.rate}; resample one", signal.path)
-        return cls(first.values.shape[1], first.columns, first.rate)
+        return cls(first.values.shape[1], first.columns, first.rate, ValuesOptions.of(options).delay)
 
     def array(self, value: ArrayLike, *, single: bool = False) -> NDArray[np.float32]:
         """Return steps (T, F); those of one feature may be (T,)."""
@@ -93,10 +112,10 @@ class SignalInput(RowsInput):
         return SignalOptions.of(model.options).model_copy(update={"input": self.columns})
 
     def encode(self, given: Decoded, options: Settings | None = None) -> Arrays:
-        """Return `x` (T, F)."""
+        """Return `x` (T + delay, F)."""
         if not len(given.x):
             raise ArgumentError("input: no step in it")
-        return {"x": given.x}
+        return {"x": np.pad(given.x, ((0, self.delay), (0, 0)))}
 
     def count_steps(self, arrays: Arrays) -> int:
         """Return how many steps of the signal there are."""
@@ -105,9 +124,7 @@ class SignalInput(RowsInput):
     def layer(self, network: Mapping[str, Any]) -> StackedFrames:  # type: ignore[override]
         """Return what standardises steps and stacks each with earlier ones."""
         chosen = SignalNetwork.picked(network)
-        return StackedFrames(
-            self.width, chosen.input_size, stride=chosen.stride, left=chosen.left, dropout=chosen.input_dropout
-        )
+        return StackedFrames(self.width, chosen.input_size, stride=chosen.stride, left=chosen.left)
 
     def plan(self, options: Settings, store: ExampleStore) -> dict[str, Any]:
         """Return nothing: `plan.py` chooses."""
@@ -134,4 +151,4 @@ class SignalInput(RowsInput):
     def stream(self, model: AnyFitted) -> SignalStream:  # type: ignore[override]
         """Return what turns steps of the signal into those of the network, as they come."""
         network: Any = model.network
-        return SignalStream(lambda piece: self.array(piece, single=True), network.inputs, model.output.delay, self.rate)
+        return SignalStream(lambda piece: self.array(piece, single=True), network.inputs, self.delay, self.rate)
