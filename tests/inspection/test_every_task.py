@@ -92,6 +92,15 @@ def transcribe(folder: Path) -> Made:
     return speech_data.learn(folder, folder / "m"), str(folder / "2.wav")
 
 
+def signal(folder: Path) -> Made:
+    from unrolled.tasks import train
+
+    x = np.sin(np.arange(300))
+    rows = [{"x": value, "y": value**2} for value in x.tolist()]
+    options = {"input": "x", "target": "y", "window": 32, "hidden_size": 8, "stride": 2}
+    return train("signal", rows, folder / "m", options=options, steps=2, sample_every=0), x[:40]
+
+
 def forecast(folder: Path, method: str = "direct") -> Made:
     (folder / "t.csv").write_text(forecast_data.wide())
     return forecast_data.learn(folder / "t.csv", folder / "m", options={"method": method}), str(folder / "t.csv")
@@ -118,6 +127,7 @@ MAKERS: dict[str, Callable[[Path], Made]] = {
     "caption": caption,
     "label": label,
     "transcribe": transcribe,
+    "signal": signal,
     "forecast": forecast,
 }
 
