@@ -33,6 +33,11 @@ def test_the_results_and_the_map_of_the_code_are_up_to_date() -> None:
         assert path.read_text("utf-8") == text, "run `python benchmarks/tables.py`"
 
 
+def test_the_table_of_exported_models_is_up_to_date() -> None:
+    page = (DOCS / "export.md").read_text("utf-8")
+    assert page == tables("export_table").updated(page), "run `python benchmarks/export_table.py`"
+
+
 def test_the_results_in_the_page_on_the_engine_are_up_to_date() -> None:
     page = (DOCS / "engine.md").read_text("utf-8")
     assert page == tables("engine_tables").updated(page), "run `python benchmarks/engine_tables.py`"
