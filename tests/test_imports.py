@@ -17,11 +17,12 @@ SOURCE = Path(unrolled.__file__).parent
 CORE = ("errors", "cells", "scan", "kernels", "layers", "networks")
 BELOW_TASKS = {*CORE, "data", "decoding", "metrics", "training"}
 #: the ground floor, which every room may stand on
-GROUND = {"types", "errors", "storage", "settings"}
+GROUND = {"types", "errors", "storage", "settings", "terminal"}
 #: room → the rooms it may import from, besides itself
 ALLOWED: dict[str, set[str]] = {
     **{room: set(CORE[:place]) for place, room in enumerate(CORE)},
     "types": set(),
+    "terminal": set(),
     "storage": {"errors"},
     "settings": {"errors"},
     "data": set(),

@@ -20,7 +20,7 @@ from unrolled.bench.machine import load_average, machine, usable_cores, versions
 from unrolled.bench.peers import PEERS, Ours, Peer, Way
 from unrolled.bench.problem import Problem, make, mistake, rounded, truth
 from unrolled.errors import ArgumentError, DataError
-from unrolled.storage import storage_error, write_whole
+from unrolled.storage import storage_error, write_json
 
 OURS = Ours.name
 #: our layer with weights in bfloat16, which is timed with the others but not compared as one of them
@@ -102,7 +102,7 @@ def _measure_layers(plan: Plan, progress: Progress) -> dict[str, Any]:
         results["load_average"]["after"] = load_average()
         results |= {"ceiling": ceiling.as_json(), "rows": rows}
         if plan.path is not None:
-            write_whole(plan.path, (json.dumps(results, ensure_ascii=False, indent=1) + "\n").encode())
+            write_json(plan.path, results)
     return results
 
 

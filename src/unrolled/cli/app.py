@@ -24,6 +24,7 @@ from unrolled.cli.personalise import personalise
 from unrolled.cli.predict import predicting
 from unrolled.cli.serve import serving
 from unrolled.cli.train import TrainGroup
+from unrolled.terminal import say
 
 ROOT_HELP = """
   unrolled train generate mail.mbox --out my-mail --minutes 10
@@ -109,7 +110,7 @@ def show_version(requested: bool) -> None:
     if requested:
         from unrolled import __version__
 
-        print(f"unrolled {__version__}")
+        say(f"unrolled {__version__}")
         raise typer.Exit
 
 

@@ -13,6 +13,7 @@ from unrolled.cli.arguments import Threads, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.cli.layout import CONTEXT, Command, new_group
 from unrolled.errors import ArgumentError
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.bench.report import Results
@@ -128,7 +129,7 @@ def print_results(results: Results) -> None:
     for table in tables(results):
         console.print(table)
     for note in footnotes(results):
-        print(note)
+        say(note)
 
 
 def _file(path: Path | None, name: str) -> Path | None:

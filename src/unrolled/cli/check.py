@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unrolled.cli.arguments import AsJson, TaskGroup
-from unrolled.cli.console import print_json, progress_line, show
+from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.layout import lone_command
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.tasks import AnyUse
@@ -46,13 +47,13 @@ class CheckGroup(TaskGroup):
             with progress_line() as line:
                 counts = use.check(Sources(tuple(paths), tuple(dev or ())), options, findings, line)
             for line_of_check in [] if as_json else [*findings.understood, *findings.summary()]:
-                show(line_of_check)
+                say(line_of_check)
             for item in findings.items if as_json else ():
                 print_json(item.as_json())
             if not as_json:
                 counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
                 warnings = len(findings.items) - findings.errors
-                show(f"{findings.errors} errors, {warnings} warnings ({counted})")
+                say(f"{findings.errors} errors, {warnings} warnings ({counted})")
             return 2 if findings.errors else 0
 
         begin = f"unrolled data check {task.name} DATA…"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from unrolled.storage import plain_json
+from unrolled.terminal import printable, say
 
 if TYPE_CHECKING:
     from unrolled.training import Reporter
@@ -37,7 +38,7 @@ class ProgressLine:
             return
         self._sentence, self._last, self._shown = sentence, now, True
         count = "" if not done else f" {done:,}" if not of else f" {done / of:.0%}"
-        self._stream.write(f"\r\x1b[K{sentence} …{count}")
+        self._stream.write(f"\r\x1b[K{printable(sentence)} …{count}")
         self._stream.flush()
 
     def clear(self) -> None:
@@ -73,25 +74,4 @@ def progress_line(quiet: bool = False) -> Iterator[ProgressLine]:
 
 def print_json(value: object) -> None:
     """Print a JSON object on one line, with null for numbers that are not finite."""
-    print(json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False), flush=True)
-
-
-def printable(text: str) -> str:
-    r"""Return a model's text for a terminal, with � for characters that could move the cursor or change colours.
-
-    >>> printable("a\x1b[2Jb")
-    'a�[2Jb'
-    """
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-
-
-def show(text: str, end: str = "\n") -> None:
-    """Print a model's text to standard output: unchanged into a pipe or file, made harmless on a terminal."""
-    safe = printable(text) if sys.stdout.isatty() else text
-    try:
-        sys.stdout.write(safe + end)
-    except UnicodeEncodeError:
-        # a terminal or pipe that is not UTF-8 shows the characters it can
-        encoding = sys.stdout.encoding or "ascii"
-        sys.stdout.write((safe + end).encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()
+    say(json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False))

@@ -12,6 +12,7 @@ from unrolled.cli.arguments import AsJson
 from unrolled.cli.check import CHECK_HELP, CheckGroup
 from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.layout import CONTEXT, Command, new_group
+from unrolled.terminal import say
 
 HELP = """
   unrolled data list
@@ -45,8 +46,8 @@ def list_sets(as_json: AsJson = False) -> None:
             about = {"description": data_set.description, "licence": data_set.licence, "address": data_set.address}
             print_json({"name": name, "size": data_set.size, **about, "files": files})
         else:
-            print(f"{name:<{width}}  {size(data_set.size):>8}  {data_set.description}")
-            print(f"{'':<{width}}  {'':>8}  licence: {data_set.licence}")
+            say(f"{name:<{width}}  {size(data_set.size):>8}  {data_set.description}")
+            say(f"{'':<{width}}  {'':>8}  licence: {data_set.licence}")
 
 
 @data_app.command("get", cls=Command, context_settings=CONTEXT, short_help="fetch a data set and print its folder")
@@ -79,10 +80,10 @@ def get_set(
             cache=cache,
             progress=lambda file, done, of: line(f"fetching {file}", done, of or None),
         )
-    print(f"{name}: {data_set.description}; {size(data_set.size)}; licence: {data_set.licence}", file=sys.stderr)
+    say(f"{name}: {data_set.description}; {size(data_set.size)}; licence: {data_set.licence}", file=sys.stderr)
     for file in data_set.files:
-        print(f"  {file.name}: {file.size:,} bytes, sha256 {file.sha256}", file=sys.stderr)
-    print(folder)
+        say(f"  {file.name}: {file.size:,} bytes, sha256 {file.sha256}", file=sys.stderr)
+    say(str(folder))
 
 
 def size(count: int) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from unrolled.cli.arguments import Threads, use_threads
-from unrolled.cli.console import ProgressLine, printable, progress_line
+from unrolled.cli.console import ProgressLine, progress_line
 from unrolled.cli.failures import INTERRUPTED
+from unrolled.terminal import printable
 
 if TYPE_CHECKING:
     from unrolled.tasks import Model

@@ -13,6 +13,7 @@ from typing import Any
 from unrolled.cli.arguments import AsJson
 from unrolled.cli.console import print_json
 from unrolled.errors import EngineError
+from unrolled.terminal import say
 from unrolled.types import Json
 
 #: the "extra" of libraries that the package always requires
@@ -36,9 +37,9 @@ def doctor(as_json: AsJson = False) -> None:
         print_json(report)
         return
     for title, lines in described(report):
-        print(title)
+        say(title)
         for line in lines:
-            print(f"  {line}")
+            say(f"  {line}")
 
 
 def examine() -> Json:

@@ -12,6 +12,7 @@ from unrolled.cli.arguments import AsJson, ModelFolder, Threads, adapted, person
 from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.following import Following
 from unrolled.cli.options import parameters
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.tasks import Evaluation
@@ -61,8 +62,8 @@ def print_table(evaluation: Evaluation) -> None:
     rows += [(name, shown(value), shown(beside.get(name, ""))) for name, value in flat(evaluation.metrics)]
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for name, own, other in rows:
-        print(f"{name:<{widths[0]}}  {own:>{widths[1]}}  {other:>{widths[2]}}".rstrip())
-    print(f"\n{', '.join(evaluation.data)} · {evaluation.seconds:.1f} s · all of it with --json")
+        say(f"{name:<{widths[0]}}  {own:>{widths[1]}}  {other:>{widths[2]}}".rstrip())
+    say(f"\n{', '.join(evaluation.data)} · {evaluation.seconds:.1f} s · all of it with --json")
 
 
 def flat(metrics: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:

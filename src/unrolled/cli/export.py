@@ -9,6 +9,7 @@ import typer
 
 from unrolled.cli.arguments import ModelFolder
 from unrolled.cli.console import progress_line
+from unrolled.terminal import say
 
 
 def export(
@@ -39,4 +40,4 @@ def export(
         line("writing", 0, None)
         paths = write(loaded, to, out, weights_beside=weights_beside)
     for path in paths:
-        print(path)
+        say(str(path))

@@ -10,10 +10,15 @@ from collections.abc import Callable
 import typer
 
 from unrolled.errors import UnrolledError
+from unrolled.terminal import say
 
 #: a user error, a defect of ours, Ctrl-C, and a closed pipe, the last two as shells count signals
 USER, DEFECT, INTERRUPTED, PIPE = 2, 1, 130, 141
 DEBUG = "UNROLLED_DEBUG"
+
+#: what torch says where Python says MemoryError
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+_LESS = "use a smaller --batch-size, --window or --hidden-size, or less data at a time"
 
 # some releases of typer bundle click: the class of usage errors is reached through one that typer exports
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -35,7 +40,7 @@ def exit_code(run: Callable[[], object], wants_traceback: Callable[[], bool]) ->
         message = str(error.format_message())  # type: ignore[attr-defined]
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError" or not message:
-            print(message or (context.get_help() if context else ""), file=sys.stderr)
+            say(message or (context.get_help() if context else ""), file=sys.stderr)
             return USER
         hint = f" (see {context.command_path} --help)" if context is not None else ""
         return _report(message.rstrip(".") + hint, USER)
@@ -55,6 +60,8 @@ def exit_code(run: Callable[[], object], wants_traceback: Callable[[], bool]) ->
     except Exception as error:
         if wants_traceback():
             traceback.print_exc()
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            return _report(f"there is not enough memory for this; {_LESS}; what was saved is whole", USER)
         description = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _report(f"a defect of ours, please report it: {description} (more with unrolled --traceback …)", DEFECT)
 
@@ -71,5 +78,5 @@ def debugging() -> bool:
 
 
 def _report(message: str, code: int) -> int:
-    print("unrolled: error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    say("unrolled: error: " + " ".join(message.split()), file=sys.stderr)
     return code

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unrolled.cli.arguments import AsJson, ModelFolder, Threads, use_threads
-from unrolled.cli.console import print_json, progress_line, show
+from unrolled.cli.console import print_json, progress_line
 from unrolled.errors import ArgumentError
+from unrolled.terminal import say
 from unrolled.types import Json
 
 if TYPE_CHECKING:
@@ -80,15 +81,15 @@ def inspect(
         return
     if report is not None:
         if report.probe.note:
-            show(report.probe.note)
+            say(report.probe.note)
         for verdict in report.verdicts:
-            show(str(verdict))
+            say(str(verdict))
             if verdict.remedies:
-                show("  try: " + "; ".join(verdict.remedies))
-        show(f"written: {', '.join(map(str, written))}")
+                say("  try: " + "; ".join(verdict.remedies))
+        say(f"written: {', '.join(map(str, written))}")
     for trial in trials:
         kinds = ", ".join(f"{v.layer} {v.kind}" + (f" from lag {v.lag}" if v.lag else "") for v in trial.verdicts)
-        show(f"{trial.name}: loss {trial.first:.4g} → {trial.last:.4g}, largest gradient {trial.largest:.3g}; {kinds}")
+        say(f"{trial.name}: loss {trial.first:.4g} → {trial.last:.4g}, largest gradient {trial.largest:.3g}; {kinds}")
 
 
 def compare(
@@ -158,7 +159,7 @@ def print_table(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows with their columns aligned."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
-        show("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _number(value: float | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unrolled.cli.console import printable
 from unrolled.errors import ArgumentError, MissingDependencyError
+from unrolled.terminal import printable, say
 
 if TYPE_CHECKING:
     from prompt_toolkit.auto_suggest import AutoSuggest
@@ -89,7 +89,7 @@ def type_with(model: Model, options: dict[str, Any]) -> None:
         raise ArgumentError(f"--threshold: this model has none of its own ({why}); give one, e.g. --threshold -1.5")
     typing = Typing(session, options)
     prompt: PromptSession[str] = PromptSession(auto_suggest=auto_suggest(typing), key_bindings=tab_accepts())
-    print(HELLO)
+    say(HELLO)
     while True:
         try:
             typing.enter(prompt.prompt("> "))

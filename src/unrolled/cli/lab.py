@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unrolled.cli.arguments import AsJson, Threads, use_threads
-from unrolled.cli.console import print_json, progress_line, show
+from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.layout import CONTEXT, Command, new_group
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.inspection.lab import MemoryRun
@@ -82,13 +83,13 @@ def memory(
         for run in runs:
             print_json(run.as_json())
     else:
-        show(f"{made.name}, {made.length} steps: {made.unit}; {made.chance:.4g} without memory")
+        say(f"{made.name}, {made.length} steps: {made.unit}; {made.chance:.4g} without memory")
         show_runs(runs)
     from unrolled.inspection.plot import plot_memory_lab, save
 
     written = save(plot_memory_lab(runs), out / f"memory-{made.name}-{made.length}")
     if not as_json:
-        show(f"drawn: {', '.join(map(str, written))}")
+        say(f"drawn: {', '.join(map(str, written))}")
 
 
 def show_runs(runs: Sequence[MemoryRun]) -> None:
@@ -97,7 +98,7 @@ def show_runs(runs: Sequence[MemoryRun]) -> None:
     for run in runs:
         end = f"solved at step {run.solved_at:,}" if run.solved_at else f"{run.reason} at step {run.steps[-1]:,}"
         kinds = " → ".join(v.kind + (f" from {v.lag}" if v.lag else "") for v in (run.verdicts[0], run.verdicts[-1]))
-        show(f"{run.contestant:<{width}}  {run.best:8.4g}  {end}; {run.seconds:.0f} s; gradients {kinds}")
+        say(f"{run.contestant:<{width}}  {run.best:8.4g}  {end}; {run.seconds:.0f} s; gradients {kinds}")
 
 
 @lab_app.command("gradients", cls=Command, context_settings=CONTEXT, short_help="exploding and vanishing, and cures")
@@ -131,9 +132,9 @@ def gradients(
         print_json(experiment.as_json())
         return
     for verdict in experiment.verdicts:
-        show(str(verdict))
+        say(str(verdict))
     for name, losses in experiment.losses.items():
         lost = next((n for n, loss in enumerate(losses) if not loss < float("inf")), None)
         end = f"not finite from step {lost + 1} on" if lost is not None else f"{losses[-1]:.4g}"
-        show(f"{name}: mean squared error {losses[0]:.4g} → {end}")
-    show(f"drawn: {', '.join(map(str, written))}")
+        say(f"{name}: mean squared error {losses[0]:.4g} → {end}")
+    say(f"drawn: {', '.join(map(str, written))}")

@@ -10,6 +10,7 @@ import typer
 from unrolled.cli.arguments import Encoding, Errors, Format, ModelFolder, TextKey, Threads, use_threads
 from unrolled.cli.console import progress_line
 from unrolled.errors import ArgumentError
+from unrolled.terminal import say
 
 
 def personalise(
@@ -51,4 +52,4 @@ def personalise(
         # the old model goes only when the new one is ready to replace it
         with claimed(out):
             adapted.save(out)
-    print(f"next: unrolled predict {out}")
+    say(f"next: unrolled predict {out}")

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unrolled.cli.arguments import AsJson, ModelFolder, Threads, adapted, personal_option, use_threads
-from unrolled.cli.console import print_json, progress_line, show
+from unrolled.cli.console import print_json, progress_line
 from unrolled.cli.following import Following
 from unrolled.cli.layout import AS_TEXT
 from unrolled.cli.options import parameters
 from unrolled.errors import ArgumentError
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.tasks import AnyUse, Model
@@ -181,9 +182,7 @@ def table_in(model: Model, inputs: Sequence[str], file: Path | None, *, is_wante
     if tables and len(inputs) > 1:
         raise ArgumentError(f"{tables[0]}: is a table; give it alone, or name it with --file")
     if files and not tables and model.task.reads == "text":
-        print(
-            f"unrolled: {files[0]!r} is read as a text; --file {files[0]} reads the lines of the file", file=sys.stderr
-        )
+        say(f"unrolled: {files[0]!r} is read as a text; --file {files[0]} reads the lines of the file", sys.stderr)
     return Path(tables[0]) if tables else None
 
 
@@ -194,7 +193,7 @@ def answer_rows(model: Model, table: Path, out: Path | None, as_json: bool, **op
             print_prediction(row.prediction, model, as_json)
     else:
         count = model.predict_table(table, out, **options)
-        print(f"unrolled: {count:,} row{'s' * (count != 1)} in {out}", file=sys.stderr)
+        say(f"unrolled: {count:,} row{'s' * (count != 1)} in {out}", sys.stderr)
 
 
 def answer(model: Model, inputs: Iterable[str], options: dict[str, Any], as_json: bool, out: Path | None) -> None:
@@ -225,7 +224,7 @@ def print_prediction(prediction: Any, model: Model, as_json: bool) -> None:
         return
     text = str(prediction)
     # a prediction for a line of text is one line, for a file it may be more
-    show(" ".join(text.splitlines()) if model.task.reads == "text" else text)
+    say(" ".join(text.splitlines()) if model.task.reads == "text" else text)
 
 
 def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> None:
@@ -248,11 +247,11 @@ def write(model: Model, prompt: str, options: dict[str, Any], as_json: bool) -> 
     )
     for k, pieces in enumerate(texts):
         if len(texts) > 1:
-            show(f"{'' if k == 0 else chr(10)}── {k + 1} of {len(texts)} ──")
-        show(prompt, end="")
+            say(f"{'' if k == 0 else chr(10)}── {k + 1} of {len(texts)} ──")
+        say(prompt, end="")
         for piece in pieces:
-            show(piece, end="")
-        show("")
+            say(piece, end="")
+        say("")
 
 
 def read_lines(path: Path | None, encoding: str, errors: str) -> Iterator[str]:

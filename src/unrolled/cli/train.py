@@ -15,6 +15,7 @@ from unrolled.cli.console import progress_line
 from unrolled.cli.failures import INTERRUPTED
 from unrolled.cli.layout import Command, lone_command
 from unrolled.errors import ArgumentError, MissingDependencyError
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.tasks import AnyUse, Model
@@ -177,10 +178,10 @@ def run(
             adapted(model, personal, line).save(out)
     draw(out)
     if model.config.result["interrupted"]:
-        print(f"unrolled: all is saved; continue with the same command and --resume (--out {out})", file=sys.stderr)
+        say(f"unrolled: all is saved; continue with the same command and --resume (--out {out})", file=sys.stderr)
         return INTERRUPTED
     if not quiet:
-        print(next_commands(model, out))
+        say(next_commands(model, out))
     return 0
 
 
@@ -201,7 +202,7 @@ def shown(out: Path, watch: str | None) -> Iterator[None]:
     from unrolled.serving.training.page import training_page
 
     with training_page(out, None if watch == ANY_PORT else int(watch)) as address:
-        print(f"unrolled: watch it at {address}#training", file=sys.stderr)
+        say(f"unrolled: watch it at {address}#training", file=sys.stderr)
         yield
 
 
@@ -212,7 +213,7 @@ def draw(out: Path) -> None:
     try:
         plot_run(out)
     except MissingDependencyError as error:
-        print(f"unrolled: no plots: {error}", file=sys.stderr)
+        say(f"unrolled: no plots: {error}", file=sys.stderr)
 
 
 def next_commands(model: Model, out: Path) -> str:

@@ -17,7 +17,7 @@ from unrolled.inspection import plot
 from unrolled.inspection.plot.theme import rendered
 from unrolled.inspection.recorded import Floats
 from unrolled.inspection.unfolding import UnfoldedNetwork
-from unrolled.storage import make_folder, plain_json, write_whole
+from unrolled.storage import make_folder, plain_json, write_text
 from unrolled.tasks.core.probe import Probe
 from unrolled.training.gradients.verdict import Verdict
 from unrolled.types import Json
@@ -94,7 +94,7 @@ class Report:
         target = Path(path)
         make_folder(target.parent)
         written = [target]
-        write_whole(target, self.as_html().encode())
+        write_text(target, self.as_html())
         if pictures:
             for section in self.sections:
                 for name, draw in section.figures:

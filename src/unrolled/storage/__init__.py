@@ -22,6 +22,8 @@ from unrolled.storage.writing import (
     storage_error,
     sync_folder,
     write_durably,
+    write_json,
+    write_text,
     write_whole,
     written_aside,
 )
@@ -47,6 +49,8 @@ __all__ = [
     "sync_folder",
     "unlist",
     "write_durably",
+    "write_json",
+    "write_text",
     "write_whole",
     "written_aside",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -102,6 +103,24 @@ def write_whole(path: str | Path, content: bytes) -> None:
     """
     with written_aside(path) as stream:
         stream.write(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace a file of text in one step; bytes of file names that are no UTF-8 are written as JSON escapes them.
+
+    Raises:
+        StorageError: as for `written_aside`.
+    """
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: str | Path, value: object, indent: int | None = 1) -> None:
+    """Replace a JSON file in one step.
+
+    Raises:
+        StorageError: as for `written_aside`.
+    """
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
 
 def write_durably(path: Path, data: bytes) -> None:

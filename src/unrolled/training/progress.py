@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
+from unrolled.terminal import printable, say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -92,7 +94,7 @@ class QuietReporter:
 
     def notice(self, text: str) -> None:
         """Print a warning to standard error."""
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        say(f"warning: {text}", sys.stderr)
 
     def finished(self, text: str) -> None:
         """Ignore the end."""
@@ -150,7 +152,7 @@ class PlainReporter(QuietReporter):
         self._say(text)
 
     def _say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        say(text, self.stream)
 
 
 class LiveReporter(QuietReporter):
@@ -210,9 +212,7 @@ class LiveReporter(QuietReporter):
 
     def _print(self, text: str, style: str = "") -> None:
         # As Text, so that brackets in a sample are not read as markup, nor control characters as commands.
-        self._console.print(
-            self._text("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text), style=style)
-        )
+        self._console.print(self._text(printable(text), style=style))
 
 
 def make_reporter(quiet: bool = False, stream: TextIO | None = None) -> Reporter:

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -89,7 +90,8 @@ class Source:
                 stream = self._open(stack, unpack)
                 while chunk := stream.read(size):
                     yield chunk
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, ValueError, struct.error) as error:
+            # zipfile decodes names and unpacks fields without a word of its own about what is wrong with them
             raise DataError(f"not a usable .zip archive: {error}", self.name) from error
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
             raise DataError(f"compressed data is damaged or cut short: {error}", self.name) from error

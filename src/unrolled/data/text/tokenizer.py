@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unrolled.data.core.examples import Array
 from unrolled.errors import ArgumentError
-from unrolled.storage import write_whole
+from unrolled.storage import write_json
 from unrolled.types import Json
 
 FORMAT, VERSION = "unrolled.tokenizer", 1
@@ -117,8 +117,7 @@ class Tokenizer(ABC):
         Raises:
             StorageError: it can't be written.
         """
-        text = json.dumps(self._payload(), ensure_ascii=False, indent=1)
-        write_whole(path, text.encode("utf-8") + b"\n")
+        write_json(path, self._payload())
 
     def _payload(self) -> Json:
         return {"format": FORMAT, "version": VERSION, "kind": self.kind, **self._settings()}

@@ -8,8 +8,27 @@ from unrolled.data import Example, Findings
 from unrolled.errors import DataError
 
 
+def check_label(label: str, example: Example) -> None:
+    """Check that a label, which may be the name of a folder, is text.
+
+    Raises:
+        DataError: it has bytes that are no UTF-8, and would come back changed from a file or a server.
+    """
+    try:
+        label.encode()
+    except UnicodeEncodeError as error:
+        shown = label.encode("utf-8", "backslashreplace").decode()
+        raise DataError(f"the label {shown!r} has bytes that are no UTF-8; rename its folder", example.path) from error
+
+
 def check_common(train: Sequence[Example], dev: Sequence[Example], findings: Findings) -> None:
     """Warn of empty and duplicated examples, of inputs in both parts, and of labels that training never saw."""
+    labelled = {label: example for example in (*dev, *train) for label in example.labels}
+    for label, example in labelled.items():
+        try:
+            check_label(label, example)
+        except DataError as error:
+            findings.error("no text", str(error), example.path or None)
     seen: dict[str, Example] = {}
     for example in train:
         if example.is_empty:

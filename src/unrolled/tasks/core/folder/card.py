@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unrolled.storage import write_whole
+from unrolled.storage import write_text
 from unrolled.tasks.core.folder.config import ModelConfig
 
 
@@ -63,7 +63,7 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
         "`metrics.jsonl` holds the course of the run, `samples.md` what it produced on the way.",
         "",
     ]
-    write_whole(folder / "card.md", "\n".join(lines).encode())
+    write_text(folder / "card.md", "\n".join(lines))
 
 
 def _table(values: dict[str, object]) -> list[str]:

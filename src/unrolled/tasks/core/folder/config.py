@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
 from unrolled.errors import ModelError, StorageError
-from unrolled.storage import has_part, write_whole
+from unrolled.storage import has_part, write_json
 from unrolled.tasks.core.folder.files import read_json
 from unrolled.types import Json
 
@@ -93,4 +92,4 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Write config.json."""
-    write_whole(folder / CONFIG, (json.dumps(config.model_dump(), indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(folder / CONFIG, config.model_dump())

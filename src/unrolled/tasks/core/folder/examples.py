@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unrolled.data import Example
 from unrolled.errors import UnrolledError
-from unrolled.storage import write_whole
+from unrolled.storage import write_json
 from unrolled.tasks.core.contract import AnyInput
 from unrolled.tasks.core.folder.files import read_json
 from unrolled.types import Json
@@ -52,7 +52,7 @@ def write_examples(folder: Path, examples: Sequence[Json | str]) -> None:
     """Write examples into a folder; none leaves no file."""
     path = folder / EXAMPLES
     if examples:
-        write_whole(path, (json.dumps({"inputs": list(examples)}, ensure_ascii=False) + "\n").encode())
+        write_json(path, {"inputs": list(examples)}, indent=None)
     else:
         path.unlink(missing_ok=True)
 

@@ -25,6 +25,7 @@ from unrolled.storage import (
     read_part,
     storage_error,
     unlist,
+    write_text,
     write_whole,
 )
 
@@ -54,7 +55,7 @@ def write_json(path: Path, value: Any) -> None:
         StorageError: it can't be written.
     """
     unlist(path)
-    write_whole(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_arrays(path: Path, way: str = RESTORE) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from unrolled.data import Arrays, Example, ExampleStore, Findings
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.layers import CrossEntropy, Session
 from unrolled.settings import Settings
+from unrolled.tasks.core.checks import check_label
 from unrolled.tasks.core.contract import AnyInput, Output
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
@@ -64,6 +65,8 @@ class LabelOutput(Output[str, Classification]):
         labels = sorted({example.target for example in examples}, key=in_order)
         if len(labels) < 2:
             raise DataError(_one_label(examples[0]), examples[0].path)
+        for example in examples:
+            check_label(example.target, example)
         return cls(labels)
 
     @classmethod
