@@ -11,26 +11,35 @@ import pytest
 from unrolled.cli import demo
 from unrolled.tasks import Sources
 from unrolled.tasks.uses.generate import demo as declared
-from unrolled.tasks.uses.generate.demo import write_text
+from unrolled.tasks.uses.generate.demo import write_documentation
 from unrolled.training import Snapshot
 
 from .running import unrolled
 
 
-def test_nothing_that_is_judged_was_learned_by_heart(tmp_path: Path) -> None:
-    (learned, judged) = [place for places in vars(write_text(tmp_path)).values() for place in places]
-    paragraphs = [{p.strip() for p in path.read_text("utf-8").split("\n\n")} for path in (learned, judged)]
-    assert paragraphs[0] & paragraphs[1] == set()
-    assert learned.stat().st_size > 200_000
-    assert 10_000 < judged.stat().st_size < learned.stat().st_size / 4
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The texts to learn from and to judge by."""
+    folder = tmp_path_factory.mktemp("text")
+    sources = write_documentation(folder)
+    assert (sources.train, sources.dev) == ((folder / "train.txt",), (folder / "dev.txt",))
+    return (folder / "train.txt").read_text("utf-8"), (folder / "dev.txt").read_text("utf-8")
 
 
-def test_the_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_that_is_judged_was_learned_by_heart(written: tuple[str, str]) -> None:
+    learned, judged = ({p.strip() for p in text.split("\n\n")} for text in written)
+    assert learned & judged == set()
+    assert len(written[0]) > 800_000
+    assert 40_000 < len(written[1]) < len(written[0]) / 4
+
+
+def test_the_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: tuple[str, str]) -> None:
     def shorter(folder: Path) -> Sources:
-        sources = write_text(folder)
-        for path in (folder / "train.txt", folder / "dev.txt"):
-            path.write_text(path.read_text("utf-8")[:12_000], encoding="utf-8")
-        return sources
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = folder / "train.txt", folder / "dev.txt"
+        for path, text in zip(paths, written, strict=True):
+            path.write_text(text[:12_000], encoding="utf-8")
+        return Sources((paths[0],), (paths[1],))
 
     monkeypatch.setattr(declared, "DEMONSTRATIONS", (replace(declared.DEMONSTRATIONS[0], write=shorter),))
     out = tmp_path / "demo"

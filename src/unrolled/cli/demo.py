@@ -57,7 +57,7 @@ def demo(
       unrolled demo --minutes 1 --out /tmp/demo
       unrolled demo --all
 
-    Train on the language reference that comes with Python, show what the network writes on its way from noise to prose,
+    Train on the documentation that comes with Python, show what the network writes on its way from noise to prose,
     compare its loss with an n-gram's, complete some half-typed phrases, and say what to type next. With --all, train a
     small model of every use, on data that comes with Python packages or is made on the spot, and show them on the page
     until Ctrl-C; models that are there from an earlier time are kept.
@@ -86,13 +86,13 @@ def write(out: Path, minutes: float) -> int:
     from unrolled.tasks.uses.generate.demo import DEMONSTRATIONS
 
     (demonstration,) = DEMONSTRATIONS
-    demonstration.write(out / "text")
-    train_text, dev_text = out / "text" / "train.txt", out / "text" / "dev.txt"
     print("Unrolled: a recurrent network learns to write.\n")
-    print(
-        f"Text     the language reference that comes with Python: {_characters(train_text)} characters to learn from,"
-    )
-    print(f"         {_characters(dev_text)} characters of other topics held out to judge by")
+    with progress_line() as line:
+        line("reading the documentation of Python's library", 0, None)
+        demonstration.write(out / "text")
+    train_text, dev_text = out / "text" / "train.txt", out / "text" / "dev.txt"
+    print(f"Text     the documentation that comes with Python: {_characters(train_text)} characters to learn from,")
+    print(f"         {_characters(dev_text)} characters of other topics and modules held out to judge by")
     print(f"Machine  {torch.get_num_threads()} threads, no network connection; at most {minutes:g} minutes of training")
     print("Stop     Ctrl-C, whenever you have seen enough\n")
     model_folder = out / "model"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unrolled.cli.console import ProgressLine, progress_line
 from unrolled.cli.failures import INTERRUPTED
 from unrolled.errors import ModelError
+from unrolled.terminal import say
 
 if TYPE_CHECKING:
     from unrolled.tasks import AnyUse, Sources
@@ -98,13 +99,13 @@ def gallery(out: Path, minutes: float, port: int) -> int:
     with progress_line() as line:
         missing = [(exhibit, sources) for exhibit, sources in written(shown, out, line)]
         line.clear()
-        print(f"Unrolled: a small model of every use, in at most {minutes:g} minutes. Ctrl-C stops.\n")
+        say(f"Unrolled: a small model of every use, in at most {minutes:g} minutes. Ctrl-C stops.\n")
         for name in without:
-            print(f"{name}: declares no demonstration, see CONTRIBUTING.md")
+            say(f"{name}: declares no demonstration, see CONTRIBUTING.md")
         if not trained(missing, out, end - time.monotonic(), line):
-            print("\nStopped. The models that are finished are kept; the same command trains the others.")
+            say("\nStopped. The models that are finished are kept; the same command trains the others.")
             return INTERRUPTED
-    print("\nThe page:", flush=True)
+    say("\nThe page:")
     serve([f"{one.shown.name}={out / one.shown.name / 'model'}" for one in shown], port=port, on_ready=open_page)
     return 0
 
@@ -118,7 +119,7 @@ def written(shown: Sequence[Exhibit], out: Path, line: ProgressLine) -> list[tup
         line("writing the data", number, len(shown))
         folder = out / exhibit.shown.name
         if is_finished(folder / "model"):
-            print(f"{exhibit.use.name}: {folder} is kept from an earlier time; delete it to train it anew")
+            say(f"{exhibit.use.name}: {folder} is kept from an earlier time; delete it to train it anew")
             continue
         make_folder(folder / "data")
         missing.append((exhibit, exhibit.shown.write(folder / "data")))
@@ -133,8 +134,8 @@ def trained(missing: Sequence[tuple[Exhibit, Sources]], out: Path, seconds: floa
     for number, ((use, shown), sources) in enumerate(missing, 1):
         allowed = time_shares.next()
         line.clear()
-        print(f"[{number}/{len(missing)}] {use.name}: {use.summary}")
-        print(f"      {shown.label}", flush=True)
+        say(f"[{number}/{len(missing)}] {use.name}: {use.summary}")
+        say(f"      {shown.label}")
         model = train(
             use,
             sources.train,
@@ -152,7 +153,7 @@ def trained(missing: Sequence[tuple[Exhibit, Sources]], out: Path, seconds: floa
         if result["interrupted"]:
             return False
         time_shares.done(result["seconds"])
-        print(f"      {_scores(result['dev'])} after {result['seconds']:.0f} s of training", flush=True)
+        say(f"      {_scores(result['dev'])} after {result['seconds']:.0f} s of training")
     return True
 
 

@@ -1,53 +1,41 @@
-"""The language reference that comes with Python, to learn to write from."""
+"""The documentation that comes with Python, to learn to write from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from unrolled.data.standard.documentation import split_documentation
 from unrolled.errors import ArgumentError
 from unrolled.storage import make_folder, write_whole
 from unrolled.tasks.core.contract.demonstration import Demonstration
 from unrolled.tasks.core.values import Sources
 
-#: one topic in this many is held out
+#: one text in this many is held out
 HELD_OUT = 10
 
 
-def write_text(folder: Path) -> Sources:
-    """Write the language reference as two files, one to learn from and one with every tenth topic to evaluate on.
-
-    Topics quote each other at length. A paragraph is kept only where it first occurs, so that no evaluated text has
-    been memorised.
+def write_documentation(folder: Path) -> Sources:
+    """Write the documentation as two files, one to learn from and one with every tenth text to evaluate on.
 
     Raises:
-        ArgumentError: this Python was installed without `pydoc_data`.
+        ArgumentError: this Python was installed without it.
     """
-    try:
-        from pydoc_data.topics import topics
-    except ImportError as error:
-        raise ArgumentError("demo: this Python has no pydoc_data; train on a text of your own instead") from error
+    parts = split_documentation(HELD_OUT)
+    if not all(parts):
+        raise ArgumentError("demo: this Python has no documentation; train on a text of your own instead")
     make_folder(folder)
-    seen: set[str] = set()
-    parts: tuple[list[str], list[str]] = ([], [])
-    # the held-out topics come first, so that they stay whole
-    order = sorted(enumerate(sorted(topics)), key=lambda item: item[0] % HELD_OUT != 0)
-    for number, name in order:
-        paragraphs = [p for p in topics[name].split("\n\n") if p.strip() and p.strip() not in seen]
-        seen.update(p.strip() for p in paragraphs)
-        if paragraphs:
-            parts[number % HELD_OUT == 0].append("\n\n".join(paragraphs).strip("\n") + "\n")
     paths = folder / "train.txt", folder / "dev.txt"
     for path, texts in zip(paths, parts, strict=True):
-        write_whole(path, "\n\n".join(texts).encode())
+        write_whole(path, "\n\n".join(texts).encode("utf-8", "replace"))
     return Sources((paths[0],), (paths[1],))
 
 
 DEMONSTRATIONS = (
     Demonstration(
-        name="python-reference",
+        name="python-documentation",
         origin="public",
-        about="the language reference that comes with Python, by the Python Software Foundation.",
-        write=write_text,
+        about="the language reference and the docstrings that come with Python, by the Python Software Foundation.",
+        write=write_documentation,
         share=2.0,
         options={"prompt": "The "},
     ),
