@@ -1,4 +1,4 @@
-"""Text from files and strangers on a terminal: it can neither move the cursor nor fail for a character."""
+"""Harmless text on terminals, whoever wrote it: it can neither move the cursor nor fail for a character."""
 
 from __future__ import annotations
 
