@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -91,19 +89,6 @@ def test_characters_never_seen_and_long_prompts_are_no_crash(model: Path) -> Non
 def test_every_way_of_sampling_has_its_option() -> None:
     fields = {field.name for field in dataclasses.fields(SamplingOptions)}
     assert set(Writing.model_fields) >= fields - {"window", "forbidden"}
-
-
-def test_what_a_model_writes_can_not_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal, pipe = Terminal(), io.StringIO()
-    for stream in (terminal, pipe):
-        monkeypatch.setattr(sys, "stdout", stream)
-        console.show("a\x1b[2Jb\tc\n")
-    assert terminal.getvalue() == "a�[2Jb\tc\n\n"
-    assert pipe.getvalue() == "a\x1b[2Jb\tc\n\n"
 
 
 def test_numbers_that_json_has_not_become_null(capsys: pytest.CaptureFixture[str]) -> None:

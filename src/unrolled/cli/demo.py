@@ -66,8 +66,8 @@ def demo(
     if all_:
         from unrolled.cli.gallery import gallery
 
-        return gallery(out or Path("gallery"), minutes or 15.0, port)
-    return write(out or Path("demo"), minutes or 3.0)
+        return gallery(out or Path("gallery"), 15.0 if minutes is None else minutes, port)
+    return write(out or Path("demo"), 3.0 if minutes is None else minutes)
 
 
 def write(out: Path, minutes: float) -> int:
