@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unrolled.data import Findings, Table, TableOptions, open_tables
+from unrolled.data.core.dialect import look_at
 from unrolled.data.core.numbers import decimal_mark, is_number, likely_marker, parse_number
 from unrolled.errors import ArgumentError, DataError, LimitError
 
@@ -159,11 +160,34 @@ def test_every_number_of_python_is_read(value: float, decimal: str) -> None:
 
 
 def test_the_decimal_mark() -> None:
-    assert decimal_mark(["1,5", "2"], ";") == ","
-    assert decimal_mark(["1,234", "5,000"], ";") == ","
-    assert decimal_mark(["1,234", "5,000"], ",") == "."
-    assert decimal_mark(["1,234", "5.5"], ";") == "."
-    assert decimal_mark(["18.00.00", "01/01/2020"], ";") == "."
+    def mark(*cells: str, delimiter: str = ";") -> str:
+        return decimal_mark([[cell] for cell in cells], delimiter)
+
+    assert mark("1,5", "2") == ","
+    assert mark("1,234", "5,000") == ","
+    assert mark("1,234", "5,000", delimiter=",") == "."
+    assert mark("1,234", "5.5") == "."
+    assert mark("18.00.00", "01/01/2020") == "."
+
+
+@pytest.mark.parametrize(
+    ("column", "mark"),
+    [
+        # two commas, or numbers below a thousand without any: thousands
+        (["1,234,567", "2,000"], "."),
+        (["1,234", "987", "12,000"], "."),
+        (["1,234.50", "2,000"], "."),
+        (["-1,234", "-20"], "."),
+        # a nought before it, or a thousand without it: a decimal comma
+        (["0,125", "1,250", "3"], ","),
+        (["1,234", "1500", "7"], ","),
+        (["1,234", "5,678"], ","),
+    ],
+)
+def test_a_comma_before_three_digits_is_what_its_column_says(column: list[str], mark: str) -> None:
+    assert decimal_mark([["a", cell, str(1000 + n)] for n, cell in enumerate(column)], ";") == mark
+    looked = look_at(["name;v;id", *(f"a;{cell};{1000 + n}" for n, cell in enumerate(column))], TableOptions())
+    assert looked.dialect.decimal == mark
 
 
 @pytest.mark.parametrize(

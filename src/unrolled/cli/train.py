@@ -44,6 +44,19 @@ NoExamples = Annotated[bool, typer.Option("--no-examples", help="keep no inputs 
 About = Annotated[
     str, typer.Option(metavar="TEXT", help="what the data is, for the model's card and page", show_default=False)
 ]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="MODEL", help="an older model of this task to go on from", show_default=False),
+]
+Freeze = Annotated[bool, typer.Option("--freeze", help="with --from: train no more than the output layers")]
+OldData = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="with --from: measure before and after on this, to see what is forgotten; may be repeated",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print only warnings")]
 
 
@@ -84,6 +97,9 @@ def task_command(task: AnyUse) -> Any:
         resume: Resume = False,
         overwrite: Overwrite = False,
         watch: Watch = None,
+        from_: From = None,
+        freeze: Freeze = False,
+        old_data: OldData = None,
         no_examples: NoExamples = False,
         about: About = "",
         quiet: Quiet = False,
@@ -106,6 +122,7 @@ def task_command(task: AnyUse) -> Any:
             watch=watch,
             examples=not no_examples,
             about=about,
+            start={"base": from_, "freeze": freeze, "old_data": old_data or ()},
             personal=personal,
             own=own,
             training=training,
@@ -126,6 +143,7 @@ def task_help(task: AnyUse) -> str:
   {begin}
   {begin} --minutes 10
   {begin} --dev HELD-OUT --until loss=1.5 --steps 20000
+  {begin} --from older-model        go on from an older model, with what is new in DATA
   {begin} --resume                  continue after Ctrl-C, a crash or a power cut
   {begin} --watch                   see it learn, in a browser
 
@@ -147,6 +165,7 @@ def run(
     watch: str | None,
     examples: bool,
     about: str,
+    start: dict[str, Any],
     personal: list[Path] | None,
     own: dict[str, Any],
     training: dict[str, Any],
@@ -170,6 +189,7 @@ def run(
             options=own,
             examples=examples,
             about=about,
+            **start,
             reporter=line.before(make_reporter(quiet)),
             progress=line,
             **training,

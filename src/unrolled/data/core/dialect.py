@@ -181,7 +181,7 @@ def look_at(
     notes = _notes(rows)
     lines = rows[notes - 1].last if notes else 0
     cells = [row.cells for row in rows[notes:]]
-    decimal = options.decimal or decimal_mark(itertools.chain.from_iterable(cells[1:]), delimiter)
+    decimal = options.decimal or decimal_mark(cells[1:], delimiter)
     header = options.header
     if header is None:
         header = _has_header(cells, known, beside, decimal)
@@ -259,7 +259,7 @@ def _delimiter(head: Sequence[str]) -> str:
         rows = [row.cells for row in _rows(head, delimiter, delimiter != "\t")]
         width, share = _width(rows)
         # 1,5;2,5 is cut by both: the semicolon leaves numbers, the comma their halves
-        whole = delimiter == ";" and decimal_mark(itertools.chain.from_iterable(rows[1:]), delimiter) == ","
+        whole = delimiter == ";" and decimal_mark(rows[1:], delimiter) == ","
         if width > 1 and (share, whole, width) > best:
             best, chosen = (share, whole, width), delimiter
     if best[2]:

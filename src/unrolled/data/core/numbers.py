@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _MARKS = re.compile(r"[ \u00a0\u202f'’]")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 _DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+(?:[eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+")
+_WHOLE = re.compile(r"[-+]?\d+")
 _NINES = re.compile(r"-?9{2,}(?:\.9+|\.0+)?")
 
 
@@ -59,24 +60,38 @@ def is_number(text: str, decimal: str = ".") -> bool:
     return True
 
 
-def decimal_mark(cells: Iterable[str], delimiter: str | None) -> str:
+def decimal_mark(rows: Iterable[Sequence[str]], delimiter: str | None) -> str:
     """Return the decimal mark, "." or ",", that the cells of a table use.
 
-    A comma before three digits is a mark between thousands where commas part the cells, and a decimal comma elsewhere,
-    unless there are points as well.
+    A comma before three digits is a mark between thousands where commas part the cells, where there are points as well,
+    and where its column says so: another number there has two such commas, or none as it is below a thousand, and none
+    is larger without one. Elsewhere it is a decimal comma.
+
+    >>> decimal_mark([["1,234", "0,5"]], ";"), decimal_mark([["1,234"], ["987"]], ";")
+    (',', '.')
     """
-    commas = points = thousands = 0
-    for cell in cells:
-        text = cell.strip()
-        if _DECIMAL_POINT.fullmatch(text):
-            points += 1
-        elif _THOUSANDS.fullmatch(text):
-            thousands += 1
-        elif _DECIMAL_COMMA.fullmatch(text) or ("." in text and "," in text and _GROUPED[","].fullmatch(text)):
-            commas += 1
+    commas = points = 0
+    grouped: dict[int, list[str]] = {}
+    for row in rows:
+        for column, cell in enumerate(row):
+            text = cell.strip()
+            if _THOUSANDS.fullmatch(text) or _WHOLE.fullmatch(text):
+                grouped.setdefault(column, []).append(text.lstrip("+-"))
+            elif _DECIMAL_POINT.fullmatch(text) or ("." in text and "," in text and _GROUPED["."].fullmatch(text)):
+                points += 1
+            elif _DECIMAL_COMMA.fullmatch(text) or ("." in text and "," in text and _GROUPED[","].fullmatch(text)):
+                commas += 1
     if commas:
         return "," if commas > points else "."
-    return "," if thousands and not points and delimiter not in (",", None) else "."
+    of_thousands = [_are_thousands(cells) for cells in grouped.values() if any("," in cell for cell in cells)]
+    return "," if of_thousands and not all(of_thousands) and not points and delimiter not in (",", None) else "."
+
+
+def _are_thousands(cells: Sequence[str]) -> bool:
+    """Whether the commas in a column of whole numbers, some before three digits, are marks between thousands."""
+    if any(cell.startswith("0,") or ("," not in cell and len(cell) > 3) for cell in cells):
+        return False
+    return any("," not in cell or cell.count(",") > 1 for cell in cells)
 
 
 def likely_marker(values: NDArray[np.float64]) -> float | None:

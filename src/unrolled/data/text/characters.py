@@ -63,6 +63,11 @@ class CharTokenizer(Tokenizer):
     def bytes_of_tokens(self) -> list[bytes]:
         return [b"", b"\xef\xbf\xbd", *(character.encode("utf-8") for character in self.characters)]
 
+    def extended(self, other: Tokenizer) -> CharTokenizer:
+        """Return a tokeniser that knows the other's characters too."""
+        known = other.characters if isinstance(other, CharTokenizer) else ""
+        return CharTokenizer("".join(dict.fromkeys(self.characters + known)))
+
     def _settings(self) -> Json:
         return {"characters": self.characters}
 

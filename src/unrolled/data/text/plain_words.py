@@ -89,5 +89,10 @@ class WordTokenizer(Tokenizer):
     def bytes_of_tokens(self) -> list[bytes]:
         return [b"", b"?", *(word.encode("utf-8", "replace") for word in self.words)]
 
+    def extended(self, other: Tokenizer) -> WordTokenizer:
+        """Return a tokeniser that knows the other's words too."""
+        known = other.words if isinstance(other, WordTokenizer) else ()
+        return WordTokenizer(list(dict.fromkeys([*self.words, *known])))
+
     def _settings(self) -> Json:
         return {"words": list(self.words)}

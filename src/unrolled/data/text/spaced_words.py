@@ -79,6 +79,11 @@ class SpacedWordTokenizer(Tokenizer):
         match = _OPEN.search(text, max(0, place - 1))
         return match.start() if match else len(text)
 
+    def extended(self, other: Tokenizer) -> SpacedWordTokenizer:
+        """Return a tokeniser that knows the other's words too."""
+        known = other.words if isinstance(other, SpacedWordTokenizer) else ()
+        return SpacedWordTokenizer(list(dict.fromkeys([*self.words, *known])))
+
     def _settings(self) -> Json:
         return {"words": list(self.words)}
 

@@ -53,6 +53,12 @@ class Tokenizer(ABC):
         In the order of the ids, for a search among tokens by their bytes; not to be changed.
         """
 
+    def extended(self, other: Tokenizer) -> Tokenizer:
+        """Return this tokeniser with the characters or words that another of its kind knows besides, in front of which
+        all ids stay as they are; this one where there is none, or it can write everything as it is.
+        """
+        return self
+
     @abstractmethod
     def _settings(self) -> Json:
         """All that makes up this tokeniser."""

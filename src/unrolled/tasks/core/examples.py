@@ -182,6 +182,8 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
                 raise DataError(f"no example to {'learn from' if name == 'train' else 'choose by'}", str(paths[0]))
         train, dev = self.split(train, dev, options)
         parts = self.fit(train, options, progress)
+        if sources.parts is not None:
+            parts = self.extended(sources.parts, parts)
         self.save_parts(parts, folder)
         stores = []
         for name, part in (("train", train), ("dev", dev)):
@@ -268,6 +270,11 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             return ExampleBatches(pieces, pieces.lengths, size, collate, seed=training.seed)
         lengths = model.input.lengths(material.train)
         return ExampleBatches(material.train, lengths, size, collate, seed=training.seed)
+
+    def remembered(self, model: Fitted[I, O], folder: Path) -> dict[str, float]:
+        """Return the output's metrics on development data as the older model encoded it: numbers are still the same."""
+        path = folder / DATA / "dev.examples"
+        return model.output.dev_metrics(model, ExampleStore.open(path)) if path.is_dir() else {}
 
     def finish(self, model: Fitted[I, O], material: Material[I, O], progress: Progress) -> None:
         """Fit what comes after training."""

@@ -73,13 +73,9 @@ class Result(Part):
         shown = self.names()
         return {name: value for name, value in self.as_json().items() if name not in shown}
 
-    def beside_steps(self) -> list[Json]:
-        """Return what is written beside each row of a table whose rows are the steps of the input, or after them.
-
-        Raises:
-            TypeError: nothing is answered to a step, which is a defect of the use.
-        """
-        raise TypeError(f"{type(self).__name__} has nothing for each step")
+    def beside_steps(self, steps: int) -> list[Json]:
+        """Return what is written beside each row of a table whose rows are the steps of the input, or after them."""
+        return [self.beside()] * steps
 
 
 def tint(hue: int, strength: float = 1.0) -> str:

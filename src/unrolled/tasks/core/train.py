@@ -24,6 +24,7 @@ from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, 
 from unrolled.tasks.core.folder.examples import read_examples, write_examples
 from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.core.plan import chosen_device
+from unrolled.tasks.core.start.base import Base, take_over
 from unrolled.tasks.core.values import DATA, Progress, Sources, silent
 from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
 from unrolled.types import Json
@@ -59,6 +60,8 @@ class _Request(NamedTuple):
     examples: bool
     #: what the data is
     about: str
+    #: the older model that training goes on from
+    base: Base | None
 
 
 def train(
@@ -72,6 +75,9 @@ def train(
     options: Mapping[str, Any] | None = None,
     examples: bool = True,
     about: str = "",
+    base: str | Path | AnyModel | None = None,
+    freeze: bool = False,
+    old_data: object = (),
     reporter: Reporter | None = None,
     progress: Progress = silent,
     **training: Any,
@@ -88,6 +94,9 @@ def train(
         options: the task's own options.
         examples, about: keep a few inputs for the model's page; what the data is, for its card and its page.
         reporter, progress: report the training steps, and the work before and after them.
+        base: an older model of the task to go on from, or its folder: its weights, and what is new in the data.
+        freeze: leave the encoder of `base`, its input and hidden layers, as it is.
+        old_data: what `base` is measured on before and after; by default the development data in its folder.
         training: fields of `TrainingSettings`; the data's size determines the others.
 
     Returns:
@@ -107,10 +116,19 @@ def train(
     given, own = ({k: v for k, v in dict(some or {}).items() if v is not None} for some in (training, options))
     sources = Sources(as_places(paths), as_places(dev, may_be_empty=True))
     task = _reading(task, sources.train[0], own, out if resume else None)
+    older = Base.of(base, task, freeze, as_places(old_data, may_be_empty=True))
+    own, sources = (own, sources) if older is None else (older.options(own), older.sources(sources))
     # invalid options are refused before anything is read or written
     chosen = task.options(**own)
     chosen_device(TrainingSettings(**given).device)
-    request = _Request(task, sources, chosen, given, out, progress, reporter or QuietReporter(), examples, about)
+    reporter = reporter or QuietReporter()
+    request = _Request(task, sources, chosen, given, out, progress, reporter, examples, about, older)
+    return _run(request, resume, overwrite)
+
+
+def _run(request: _Request, resume: bool, overwrite: bool) -> AnyModel:
+    """Begin or resume the run, with its folder locked."""
+    out = request.out
     check_free(out, resume, overwrite)
     with locked(out):
         # once more, as another run may have filled it before this one locked it
@@ -141,6 +159,10 @@ def _begun(request: _Request) -> tuple[ModelConfig, Any]:
     make_folder(out / DATA)
     material = task.prepare(request.sources, options, out, request.progress)
     plan = task.plan(material, options, request.given)
+    base: Json = {}
+    if request.base is not None:
+        plan = request.base.plan(plan, task.parts(material), request.given)
+        base = request.base.begin(out, request.progress)
     for reason in plan.reasons:
         log.info("%s", reason)
     config = ModelConfig(
@@ -152,6 +174,7 @@ def _begun(request: _Request) -> tuple[ModelConfig, Any]:
         batching=plan.batching,
         data=task.describe(material),
         sources=_described(request.sources),
+        base=base,
         versions=versions(),
     )
     write_config(out, config)
@@ -208,6 +231,8 @@ def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool
     parts = task.parts(material)
     network = task.build(config.network, parts)
     task.initialise(network, material)
+    if config.base:
+        take_over(network, out, freeze=bool(config.base.get("freeze")))
     device = chosen_device(settings.device)
     log.info("training on %s", device)
     network.to(device)
@@ -226,6 +251,8 @@ def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool
     config.training, config.result = settings.model_dump(), _described_result(model, result)
     if not result.interrupted:
         task.finish(model, material, request.progress)
+        if request.base is not None:
+            config.base["after"] = request.base.measured(model, request.progress)
     model.save(out)
     if not result.interrupted:
         own = task.examples(model, material) if request.examples else []

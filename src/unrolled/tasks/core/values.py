@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from unrolled.data.core.folders import Place
 from unrolled.data.core.rows import TableRow
 from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
+from unrolled.tasks.core.fitted import Parts
 from unrolled.training import TrainingSettings
 from unrolled.types import Json
 
@@ -36,10 +37,12 @@ class Sources:
     Attributes:
         train: files and folders to learn from.
         dev: files and folders to choose by; empty lets the use hold out a part of `train`.
+        parts: as fitted by an older model that training goes on from.
     """
 
     train: tuple[Place, ...]
     dev: tuple[Place, ...] = ()
+    parts: Parts[Any, Any] | None = None
 
 
 class Plan(NamedTuple):
@@ -83,6 +86,15 @@ class Evaluation:
 
 class NoOptions(Settings):
     """No options."""
+
+
+def joined(known: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return what is known, in its order, then what others have besides.
+
+    >>> joined(["b", "a"], ["c", "a"])
+    ['b', 'a', 'c']
+    """
+    return list(dict.fromkeys([*known, *others]))
 
 
 def chosen_fields(settings: type[Settings], options: Settings) -> Json:

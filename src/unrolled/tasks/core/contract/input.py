@@ -82,6 +82,17 @@ class Input(ABC, Generic[G]):
     def save(self, folder: Path) -> None:
         """Write into a model's folder."""
 
+    def extended(self, other: Self) -> Self:
+        """Return this input with the words or characters that another one knows besides, for a model that goes on from
+        this one. All that this one knows keeps its number. What is measured, such as a size, stays as it is.
+        """
+        return self
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The fields of a network that follow from what was fitted."""
+        return {}
+
     @abstractmethod
     def given(self, value: object) -> G:
         """Return an input in memory from what a caller hands to `predict`: a path, an array, a text.

@@ -58,6 +58,20 @@ class Answer(ABC, Generic[R]):
         """Write into a model's folder what was fitted, if anything was."""
         return
 
+    def extended(self, other: Self) -> Self:
+        """Return this answer with the labels or characters that another one knows besides, for a model that goes on
+        from this one. All that this one knows keeps its number.
+
+        Raises:
+            ArgumentError: the two answer different things.
+        """
+        return self
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The fields of a network that follow from what was fitted."""
+        return {}
+
     @property
     def fingerprint(self) -> str:
         """A hash of what is mixed into the network's predictions; empty where nothing is."""

@@ -159,6 +159,20 @@ class Use(ABC, Generic[I, O, M]):
     def parts(self, material: M) -> Parts[I, O]:
         """Return both parts as `prepare` fitted them."""
 
+    def extended(self, old: Parts[I, O], new: Parts[I, O]) -> Parts[I, O]:
+        """Return the parts of a model that goes on from an older one: the older ones with what is new in the data.
+
+        Raises:
+            ArgumentError: the older model answers something else.
+        """
+        return Parts(old.input.extended(new.input), old.output.extended(new.output))
+
+    def remembered(self, model: Fitted[I, O], folder: Path) -> dict[str, float]:
+        """Return a model's metrics on the development data that lies in the folder of the one it was made from; none
+        where it does not lie there any more.
+        """
+        return {}
+
     def save_parts(self, parts: Parts[I, O], folder: Path) -> None:
         """Write both parts into a model's folder."""
         parts.input.save(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unrolled.storage import write_text
 from unrolled.tasks.core.folder.config import ModelConfig
+from unrolled.types import Json
 
 
 def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, name: str) -> None:
@@ -29,6 +30,7 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
         f"A model for the task `{config.task}` ({shape}), trained with Unrolled "
         f"{config.versions.get('unrolled', '?')} on torch {config.versions.get('torch', '?')}.",
         "",
+        *_made_from(config.base),
         "## How to use it",
         "",
         "```",
@@ -64,6 +66,20 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
         "",
     ]
     write_text(folder / "card.md", "\n".join(lines))
+
+
+def _made_from(base: Json) -> list[str]:
+    """What the model was made from, and what it forgot of that."""
+    if not base:
+        return []
+    frozen = ", whose encoder was not trained further" if base.get("freeze") else ""
+    lines = [f"Training went on from the model `{base.get('name')}`{frozen}; it is not needed any more.", ""]
+    before, after = (dict(base.get(name) or {}) for name in ("before", "after"))
+    if both := [name for name in before if name in after]:
+        lines += ["On the data of that model, before and after:", ""]
+        lines += [f"- {name.replace('_', ' ')}: {before[name]:.4f} → {after[name]:.4f}" for name in both]
+        lines.append("")
+    return lines
 
 
 def _table(values: dict[str, object]) -> list[str]:

@@ -35,6 +35,7 @@ class ModelConfig(BaseModel):
         sources: name, files and bytes of each path it was read from.
         fitted: what was fitted after training, e.g. thresholds.
         result: the outcome of training; empty while it goes on.
+        base: what the model was made from: name and task of an older one, and its metrics before and after.
         versions: of unrolled, torch and Python, at training.
     """
 
@@ -52,6 +53,7 @@ class ModelConfig(BaseModel):
     sources: dict[str, list[list[str | int]]] = {}
     fitted: Json = {}
     result: Json = {}
+    base: Json = {}
     versions: dict[str, str] = {}
 
     def count(self, name: str, default: int) -> int:
@@ -92,4 +94,9 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Write config.json."""
+<<<<<<< HEAD
     write_json(folder / CONFIG, config.model_dump())
+=======
+    content = {name: value for name, value in config.model_dump().items() if value or name not in ("about", "base")}
+    write_whole(folder / CONFIG, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+>>>>>>> 7d0ca66 (tasks: train --from an older model)

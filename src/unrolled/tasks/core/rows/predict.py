@@ -37,7 +37,7 @@ class RowPrediction(NamedTuple):
             DataError: the prediction is not for each of the rows.
         """
         rows = self.of.rows
-        cells = self.prediction.beside_steps() if self.of.by_step else [self.prediction.beside()]
+        cells = self.prediction.beside_steps(len(rows)) if self.of.by_step else [self.prediction.beside()]
         if not rows:
             yield from ((0, row) for row in cells)
             return

@@ -180,6 +180,20 @@ class TextInput(Input[str]):
         """Return words and lengths."""
         return text_batch(data), data["lengths"]
 
+    def extended(self, other: TextInput) -> TextInput:
+        """Add the other's words; buckets of parts and pairs know all words anyway."""
+        counts = dict(zip(other.words, other.counts[1:].tolist(), strict=True))
+        new = [word for word in dict.fromkeys(map(self.form, other.words)) if word not in self._word]
+        return TextInput(
+            [*self.words, *new],
+            [*self.counts[1:].tolist(), *(counts.get(word, 1) for word in new)],
+            lowercase=self.lowercase,
+            buckets=self.buckets,
+            pairs=self.pairs,
+            longest=self.longest,
+            vectors=self.vectors,
+        )
+
     @property
     def sizes(self) -> dict[str, int]:
         """The sizes of the input layer that follow from what was fitted."""

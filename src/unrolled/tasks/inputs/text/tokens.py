@@ -66,6 +66,16 @@ class TokenInput(Input[str]):
         chosen = TokenOptions.of(options)
         return cls(fit_tokenizer(chosen.tokens, (f"{e.given}\n" for e in examples), chosen.vocabulary_size))
 
+    def extended(self, other: TokenInput) -> TokenInput:
+        """Add the other's characters or words; byte pairs know all text anyway."""
+        return type(self)(self.tokenizer.extended(other.tokenizer))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many tokens are read."""
+        size = self.tokenizer.vocabulary_size
+        return {"vocabulary_size": size, "source_size": size}
+
     @classmethod
     def load(cls, folder: Path) -> TokenInput:
         """Read the tokeniser."""

@@ -29,7 +29,7 @@ from unrolled.tasks.core.contract import Input
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import last_steps
-from unrolled.tasks.core.values import InputSteps, Progress, RowInput
+from unrolled.tasks.core.values import InputSteps, Progress, RowInput, joined
 from unrolled.tasks.inputs.words.collate import BORDER, RESERVED, UNKNOWN, Noise, collated, sentences_of, word_batch
 from unrolled.tasks.inputs.words.layer import WordsNetwork, words_layer
 from unrolled.tasks.inputs.words.options import WordsOptions
@@ -149,6 +149,15 @@ class WordsInput(Input[Sentences]):
             content["vector_words"] = self.vectors.words
             save_vectors(folder / VECTORS, self.vectors)
         return content
+
+    def extended(self, other: WordsInput) -> WordsInput:
+        """Add the other's words, shapes and characters."""
+        counts, rarest = dict(zip(other.words, other.counts, strict=True)), min(self.counts, default=1)
+        words = joined(self.words, other.words)
+        # counts never rise from word to word
+        new = [min(counts[word], rarest) for word in words[len(self.words) :]]
+        shapes, letters = joined(self.shapes, other.shapes), joined(self.characters, other.characters)
+        return WordsInput(words, [*self.counts, *new], shapes, letters, self.vectors)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -23,7 +23,7 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import InputSteps, Progress, Scored
+from unrolled.tasks.core.values import InputSteps, Progress, Scored, joined
 from unrolled.tasks.outputs.label import scoring
 from unrolled.tasks.outputs.label.baseline import BASELINE, fit_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, ranked
@@ -68,6 +68,15 @@ class LabelOutput(Output[str, Classification]):
         for example in examples:
             check_label(example.target, example)
         return cls(labels)
+
+    def extended(self, other: LabelOutput) -> LabelOutput:
+        """Add the other's labels."""
+        return type(self)(joined(self.labels, other.labels))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many labels there are."""
+        return {"labels": len(self.labels)}
 
     @classmethod
     def load(cls, folder: Path) -> LabelOutput:

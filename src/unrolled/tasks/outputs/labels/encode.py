@@ -23,7 +23,7 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe, asked_itself
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import InputSteps, Progress, Scored
+from unrolled.tasks.core.values import InputSteps, Progress, Scored, joined
 from unrolled.tasks.outputs.labels.decode import best_of, log_probabilities
 from unrolled.tasks.outputs.labels.network import labels_network, start_from_frequencies
 from unrolled.tasks.outputs.labels.options import LabelsEvaluation, LabelsNetwork, LabelsOptions
@@ -61,6 +61,15 @@ class LabelsOutput(Output[Sequence[str | None], R]):
         labels = sorted({label for example in examples for label in example.target if label is not None})
         check_several(labels, examples[0])
         return cls(labels)
+
+    def extended(self, other: Self) -> Self:
+        """Add the other's labels."""
+        return type(self)(joined(self.labels, other.labels))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many labels there are."""
+        return {"labels": len(self.labels)}
 
     @classmethod
     def load(cls, folder: Path) -> Self:

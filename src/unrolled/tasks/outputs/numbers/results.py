@@ -70,7 +70,7 @@ class Forecast(StepsAhead, Result):
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([f"{self.heading()}  {sparkline((*self.history[-len(self) :], *self.point))}", *lines])
 
-    def beside_steps(self) -> list[Json]:
+    def beside_steps(self, steps: int) -> list[Json]:
         """Return series, time, forecast and quantiles of each step ahead."""
         levels = [f"quantile {level:g}" for level in self.levels]
         return [

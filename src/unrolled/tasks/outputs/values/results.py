@@ -30,7 +30,7 @@ class StepValues(Result):
         extent = f"{values.min():.4g} to {values.max():.4g}" if len(values) else "none"
         return f"{self.heading()}{len(self.values):,} steps, {extent}"
 
-    def beside_steps(self) -> list[Json]:
+    def beside_steps(self, steps: int) -> list[Json]:
         """Return the numbers of each step, under their names."""
         names = self.columns or tuple(f"value_{n + 1}" for n in range(len(self.values[0]) if self.values else 0))
         columns: dict[str, tuple[tuple[float, ...], ...]] = {"": self.values}

@@ -63,6 +63,11 @@ class CaptionOutput(AttentionOutput):
         super().__init__(words)
         self.words, self.attributes = words, tuple(attributes)
 
+    def extended(self, other: AttentionOutput) -> CaptionOutput:
+        """Add the other's words; what can be seen in an image or not is asked of the older ones alone."""
+        words = self.words.extended(other.tokenizer)
+        return CaptionOutput(words, self.attributes)
+
     @classmethod
     def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> CaptionOutput:
         """Number the words, and choose those that can be seen or not.

@@ -25,6 +25,9 @@ STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 #: features are kept in one file, one a line; words hold no space or line end
 _BETWEEN = " "
 
+#: the score of a class without an example
+NEVER = -30.0
+
 
 class TfidfRegression:
     """The fitted model.
@@ -59,7 +62,7 @@ class TfidfRegression:
 
         Args:
             texts: the words of each.
-            gold: the class number of each; every class occurs.
+            gold: the class number of each.
             classes: K.
             dev, dev_gold: development data; classes that are not known may be −100.
 
@@ -89,9 +92,15 @@ class TfidfRegression:
     @classmethod
     def _of(cls, vectorizer: object, fitted: object, classes: int) -> TfidfRegression:
         weight, bias = fitted.coef_, fitted.intercept_  # type: ignore[attr-defined]
-        if classes == 2:
+        occurring = fitted.classes_  # type: ignore[attr-defined]
+        if len(occurring) == 2:
             # one row is the second class's score against the first's
             weight, bias = np.concatenate([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+        if len(occurring) < classes:
+            # labels of an older model that this data does not have
+            weights, biases = np.zeros((classes, weight.shape[1])), np.full(classes, NEVER)
+            weights[occurring], biases[occurring] = weight, bias
+            weight, bias = weights, biases
         names = vectorizer.get_feature_names_out().tolist()  # type: ignore[attr-defined]
         return cls(names, vectorizer.idf_, weight, bias)  # type: ignore[attr-defined]
 
@@ -164,6 +173,7 @@ def majority(counts: Sequence[int]) -> NDArray[np.float64]:
     >>> majority([3, 1]).round(3).tolist()
     [-0.288, -1.386]
     """
-    shares = np.asarray(counts, dtype=np.float64)
+    # a label of an older model may occur nowhere in the data of the one that goes on from it
+    shares = np.maximum(np.asarray(counts, dtype=np.float64), 1e-3)
     result: NDArray[np.float64] = np.log(shares / shares.sum())
     return result

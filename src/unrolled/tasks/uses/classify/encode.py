@@ -84,7 +84,7 @@ class TextLabel(LabelOutput):
         if folder is None or not has_part(folder / MAJORITY):
             return {}
         counts = read_json(folder / MAJORITY)
-        is_whole = isinstance(counts, list) and all(isinstance(n, int) and n > 0 for n in counts)
+        is_whole = isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts) and any(counts)
         if not is_whole or len(counts) != len(self.labels):
             path = folder / MAJORITY
             raise ModelError(f"{path}: corrupt, expected a count for each label; restore it from a copy of the model")

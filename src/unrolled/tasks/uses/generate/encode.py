@@ -63,6 +63,8 @@ class Corpus:
             split = split_pieces(lambda: options.read(sources.train), dev_share=options.holdout)
             texts = {"train": split.train, "dev": split.dev}
         source = TokenInput(tokenizer_for(texts["train"], options, progress))
+        if sources.parts is not None:
+            source = sources.parts.input.extended(source)
         source.save(folder)
         files = []
         for name, pieces in texts.items():

@@ -24,7 +24,7 @@ from unrolled.tasks.core.contract import AnyInput
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.results import result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import Progress
+from unrolled.tasks.core.values import Progress, joined
 from unrolled.tasks.outputs.labels.decode import log_probabilities, probabilities_of
 from unrolled.tasks.outputs.labels.encode import LabelsOutput, check_several
 from unrolled.tasks.outputs.labels.scoring import Labels, mean_loss, targets_of
@@ -55,6 +55,11 @@ class SegmentLabels(LabelsOutput[LabelledRecording]):
     def __init__(self, labels: Sequence[str], background: str | None = None, aliases: Sequence[str] = ()) -> None:
         super().__init__(labels)
         self.background, self.aliases = background, tuple(aliases)
+
+    def extended(self, other: SegmentLabels) -> SegmentLabels:
+        """Add the other's labels."""
+        labels, aliases = joined(self.labels, other.labels), joined(self.aliases, other.aliases)
+        return SegmentLabels(labels, self.background, aliases)
 
     @classmethod
     def fit(cls, examples: Sequence[Example], options: Settings, progress: Progress) -> Self:

@@ -46,7 +46,7 @@ class LabelledRecording(Result):
         """Return the segments."""
         return {"segments": [segment.as_json() for segment in self.segments]}
 
-    def beside_steps(self) -> list[Json]:
+    def beside_steps(self, steps: int) -> list[Json]:
         """Return label and score of each step."""
         return [{"label": label, "score": score} for label, score in zip(self.labels, self.scores, strict=True)]
 

@@ -25,7 +25,7 @@ from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.results import Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import Progress, Scored, check_sizes
+from unrolled.tasks.core.values import Progress, Scored, check_sizes, joined
 from unrolled.tasks.outputs.labels.encode import LabelsOutput
 from unrolled.tasks.outputs.labels.network import synced_layers
 from unrolled.tasks.outputs.labels.results import labelled_steps
@@ -69,6 +69,13 @@ class TokenLabels(LabelsOutput[Tagging]):
         # a bare B for entities of no type
         tags = [f"{prefix}-{label or UNTYPED}" for label in types for prefix in PREFIXES]
         return cls("entities", [OUTSIDE, *tags])
+
+    def extended(self, other: Self) -> Self:
+        """Add the other's labels."""
+        if self.kind != other.kind:
+            kinds = {"labels": "labels of no tag scheme", "entities": "entities"}
+            raise ArgumentError(f"--from: the older model knows {kinds[self.kind]}, the data has {kinds[other.kind]}")
+        return type(self)(self.kind, joined(self.labels, other.labels))
 
     @property
     def types(self) -> list[str]:

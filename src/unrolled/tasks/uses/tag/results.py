@@ -56,7 +56,7 @@ class Tagging(Result):
         entities = [entity.as_json() for entity in self.entities]
         return {**labelled, **({"entities": entities} if self.kind == "entities" else {})}
 
-    def beside_steps(self) -> list[Json]:
+    def beside_steps(self, steps: int) -> list[Json]:
         """Return label and score of each token."""
         return [{"label": token.label, "score": token.score} for token in self.tokens]
 

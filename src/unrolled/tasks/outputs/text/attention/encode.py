@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -96,6 +97,17 @@ class AttentionOutput(Output[Text, results.Result]):
         if chosen.units == "words":
             return cls(WordTokenizer.fit(texts, most=chosen.units_known))
         return cls(fit_sentences(chosen.units, texts, chosen.units_known))
+
+    def extended(self, other: AttentionOutput) -> AttentionOutput:
+        """Add the other's characters or words; byte pairs know all text anyway."""
+        twin = copy(self)
+        twin.tokenizer = self.tokenizer.extended(other.tokenizer)
+        return twin
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many tokens are written."""
+        return {"target_size": self.tokenizer.vocabulary_size}
 
     @classmethod
     def load(cls, folder: Path) -> AttentionOutput:

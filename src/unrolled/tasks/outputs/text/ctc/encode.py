@@ -6,6 +6,7 @@ T steps, B batch, U units, K classes of which the first is the blank.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from unrolled.data import Arrays, Example, ExampleStore, Findings, lengths_of, padded
-from unrolled.errors import DataError
+from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import Session
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import AnyInput, Output
@@ -24,7 +25,7 @@ from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.probe import Probe, asked_itself
 from unrolled.tasks.core.results import Result, Shown, result_type
 from unrolled.tasks.core.stream import StepStream
-from unrolled.tasks.core.values import InputSteps, Progress, Scored
+from unrolled.tasks.core.values import InputSteps, Progress, Scored, joined
 from unrolled.tasks.outputs.text.ctc import scoring
 from unrolled.tasks.outputs.text.ctc.baseline import BASELINE, fit_most_frequent
 from unrolled.tasks.outputs.text.ctc.decode import Decoder, log_probabilities
@@ -64,6 +65,18 @@ class CTCOutput(Output[str, Transcript]):
         if spelling is None:
             raise DataError("no text in any of the training data's transcripts", examples[0].path or None)
         return cls(spelling)
+
+    def extended(self, other: CTCOutput) -> CTCOutput:
+        """Add the other's units, if they are of the same kind."""
+        own, new = self.spelling, other.spelling
+        if own.units != new.units:
+            raise ArgumentError(f"--from: the older model writes {own.units}; give --units {own.units}")
+        return CTCOutput(replace(own, vocabulary=tuple(joined(own.vocabulary, new.vocabulary))))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many units there are, CTC's blank among them."""
+        return {"classes": len(self.spelling.vocabulary)}
 
     @classmethod
     def load(cls, folder: Path) -> CTCOutput:
