@@ -94,9 +94,5 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Write config.json."""
-<<<<<<< HEAD
-    write_json(folder / CONFIG, config.model_dump())
-=======
     content = {name: value for name, value in config.model_dump().items() if value or name not in ("about", "base")}
-    write_whole(folder / CONFIG, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
->>>>>>> 7d0ca66 (tasks: train --from an older model)
+    write_json(folder / CONFIG, content)
