@@ -264,3 +264,21 @@ def test_a_network_behind_the_filter_says_so(tmp_path: Path, caplog: pytest.LogC
     (tmp_path / "m" / "filter.safetensors").write_bytes(b"")
     with pytest.raises(ModelError):
         load(tmp_path / "m").evaluate(*paths)
+
+
+@pytest.mark.parametrize(("stride", "delay"), [(1, 0), (4, 3)])
+def test_a_network_begins_as_the_linear_filter(tmp_path: Path, stride: int, delay: int) -> None:
+    x = noise(900, 1)
+    rows = [{"x": a, "y": b} for a, b in zip(x.tolist(), (device(x) + 0.3 * x).tolist(), strict=True)]
+    options = {**SMALL, "left": 127 + delay, "stride": stride, "delay": delay, "holdout": 0.5}
+    model = train("signal", rows, tmp_path / "m", options=options, **{**FAST, "steps": 1, "lr": 1e-9})
+    for parameter in model.network.get_submodule("hidden").parameters():
+        torch.nn.init.zeros_(parameter)
+    frames: Any = model.network.get_submodule("inputs.frames")
+    scaled = np.pad(((x[:, None] - frames.mean.numpy()) / frames.std.numpy()), ((0, delay), (0, 0))).astype(np.float32)
+    half = 450
+    late = model.output.encode((device(x) + 0.3 * x)[:half, None].astype(np.float32))["wanted"]
+    linear = Filter.fit([(scaled[: len(late)] * (np.arange(len(late)) < half)[:, None], late)], 0, 128 + delay)
+    answer = model.output.unscaled(linear.answer(scaled).astype(np.float32)[delay:, :, None])[..., 0]
+    np.testing.assert_allclose(model.predict(x).values, answer, atol=0.02)
+    assert np.abs(answer).max() > 0.2

@@ -40,11 +40,16 @@ class Filter:
         self.weight, self.bias, self.delay = weight, bias, delay
 
     @classmethod
-    def fit(cls, pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]], delay: int) -> Filter:
-        """Fit to inputs (T, F) and targets (T, K)."""
+    def fit(
+        cls,
+        pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]],
+        delay: int,
+        taps: int | None = None,
+    ) -> Filter:
+        """Fit to inputs (T, F) and targets (T, K); with `taps_of` taps if none are named."""
         gram, cross = np.zeros((0, 0)), np.zeros((0, 0))
         for x, y in pairs:
-            taps = max(1, TAPS // x.shape[1]) + delay
+            taps = taps or taps_of(x.shape[1], delay)
             for rows, wanted in _blocks(x.astype(np.float64), y.astype(np.float64), taps, delay):
                 own = rows.T @ rows, rows.T @ wanted
                 gram, cross = own if not len(gram) else (gram + own[0], cross + own[1])
@@ -84,6 +89,11 @@ class Filter:
     def name(self) -> str:
         """Its name in evaluations."""
         return "a linear filter (FIR), fitted by least squares"
+
+
+def taps_of(features: int, delay: int) -> int:
+    """Return how many taps the filter of so many features has."""
+    return max(1, TAPS // features) + delay
 
 
 def _blocks(x: Array, y: Array, taps: int, delay: int) -> Iterable[tuple[Array, Array]]:

@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from unrolled.data import Arrays, Example, ExampleStore, padded
 from unrolled.errors import ArgumentError, DataError, ModelError
-from unrolled.layers import Session
+from unrolled.layers import Session, StackedFrames
 from unrolled.metrics.signals import signal_metrics
 from unrolled.settings import Settings
 from unrolled.storage import has_part
@@ -33,7 +33,7 @@ from unrolled.tasks.core.stream import StepStream
 from unrolled.tasks.core.values import InputSteps, Progress, Scored
 from unrolled.tasks.outputs.values.baseline import BASELINE, Filter
 from unrolled.tasks.outputs.values.decode import answers
-from unrolled.tasks.outputs.values.network import values_network
+from unrolled.tasks.outputs.values.network import start_from_filter, values_network
 from unrolled.tasks.outputs.values.options import Level, ValuesNetwork, ValuesOptions
 from unrolled.tasks.outputs.values.results import StepValues
 from unrolled.tasks.outputs.values.session import ValuesSession
@@ -132,6 +132,14 @@ class ValuesOutput(Output[Values, StepValues]):
     def network(self, source: AnyInput, network: Mapping[str, Any]) -> nn.Module:
         """Return hidden layers and a linear output layer."""
         return values_network(source, network, self.width, self.levels, self.delay)
+
+    def initialise(self, network: nn.Module, store: ExampleStore) -> None:
+        """Begin as a linear filter."""
+        inputs = network.get_submodule("inputs")
+        if isinstance(inputs, StackedFrames):
+            mean, std = (part.numpy() for part in (inputs.frames.mean, inputs.frames.std))
+            pairs = (((e["x"] - mean) / std, e["wanted"]) for e in (store[n] for n in range(len(store))))
+            start_from_filter(network, Filter.fit(pairs, 0, inputs.stack.left + 1))
 
     def score(self, network: nn.Module, x: object, lengths: Tensor | None, data: Mapping[str, Tensor]) -> Scored:
         """Return the loss, in standard units."""

@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unrolled.layers import LinearOutput
+from unrolled.layers import LinearOutput, StackedFrames
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.core.contract import AnyInput
 from unrolled.tasks.core.recurrent import RecurrentNetwork, stack
 from unrolled.tasks.core.values import Scored
+from unrolled.tasks.outputs.values.baseline import Filter
 from unrolled.tasks.outputs.values.options import Loss, ValuesNetwork
+
+#: by how much units that begin as a filter are larger than its answer, so that what the cells add is small at first
+SCALE = 4.0
 
 
 def values_network(
@@ -24,12 +28,46 @@ def values_network(
 ) -> SyncedNetwork:
     """Return the untrained network, whose step answers to as many steps of the signal as its input layer stacks."""
     chosen, inputs = ValuesNetwork.picked(network), source.layer(network)
-    hidden = stack(RecurrentNetwork.picked(network), inputs.output_size, forget_bias=1.0)
+    # what the input layer makes of a step goes on to the output, too, so that a linear filter needs no recurrence
+    hidden = stack(RecurrentNetwork.picked(network), inputs.output_size, forget_bias=1.0, residual=True)
     stride = int(network.get("stride", 1))
     output = LinearOutput(hidden.output_size, stride * width * max(1, len(levels)))
     built = SyncedNetwork(inputs, hidden, output, dropout=chosen.dropout)
     built.loss = SignalLoss(chosen.loss, chosen.preemphasis, chosen.warmup + delay, tuple(levels), width)
     return built
+
+
+@torch.no_grad()
+def start_from_filter(network: nn.Module, linear: Filter) -> None:
+    """Let a network begin as a linear filter that is fitted in its own units, if it has room for it.
+
+    Two units of the input layer hold the filter's answer to each step, one above 0 and one below, as ReLU follows.
+
+    Args:
+        network: as of `values_network`, with a residual stack.
+        linear: of as many taps as the input layer sees steps back, and one.
+    """
+    inputs, width = network.get_submodule("inputs"), len(linear.bias)
+    if not isinstance(inputs, StackedFrames) or not isinstance(network, SyncedNetwork):
+        return
+    stack, weight, bias = inputs.stack, network.get_parameter("output.weight"), network.get_parameter("output.bias")
+    if inputs.output_size != network.hidden.output_size or 2 * stack.stride * width > inputs.output_size:
+        return
+    taps = torch.from_numpy(linear.weight).float().view(-1, stack.features, width)
+    places = stack.left + stack.stride
+    levels = len(weight) // (stack.stride * width)
+    weight.zero_()
+    bias.zero_()
+    for step in range(stack.stride):
+        newest = stack.left + step
+        for k in range(width):
+            unit, window = 2 * (step * width + k), torch.zeros(places, stack.features)
+            window[newest - len(taps) + 1 : newest + 1] = taps[:, :, k].flip(0)
+            outputs = slice((step * width + k) * levels, (step * width + k + 1) * levels)
+            for place, sign in ((unit, 1.0), (unit + 1, -1.0)):
+                inputs.linear.weight[place] = sign * SCALE * window.flatten()
+                inputs.linear.bias[place] = sign * SCALE * float(linear.bias[k])
+                weight[outputs, place] = sign / SCALE
 
 
 class SignalLoss(nn.Module):

@@ -8,6 +8,7 @@ from typing import Any
 from unrolled.tasks.core.examples import Material
 from unrolled.tasks.core.plan import plan_recurrent
 from unrolled.tasks.core.values import Plan
+from unrolled.tasks.outputs.values.baseline import taps_of
 from unrolled.tasks.outputs.values.encode import ValuesOutput
 from unrolled.tasks.uses.signal.encode import SignalInput
 from unrolled.tasks.uses.signal.options import SignalUseOptions
@@ -15,7 +16,7 @@ from unrolled.tasks.uses.signal.options import SignalUseOptions
 #: signals of more steps a second than this are sound, whose pieces are longer
 FAST = 1000.0
 #: pieces of sound, and of anything else
-WINDOW_OF_SOUND, WINDOW = 1024, 256
+WINDOW_OF_SOUND, WINDOW = 512, 256
 
 
 def plan_signal(
@@ -26,20 +27,22 @@ def plan_signal(
     is_sound = source.rate is not None and source.rate >= FAST
     window = options.window or min(WINDOW_OF_SOUND if is_sound else WINDOW, int(lengths.max()))
     warmup = min(window // 8, 200) if options.warmup is None else options.warmup
-    left = (15 if is_sound else 3) + options.stride - 1 if options.left is None else options.left
+    output = material.parts.output
+    hidden = options.hidden_size or max(32 if options.stride == 1 else 64, 2 * options.stride * output.width)
     network = {
-        "hidden_size": 32 if options.stride == 1 else 96,
+        "hidden_size": hidden,
         "dropout": 0.0 if is_sound else 0.1,
         "stride": options.stride,
-        "left": left,
-        "input_size": min(256, max(32, (left + options.stride) * source.width)),
+        # as far back as the linear filter sees, from which the network begins
+        "left": taps_of(source.width, source.delay) - 1 if options.left is None else options.left,
+        "input_size": hidden * (2 if options.bidirectional else 1),
         "loss": options.loss,
         "preemphasis": options.preemphasis,
         "warmup": min(warmup, window // 2),
     }
     return plan_recurrent(
         source,
-        material.parts.output,
+        output,
         material.train,
         options.model_copy(update={"window": max(2, window)}),
         training,
