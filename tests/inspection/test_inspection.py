@@ -36,26 +36,25 @@ Probes = Callable[..., Probe]
 
 
 def state_gradients(probe: Probe, step: int) -> list[list[float]]:
-    """‖∂L_step/∂h_t‖ for every layer and t, by autograd through the cells' own steps, every h a node of its own."""
+    """‖∂L_step/∂s_t‖ for every layer and t, by autograd through the cells' own steps, every state a node of its own."""
     network: Any = probe.network
     hidden, cell = network.hidden, network.hidden.cell
     x = probe.vectors()
     states = [cell.initial_state(1, hidden.hidden_size, x) for _ in range(hidden.num_layers)]
-    nodes: list[list[torch.Tensor]] = [[] for _ in range(hidden.num_layers)]
+    nodes: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in range(hidden.num_layers)]
     outputs = []
     for t in range(len(x)):
         h = x[t]
         for layer, params in enumerate(hidden.parameter_blocks()):
             new = cell.step(cell.project_input(h, params), states[layer], params)
-            node = new[0].clone()
-            states[layer] = (node, *new[1:])
-            nodes[layer].append(node)
-            h = node
+            states[layer] = tuple(state.clone() for state in new)
+            nodes[layer].append(states[layer])
+            h = states[layer][0]
         outputs.append(network.output(h))
     loss = nn.functional.cross_entropy(outputs[step], probe.targets[step : step + 1])
     used = [node for layer in nodes for node in layer[: step + 1]]
-    grads = torch.autograd.grad(loss, used)
-    norms = [float(g.norm()) for g in grads]
+    grads = iter(torch.autograd.grad(loss, [state for node in used for state in node], materialize_grads=True))
+    norms = [float(torch.cat([next(grads) for _ in node], -1).norm()) for node in used]
     return [norms[k * (step + 1) : (k + 1) * (step + 1)] for k in range(len(nodes))]
 
 

@@ -13,15 +13,12 @@ from unrolled import GRU, LRU, LSTM, RNN, SLSTM, SRU
 from unrolled.layers.recurrent.unfolding import recording
 from unrolled.training.gradients import flow as module
 from unrolled.training.gradients.flow import FlowMonitor, norms_by_lag
-from unrolled.training.gradients.verdict import judge
+from unrolled.training.gradients.verdict import CLIPPING, advice_in_place, judge
 
 
 def autograd_norms(layer: Any, x: Tensor, weight: Tensor) -> list[float]:
-    """‖∂L/∂h_t‖ for t from the last to the first, L = weight · h_T, with every h_t a node of its own.
-
-    Of a cell that does not read h, with respect to all its states.
-    """
-    followed = len(layer.cell.state_names) if layer.cell.unread_states else 1
+    """‖∂L/∂s_t‖ for t from the last to the first, L = weight · h_T, s all states, every one a node of its own."""
+    followed = len(layer.cell.state_names)
     params = layer.parameter_blocks()[0]
     state = layer.cell.initial_state(x.shape[1], layer.hidden_size, x)
     hs = []
@@ -199,3 +196,47 @@ def test_what_autocast_made_narrower_is_walked_back_all_the_same() -> None:
         output, _ = layer(torch.randn(8, 2, 3).bfloat16())
         output[-1].float().sum().backward()
     assert len(norms_by_lag(calls[0])["l0"]) == 8
+
+
+def test_an_error_that_fades_is_judged_by_how_far_back_it_is_needed() -> None:
+    fading = [0.8**k for k in range(64)]
+    verdict = judge("l", fading, "lstm", needed=10)
+    assert (verdict.kind, verdict.lag, verdict.remedies) == ("healthy", 31, ())
+    assert "every step has a loss of its own" in verdict.evidence
+    assert judge("l", fading, "lstm").kind == "vanishing"
+    assert judge("l", [0.4**k for k in range(64)], "lstm", needed=10).kind == "vanishing"
+
+
+@pytest.mark.parametrize(("at_each_step", "kind"), [(True, "healthy"), (False, "vanishing")])
+def test_a_loss_at_the_end_alone_needs_the_error_from_everywhere(at_each_step: bool, kind: str) -> None:
+    torch.manual_seed(0)
+    layer = RNN(3, 8, initialisation="orthogonal")
+    with torch.no_grad():
+        layer.weight_hh_l0.mul_(0.75)
+    with recording(layer, retain=True) as calls:
+        output, _ = layer(0.01 * torch.randn(60, 2, 3))
+    (output if at_each_step else output[-1]).sum().backward()
+    [(name, norms)] = norms_by_lag(calls[0]).items()
+    verdict = module.verdict_on(calls[0], name, norms)
+    assert (verdict.kind, verdict.lag) == (kind, 25)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"forget_bias": 1.0}, "forget-gate"),
+        ({"chrono": 50}, "forget-gate"),
+        ({"initialisation": "orthogonal"}, "weight_hh"),
+        ({"layer_norm": True}, "layer normalisation"),
+    ],
+)
+def test_advice_never_names_what_is_in_place(options: dict[str, Any], advice: str) -> None:
+    norms = [0.3**k for k in range(12)]
+    for layer, expected in ((LSTM(2, 4), True), (LSTM(2, 4, **options), False)):
+        remedies = judge("l", norms, "lstm", in_place=advice_in_place(layer)).remedies
+        assert any(advice in remedy for remedy in remedies) is expected
+    biased = judge("l", norms, "lstm", in_place=advice_in_place(LSTM(2, 4, forget_bias=-3.0))).remedies
+    assert "a forget-gate bias of 1 or more" in biased
+    clipped = judge("l", [3.0**k for k in range(12)], "rnn", in_place={CLIPPING}).remedies
+    assert clipped
+    assert not any("clipping" in remedy for remedy in clipped)

@@ -18,7 +18,7 @@ from unrolled.errors import ArgumentError
 from unrolled.inspection.recorded import Floats, array, part_name, record, steps_asked, steps_of
 from unrolled.layers import Recurrent
 from unrolled.tasks.core.probe import Probe
-from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.training.gradients.verdict import NEEDED, Verdict, advice_in_place, judge
 from unrolled.types import Json
 
 
@@ -28,8 +28,8 @@ class GradientFlow:
 
     Attributes:
         layers: the name of each layer and direction.
-        norms: layer → (lags,), ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …: the mean over those output steps t that reach so far
-            back; L_t is −ln p of the step's target, nats (of a forecast, its value).
+        norms: layer → (lags,), ‖∂L_t/∂s_{t−k}‖ for k = 0, 1, …, s being all states of the cell: the mean over those
+            output steps t that reach so far back; L_t is −ln p of the step's target, nats (of a forecast, its value).
         steps: the output steps t.
         verdicts: one for each layer.
     """
@@ -50,7 +50,7 @@ class GradientFlow:
 
 
 def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) -> GradientFlow:
-    """Return ‖∂L_t/∂h_{t−k}‖ by lag, exact, for every recurrent layer.
+    """Return ‖∂L_t/∂s_{t−k}‖ by lag, exact, for every recurrent layer.
 
     Args:
         probe: the input.
@@ -70,7 +70,7 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
     scores = probe.scores_of(recorded.logits)
     norms_of: dict[str, list[Floats]] = {}
     longest: dict[int, int] = {}
-    cells: dict[str, str] = {}
+    seen_in: dict[str, tuple[Recurrent, bool]] = {}
     for call in recorded.calls:
         longest[id(call.layer)] = max(steps_of(call), longest.get(id(call.layer), 0))
     for t in asked:
@@ -85,10 +85,16 @@ def gradient_flow(probe: Probe, at: Sequence[int] | None = None, most: int = 8) 
                 back = norms[first:] if layer.name.endswith("_reverse") else norms[: first + 1][::-1]
                 name = part_name(call, layer.name)
                 norms_of.setdefault(name, []).append(back)
-                cells[name] = call.layer.cell.name
+                seen_in[name] = (call.layer, follows)
     means = {name: _mean_of_ragged(rows) for name, rows in norms_of.items()}
-    verdicts = tuple(judge(name, norms.tolist(), cells[name], probe.options) for name, norms in means.items())
+    verdicts = tuple(_verdict(name, norms, *seen_in[name], probe) for name, norms in means.items())
     return GradientFlow(tuple(means), means, tuple(asked), verdicts)
+
+
+def _verdict(name: str, norms: Floats, layer: Recurrent, follows: bool, probe: Probe) -> Verdict:
+    """Return the verdict on one layer; if it follows the output step by step, each step has a loss of its own."""
+    needed, in_place = NEEDED if follows else None, advice_in_place(layer)
+    return judge(name, norms.tolist(), layer.cell.name, probe.options, needed=needed, in_place=in_place)
 
 
 def _nearest(norms: Floats, t: int | None, layer: Recurrent, reverse: bool) -> int:

@@ -18,8 +18,8 @@ from unrolled.tasks import Model
 from unrolled.tasks.core.values import Progress, silent
 from unrolled.training import TrainingSettings, seed_everything
 from unrolled.training.criteria import Position
-from unrolled.training.gradients.flow import norms_by_lag
-from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.training.gradients.flow import norms_by_lag, verdict_on
+from unrolled.training.gradients.verdict import Verdict
 from unrolled.training.optimisation.optimisers import (
     clip_gradients,
     gradient_norm,
@@ -190,7 +190,7 @@ class Tries:
                 (report.mean if settings.accumulate == 1 else report.mean * report.count).backward()
                 if last:
                     verdicts = tuple(
-                        judge(f"{call.name}.{name}", norms, call.layer.cell.name, own.task.trained_with)
+                        verdict_on(call, name, norms, own.task.trained_with)
                         for call in calls
                         for name, norms in norms_by_lag(call).items()
                     )

@@ -150,7 +150,9 @@ def _gradient_section(flow: GradientFlow) -> Section:
         remedies = "".join(f"<li>{html.escape(text)}</li>" for text in verdict.remedies)
         tried = f"<p>To try, the likeliest first:</p><ol>{remedies}</ol>" if remedies else ""
         body += f'<div class="verdict {verdict.kind}"><p>{html.escape(str(verdict))}.</p>{tried}</div>'
-    sentence = "How much of the loss's error is left after k steps back: ‖∂L/∂h‖ at lag k, relative to lag 0, exact."
+    sentence = (
+        "How much of the loss's error is left after k steps back: ‖∂L/∂s‖ over all states, relative to lag 0, exact."
+    )
     return Section(
         "gradients",
         "Gradients over time",
@@ -182,7 +184,7 @@ def _attribution_section(probe: Probe, at: int, arrays: Json) -> Section:
         f"How much each step of the input matters to one output: its share of {target}, the loss without it, and the "
         "slope there."
     )
-    return Section("mattered", "What matters", sentence, [("mattered", partial(plot.plot_attributions, attributions))])
+    return Section("mattered", "What mattered", sentence, [("mattered", partial(plot.plot_attributions, attributions))])
 
 
 def _connectivity_sections(probe: Probe, arrays: Json) -> Iterable[Section]:

@@ -141,7 +141,7 @@ class InspectedGradients(_Read):
 
     layers: list[str]
     norms: dict[str, Numbers] = Field(
-        description="layer → ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, nats per unit of h, the mean over `steps`"
+        description="layer → ‖∂L_t/∂s_{t−k}‖ for k = 0, 1, …, s being all states, nats per unit, the mean over `steps`"
     )
     steps: list[int] = Field(description="the output steps t whose errors are followed")
     verdicts: list[LayerVerdict]

@@ -16,6 +16,7 @@ from unrolled.storage import make_folder
 from unrolled.training.contract import B, Batches, Learner
 from unrolled.training.criteria import Best, Progress
 from unrolled.training.gradients.flow import FlowMonitor
+from unrolled.training.gradients.verdict import CLIPPING
 from unrolled.training.optimisation.averaging import NoAveraging, make_averaging
 from unrolled.training.optimisation.finite import GradientWatch
 from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
@@ -74,7 +75,8 @@ class RunState(Generic[B]):
         self.averaging = make_averaging(self.parameters, settings)
         self.carried: Nest = None
         self.window = LogWindow()
-        self.flow = FlowMonitor(learner.network, options)
+        in_place = {CLIPPING} if settings.clip_norm is not None and settings.clip_norm <= 1 else ()
+        self.flow = FlowMonitor(learner.network, options, in_place)
         make_folder(out)
         self.checkpoints = Checkpoints(out / "checkpoints", identity)
         self.metrics = Journal(out / "metrics.jsonl")

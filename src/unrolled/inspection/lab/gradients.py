@@ -31,7 +31,7 @@ class GradientLab:
     """The results of the gradient experiment.
 
     Attributes:
-        flows: network → (lags,), ‖∂L_T/∂h_{T−k}‖ before any training, relative to lag 0.
+        flows: network → (lags,), ‖∂L_T/∂s_{T−k}‖ before any training, relative to lag 0.
         verdicts: one for each of `flows`.
         norms: run → the gradient's norm at each step, over all weights, before clipping.
         losses: run → the loss at each step; NaN once it has diverged.

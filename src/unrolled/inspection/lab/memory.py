@@ -34,7 +34,7 @@ class MemoryRun:
         problem, length, unit, chance, limit: the problem, its length, the unit of its loss, the best loss without
             memory, and the loss below which it is solved.
         steps, losses: the loss curve: the mean loss over the steps up to each point, every 50 steps and at the end.
-        flows: (step, norms) of the gradient by lag, ‖∂L_T/∂h_{T−k}‖, at the beginning, in between, and at the end.
+        flows: (step, norms) of the gradient by lag, ‖∂L_T/∂s_{T−k}‖, at the beginning, in between, and at the end.
         verdicts: for each of `flows`.
         solved_at: the step at which the loss fell below the limit, or None.
         seconds: the training time.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plot_gradient_flow(flow: GradientFlow, theme: str = "light") -> Figure:
-    """Plot ‖∂L_t/∂h_{t−k}‖ by lag, relative to lag 0, with the thresholds of vanishing and exploding."""
+    """Plot ‖∂L_t/∂s_{t−k}‖ by lag, relative to lag 0, with the thresholds of vanishing and exploding."""
     with figure(theme, 3.6) as (drawn, axes, colours):
         axis = axes[0][0]
         longest = max(len(norms) for norms in flow.norms.values())
@@ -46,7 +46,7 @@ def draw_thresholds(axis: Axes, colours: Theme, longest: int) -> None:
             axis.axhline(threshold, color=colours.text, ls=":", lw=1)
             note(axis, colours, longest - 1, threshold, text)
     axis.set_xlabel("lag k, steps back from the loss")
-    axis.set_ylabel("‖∂L/∂h‖ at lag k ÷ at lag 0")
+    axis.set_ylabel("‖∂L/∂s‖ at lag k ÷ at lag 0")
     axis.set_xlim(0, max(1, longest - 1))
     whole_ticks(axis)
     axis.grid(alpha=0.5)

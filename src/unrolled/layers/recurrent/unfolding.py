@@ -32,7 +32,7 @@ class LayerFlow:
         name: l0, l0_reverse, l1, …
         errors: for each state by name (T, B, size): the gradient that arrives at it after step t, from the loss at t
             and from all that depends on it later.
-        error: (T, B, size), the one to follow back: that at h, or where no step reads h, those at all states in a row.
+        error: (T, B, sizes), the one to follow back: those at all states in a row.
         dx: (T, B, I), for the layer's input.
         dparams: the gradient of each parameter by the cell's own name.
         shares: for each parameter (T,), the norm of the contribution of step t to its gradient; the contributions of
@@ -140,7 +140,7 @@ class Unfolding:
                     norms = _Shares(layer.cell, tape, blocks[at]) if shares else None
                     back = bptt(layer.cell, tape, blocks[at], part, final, norms)
                     errors = dict(zip(layer.cell.state_names, back.errors, strict=True))
-                    error = torch.cat(back.errors, -1) if layer.cell.unread_states else errors["h"]
+                    error = torch.cat(back.errors, -1)
                     by_step = norms.norms if norms else {}
                     own.append(LayerFlow(self.names[at], errors, error, back.dx, back.dparams, by_step))
                 below = sum((flow.dx for flow in own), torch.zeros_like(own[0].dx))

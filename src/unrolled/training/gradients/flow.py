@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypedDict
 
@@ -20,7 +20,7 @@ from unrolled.layers import Recurrent
 from unrolled.layers.recurrent.arguments import LayerState
 from unrolled.layers.recurrent.unfolding import RecordedCall, Unfolding, as_dtype, columns, recording
 from unrolled.networks.parts import merge_rows
-from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.training.gradients.verdict import NEEDED, Advice, Verdict, advice_in_place, judge
 
 log = logging.getLogger("unrolled.training")
 
@@ -58,12 +58,15 @@ class FlowMonitor:
         network: the network in training. Nothing is measured without recurrent layers, or with cells that define only
             `step`.
         options: names of the options that the network is trained with, for advice; None where there is no command.
+        in_place: advice that the training follows already.
     """
 
-    def __init__(self, network: nn.Module, options: Collection[str] | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, options: Collection[str] | None = None, in_place: Collection[Advice] = ()
+    ) -> None:
         layers = [m for m in network.modules() if isinstance(m, Recurrent)]
         self._network = network
-        self._options = options
+        self._options, self._in_place = options, in_place
         self._active = bool(layers) and all(layer.cell.is_traced for layer in layers)
         self._calls: list[RecordedCall] = []
         self._last: dict[str, tuple[str, int]] = {}
@@ -96,7 +99,7 @@ class FlowMonitor:
         report: dict[str, FlowRecord] = {}
         for call in calls:
             for name, norms in norms_by_lag(call).items():
-                verdict = judge(f"{call.name}.{name}", norms, call.layer.cell.name, self._options)
+                verdict = verdict_on(call, name, norms, self._options, self._in_place)
                 report[verdict.layer] = {"norms": norms, "verdict": verdict.kind, "lag": verdict.lag}
                 warning = self._warning(verdict)
                 if warning:
@@ -133,8 +136,39 @@ class FlowMonitor:
         self._said, self.report = set(state["said"]), state["report"]
 
 
+def verdict_on(
+    call: RecordedCall,
+    name: str,
+    norms: Sequence[float],
+    options: Collection[str] | None = None,
+    in_place: Collection[Advice] = (),
+) -> Verdict:
+    """Return the verdict on one layer of a recorded stack.
+
+    Args:
+        call: a call that was recorded with `retain`, after the backward pass.
+        name: the layer's, as in `norms_by_lag`, which gave the norms.
+        norms, options: as for `judge`.
+        in_place: advice that the training follows already.
+    """
+    needed = NEEDED if _has_losses_everywhere(call) else None
+    own = {*in_place, *advice_in_place(call.layer)}
+    return judge(f"{call.name}.{name}", norms, call.layer.cell.name, options, needed=needed, in_place=own)
+
+
+def _has_losses_everywhere(call: RecordedCall) -> bool:
+    """Return whether an error arrives at most outputs, and not only at the end of sequences."""
+    if call.output.grad is None:
+        return False
+    steps, batch = call.output.shape[:2] if not call.layer.batch_first else call.output.shape[1::-1]
+    valid = steps * batch if call.lengths is None else int(call.lengths.sum())
+    return 2 * int(call.output.grad.ne(0).any(-1).sum()) > valid
+
+
 def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAGS) -> dict[str, list[float]]:
-    """Return ‖∂L_t/∂h_{t−k}‖ for k = 0, 1, …, with t each sequence's last step, in each layer of a recurrent stack.
+    """Return ‖∂L_t/∂s_{t−k}‖ for k = 0, 1, …, with t each sequence's last step, in each layer of a recurrent stack.
+
+    s are all states of the cell: the error of an LSTM flows through c where it does not through h.
 
     The error at the last step is the one that the backward pass brought to the output or to the final state; the errors
     of the other steps are left out. It is propagated back by hand through the stack in evaluation mode, without
