@@ -150,9 +150,7 @@ def _gradient_section(flow: GradientFlow) -> Section:
         remedies = "".join(f"<li>{html.escape(text)}</li>" for text in verdict.remedies)
         tried = f"<p>To try, the likeliest first:</p><ol>{remedies}</ol>" if remedies else ""
         body += f'<div class="verdict {verdict.kind}"><p>{html.escape(str(verdict))}.</p>{tried}</div>'
-    sentence = (
-        "How much of the loss's error is left after k steps back: ‖∂L/∂s‖ over all states, relative to lag 0, exact."
-    )
+    sentence = "How much of the loss's error is left k steps back: ‖∂L/∂s‖ over all states, relative to lag 0, exact."
     return Section(
         "gradients",
         "Gradients over time",

@@ -16,7 +16,7 @@ from unrolled.inspection.lab.contestants import clip as clip_gradient
 from unrolled.inspection.lab.problems import MemoryProblem, ProblemBatch
 from unrolled.layers.recurrent.unfolding import RecordedCall, recording
 from unrolled.training.gradients.flow import norms_by_lag
-from unrolled.training.gradients.verdict import Verdict, judge
+from unrolled.training.gradients.verdict import Verdict, advice_in_place, judge
 from unrolled.types import Json
 
 #: the number of steps that a point of the loss curve averages
@@ -204,4 +204,5 @@ def _backward(
 def _measure(run: MemoryRun, step: int, call: RecordedCall) -> None:
     norms = norms_by_lag(call, lags=run.length)["l0"]
     run.flows.append((step, norms))
-    run.verdicts.append(judge(f"{run.contestant} at step {step}", norms, call.layer.cell.name))
+    in_place = advice_in_place(call.layer)
+    run.verdicts.append(judge(f"{run.contestant} at step {step}", norms, call.layer.cell.name, in_place=in_place))
