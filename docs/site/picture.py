@@ -1,4 +1,4 @@
-"""Make docs/images/page.png: the page of `unrolled serve` in Chromium, with a text and what the model suggests after it.
+"""Make docs/images/page.png: the page of `unrolled serve` in Chromium, with a text and what is suggested after it.
 
     unrolled demo
     python docs/site/picture.py demo/model
