@@ -119,12 +119,12 @@ class Planted:
 FREE = 1e6
 PLANTED = {
     "RNN, radius 0.5": Planted(radius(0.5), "vanishing"),
-    "RNN, radius 0.5, copying": Planted(radius(0.5), "vanishing", "copying", 10),
+    "RNN, radius 0.5, copying": Planted(radius(0.5), "vanishing", "copying", 20),
     "RNN, radius 1.6, not clipped": Planted(radius(1.6), "exploding", clip=FREE, lr=1e-2),
     "RNN, saturated by its inputs": Planted(scaled(RNN, "weight_ih_l0", 30.0), "vanishing"),
     "RNN, long copying": Planted(RNN, "vanishing", "copying", 40),
     "LSTM, forget bias -3": Planted(LSTM, "vanishing", options={"forget_bias": -3.0}),
-    "LSTM, forget bias -3, copying": Planted(LSTM, "vanishing", "copying", 10, options={"forget_bias": -3.0}),
+    "LSTM, forget bias -3, copying": Planted(LSTM, "vanishing", "copying", 20, options={"forget_bias": -3.0}),
     "LSTM, saturated gates": Planted(scaled(LSTM, "weight_ih_l0", 40.0), "vanishing", options={"forget_bias": -1.0}),
     "LSTM, adding over 100 steps": Planted(LSTM, "vanishing", length=100),
     "IndRNN, weights a third": Planted(scaled(IndRNN, "weight_hh_l0", 0.3), "vanishing"),

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from unrolled.inspection.recorded import Floats, Over, array, part_name, record, step_names, steps_asked
+from unrolled.layers import Recurrent
+from unrolled.layers.recurrent.unfolding import LayerFlow
 from unrolled.tasks.core.probe import Probe
 from unrolled.types import Json
 
@@ -124,8 +127,6 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
         blocks = call.layer.parameter_blocks()
         for part, params in zip(flow.layers, blocks, strict=True):
             errors = {name: array(e[:, 0]) for name, e in part.errors.items()}
-            # the pictures show the error at the output or, where no step reads that, at all states
-            shown = part.error if call.layer.cell.unread_states else part.errors["h"]
             layers.append(
                 UnfoldedLayer(
                     name=part_name(call, part.name),
@@ -135,7 +136,7 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
                     activations=dict(call.layer.cell.activations),
                     values={k: array(v[:, 0]) for k, v in traces[part.name].items() if not k.endswith("_prev")},
                     errors=errors,
-                    error_norms=np.linalg.norm(array(shown[:, 0]), axis=1),
+                    error_norms=np.linalg.norm(array(_shown(part, call.layer)[:, 0]), axis=1),
                     shares={k: array(v) for k, v in part.shares.items()},
                     gradients={k: float(v.norm()) for k, v in part.dparams.items()},
                     weights={k: tuple(v.shape) for k, v in params.items()},
@@ -164,3 +165,8 @@ def unfold_network(probe: Probe, at: Sequence[int] | None = None, likeliest: int
         probe.values,
         probe.synced,
     )
+
+
+def _shown(flow: LayerFlow, layer: Recurrent) -> Tensor:
+    """Return the error that pictures show: that at h or, where no step reads h, that at all states."""
+    return flow.error if layer.cell.unread_states else flow.errors["h"]
