@@ -120,7 +120,12 @@ FREE = 1e6
 PLANTED = {
     "RNN, radius 0.5": Planted(radius(0.5), "vanishing"),
     "RNN, radius 0.5, copying": Planted(radius(0.5), "vanishing", "copying", 20),
-    "RNN, radius 1.6, not clipped": Planted(radius(1.6), "exploding", clip=FREE, lr=1e-2),
+    "RNN, radius 1.6, not clipped": Planted(
+        scaled(RNN, "weight_hh_l0", 1.6),
+        "exploding",
+        options={"nonlinearity": "relu", "initialisation": "identity"},
+        clip=FREE,
+    ),
     "RNN, saturated by its inputs": Planted(scaled(RNN, "weight_ih_l0", 30.0), "vanishing"),
     "RNN, long copying": Planted(RNN, "vanishing", "copying", 40),
     "LSTM, forget bias -3": Planted(LSTM, "vanishing", options={"forget_bias": -3.0}),

@@ -56,6 +56,7 @@ SPOKEN: dict[str, Callable[[Any], Any]] = {
     "caption": lambda path: {"image": base64_of(Path(path).read_bytes())},
     "label": columns,
     "transcribe": lambda path: {"sound": base64_of(Path(path).read_bytes())},
+    "signal": lambda values: {"features": values.reshape(-1, 1).tolist()},
     "forecast": lambda path: {"table": Path(path).read_text("utf-8")},
 }
 
