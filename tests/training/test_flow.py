@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unrolled import GRU, LRU, LSTM, RNN, SLSTM, SRU
+from unrolled import GRU, LRU, LSTM, RNN, SLSTM, SRU, IndRNN
 from unrolled.layers.recurrent.unfolding import recording
 from unrolled.training.gradients import flow as module
 from unrolled.training.gradients.flow import FlowMonitor, norms_by_lag
@@ -237,6 +237,8 @@ def test_advice_never_names_what_is_in_place(options: dict[str, Any], advice: st
         assert any(advice in remedy for remedy in remedies) is expected
     biased = judge("l", norms, "lstm", in_place=advice_in_place(LSTM(2, 4, forget_bias=-3.0))).remedies
     assert "a forget-gate bias of 1 or more" in biased
+    without = judge("l", norms, "indrnn", in_place=advice_in_place(IndRNN(2, 4))).remedies
+    assert not any("layer normalisation" in remedy for remedy in without), "it has no such option"
     clipped = judge("l", [3.0**k for k in range(12)], "rnn", in_place={CLIPPING}).remedies
     assert clipped
     assert not any("clipping" in remedy for remedy in clipped)

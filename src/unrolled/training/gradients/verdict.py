@@ -100,11 +100,11 @@ class Verdict:
 
 
 def advice_in_place(layer: Recurrent) -> frozenset[Advice]:
-    """Return the advice that a layer follows already."""
+    """Return the advice that a layer follows already, or has no option for."""
     in_place = set()
     if layer.initialisation in ("orthogonal", "identity"):
         in_place |= _OF_A_MATRIX
-    if getattr(layer.cell, "layer_norm", False):
+    if getattr(layer.cell, "layer_norm", True):
         in_place.add(_LAYER_NORM)
     if layer.chrono is not None or (layer.forget_bias or 0.0) >= 1:
         in_place.add(_FORGET)
