@@ -1,8 +1,8 @@
 // The requests to the engine: plain structs that the portable driver fills and the kernels of each instruction set
 // read.
 //
-// Letters: T time, B batch, I input, H hidden, P width of h (the projection, else H), G gates, M = Σ lengths, the valid
-// steps of all sequences. S is float or double. No pointer here owns anything; unless said otherwise two pointers of
+// Letters: T time, B batch, N sequences, I input, H hidden, P width of h (the projection, else H), G gates, M = Σ lengths,
+// the valid steps of all sequences. S is float or double. No pointer here owns anything; unless said otherwise two pointers of
 // one struct never alias. Strides count elements, and the last dimension of every array is contiguous.
 #pragma once
 
@@ -47,18 +47,27 @@ struct Parameters {
     const S* weight_peephole = nullptr;  // ((G−1)·H,)
 };
 
-/// The order of work. Sequences are sorted by length, longest first; j counts them, s counts the steps taken, and
-/// those still running at step s are the first running[s]. The pair (s, j) has the index m = offset[s] + j.
+/// The order of work. A sequence is part of a row of the batch; there are N, one in each row unless documents are packed
+/// into rows. They are sorted by length, longest first; j counts them, s counts the steps taken, and those still running
+/// at step s are the first running[s]. The pair (s, j) has the index m = offset[s] + j.
 struct Schedule {
     Index time = 0, batch = 0;
-    Index steps = 0;                 // the longest length
-    const Index* row = nullptr;      // (B,) the sequence at position j
-    const Index* length = nullptr;   // (B,) its length
-    const Index* running = nullptr;  // (steps + 1,), the last of them 0
-    const Index* offset = nullptr;   // (steps + 1,), the last of them M
+    Index count = 0;                  // N
+    Index steps = 0;                  // the longest length
+    const Index* sequence = nullptr;  // (N,) the sequence at position j, which counts the rows of states
+    const Index* row = nullptr;       // (N,) its row of the batch
+    const Index* begin = nullptr;     // (N,) the time of its first step
+    const Index* length = nullptr;    // (N,)
+    const Index* until = nullptr;     // (N,) the time at which the row's next sequence begins, or T
+    const Index* running = nullptr;   // (steps + 1,), the last of them 0
+    const Index* offset = nullptr;    // (steps + 1,), the last of them M
 
     /// The time t of step s of the sequence at position j: a reversed direction starts at the sequence's own end.
-    Index when(Index s, Index j, bool reverse) const { return reverse ? length[j] - 1 - s : s; }
+    Index when(Index s, Index j, bool reverse) const { return begin[j] + (reverse ? length[j] - 1 - s : s); }
+    /// The step that a direction takes at the time at which the other takes step s.
+    Index other(Index s, Index j) const { return length[j] - 1 - s; }
+    /// The time from which on nothing of the row is read until its next sequence begins.
+    Index end(Index j) const { return begin[j] + length[j]; }
 };
 
 /// The random regularisers of one direction; see `Masks` in scan.py.
@@ -78,10 +87,10 @@ struct ForwardDirection {
     const void* gates_packed = nullptr;    // by pack_gates
     const S* projection_packed = nullptr;  // by pack_rows of weight_hr, or null
     const S* peephole = nullptr;           // ((G−1)·H,), or null
-    const S* h_0 = nullptr;                // (B, P)
-    const S* c_0 = nullptr;                // (B, H), or null
-    S* h_n = nullptr;                      // (B, P)
-    S* c_n = nullptr;                      // (B, H), or null
+    const S* h_0 = nullptr;                // (N, P)
+    const S* c_0 = nullptr;                // (N, H), or null
+    S* h_n = nullptr;                      // (N, P)
+    S* c_n = nullptr;                      // (N, H), or null
     Index column = 0;                      // the first of its P columns in a row of out
     S* saved_gates = nullptr;              // (M, saved_gates, H) for training, or null
     S* saved_cells = nullptr;              // (M, H) for training, or null
@@ -125,19 +134,19 @@ struct BackwardDirection {
     const S* candidate_packed = nullptr;   // by pack_columns of W_hn, where GRU resets before, or null
     const S* input_packed = nullptr;       // by pack_columns of weight_ih, GRU's gates in the order n, r, z
     const S* projection_packed = nullptr;  // by pack_columns of weight_hr, or null
-    const S* h_0 = nullptr;                // (B, P)
-    const S* c_0 = nullptr;                // (B, H), or null
+    const S* h_0 = nullptr;                // (N, P)
+    const S* c_0 = nullptr;                // (N, H), or null
     const S* saved_gates = nullptr;        // as the forward pass saved them
     const S* saved_cells = nullptr;
-    const S* dh_n = nullptr;  // (B, P)
-    const S* dc_n = nullptr;  // (B, H), or null
+    const S* dh_n = nullptr;  // (N, P)
+    const S* dc_n = nullptr;  // (N, H), or null
     Index column = 0;
     // (M, dgates, H) scratch: LSTM in the order of its gates, GRU as n, r, z and, for W_hn, dn ⊙ r if it resets after
     // the product, else r ⊙ h, the vector that W_hn was applied to
     S* dgates = nullptr;
     S* dh = nullptr;    // (M, P) scratch, with projection only: the gradient of h
-    S* dh_0 = nullptr;  // (B, P); scratch during the pass, then the gradient of h_0
-    S* dc_0 = nullptr;  // (B, H) or null, likewise
+    S* dh_0 = nullptr;  // (N, P); scratch during the pass, then the gradient of h_0
+    S* dc_0 = nullptr;  // (N, H) or null, likewise
     S* dweight_ih = nullptr;
     S* dweight_hh = nullptr;
     S* dbias_ih = nullptr;

@@ -142,6 +142,25 @@ def test_a_cut_stops_the_gradient_where_it_says() -> None:
     assert [bool(dx[t].abs().sum() > 0) for t in range(6)] == [False, False, False, False, True, True]
 
 
+def test_a_reset_by_hand() -> None:
+    # h_t = x_t + 2 h_{t−1}, ones everywhere: in the second row a document begins at t = 1, from 10
+    x, ones = torch.ones(3, 2, 1, dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64)
+    params = {"weight_ih": torch.ones(1, 1).double(), "weight_hh": 2 * torch.ones(1, 1).double()}
+    reset = torch.tensor([[False, False], [False, True], [False, False]])
+    cell, start = RNNCell(nonlinearity="relu"), (10 * ones,)
+    forwards = scan(cell, x, (ones,), params, reset=reset, start=start)
+    assert forwards.output[:, :, 0].T.tolist() == [[3, 7, 15], [3, 21, 43]]
+    # backwards that document is t = 2, 1, from 1, and the one before it is t = 0, from 10
+    backwards = scan(cell, x, (ones,), params, reset=reset, start=start, reverse=True)
+    assert backwards.output[:, :, 0].T.tolist() == [[15, 7, 3], [21, 7, 3]]
+    # dL/dh_2 = 1: 2³ reaches h_0 in the first row; in the second 2² reaches the start of the document
+    _, tape = unfold(cell, x, (ones,), params, reset=reset, start=start)
+    back = bptt(cell, tape, params, torch.zeros(3, 2, 1, dtype=torch.float64), (ones,))
+    assert back.dstate[0].flatten().tolist() == [8, 0]
+    assert back.dstart[0].flatten().tolist() == [0, 4]
+    assert back.dx[:, :, 0].T.tolist() == [[4, 2, 1], [0, 2, 1]]
+
+
 def test_zoneout_of_everything_keeps_the_state_and_of_nothing_changes_nothing() -> None:
     sample = draw(LSTMCell())
     keep = torch.ones(4, 3, 4, dtype=torch.bool)

@@ -23,6 +23,19 @@ namespace {
 /// An array (T, B, ·): its address, and the strides of T and B in elements.
 using Strided = std::array<std::int64_t, 3>;
 
+/// Where the sequences of a batch are: T, B, the address of the lengths (B,), or 0, and instead of these the address of
+/// documents (N, 3), each its row, begin and length, and N.
+struct Layout {
+    Index time, batch;
+    std::int64_t lengths, documents;
+    Index count;
+
+    Plan plan() const {
+        if (documents != 0) return Plan(time, batch, at<const Sequence>(documents), count);
+        return Plan(time, batch, at<const std::int64_t>(lengths));
+    }
+};
+
 /// The addresses of recurrent, keep_h and keep_c, and the two probabilities of evaluation.
 struct Masks {
     std::array<std::int64_t, 3> addresses{};
@@ -43,9 +56,8 @@ struct ForwardArgs {
 };
 
 template <class S>
-void forward(const std::vector<const ForwardArgs*>& directions, Index time, Index batch, const std::int64_t* lengths,
-             const Strided& x, const Strided& out, Index threads) {
-    const Plan plan(time, batch, lengths);
+void forward(const std::vector<const ForwardArgs*>& directions, const Plan& plan, const Strided& x, const Strided& out,
+             Index threads) {
     Forward<S> call;
     call.spec = directions[0]->packed->as<S>().spec();
     call.schedule = plan.schedule();
@@ -78,10 +90,8 @@ struct BackwardArgs {
 };
 
 template <class S>
-void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directions, Index time, Index batch,
-              const std::int64_t* lengths, const Strided& x, const Strided& out, const Strided& dout, const Strided& dx,
-              Index threads) {
-    const Plan plan(time, batch, lengths);
+void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directions, const Plan& plan, const Strided& x,
+              const Strided& out, const Strided& dout, const Strided& dx, Index threads) {
     Backward<S> call;
     call.spec = spec;
     call.schedule = plan.schedule();
@@ -111,6 +121,9 @@ void backward(const Spec& spec, const std::vector<const BackwardArgs*>& directio
 
 /// Adds `forward` and `backward` and their arguments to the module.
 void bind_passes(nb::module_& m) {
+    nb::class_<Layout>(m, "Layout")
+        .def("__init__", [](Layout* self, Index time, Index batch, std::int64_t lengths, std::int64_t documents,
+                            Index count) { new (self) Layout{time, batch, lengths, documents, count}; });
     nb::class_<Masks>(m, "Masks")
         .def("__init__", [](Masks* self, std::array<std::int64_t, 3> addresses, double rate_h, double rate_c) {
             new (self) Masks{addresses, rate_h, rate_c};
@@ -127,21 +140,21 @@ void bind_passes(nb::module_& m) {
             new (self) BackwardArgs{reverse, parameters, gradients, addresses, masks};
         });
 
-    m.def("forward", [](const std::vector<const ForwardArgs*>& directions, Index time, Index batch,
-                        std::int64_t lengths, Strided x, Strided out, Index threads) {
-        const nb::gil_scoped_release free;
-        const auto* valid = at<const std::int64_t>(lengths);
-        if (directions[0]->packed->is_double()) return forward<double>(directions, time, batch, valid, x, out, threads);
-        return forward<float>(directions, time, batch, valid, x, out, threads);
-    });
-    m.def("backward",
-          [](const Spec& spec, bool is_double, const std::vector<const BackwardArgs*>& directions, Index time,
-             Index batch, std::int64_t lengths, Strided x, Strided out, Strided dout, Strided dx, Index threads) {
+    m.def("forward",
+          [](const std::vector<const ForwardArgs*>& directions, const Layout& layout, Strided x, Strided out,
+             Index threads) {
               const nb::gil_scoped_release free;
-              const auto* valid = at<const std::int64_t>(lengths);
-              if (is_double) return backward<double>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
-              return backward<float>(spec, directions, time, batch, valid, x, out, dout, dx, threads);
+              const Plan plan = layout.plan();
+              if (directions[0]->packed->is_double()) return forward<double>(directions, plan, x, out, threads);
+              return forward<float>(directions, plan, x, out, threads);
           });
+    m.def("backward", [](const Spec& spec, bool is_double, const std::vector<const BackwardArgs*>& directions,
+                         const Layout& layout, Strided x, Strided out, Strided dout, Strided dx, Index threads) {
+        const nb::gil_scoped_release free;
+        const Plan plan = layout.plan();
+        if (is_double) return backward<double>(spec, directions, plan, x, out, dout, dx, threads);
+        return backward<float>(spec, directions, plan, x, out, dout, dx, threads);
+    });
 }
 
 }  // namespace

@@ -74,6 +74,20 @@ std::vector<std::int64_t> draw_lengths(Index time, Index batch) {
     return lengths;
 }
 
+/// The sequences of a batch: one in each row, or some documents packed into it.
+std::vector<Sequence> draw_sequences(Index time, Index batch, bool is_ragged, bool has_documents) {
+    const auto lengths = draw_lengths(time, batch);
+    std::vector<Sequence> sequences;
+    for (Index b = 0; b < batch; ++b) {
+        const Index end = is_ragged ? lengths[static_cast<std::size_t>(b)] : time;
+        Index begin = 0;
+        for (Index t = 1; has_documents && t < end; ++t)
+            if (draw(0, 3) == 0) sequences.push_back({b, begin, t - begin}), begin = t;
+        sequences.push_back({b, begin, end - begin});
+    }
+    return sequences;
+}
+
 /// One direction's arrays.
 template <class S>
 struct Side {
@@ -83,18 +97,19 @@ struct Side {
     std::vector<std::uint8_t> keep_h, keep_c;
     std::shared_ptr<const Packed<S>> packed;
 
-    Side(const Spec& spec, Index time, Index batch, Index all) {
+    /// Masks are of `batch` rows, states of `count` sequences.
+    Side(const Spec& spec, Index time, Index batch, Index count, Index all) {
         const Index H = spec.hidden, P = spec.output, rows = spec.gates() * H;
         weight_ih = normal<S>(rows * spec.input), weight_hh = normal<S>(rows * P);
         bias_ih = normal<S>(rows), bias_hh = normal<S>(rows);
         if (spec.is_projected()) weight_hr = normal<S>(P * H);
         if (spec.peephole) peephole = normal<S>(rows - H);
-        h_0 = normal<S>(batch * P), c_0 = normal<S>(batch * H);
-        h_n = poisoned<S>(batch * P), c_n = poisoned<S>(batch * H);
+        h_0 = normal<S>(count * P), c_0 = normal<S>(count * H);
+        h_n = poisoned<S>(count * P), c_n = poisoned<S>(count * H);
         gates = poisoned<S>(all * spec.saved_gates() * H), cells = poisoned<S>(all * H);
-        dh_n = normal<S>(batch * P), dc_n = normal<S>(batch * H);
+        dh_n = normal<S>(count * P), dc_n = normal<S>(count * H);
         dgates = poisoned<S>(all * spec.dgates() * H), dh = poisoned<S>(all * P);
-        dh_0 = poisoned<S>(batch * P), dc_0 = poisoned<S>(batch * H);
+        dh_0 = poisoned<S>(count * P), dc_0 = poisoned<S>(count * H);
         dweight_ih = poisoned<S>(rows * spec.input), dweight_hh = poisoned<S>(rows * P);
         dbias_ih = poisoned<S>(rows), dbias_hh = poisoned<S>(rows);
         dweight_hr = poisoned<S>(static_cast<Index>(weight_hr.size()));
@@ -151,17 +166,18 @@ template <class S>
 struct Problem {
     Spec spec = draw_spec();
     // now and then a few longer sequences, which two threads share step by step
-    bool is_long = draw(0, 3) == 0, is_ragged = draw(0, 1) == 1;
+    bool is_long = draw(0, 3) == 0, is_ragged = draw(0, 1) == 1, has_documents = draw(0, 2) == 0;
     Index time = draw(1, 12) * (is_long ? 4 : 1), batch = is_long ? draw(1, 4) : draw(0, 14);
     Index directions = draw(1, is_long ? 1 : 2), threads = draw(1, 3);
-    std::vector<std::int64_t> lengths = draw_lengths(time, batch);
-    Plan plan{time, batch, is_ragged ? lengths.data() : nullptr};
+    std::vector<Sequence> sequences = draw_sequences(time, batch, is_ragged, has_documents);
+    Index count = static_cast<Index>(sequences.size());
+    Plan plan{time, batch, sequences.data(), count};
     std::vector<std::unique_ptr<Side<S>>> sides;
     std::vector<S> x, dout, out, dx;
 
     Problem() {
         for (Index i = 0; i < directions; ++i)
-            sides.push_back(std::make_unique<Side<S>>(spec, time, batch, plan.all()));
+            sides.push_back(std::make_unique<Side<S>>(spec, time, batch, count, plan.all()));
         const Index inputs = time * batch * spec.input, outputs = time * batch * directions * spec.output;
         x = normal<S>(inputs), dout = normal<S>(outputs), out = poisoned<S>(outputs), dx = poisoned<S>(inputs);
     }
@@ -226,7 +242,7 @@ struct Problem {
     /// Requires that single steps end in the states of the whole sequence.
     void require_equal_steps() const {
         const Side<S>& first = *sides[0];
-        if (is_ragged || !first.mask.empty()) return;
+        if (is_ragged || has_documents || !first.mask.empty()) return;
         const bool has_c = spec.has_cell_state();
         Stack<S> stack;
         stack.layers.push_back(first.packed);
@@ -263,7 +279,7 @@ void streams() {
     stack.residual = draw(0, 1) == 1;
     for (Index i = 0; i < layers; ++i) {
         if (i > 0) spec.input = spec.output;
-        const Side<S> side(spec, 1, 0, 0);
+        const Side<S> side(spec, 1, 0, 0, 0);
         stack.layers.push_back(side.packed);
     }
     std::vector<std::unique_ptr<StreamStates<S>>> together, alone;

@@ -79,25 +79,25 @@ double work_of(const Spec& spec, const Schedule& plan) { return unrolled::work_o
 
 /// How many of the available threads a training pass is worth.
 Index training_threads(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
-    const bool has_few_rows = directions == 1 && plan.batch <= kMaxLockstepRows;
+    const bool has_few_rows = directions == 1 && plan.count <= kMaxLockstepRows;
     const bool is_too_far = round_trip() > kFarRoundTrip && work_of(spec, plan) < kMinTrainingWorkFar;
     return has_few_rows && is_too_far ? 1 : threads;
 }
 
 /// Whether two threads had better share the units of each step than divide the rows.
 bool shares_steps(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
-    if (threads < 2 || directions > 1 || plan.batch == 0 || plan.batch > kMaxLockstepRows ||
+    if (threads < 2 || directions > 1 || plan.count == 0 || plan.count > kMaxLockstepRows ||
         plan.steps < kMinLockstepSteps || has_two_stages(spec) || work_of(spec, plan) < kMinWorkForHelper)
         return false;
     // meeting takes one or two round trips a step, and saves half of it
     const Index bytes = spec.gates() * spec.hidden * spec.output * 4;
-    return bytes * std::max<Index>(1, plan.batch / 2) / kBytesPerNanosecond > kRoundTripsPerStep * round_trip();
+    return bytes * std::max<Index>(1, plan.count / 2) / kBytesPerNanosecond > kRoundTripsPerStep * round_trip();
 }
 
 /// Into how many parts the sequences of one direction are divided.
 Index row_parts(Index threads, Index directions, const Spec& spec, const Schedule& plan) {
     if (work_of(spec, plan) < kMinWorkToDeal) return 1;
-    return std::max<Index>(1, std::min(threads / directions, plan.batch));
+    return std::max<Index>(1, std::min(threads / directions, plan.count));
 }
 
 /// The gradients of the weights and of x after a backward loop that two threads shared.

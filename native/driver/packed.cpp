@@ -95,23 +95,42 @@ const S* BackwardWeights<S>::reordered(const S* weight, const Spec& spec) {
     return to;
 }
 
-Plan::Plan(Index time, Index batch, const std::int64_t* lengths) : row_(batch), length_(batch, time) {
-    std::iota(row_.begin(), row_.end(), Index{0});
-    if (lengths != nullptr) {
-        std::stable_sort(row_.begin(), row_.end(), [&](Index a, Index b) { return lengths[a] > lengths[b]; });
-        for (Index j = 0; j < batch; ++j) length_[j] = lengths[row_[j]];
+namespace {
+
+std::vector<Sequence> one_in_each_row(Index time, Index batch, const std::int64_t* lengths) {
+    std::vector<Sequence> sequences;
+    for (Index b = 0; b < batch; ++b) sequences.push_back({b, 0, lengths == nullptr ? time : lengths[b]});
+    return sequences;
+}
+
+}  // namespace
+
+Plan::Plan(Index time, Index batch, const std::int64_t* lengths)
+    : Plan(time, batch, one_in_each_row(time, batch, lengths).data(), batch) {}
+
+Plan::Plan(Index time, Index batch, const Sequence* sequences, Index count) : sequence_(count) {
+    std::iota(sequence_.begin(), sequence_.end(), Index{0});
+    std::stable_sort(sequence_.begin(), sequence_.end(),
+                     [&](Index a, Index b) { return sequences[a].length > sequences[b].length; });
+    for (const Index n : sequence_) {
+        const bool is_last = n + 1 == count || sequences[n + 1].row != sequences[n].row;
+        row_.push_back(sequences[n].row);
+        begin_.push_back(sequences[n].begin);
+        length_.push_back(sequences[n].length);
+        until_.push_back(is_last ? time : sequences[n + 1].begin);
     }
-    const Index steps = batch ? length_.front() : 0;
+    const Index steps = count ? length_.front() : 0;
     running_.resize(steps + 1);
     offset_.resize(steps + 1);
-    Index running = batch, all = 0;
+    Index running = count, all = 0;
     for (Index s = 0; s <= steps; ++s) {
         while (running > 0 && length_[running - 1] <= s) --running;
         running_[s] = running;
         offset_[s] = all;
         all += running;
     }
-    schedule_ = {time, batch, steps, row_.data(), length_.data(), running_.data(), offset_.data()};
+    schedule_ = {time,           batch,          count,         steps,           sequence_.data(), row_.data(),
+                 begin_.data(), length_.data(), until_.data(), running_.data(), offset_.data()};
 }
 
 template class Packed<float>;

@@ -73,17 +73,24 @@ private:
     std::vector<std::unique_ptr<Buffer>> reordered_;
 };
 
-/// The order of work for given lengths; owns the arrays that `Schedule` points to.
+/// A part of a row of the batch: its steps begin … begin + length − 1.
+struct Sequence {
+    std::int64_t row, begin, length;
+};
+
+/// The order of work; owns the arrays that `Schedule` points to.
 class Plan {
 public:
-    /// lengths: (B,), each 0 to T; null means T for all.
+    /// One sequence in each row. lengths: (B,), each 0 to T; null means T for all.
     Plan(Index time, Index batch, const std::int64_t* lengths);
+    /// Given sequences, in the order of rows and of time; of those of a row none but the last is empty.
+    Plan(Index time, Index batch, const Sequence* sequences, Index count);
     const Schedule& schedule() const { return schedule_; }
     /// M, the valid steps of all sequences.
     Index all() const { return offset_.back(); }
 
 private:
-    std::vector<Index> row_, length_, running_, offset_;
+    std::vector<Index> sequence_, row_, begin_, length_, until_, running_, offset_;
     Schedule schedule_;
 };
 

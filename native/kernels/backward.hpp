@@ -135,7 +135,7 @@ public:
           row_size_(b.spec.dgates() * b.spec.hidden),
           hidden_part_(b.spec.kind == Kind::gru ? b.spec.hidden : 0),
           cell_(cell_args(b.spec, d.parameters.weight_peephole, d.masks)),
-          rows_(take<BackRow<S>>(scratch, count_own(plan_.batch, part, parts))) {}
+          rows_(take<BackRow<S>>(scratch, count_own(plan_.count, part, parts))) {}
 
     void run() {
         if (!pairing_.is_helper) begin_with_final_states();
@@ -164,10 +164,10 @@ private:
     /// dh_0 and dc_0 carry the gradient from step to step; they begin as that of the final states.
     void begin_with_final_states() const {
         const Index H = b_.spec.hidden, P = b_.spec.output;
-        for (Index j = part_; j < plan_.batch; j += parts_) {
-            const Index row = plan_.row[j];
-            std::memcpy(d_.dh_0 + row * P, d_.dh_n + row * P, P * sizeof(S));
-            if (d_.dc_0 != nullptr) std::memcpy(d_.dc_0 + row * H, d_.dc_n + row * H, H * sizeof(S));
+        for (Index j = part_; j < plan_.count; j += parts_) {
+            const Index n = plan_.sequence[j];
+            std::memcpy(d_.dh_0 + n * P, d_.dh_n + n * P, P * sizeof(S));
+            if (d_.dc_0 != nullptr) std::memcpy(d_.dc_0 + n * H, d_.dc_n + n * H, H * sizeof(S));
         }
     }
 
@@ -185,17 +185,17 @@ private:
     UNROLLED_INLINE void place(BackRow<S>& back, Index s, Index i, bool has_next) const {
         const Spec& spec = b_.spec;
         const Index H = spec.hidden, P = spec.output;
-        const Index j = part_ + i * parts_, row = plan_.row[j], t = plan_.when(s, j, d_.reverse),
-                    m = plan_.offset[s] + j;
+        const Index j = part_ + i * parts_, sequence = plan_.sequence[j], row = plan_.row[j];
+        const Index t = plan_.when(s, j, d_.reverse), m = plan_.offset[s] + j;
         back.next = has_next ? d_.dgates + (plan_.offset[s + 1] + j) * row_size_ + hidden_part_ : nullptr;
         back.gates = d_.saved_gates + m * spec.saved_gates() * H;
-        back.c_prev = s == 0 ? d_.c_0 + row * H : d_.saved_cells + (plan_.offset[s - 1] + j) * H;
+        back.c_prev = s == 0 ? d_.c_0 + sequence * H : d_.saved_cells + (plan_.offset[s - 1] + j) * H;
         back.h = output(s, j);
-        back.h_prev = s == 0 ? d_.h_0 + row * P : output(s - 1, j);
+        back.h_prev = s == 0 ? d_.h_0 + sequence * P : output(s - 1, j);
         back.dout = b_.dout + t * b_.dout_time + row * b_.dout_batch + d_.column;
-        back.extra = goes_past_ || !has_next ? d_.dh_0 + row * P : nullptr;
-        back.carry = goes_past_ ? d_.dh_0 + row * P : nullptr;
-        back.dc = d_.dc_0 == nullptr ? nullptr : d_.dc_0 + row * H;
+        back.extra = goes_past_ || !has_next ? d_.dh_0 + sequence * P : nullptr;
+        back.carry = goes_past_ ? d_.dh_0 + sequence * P : nullptr;
+        back.dc = d_.dc_0 == nullptr ? nullptr : d_.dc_0 + sequence * H;
         back.dgates = d_.dgates + m * row_size_;
         back.dh = d_.dh == nullptr ? nullptr : d_.dh + m * P;
         back.mask = d_.masks.recurrent == nullptr ? nullptr : d_.masks.recurrent + row * P;
@@ -211,9 +211,10 @@ private:
             d_.hidden_packed, resets_before ? 2 * H : b_.spec.gates() * H, P, n, n,
             [&](Index i) { return static_cast<const S*>(d_.dgates + (part_ + i * parts_) * row_size_ + hidden_part_); },
             [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
-                const Index row = plan_.row[part_ + i * parts_];
-                if (d_.masks.recurrent != nullptr) sums = sums * load(d_.masks.recurrent + row * P + unit, width);
-                S* dh_0 = d_.dh_0 + row * P + unit;
+                const Index j = part_ + i * parts_;
+                if (d_.masks.recurrent != nullptr)
+                    sums = sums * load(d_.masks.recurrent + plan_.row[j] * P + unit, width);
+                S* dh_0 = d_.dh_0 + plan_.sequence[j] * P + unit;
                 store(dh_0, goes_past_ ? sums + load(dh_0, width) : sums, width);
             });
     }
@@ -234,7 +235,7 @@ private:
 template <class S>
 void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                Scratch& scratch) {
-    if (count_own(b.schedule.batch, part, parts) > 0) BackwardPass<S>(b, d, part, parts, pairing, scratch).run();
+    if (count_own(b.schedule.count, part, parts) > 0) BackwardPass<S>(b, d, part, parts, pairing, scratch).run();
 }
 
 }  // namespace unrolled::UNROLLED_ISA

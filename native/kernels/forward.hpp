@@ -106,7 +106,7 @@ public:
           is_masked_(d.masks.recurrent != nullptr),
           weights_(f.spec, d.gates_packed),
           cell_(cell_args(f.spec, d.peephole, d.masks)),
-          memory_(f.spec, count_own(plan_.batch, part, parts), is_masked_, projects() ? weights_.start_size : 0,
+          memory_(f.spec, count_own(plan_.count, part, parts), is_masked_, projects() ? weights_.start_size : 0,
                   pairing.is_helper, scratch) {}
 
     void run() {
@@ -139,20 +139,20 @@ private:
     /// c_n begins as c_0, and is updated in place where no cells are saved; the output is zero beyond each sequence.
     void prepare_outputs() const {
         const Index H = f_.spec.hidden, P = f_.spec.output;
-        for (Index j = part_; j < plan_.batch; j += parts_) {
-            const Index b = plan_.row[j];
-            if (d_.c_n != nullptr) std::memcpy(d_.c_n + b * H, d_.c_0 + b * H, H * sizeof(S));
-            for (Index t = plan_.length[j]; t < plan_.time; ++t)
-                std::memset(f_.out + t * f_.out_time + b * f_.out_batch + d_.column, 0, P * sizeof(S));
+        for (Index j = part_; j < plan_.count; j += parts_) {
+            const Index n = plan_.sequence[j];
+            if (d_.c_n != nullptr) std::memcpy(d_.c_n + n * H, d_.c_0 + n * H, H * sizeof(S));
+            for (Index t = plan_.end(j); t < plan_.until[j]; ++t)
+                std::memset(f_.out + t * f_.out_time + plan_.row[j] * f_.out_batch + d_.column, 0, P * sizeof(S));
         }
     }
 
     void mask_initial_states() const {
         const Index width = f_.spec.output;
-        for (Index i = 0, mine = count_own(plan_.batch, part_, parts_); i < mine; ++i) {
-            const Index b = plan_.row[part_ + i * parts_];
+        for (Index i = 0, mine = count_own(plan_.count, part_, parts_); i < mine; ++i) {
+            const Index j = part_ + i * parts_, n = plan_.sequence[j], b = plan_.row[j];
             for (Index k = 0; k < width; ++k)
-                memory_.masked[0][i * width + k] = d_.h_0[b * width + k] * d_.masks.recurrent[b * width + k];
+                memory_.masked[0][i * width + k] = d_.h_0[n * width + k] * d_.masks.recurrent[b * width + k];
         }
     }
 
@@ -196,11 +196,12 @@ private:
     /// Sets the addresses of all that step `s` reads and writes of sequence `i` of this part.
     UNROLLED_INLINE void place(Row<S>& row, Index s, Index i, const S* start) const {
         const Index H = f_.spec.hidden, width = f_.spec.output;
-        const Index j = part_ + i * parts_, b = plan_.row[j], t = plan_.when(s, j, d_.reverse), m = plan_.offset[s] + j;
+        const Index j = part_ + i * parts_, sequence = plan_.sequence[j], b = plan_.row[j];
+        const Index t = plan_.when(s, j, d_.reverse), m = plan_.offset[s] + j;
         row.x = f_.x + t * f_.x_time + b * f_.x_batch;
         row.start = start;
         row.h = f_.out + t * f_.out_time + b * f_.out_batch + d_.column;
-        row.h_prev = s == 0 ? d_.h_0 + b * width : output(s - 1, j);
+        row.h_prev = s == 0 ? d_.h_0 + sequence * width : output(s - 1, j);
         row.h_in = is_masked_ ? memory_.masked[s % 2] + i * width : row.h_prev;
         row.h_masked = is_masked_ ? memory_.masked[(s + 1) % 2] + i * width : nullptr;
         row.mask = is_masked_ ? d_.masks.recurrent + b * width : nullptr;
@@ -211,9 +212,9 @@ private:
         row.keep_c = d_.masks.keep_c == nullptr ? nullptr : d_.masks.keep_c + (t * plan_.batch + b) * H;
         if (d_.saved_cells != nullptr) {
             row.c = d_.saved_cells + m * H;
-            row.c_prev = s == 0 ? d_.c_0 + b * H : d_.saved_cells + (plan_.offset[s - 1] + j) * H;
+            row.c_prev = s == 0 ? d_.c_0 + sequence * H : d_.saved_cells + (plan_.offset[s - 1] + j) * H;
         } else {
-            row.c = d_.c_n == nullptr ? nullptr : d_.c_n + b * H;
+            row.c = d_.c_n == nullptr ? nullptr : d_.c_n + sequence * H;
             row.c_prev = row.c;
         }
     }
@@ -228,12 +229,12 @@ private:
 
     void write_final_states() const {
         const Index H = f_.spec.hidden, width = f_.spec.output;
-        for (Index j = part_; j < plan_.batch; j += parts_) {
-            const Index b = plan_.row[j], length = plan_.length[j];
-            const S* h = length == 0 ? d_.h_0 + b * width : output(length - 1, j);
-            std::memcpy(d_.h_n + b * width, h, width * sizeof(S));
+        for (Index j = part_; j < plan_.count; j += parts_) {
+            const Index n = plan_.sequence[j], length = plan_.length[j];
+            const S* h = length == 0 ? d_.h_0 + n * width : output(length - 1, j);
+            std::memcpy(d_.h_n + n * width, h, width * sizeof(S));
             if (d_.saved_cells != nullptr && length > 0)
-                std::memcpy(d_.c_n + b * H, d_.saved_cells + (plan_.offset[length - 1] + j) * H, H * sizeof(S));
+                std::memcpy(d_.c_n + n * H, d_.saved_cells + (plan_.offset[length - 1] + j) * H, H * sizeof(S));
         }
     }
 
@@ -253,7 +254,7 @@ private:
 template <class S, class Stages>
 void forward_pass(Stages, const Forward<S>& f, const ForwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                   Scratch& scratch) {
-    if (count_own(f.schedule.batch, part, parts) == 0) return;
+    if (count_own(f.schedule.count, part, parts) == 0) return;
     ForwardPass<S, Stages>(f, d, part, parts, pairing, scratch).run();
 }
 

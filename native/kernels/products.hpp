@@ -24,8 +24,8 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
     const Schedule& plan = b.schedule;
     const Index H = b.spec.hidden, I = b.spec.input, depth = b.spec.gates() * H, row_size = b.spec.dgates() * H;
     const auto dx_at = [&](Index t, Index row) { return b.dx + t * b.dx_time + row * b.dx_batch; };
-    for (Index j = part; j < plan.batch; j += parts)
-        for (Index t = plan.length[j]; t < plan.time; ++t) std::memset(dx_at(t, plan.row[j]), 0, I * sizeof(S));
+    for (Index j = part; j < plan.count; j += parts)
+        for (Index t = plan.end(j); t < plan.until[j]; ++t) std::memset(dx_at(t, plan.row[j]), 0, I * sizeof(S));
     const Index all = plan.offset[plan.steps], begin = all * part / parts, end = all * (part + 1) / parts;
     constexpr Index kRows = tuning::gathered_rows(kTallest);
     const S *first[kRows], *second[kRows];
@@ -37,7 +37,8 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
         for (Index i = 0; i < count; ++i) {
             const Index j = walker.j_of(from + i), t = plan.when(walker.s, j, b.direction[0].reverse);
             first[i] = b.direction[0].dgates + (from + i) * row_size;
-            const Index other = b.direction[1].reverse ? plan.length[j] - 1 - t : t;
+            const bool is_opposite = b.direction[1].reverse != b.direction[0].reverse;
+            const Index other = is_opposite ? plan.other(walker.s, j) : walker.s;
             second[i] = b.directions == 2 ? b.direction[1].dgates + (plan.offset[other] + j) * row_size : nullptr;
             to[i] = dx_at(t, plan.row[j]);
         }
@@ -163,7 +164,7 @@ void weight_gradient(const Backward<S>& b, Index direction, Index part, Index pa
         for (Index k = 0; k < count; ++k) {
             const Index j = walker.j_of(from + k), s = walker.s, row = plan.row[j];
             x[k] = b.x + plan.when(s, j, d.reverse) * b.x_time + row * b.x_batch;
-            h[k] = s == 0 ? d.h_0 + row * P
+            h[k] = s == 0 ? d.h_0 + plan.sequence[j] * P
                           : b.out + plan.when(s - 1, j, d.reverse) * b.out_time + row * b.out_batch + d.column;
             reset[k] = d.dgates + (from + k) * row_size + 3 * H;
             masks[k] = d.masks.recurrent == nullptr ? nullptr : d.masks.recurrent + row * P;

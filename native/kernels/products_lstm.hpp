@@ -33,7 +33,7 @@ template <class S>
 KeptStep<S> kept_step(const Backward<S>& b, const BackwardDirection<S>& d, Walker& walker, Index m) {
     const Schedule& plan = b.schedule;
     const Index j = walker.j_of(m), s = walker.s, H = b.spec.hidden;
-    const S* c_prev = s == 0 ? d.c_0 + plan.row[j] * H : d.saved_cells + (plan.offset[s - 1] + j) * H;
+    const S* c_prev = s == 0 ? d.c_0 + plan.sequence[j] * H : d.saved_cells + (plan.offset[s - 1] + j) * H;
     return {d.saved_gates + m * b.spec.saved_gates() * H, c_prev, H, b.spec.coupled};
 }
 

@@ -54,7 +54,9 @@ class Tape(NamedTuple):
     x: Tensor
     order: list[int]
     traces: list[Trace]
+    settled: list[State]
     valid: Tensor | None
+    restart: Tensor | None
     masks: Masks
     truncate: int | None
 
@@ -74,12 +76,14 @@ class ScanGradients(NamedTuple):
     Attributes:
         dx: (T, B, I); exactly zero where a sequence is over.
         dstate: the gradient of the initial states.
+        dstart: the gradient of the states after a reset; empty without resets.
         dparams: the gradient of every parameter.
         errors: for each state (T, B, size), the gradient that arrives at it after step t, including the loss at t.
     """
 
     dx: Tensor
     dstate: State
+    dstart: State
     dparams: dict[str, Tensor]
     errors: tuple[Tensor, ...]
 
@@ -94,8 +98,17 @@ def scan(
     reverse: bool = False,
     truncate: int | None = None,
     masks: Masks | None = None,
+    reset: Tensor | None = None,
+    start: State | None = None,
 ) -> ScanResult:
     """Run a cell over time.
+
+    With `reset` a row of the batch holds several documents one after the other: where it is true at (t, b), a document
+    of row b begins at t, and the one before ends at t − 1. The first step of a document finds the states `start`, in
+    both directions, and no gradient passes from one document to another: outputs and gradients are those of each
+    document alone. In reverse a document begins at its own last step, so that the state is `start` before the step
+    t − 1. The initial states serve the first step of the row, but for a forward direction with a reset at t = 0, where
+    nothing reads them. Final states are those after the last step.
 
     Args:
         cell: the recurrence.
@@ -106,11 +119,13 @@ def scan(
         reverse: run from the last valid step to the first; outputs stay at their own t.
         truncate: cut the gradient every so many steps (truncated BPTT); the values are the same.
         masks: the regularisers, drawn beforehand.
+        reset: (T, B) bool, true where a document begins; beyond a sequence's length it has no effect.
+        start: the states at the first step of a document, each (B, size); None is the cell's own.
 
     Raises:
-        ShapeError, ArgumentError: naming the argument.
+        ShapeError, DTypeError, ArgumentError: naming the argument.
     """
-    walk = _Walk(cell, x, state, params, lengths, reverse, truncate, masks)
+    walk = _Walk(cell, x, state, params, lengths, reverse, truncate, masks, reset, start)
     outputs: list[Tensor] = [x] * len(walk.order)
     for t, x_gates, previous in walk.steps():
         proposed = walk.cell_step(x_gates, previous)
@@ -131,6 +146,8 @@ def unfold(
     reverse: bool = False,
     truncate: int | None = None,
     masks: Masks | None = None,
+    reset: Tensor | None = None,
+    start: State | None = None,
 ) -> tuple[ScanResult, Tape]:
     """Run a cell over time as `scan` does, and record every step on a tape.
 
@@ -139,17 +156,20 @@ def unfold(
     """
     if not cell.is_traced:
         raise ArgumentError(f"cell: {cell.name!r} defines step alone; unfolding needs trace and step_backward")
-    walk = _Walk(cell, x, state, params, lengths, reverse, truncate, masks)
+    walk = _Walk(cell, x, state, params, lengths, reverse, truncate, masks, reset, start)
     outputs: list[Tensor] = [x] * len(walk.order)
     traces: list[Trace] = []
+    settled: list[State] = []
     for t, x_gates, previous in walk.steps():
         proposed, trace = cell.trace(x_gates, previous, params, walk.masks.recurrent)
         traces.append(trace)
         outputs[t] = walk.settle(t, previous, proposed)
+        settled.append(walk.state)
     output = torch.stack(outputs)
     if walk.valid is not None:
         output = output.masked_fill(~walk.valid.unsqueeze(-1), 0)
-    return ScanResult(output, walk.state), Tape(walk.x, walk.order, traces, walk.valid, walk.masks, truncate)
+    tape = Tape(walk.x, walk.order, traces, settled, walk.valid, walk.restart, walk.masks, truncate)
+    return ScanResult(output, walk.state), tape
 
 
 def bptt(
@@ -180,6 +200,7 @@ def bptt(
     dx_gates: list[Tensor] = [doutput] * len(tape.order)
     errors: list[State] = [()] * len(tape.order)
     flowing = tuple(dstate)
+    dstart = () if tape.restart is None else tuple(torch.zeros_like(d) for d in dstate)
     for index in reversed(range(len(tape.order))):
         t = tape.order[index]
         flowing = (flowing[0] + doutput[t], *flowing[1:])
@@ -192,6 +213,10 @@ def bptt(
         for name, share in step.dparams.items():
             dparams[name] = dparams[name] + share if name in dparams else share
         flowing = tuple(d if k is None else d + k for d, k in zip(step.dstate, dkept, strict=True))
+        if tape.restart is not None:
+            begins = tape.restart[t].unsqueeze(-1)
+            dstart = tuple(total + d.masked_fill(~begins, 0) for total, d in zip(dstart, flowing, strict=True))
+            flowing = tuple(d.masked_fill(begins, 0) for d in flowing)
         if _is_cut(index, tape.truncate):
             flowing = tuple(torch.zeros_like(d) for d in flowing)
     dx, from_input = cell.project_input_backward(tape.x, torch.stack(dx_gates), params)
@@ -200,11 +225,11 @@ def bptt(
     if tape.valid is not None:
         dx = dx.masked_fill(~tape.valid.unsqueeze(-1), 0)
     stacked = tuple(torch.stack([e[k] for e in errors]) for k in range(len(dstate)))
-    return ScanGradients(dx, flowing, dparams, stacked)
+    return ScanGradients(dx, flowing, dstart, dparams, stacked)
 
 
 class _Walk:
-    """One pass over time: the order of the steps, and the state between them, with lengths and zoneout applied."""
+    """One pass over time: the order of the steps, and the state between them, with lengths, resets and zoneout."""
 
     def __init__(
         self,
@@ -216,14 +241,20 @@ class _Walk:
         reverse: bool,
         truncate: int | None,
         masks: Masks | None,
+        reset: Tensor | None,
+        start: State | None,
     ) -> None:
         _check(cell, x, state, params, truncate)
+        if start is not None:
+            _check_state(cell, x, start, params, "start")
         self.cell, self.params, self.truncate = cell, params, truncate
         self.masks = masks or Masks()
         self.state = tuple(state)
         steps = range(x.shape[0])
         self.order = list(reversed(steps)) if reverse else list(steps)
         self.valid = None if lengths is None else valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device)
+        self.restart = None if reset is None else _restarts(reset, x, self.valid, reverse)
+        self.start = start or cell.initial_state(x.shape[1], cell.hidden_size(params), state[0])
         # filled before the projection, since 0 · NaN in its backward would reach the weights
         self.x = x if self.valid is None else x.masked_fill(~self.valid.unsqueeze(-1), 0)
 
@@ -233,6 +264,9 @@ class _Walk:
         for index, t in enumerate(self.order):
             if _is_cut(index, self.truncate):
                 self.state = tuple(s.detach() for s in self.state)
+            if self.restart is not None:
+                begins = self.restart[t].unsqueeze(-1)
+                self.state = tuple(torch.where(begins, a, s) for a, s in zip(self.start, self.state, strict=True))
             yield t, x_gates[t], self.state
 
     def cell_step(self, x_gates: Tensor, state: State) -> State:
@@ -280,6 +314,30 @@ def _is_cut(index: int, truncate: int | None) -> bool:
     return truncate is not None and index > 0 and index % truncate == 0
 
 
+def check_reset(reset: object, **sizes: int) -> Tensor:
+    """Return resets, if they are bool and have these dimensions, such as T=4, B=3.
+
+    Raises:
+        DTypeError, ShapeError: saying what was expected and found.
+    """
+    if not isinstance(reset, Tensor):
+        raise DTypeError(f"reset: expected a bool tensor, found {type(reset).__name__}; use torch.tensor(…)")
+    if reset.dtype != torch.bool:
+        raise DTypeError(f"reset: expected torch.bool, found {reset.dtype}; a comparison makes one, such as done > 0")
+    if tuple(reset.shape) != tuple(sizes.values()):
+        expected = ", ".join(f"{letter}={size}" for letter, size in sizes.items())
+        raise ShapeError("reset", f"({expected}{',' if len(sizes) == 1 else ''})", reset.shape)
+    return reset
+
+
+def _restarts(reset: Tensor, x: Tensor, valid: Tensor | None, reverse: bool) -> Tensor:
+    """Return (T, B) bool, true where the state is set anew before the step at t, in the order of steps."""
+    begins = check_reset(reset, T=x.shape[0], B=x.shape[1]).to(x.device)
+    if valid is not None:
+        begins = begins & valid
+    return torch.cat([begins[1:], torch.zeros_like(begins[:1])]) if reverse else begins
+
+
 def valid_steps(lengths: Tensor, time: int, batch: int) -> Tensor:
     """Return (T, B) bool, true where a sequence still runs.
 
@@ -307,11 +365,16 @@ def _check(cell: Cell, x: Tensor, state: Sequence[Tensor], params: Params, trunc
     width = params["weight_ih"].shape[1]
     if x.shape[2] != width:
         raise ShapeError("x", f"(T, B, I={width})", x.shape)
+    _check_state(cell, x, state, params, "state")
+    if truncate is not None and truncate < 1:
+        raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
+
+
+def _check_state(cell: Cell, x: Tensor, state: Sequence[Tensor], params: Params, argument: str) -> None:
     if len(state) != len(cell.state_names):
-        raise ArgumentError(f"state: expected {len(cell.state_names)} tensors {cell.state_names}, found {len(state)}")
+        expected = f"{len(cell.state_names)} tensors {cell.state_names}"
+        raise ArgumentError(f"{argument}: expected {expected}, found {len(state)}")
     sizes = cell.state_sizes(cell.hidden_size(params))
     for name, tensor, size in zip(cell.state_names, state, sizes, strict=True):
         if tuple(tensor.shape) != (x.shape[1], size):
-            raise ShapeError(f"state {name}", f"(B={x.shape[1]}, {size})", tensor.shape)
-    if truncate is not None and truncate < 1:
-        raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
+            raise ShapeError(f"{argument} {name}", f"(B={x.shape[1]}, {size})", tensor.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ def problem(
     bias: bool = True,
     ragged: bool = False,
     masks: bool = False,
+    documents: bool = False,
     batch_first: bool = False,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
@@ -47,14 +50,16 @@ def problem(
             recurrent = (torch.rand((batch, sizes[0]), generator=make) < 0.7).to(dtype) / 0.7
             keep = tuple(torch.rand((time, batch, n), generator=make) < 0.3 for n in sizes)
             drawn = Masks(recurrent, keep)
-        sides.append(Direction(params, state, reverse=place == 1, masks=drawn))
+        start = tuple(normal(batch, n).requires_grad_() for n in sizes) if documents else None
+        sides.append(Direction(params, state, reverse=place == 1, masks=drawn, start=start))
     x = normal(time, batch, inputs)
     lengths = None
     if ragged:
         lengths = torch.randint(0, time + 1, (batch,), generator=make)
         for b, n in enumerate(lengths.tolist()):
             x[n:, b] = float("nan")
-    return Call(cell, x.requires_grad_(), tuple(sides), lengths, batch_first=batch_first)
+    reset = torch.rand((time, batch), generator=make) < 0.3 if documents else None
+    return Call(cell, x.requires_grad_(), tuple(sides), lengths, batch_first=batch_first, reset=reset)
 
 
 def flat(result: Result) -> list[Tensor]:
@@ -84,8 +89,8 @@ def widened(call: Call) -> Call:
         drawn = side.masks
         if drawn is not None and drawn.recurrent is not None:
             drawn = Masks(drawn.recurrent.double(), drawn.zoneout)
-        sides.append(Direction(side.params, side.state, side.reverse, drawn))
-    return Call(wide.cell, wide.x, tuple(sides), wide.lengths, batch_first=wide.batch_first)
+        sides.append(replace(side, masks=drawn))
+    return replace(wide, directions=tuple(sides))
 
 
 def assert_keeps_contract(call: Call) -> None:

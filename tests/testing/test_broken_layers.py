@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence
@@ -49,10 +51,8 @@ class StepFromNothing(unrolled.GRU):
 
 
 class SecondDirectionForwards(unrolled.GRU):
-    def _call(self, *arguments):
-        call = super()._call(*arguments)
-        forwards = tuple(type(d)(d.params, d.state, False, d.masks) for d in call.directions)
-        return type(call)(call.cell, call.x, forwards, call.lengths)
+    def _directions(self, *arguments):
+        return tuple(replace(d, reverse=False) for d in super()._directions(*arguments))
 
 
 class PackedInSortedOrder(unrolled.GRU):
@@ -61,6 +61,16 @@ class PackedInSortedOrder(unrolled.GRU):
         if isinstance(x, PackedSequence) and x.sorted_indices is not None:
             final = final[:, x.sorted_indices]
         return output, final
+
+
+class ResetsIgnored(unrolled.GRU):
+    def forward(self, x, state=None, lengths=None, *, reset=None):
+        return super().forward(x, state, lengths, reset=None if reset is None else torch.zeros_like(reset))
+
+
+class ResetsToTheGivenState(unrolled.GRU):
+    def step(self, x, state=None, *, reset=None):
+        return super().step(x, state, reset=None if reset is None or state is None else torch.zeros_like(reset))
 
 
 class DrawnInAnotherOrder(unrolled.GRU):
@@ -100,6 +110,8 @@ LAYERS = [
     (StepFromNothing, "streaming"),
     (SecondDirectionForwards, "torch_results"),
     (PackedInSortedOrder, "packed"),
+    (ResetsIgnored, "reset"),
+    (ResetsToTheGivenState, "reset"),
     (DrawnInAnotherOrder, "torch_initial_values"),
     (FinalStateDetached, "final_state"),
     (OptionsSwallowed, "bad_options"),
@@ -137,6 +149,11 @@ class FinalStateOfPadding(Engine):
         longest = int(call.lengths.argmax())
         states = tuple(tuple(s[longest : longest + 1].expand_as(s) for s in state) for state in result.states)
         return Result(result.output, states), saved
+
+
+class ResetsLate(Engine):
+    def forward(self, call):
+        return super().forward(call if call.reset is None else replace(call, reset=call.reset.roll(1, 0)))
 
 
 class PaddingGradientLeaks(Engine):
@@ -308,6 +325,7 @@ ENGINES = [
     (PreparedNeverClosed(), "prepared", None),
     (OutputBeyondLength(), "ragged", "output"),
     (FinalStateOfPadding(), "ragged", "final state h of direction 0"),
+    (ResetsLate(), "reset", "output"),
     (PaddingGradientLeaks(), "padding", "dx"),
     (FinalStateGradientLost(), "final_state", "dx"),
     (InitialStateGradientLost(), "results", "dstate h"),

@@ -87,7 +87,7 @@ def record(probe: Probe) -> RecordedPass:
     calls = _named([call for call in recorded_calls if call.layer not in inside])
     if not calls:
         raise ArgumentError("network: this input passes no recurrent layer, so there is nothing to unfold")
-    unfoldings = [Unfolding.of(call.layer, call.x, call.state, call.lengths) for call in calls]
+    unfoldings = [Unfolding.of(call.layer, call.x, call.state, call.lengths, call.reset) for call in calls]
     recorded = RecordedPass(probe, calls, unfoldings, logits)
     _check_finite(recorded)
     return recorded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple, cast
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
 from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
+from unrolled.kernels.documents import Documents
 
 
 def _operator(cell: Cell) -> str | None:
@@ -63,7 +64,9 @@ class AtenEngine(Engine):
             return _run(call, train=False)
 
     def trace(self, call: Call) -> Result | None:
-        """Run the operator as it is."""
+        """Run the operator as it is; None with resets, whose places would be recorded as constants."""
+        if call.reset is not None:
+            return None
         # as if for a backward pass, whatever the mode: a trace may be used in another
         return _run(call, train=True)
 
@@ -102,26 +105,47 @@ def _is_runnable(call: Call) -> bool:
 
 
 def _run(call: Call, train: bool) -> Result:
-    """Call the operator over all directions; ragged batches are packed.
+    """Call the operator over all directions; ragged batches and documents are packed.
 
     Args:
         call: the call.
         train: whether there will be a backward pass, which cuDNN refuses otherwise.
     """
     flat = [p for d in call.directions for p in d.params.values()]
-    initial = [torch.stack([d.state[k] for d in call.directions]) for k in range(len(call.cell.state_names))]
-    bias, bidirectional = "bias_ih" in call.directions[0].params, len(call.directions) == 2
+    options = ("bias_ih" in call.directions[0].params, 1, 0.0, train, len(call.directions) == 2)
     operator = getattr(_VF, str(_operator(call.cell)))
+    if call.reset is not None:
+        return _run_documents(call, lambda data, sizes, hx: operator(data, sizes, hx, flat, *options))
+    initial = [d.state for d in call.directions]
     if call.lengths is None:
-        hx: list[Tensor] | Tensor = initial if len(initial) == 2 else initial[0]
-        output, *final = operator(call.x, hx, flat, bias, 1, 0.0, train, bidirectional, False)
+        output, *final = operator(call.x, _joined(initial), flat, *options, False)
     else:
         packed = pack_padded_sequence(call.x, call.lengths.cpu(), enforce_sorted=False)
         order, inverse = cast(Tensor, packed.sorted_indices), cast(Tensor, packed.unsorted_indices)
-        initial = [s.index_select(1, order) for s in initial]
-        hx = initial if len(initial) == 2 else initial[0]
-        data, *final = operator(packed.data, packed.batch_sizes, hx, flat, bias, 1, 0.0, train, bidirectional)
+        data, *final = operator(packed.data, packed.batch_sizes, _joined(initial, order), flat, *options)
         ragged = PackedSequence(data, packed.batch_sizes, order, inverse)
         output = pad_packed_sequence(ragged, total_length=call.x.shape[0])[0]
         final = [s.index_select(1, inverse) for s in final]
     return Result(output, tuple(tuple(s[d] for s in final) for d in range(len(call.directions))))
+
+
+def _run_documents(call: Call, run: Callable[[Tensor, Tensor, list[Tensor] | Tensor], tuple[Tensor, ...]]) -> Result:
+    """Call the operator over the documents of a call with resets; `run` takes packed data, its sizes and states."""
+    (time, batch), device = call.x.shape[:2], call.x.device
+    documents = Documents.of(call)
+    steps, sizes, order = documents.packing(batch)
+    steps, order = steps.to(device), order.to(device)
+    initial = _joined([documents.initial_states(d) for d in call.directions], order)
+    data, *final = run(call.x.flatten(0, 1).index_select(0, steps), sizes, initial)
+    output = data.new_zeros(time * batch, data.shape[1]).index_copy(0, steps, data).unflatten(0, (time, batch))
+    final = [s.index_select(1, order.argsort()) for s in final]
+    finals = [documents.final_states(d, tuple(s[k] for s in final)) for k, d in enumerate(call.directions)]
+    return Result(output, tuple(finals))
+
+
+def _joined(states: Sequence[State], order: Tensor | None = None) -> list[Tensor] | Tensor:
+    """Return the states of each direction as torch's operators take them, (D, N, size), in another order if given."""
+    joined = [torch.stack(parts) for parts in zip(*states, strict=True)]
+    if order is not None:
+        joined = [s.index_select(1, order) for s in joined]
+    return joined if len(joined) == 2 else joined[0]

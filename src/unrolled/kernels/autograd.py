@@ -36,6 +36,8 @@ def run_scan(call: Call) -> Result:
             reverse=direction.reverse,
             truncate=call.truncate,
             masks=direction.masks,
+            reset=call.reset,
+            start=direction.start,
         )
         outputs.append(output)
         states.append(state)

@@ -30,12 +30,19 @@ class Direction:
         state: the initial states, each (B, size).
         reverse: whether it runs from the last valid step to the first.
         masks: its regularisers, drawn beforehand; None for none.
+        start: the states that a reset sets, each (B, size); None in a call without resets.
     """
 
     params: Params
     state: State
     reverse: bool = False
     masks: Masks | None = None
+    start: State | None = None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The states, those that a reset sets, and the parameters."""
+        return [*self.state, *(self.start or ()), *self.params.values()]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Call:
         lengths: (B,) int64 on any device, each 0 to T, already checked; None means T for all.
         truncate: truncated BPTT, see `scan`; None is exact.
         batch_first: a hint that the caller will want the output's memory laid out as (B, T, D·P).
+        reset: (T, B) bool on any device, true where a document begins, see `scan`; already checked; None is never.
     """
 
     cell: Cell
@@ -57,14 +65,12 @@ class Call:
     lengths: Tensor | None = None
     truncate: int | None = None
     batch_first: bool = False
+    reset: Tensor | None = None
 
     @property
     def tensors(self) -> list[Tensor]:
-        """Every tensor a gradient may be asked for: x, then each direction's states and parameters."""
-        tensors = [self.x]
-        for direction in self.directions:
-            tensors += [*direction.state, *direction.params.values()]
-        return tensors
+        """Every tensor a gradient may be asked for: x, then those of each direction."""
+        return [self.x, *(tensor for direction in self.directions for tensor in direction.tensors)]
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> Call:
         """Return the same call over other tensors, in the order of `tensors`."""
@@ -74,13 +80,14 @@ class Call:
         directions = tuple(
             Direction(
                 state=tuple(next(rest) for _ in d.state),
+                start=None if d.start is None else tuple(next(rest) for _ in d.start),
                 params={name: next(rest) for name in d.params},
                 reverse=d.reverse,
                 masks=d.masks,
             )
             for d in self.directions
         )
-        return Call(self.cell, x, directions, self.lengths, self.truncate, self.batch_first)
+        return Call(self.cell, x, directions, self.lengths, self.truncate, self.batch_first, self.reset)
 
     @property
     def needs_grad(self) -> bool:

@@ -80,6 +80,8 @@ def add_node(call: Call) -> Result:
         EngineError: ONNX has no node for it.
     """
     cell, count = call.cell, len(call.directions)
+    if call.reset is not None:
+        raise EngineError("reset: ONNX's nodes know no resets; export a layer without, and reset between its calls")
     if not has_node(cell) or call.is_masked or call.truncate is not None:
         raise EngineError(
             f"engine: ONNX has no node for {cell} with these options; unrolled.export.to_onnx writes such a layer"

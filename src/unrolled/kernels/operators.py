@@ -120,7 +120,7 @@ def run(call: Call, own: str = "auto") -> Result:
     # an exported program is for inference; a backward pass of it repeats the forward pass
     keep = call.needs_grad and not is_exporting()
     keep = keep and _native_serves(call.cell, own, call.x.dtype, call.x.device.type, call.truncate, any(rates))
-    output, *flat = torch.ops.unrolled.layer(call.tensors, masks, call.lengths, form, keep)
+    output, *flat = torch.ops.unrolled.layer(call.tensors, masks, call.lengths, form, keep, call.reset)
     return Result(output, by_direction(flat[: len(call.directions) * len(call.cell.state_names)], call))
 
 
@@ -134,21 +134,24 @@ def _native_serves(cell: Cell, own: str, dtype: torch.dtype, device: str, trunca
     return lacks is None and not (is_mixed and isinstance(cell, RNNCell))
 
 
-def _call(tensors: Sequence[Tensor], masks: Sequence[Tensor], lengths: Tensor | None, text: str) -> tuple[Call, _Form]:
+def _call(
+    tensors: Sequence[Tensor], masks: Sequence[Tensor], lengths: Tensor | None, reset: Tensor | None, text: str
+) -> tuple[Call, _Form]:
     """Make the call of a form and its tensors."""
     cell, form = _decode(text)
     flags, rates, drawn, rest = iter(form.slots), iter(form.rates), iter(masks), iter(tensors[1:])
     directions = []
     for reverse in form.reverse:
         state = tuple([next(rest) for _ in cell.state_names])
+        start = None if reset is None else tuple([next(rest) for _ in cell.state_names])
         params = {name: next(rest) for name in form.names}
         recurrent = next(drawn) if next(flags) else None
         zoneout = [(next(drawn) if next(flags) else None, next(rates)) for _ in cell.state_names]
         is_kept = any(mask is not None or rate for mask, rate in zoneout)
         parts = tuple([mask if mask is not None else rate or None for mask, rate in zoneout]) if is_kept else None
         is_masked = is_kept or recurrent is not None
-        directions.append(Direction(params, state, reverse, Masks(recurrent, parts) if is_masked else None))
-    return Call(cell, tensors[0], tuple(directions), lengths, form.truncate, form.batch_first), form
+        directions.append(Direction(params, state, reverse, Masks(recurrent, parts) if is_masked else None, start))
+    return Call(cell, tensors[0], tuple(directions), lengths, form.truncate, form.batch_first, reset), form
 
 
 def _empty_results(call: Call, keep: bool) -> list[Tensor]:
@@ -186,13 +189,18 @@ def _as(results: Sequence[Tensor], expected: Sequence[Tensor]) -> list[Tensor]:
 @torch.library.custom_op(
     "unrolled::layer",
     mutates_args=(),
-    schema="(Tensor[] tensors, Tensor[] masks, Tensor? lengths, str form, bool keep) -> Tensor[]",
+    schema="(Tensor[] tensors, Tensor[] masks, Tensor? lengths, str form, bool keep, Tensor? reset=None) -> Tensor[]",
 )
 def _layer(
-    tensors: Sequence[Tensor], masks: Sequence[Tensor], lengths: Tensor | None, form: str, keep: bool
+    tensors: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    lengths: Tensor | None,
+    form: str,
+    keep: bool,
+    reset: Tensor | None = None,
 ) -> list[Tensor]:
     """Run one layer: the output, the final states of each direction, and what is kept."""
-    call, own = _call([t.resolve_neg() for t in tensors], masks, lengths, form)
+    call, own = _call([t.resolve_neg() for t in tensors], masks, lengths, reset, form)
     if lengths is not None:
         valid_steps(lengths, call.x.shape[0], call.x.shape[1])
     with torch.no_grad():
@@ -219,28 +227,34 @@ def _native(call: Call) -> NativeEngine:
 
 @_layer.register_fake
 def _(
-    tensors: Sequence[Tensor], masks: Sequence[Tensor], lengths: Tensor | None, form: str, keep: bool
+    tensors: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    lengths: Tensor | None,
+    form: str,
+    keep: bool,
+    reset: Tensor | None = None,
 ) -> list[Tensor]:
-    return _empty_results(_call(tensors, masks, lengths, form)[0], keep)
+    return _empty_results(_call(tensors, masks, lengths, reset, form)[0], keep)
 
 
 @torch.library.custom_op(
     "unrolled::layer_backward",
     mutates_args=(),
-    schema="(Tensor[] tensors, Tensor[] masks, Tensor? lengths, Tensor[] kept, Tensor[] grads, bool[] needed, str form)"
-    " -> Tensor[]",
+    schema="(Tensor[] tensors, Tensor[] masks, Tensor? lengths, Tensor? reset, Tensor[] kept, Tensor[] grads, "
+    "bool[] needed, str form) -> Tensor[]",
 )
 def _layer_backward(
     tensors: Sequence[Tensor],
     masks: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     kept: Sequence[Tensor],
     grads: Sequence[Tensor],
     needed: Sequence[bool],
     form: str,
 ) -> list[Tensor]:
     """Run the backward pass of one layer: the gradients that are needed, in the order of `tensors`."""
-    call, own = _call([t.resolve_neg() for t in tensors], masks, lengths, form)
+    call, own = _call([t.resolve_neg() for t in tensors], masks, lengths, reset, form)
     doutput, dstates = grads[0], by_direction(grads[1:], call)
     choice = "native" if kept else choose(call, own.engine).name
     with _autograd():
@@ -274,6 +288,7 @@ def _(
     tensors: Sequence[Tensor],
     masks: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     kept: Sequence[Tensor],
     grads: Sequence[Tensor],
     needed: Sequence[bool],
@@ -286,7 +301,9 @@ class _Context(Protocol):
     """The context of the operator's node, as torch passes it."""
 
     form: str
-    counts: tuple[int, int, bool]
+    counts: tuple[int, int]
+    is_ragged: bool
+    is_reset: bool
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[Any, ...]
 
@@ -296,14 +313,15 @@ class _Context(Protocol):
 
 def _save(
     ctx: _Context,
-    inputs: tuple[Sequence[Tensor], Sequence[Tensor], Tensor | None, str, bool],
+    inputs: tuple[Sequence[Tensor], Sequence[Tensor], Tensor | None, str, bool, Tensor | None],
     output: Sequence[Tensor],
 ) -> None:
-    tensors, masks, lengths, form, keep = inputs
-    given = [] if lengths is None else [lengths]
+    tensors, masks, lengths, form, keep, reset = inputs
+    given = [tensor for tensor in (lengths, reset) if tensor is not None]
     first = _num_results(form)
     kept = [output[0], *output[first:]] if keep else []
-    ctx.form, ctx.counts = form, (len(tensors), len(masks), lengths is not None)
+    ctx.form, ctx.counts = form, (len(tensors), len(masks))
+    ctx.is_ragged, ctx.is_reset = lengths is not None, reset is not None
     ctx.save_for_backward(*tensors, *masks, *given, *kept, *output[:first])
     # zeros would be made for what is kept, too
     ctx.set_materialize_grads(False)
@@ -316,23 +334,24 @@ def _num_results(form: str) -> int:
 
 
 def _backward(ctx: _Context, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    num_tensors, num_masks, is_ragged = ctx.counts
+    num_tensors, num_masks = ctx.counts
     count = _num_results(ctx.form)
     saved = list(ctx.saved_tensors)
     tensors, saved = saved[:num_tensors], saved[num_tensors:]
     masks, saved = saved[:num_masks], saved[num_masks:]
-    lengths, saved = (saved[0], saved[1:]) if is_ragged else (None, saved)
+    lengths, saved = (saved[0], saved[1:]) if ctx.is_ragged else (None, saved)
+    reset, saved = (saved[0], saved[1:]) if ctx.is_reset else (None, saved)
     kept, results = saved[:-count], saved[-count:]
     needed = list(ctx.needs_input_grad[0])
     gradients: Sequence[Tensor | None]
     if torch.is_grad_enabled():
-        call, _ = _call(tensors, masks, lengths, ctx.form)
+        call, _ = _call(tensors, masks, lengths, reset, ctx.form)
         gradients = gradients_by_scan(_repeat(call), tensors, grads[:count], needed)
     else:
         arriving = [torch.zeros_like(r) if d is None else d for d, r in zip(grads, results, strict=False)]
-        made = iter(torch.ops.unrolled.layer_backward(tensors, masks, lengths, kept, arriving, needed, ctx.form))
+        made = iter(torch.ops.unrolled.layer_backward(tensors, masks, lengths, reset, kept, arriving, needed, ctx.form))
         gradients = [next(made) if need else None for need in needed]
-    return list(gradients), [None] * num_masks, None, None, None
+    return list(gradients), [None] * num_masks, None, None, None, None
 
 
 _layer.register_autograd(_backward, setup_context=_save)

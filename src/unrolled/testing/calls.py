@@ -39,6 +39,7 @@ class CallProblem:
         for direction in self.call.directions:
             side = " (reverse)" if direction.reverse else ""
             names += [f"state {n}{side}" for n in self.call.cell.state_names]
+            names += [f"start {n}{side}" for n in self.call.cell.state_names if direction.start is not None]
             names += [f"{n}{side}" for n in direction.params]
         return names
 
@@ -90,6 +91,13 @@ def draw_call(
     )
     weights = [w for s in samples for w in s.weights[1:]]
     return CallProblem(call, (torch.cat([s.weights[0] for s in samples], -1), *weights))
+
+
+def with_documents(problem: CallProblem, reset: Tensor, other: CallProblem) -> CallProblem:
+    """Return a problem whose rows hold documents, each of which starts from the states of another problem."""
+    pairs = zip(problem.call.directions, other.call.directions, strict=True)
+    directions = tuple(replace(d, start=o.state) for d, o in pairs)
+    return replace(problem, call=replace(problem.call, directions=directions, reset=reset))
 
 
 def variety(cell: Cell) -> Iterator[tuple[str, CallProblem]]:

@@ -25,6 +25,7 @@ from unrolled.testing.compare import (
     run_checks,
 )
 from unrolled.testing.conditions import poisoned, strided, threads, unchanged
+from unrolled.testing.documents import cell_reset
 from unrolled.testing.refusals import SCAN_REFUSALS, require_refusal
 from unrolled.testing.samples import Sample, draw, scenarios, tolerances
 
@@ -65,6 +66,7 @@ def cell_checks(cell: Cell, *, input_size: int = 2, hidden_size: int = 4) -> Ite
         ("rows", _rows),
         ("ragged", _ragged),
         ("padding", _padding),
+        ("reset", cell_reset),
         ("chunks", _chunks),
         ("inputs_unchanged", _inputs_unchanged),
         ("repeatable", _repeatable),

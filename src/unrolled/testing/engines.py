@@ -13,7 +13,7 @@ from unrolled.cells import Cell, variants
 from unrolled.errors import ArgumentError
 from unrolled.kernels import Call, Engine, Prepared, Result, Stack, StackState, engines
 from unrolled.kernels.autograd import run_engine, run_scan
-from unrolled.testing.calls import CallProblem, Serve, draw_call, variety
+from unrolled.testing.calls import CallProblem, Serve, draw_call, variety, with_documents
 from unrolled.testing.cells import SIZES
 from unrolled.testing.compare import (
     Check,
@@ -80,6 +80,7 @@ def engine_checks(engine: str | Engine, cell: Cell, dtype: torch.dtype = torch.f
         ("results", _results),
         ("ragged", _ragged),
         ("padding", _padding),
+        ("reset", _reset),
         ("gradients_wanted", _gradients_wanted),
         ("final_state", _final_state),
         ("sizes", _sizes),
@@ -134,6 +135,16 @@ def _ragged(engine: Engine, cell: Cell, dtype: torch.dtype) -> None:
     for lengths in ((5, 2, 4), (1, 5, 3), (3, 0, 5), (2, 1, 4), (0, 0, 0)):
         for directions in (1, 2):
             _compare(engine, draw_call(cell, directions=directions, lengths=lengths), dtype, f"lengths {lengths}")
+
+
+def _reset(engine: Engine, cell: Cell, dtype: torch.dtype) -> None:
+    """Documents packed into rows, in one direction and two, ragged and not, with a reset at every step and at none."""
+    reset = torch.rand(5, 3, generator=torch.Generator().manual_seed(0)) < 0.4
+    for directions, lengths in ((1, None), (2, None), (2, (5, 2, 4)), (2, (3, 0, 5))):
+        plain = draw_call(cell, directions=directions, lengths=lengths)
+        other = draw_call(cell, directions=directions, seed=60)
+        for name, begins in (("some", reset), ("all", torch.ones_like(reset)), ("no", torch.zeros_like(reset))):
+            _compare(engine, with_documents(plain, begins, other), dtype, f"{name} resets, lengths {lengths}")
 
 
 def _padding(engine: Engine, cell: Cell, dtype: torch.dtype) -> None:

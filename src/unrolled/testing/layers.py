@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ from unrolled.testing.compare import (
     run_checks,
 )
 from unrolled.testing.conditions import poisoned, strided, threads, unchanged
+from unrolled.testing.documents import layer_reset
 from unrolled.testing.problems import LENGTHS, MakeLayer, Problem, map_state, problem
 from unrolled.testing.refusals import LAYER_REFUSALS, OPTION_REFUSALS, STEP_REFUSALS, require_refusal
 
@@ -95,6 +97,8 @@ def layer_checks(
     ]
     if hasattr(make().layer, "step"):
         bodies.append(("streaming", _streaming))
+    if "reset" in inspect.signature(make().layer.forward).parameters:
+        bodies.append(("reset", layer_reset))
     for name, body in bodies:
         yield Check(subject, name, partial(body, make))
     yield Check(subject, "bad_inputs", partial(_bad_inputs, make))

@@ -93,6 +93,21 @@ SCAN_REFUSALS = (
     ),
     Refusal("lengths in a list", _scan(lengths=lambda _: [4, 0, 2]), DTypeError, r"lengths: expected a tensor .*list"),
     Refusal(
+        "resets of another batch",
+        _scan(reset=lambda _: torch.zeros(4, 2, dtype=torch.bool)),
+        ShapeError,
+        r"reset: expected shape \(T=4, B=3\), found \(4, 2\)",
+    ),
+    Refusal(
+        "resets of numbers", _scan(reset=lambda _: torch.zeros(4, 3)), DTypeError, r"reset: expected torch.bool, .*32"
+    ),
+    Refusal(
+        "states after a reset of another batch",
+        _scan(start=lambda s: tuple(t[:2] for t in s.state)),
+        ShapeError,
+        r"start h: .*B=3",
+    ),
+    Refusal(
         "a window of no steps",
         _scan(truncate=lambda _: 0),
         ArgumentError,
@@ -187,6 +202,41 @@ LAYER_REFUSALS = (
     Refusal("a state of another dtype", _with_state(lambda s: _map(s, Tensor.float)), DTypeError, r"hx.*: .*float32"),
     Refusal("a state that is a number", _with_state(lambda s: 5), ArgumentError, r"hx: expected"),
     Refusal("a state of numbers", _with_state(lambda s: (1.0, 2.0, 3.0)), ArgumentError, r"hx: expected"),
+)
+
+#: for a layer that takes resets, and x, as above
+RESET_REFUSALS = (
+    Refusal(
+        "resets of another batch",
+        lambda s: s[0](s[1], reset=torch.zeros(4, 2, dtype=torch.bool)),
+        ShapeError,
+        r"reset: expected shape \(T=4, B=3\), found \(4, 2\)",
+    ),
+    Refusal(
+        "resets of a batch for one sequence",
+        lambda s: s[0](s[1][:, 0], reset=torch.zeros(4, 1, dtype=torch.bool)),
+        ShapeError,
+        r"reset: expected shape \(T=4,\), found \(4, 1\)",
+    ),
+    Refusal(
+        "resets of numbers",
+        lambda s: s[0](s[1], reset=torch.zeros(4, 3)),
+        DTypeError,
+        r"reset: expected torch.bool, found torch.float32",
+    ),
+    Refusal("resets in a list", lambda s: s[0](s[1], reset=[[True]]), DTypeError, r"reset: .*bool tensor, found list"),
+    Refusal(
+        "a step with the resets of a sequence",
+        lambda s: s[0].step(s[1][0], reset=torch.zeros(4, 3, dtype=torch.bool)),
+        ShapeError,
+        r"reset: expected shape \(B=3,\), found \(4, 3\)",
+    ),
+    Refusal(
+        "a stream's step with the resets of other streams",
+        lambda s: s[0].stream(3).step(s[1][0], reset=torch.zeros(2, dtype=torch.bool)),
+        ShapeError,
+        r"reset: expected shape \(B=3,\), found \(2,\)",
+    ),
 )
 
 #: for a streamable layer and x, as above

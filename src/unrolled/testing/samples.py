@@ -22,7 +22,7 @@ class Sample:
     """One call of `scan`, and the weights of a loss Σ w ⊙ output + Σ w ⊙ final states.
 
     Attributes:
-        cell, x, state, params, lengths, reverse, truncate, masks: as `scan` takes them.
+        cell, x, state, params, lengths, reverse, truncate, masks, reset, start: as `scan` takes them.
         weights: of the loss, (T, B, P) and one shaped as each final state.
     """
 
@@ -35,18 +35,21 @@ class Sample:
     reverse: bool = False
     truncate: int | None = None
     masks: Masks | None = None
+    reset: Tensor | None = None
+    start: State | None = None
 
     def named(self) -> dict[str, Tensor]:
         """Return every tensor for which a gradient may be asked, by its name in messages."""
         states = {f"state {name}": s for name, s in zip(self.cell.state_names, self.state, strict=True)}
-        return {"x": self.x, **states, **self.params}
+        starts = {f"start {name}": s for name, s in zip(self.cell.state_names, self.start or (), strict=False)}
+        return {"x": self.x, **states, **starts, **self.params}
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> Sample:
         """Return the same problem over other tensors, in the order of `named`."""
-        rest = list(tensors)
-        x, rest = rest[0], rest[1:]
-        state, rest = tuple(rest[: len(self.state)]), rest[len(self.state) :]
-        return replace(self, x=x, state=state, params=dict(zip(self.params, rest, strict=True)))
+        rest = iter(tensors)
+        x, state = next(rest), tuple(next(rest) for _ in self.state)
+        start = None if self.start is None else tuple(next(rest) for _ in self.start)
+        return replace(self, x=x, state=state, start=start, params=dict(zip(self.params, rest, strict=True)))
 
     def leaves(self) -> Sample:
         """Return the same problem over fresh leaves that require a gradient."""
@@ -94,11 +97,13 @@ class Sample:
             result, tape = unfold(self.cell, self.x, self.state, self.params, **self._options())
             gradients = bptt(self.cell, tape, self.params, self.weights[0], self.weights[1:])
         dstate = {f"dstate {n}": d for n, d in zip(self.cell.state_names, gradients.dstate, strict=True)}
+        dstart = {f"dstart {n}": d for n, d in zip(self.cell.state_names, gradients.dstart, strict=False)}
         dparams = {f"d{name}": d for name, d in gradients.dparams.items()}
-        return {**self.results(result), "dx": gradients.dx, **dstate, **dparams}
+        return {**self.results(result), "dx": gradients.dx, **dstate, **dstart, **dparams}
 
     def _options(self) -> dict[str, Any]:
-        return {"lengths": self.lengths, "reverse": self.reverse, "truncate": self.truncate, "masks": self.masks}
+        names = ("lengths", "reverse", "truncate", "masks", "reset", "start")
+        return {name: getattr(self, name) for name in names}
 
 
 def draw(
@@ -140,6 +145,15 @@ def draw(
     return sample if dtype == torch.float64 else sample.to(dtype)
 
 
+#: where documents begin, for a sample with T=4, B=3: one in the middle, one at every step, one at the very start
+RESETS = torch.tensor([[0, 1, 1], [0, 1, 0], [1, 1, 0], [0, 1, 1]], dtype=torch.bool)
+
+
+def with_documents(sample: Sample, other: Sample) -> Sample:
+    """Return a sample, with T=4 and B=3, of which the rows hold documents that start from another sample's states."""
+    return replace(sample, reset=RESETS, start=other.state)
+
+
 def scenarios(make: Callable[..., Sample]) -> Iterator[tuple[str, Sample]]:
     """Yield problems by name that together use every option of a scan; `make` is `draw` with a cell and sizes."""
     ragged = (4, 0, 2)
@@ -148,6 +162,9 @@ def scenarios(make: Callable[..., Sample]) -> Iterator[tuple[str, Sample]]:
     yield "ragged", make(lengths=ragged, seed=2)
     yield "ragged, reversed", replace(make(lengths=ragged, seed=3), reverse=True)
     yield "truncated", replace(make(time=5, seed=4), truncate=2)
+    packed = with_documents(make(lengths=(4, 3, 4), seed=7), make(seed=8))
+    yield "documents", packed
+    yield "documents, reversed", replace(packed, reverse=True)
     sample = make(lengths=ragged, seed=5)
     generator = torch.Generator().manual_seed(6)
     kept = tuple(torch.rand(4, *s.shape, generator=generator) < 0.4 for s in sample.state)

@@ -40,6 +40,10 @@ class NativeMasks(Protocol):
     """The regularisers of one direction."""
 
 
+class NativeLayout(Protocol):
+    """Where the sequences of a batch are."""
+
+
 class NativeForward(Protocol):
     """One direction of a forward pass."""
 
@@ -111,6 +115,7 @@ class NativeModule(Protocol):
         hidden_size: int,
         output_size: int,
     ) -> NativeSpec: ...
+    def Layout(self, time: int, batch: int, lengths: int, documents: int, count: int) -> NativeLayout: ...
     def Masks(self, addresses: tuple[int, int, int], rate_h: float, rate_c: float) -> NativeMasks: ...
     def Packed(self, spec: NativeSpec, is_double: bool, addresses: Addresses, threads: int) -> NativePacked: ...
     def PackedStack(
@@ -141,9 +146,7 @@ class NativeModule(Protocol):
     def forward(
         self,
         directions: list[NativeForward],
-        time: int,
-        batch: int,
-        lengths: int,
+        layout: NativeLayout,
         x: Strided,
         out: Strided,
         threads: int,
@@ -153,9 +156,7 @@ class NativeModule(Protocol):
         spec: NativeSpec,
         is_double: bool,
         directions: list[NativeBackward],
-        time: int,
-        batch: int,
-        lengths: int,
+        layout: NativeLayout,
         x: Strided,
         out: Strided,
         dout: Strided,

@@ -17,8 +17,10 @@ from torch.nn import Parameter
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
 from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved, is_traced
+from unrolled.kernels.documents import Documents
 from unrolled.kernels.native.binding import (
     NativeBackward,
+    NativeLayout,
     NativeMasks,
     NativePacked,
     Strided,
@@ -61,9 +63,10 @@ def _misshapen(call: Call) -> str | None:
         wrong = _misshapen_parameters(call.cell, call.x, direction.params)
         if wrong is not None:
             return wrong
-        for name, tensor, size in zip(call.cell.state_names, direction.state, sizes, strict=True):
-            if tensor.shape != (batch, size):
-                return f"state {name} does not have the shape {(batch, size)}"
+        for state in (direction.state, direction.start or direction.state):
+            for name, tensor, size in zip(call.cell.state_names, state, sizes, strict=True):
+                if tensor.shape != (batch, size):
+                    return f"state {name} does not have the shape {(batch, size)}"
     return None
 
 
@@ -105,6 +108,30 @@ def _regularisers(masks: Masks | None) -> _Regularisers:
                 rates[place - 1] = float(mask)
     recurrent, keep_h, keep_c = mask_addresses
     return _Regularisers(compiled().Masks((recurrent, keep_h, keep_c), *rates), tuple(held))
+
+
+class _Layout:
+    """Where the sequences of a call are: one in each row, or documents packed into rows."""
+
+    def __init__(self, call: Call) -> None:
+        (time, batch), lengths = call.x.shape[:2], call.lengths
+        self.documents = None if call.reset is None else Documents.of(call)
+        self._lengths = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
+        #: M, the valid steps of all sequences
+        self.steps = time * batch if self._lengths is None else int(self._lengths.sum())
+        table = None if self.documents is None else self.documents.table
+        self.native: NativeLayout = compiled().Layout(
+            time,
+            batch,
+            0 if self._lengths is None else self._lengths.data_ptr(),
+            0 if table is None else table.data_ptr(),
+            0 if table is None else len(table),
+        )
+
+    def initial_states(self, direction: Direction) -> list[Tensor]:
+        """Return the states that each sequence starts from."""
+        states = direction.state if self.documents is None else self.documents.initial_states(direction)
+        return [s.contiguous() for s in states]
 
 
 class NativeEngine(Engine):
@@ -191,16 +218,15 @@ class NativeEngine(Engine):
             output = x.new_empty((batch, time, width)).transpose(0, 1)
         else:
             output = x.new_empty((time, batch, width))
-        lengths = None if call.lengths is None else call.lengths.to("cpu", torch.int64).contiguous()
-        steps = time * batch if lengths is None else int(lengths.sum())
+        layout = _Layout(call)
         kept: list[Tensor] = []
         states: list[State] = []
         directions, held = [], []
         for direction, weights in zip(call.directions, packed, strict=True):
-            initial = [s.contiguous() for s in direction.state]
+            initial = layout.initial_states(direction)
             final = tuple(torch.empty_like(s) for s in initial)
             masks = _regularisers(direction.masks)
-            own = [x.new_empty(shape) for shape in self.kept_shapes(cell, steps, hidden)] if training else []
+            own = [x.new_empty(shape) for shape in self.kept_shapes(cell, layout.steps, hidden)] if training else []
             kept += own
             saved = ([tensor.data_ptr() for tensor in own] + [0, 0])[:2]
             arrays = (
@@ -213,15 +239,9 @@ class NativeEngine(Engine):
             directions.append(module.ForwardDirection(weights, direction.reverse, arrays, masks.native))
             states.append(final)
             held.append((initial, masks))
-        module.forward(
-            directions,
-            time,
-            batch,
-            0 if lengths is None else lengths.data_ptr(),
-            _strided(x),
-            _strided(output),
-            torch.get_num_threads(),
-        )
+        module.forward(directions, layout.native, _strided(x), _strided(output), torch.get_num_threads())
+        if layout.documents is not None:
+            states = [layout.documents.final_states(d, s) for d, s in zip(call.directions, states, strict=True)]
         return Result(output, tuple(states)), kept
 
     def backward(
@@ -229,36 +249,29 @@ class NativeEngine(Engine):
     ) -> Gradients:
         """BPTT by hand; the gradients of the weights are one product over all steps."""
         x, doutput = _readable(call.x), _readable(doutput)
-        time, batch = x.shape[0], x.shape[1]
         output, *rest = saved.tensors
         kept = iter(rest)
-        lengths = None if call.lengths is None else call.lengths.to("cpu", torch.int64).contiguous()
-        steps = time * batch if lengths is None else int(lengths.sum())
+        layout = _Layout(call)
         wanted = iter(needed)
         dx = torch.empty_like(x) if next(wanted) else None
-        gradients: list[Tensor | None] = [dx]
         sides = []
         for direction, dfinal in zip(call.directions, dstates, strict=True):
             gates = next(kept) if call.cell.name != "rnn" else None
             cells = next(kept) if len(call.cell.state_names) == 2 else None
-            sides.append(
-                _BackwardSide(call, direction, dfinal, gates, cells, steps, [next(wanted) for _ in _tensors(direction)])
-            )
-            gradients += sides[-1].gradients
+            own = [next(wanted) for _ in direction.tensors]
+            sides.append(_BackwardSide(call, direction, layout, dfinal, gates, cells, own))
         compiled().backward(
             spec(call.cell, x.shape[2], call.hidden_size),
             x.dtype is torch.float64,
             [side.native for side in sides],
-            time,
-            batch,
-            0 if lengths is None else lengths.data_ptr(),
+            layout.native,
             _strided(x),
             _strided(output),
             _strided(doutput),
             (0, 0, 0) if dx is None else _strided(dx),
             torch.get_num_threads(),
         )
-        return Gradients(tuple(gradients))
+        return Gradients((dx, *(gradient for side in sides for gradient in side.gradients())))
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
         """Take one step of one direction; a layer takes a shorter path (`prepared`)."""
@@ -307,24 +320,26 @@ class _BackwardSide:
         self,
         call: Call,
         direction: Direction,
+        layout: _Layout,
         dfinal: State,
         gates: Tensor | None,
         cells: Tensor | None,
-        steps: int,
         needed: Sequence[bool],
     ) -> None:
         cell, x, hidden, width = call.cell, call.x, call.hidden_size, call.output_size
+        steps = layout.steps
+        self._direction, self._documents, self._needed = direction, layout.documents, needed
         self.params = {name: p.contiguous() for name, p in direction.params.items()}
-        initial = [s.contiguous() for s in direction.state]
+        initial = layout.initial_states(direction)
+        dfinal = dfinal if self._documents is None else self._documents.dfinal(direction, dfinal)
         arriving = [d.contiguous().resolve_neg() for d in dfinal]
         dgates = x.new_empty((steps, 4 if cell.name == "gru" else cell.num_gates, hidden))
         dh = x.new_empty((steps, width)) if width != hidden else None
-        dinitial = [torch.empty_like(s) for s in initial]
-        wanted = iter(needed)
-        dstate = [d if next(wanted) else None for d in dinitial]
-        dparams = {name: torch.empty_like(p) for name, p in self.params.items() if next(wanted)}
-        #: of the states and of the parameters, None where not needed
-        self.gradients = [*dstate, *(dparams.get(name) for name in self.params)]
+        self._dinitial = dinitial = tuple(torch.empty_like(s) for s in initial)
+        wanted = needed[len(needed) - len(self.params) :]
+        self._dparams = dparams = {
+            name: torch.empty_like(p) for (name, p), need in zip(self.params.items(), wanted, strict=True) if need
+        }
         self.masks = _regularisers(direction.masks)
         h_0, c_0 = _pair(initial)
         dh_n, dc_n = _pair(arriving)
@@ -338,9 +353,13 @@ class _BackwardSide:
             self.masks.native,
         )
 
-
-def _tensors(direction: Direction) -> list[Tensor]:
-    return [*direction.state, *direction.params.values()]
+    def gradients(self) -> list[Tensor | None]:
+        """Return the gradients of `Direction.tensors` after the pass, None where not needed."""
+        dstates = self._dinitial
+        if self._documents is not None:
+            dstates = self._documents.dinitial(self._direction, dstates)
+        kept = [d if need else None for d, need in zip(dstates, self._needed, strict=False)]
+        return [*kept, *(self._dparams.get(name) for name in self.params)]
 
 
 def _pair(states: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from unrolled.cells import Cell, GRUCell, LSTMCell, State
 from unrolled.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from unrolled.kernels import StackState
-from unrolled.scan import valid_steps
+from unrolled.scan import check_reset, valid_steps
 
 #: the state that a call starts from: h, or (h, c), each (L·D, B, size); None is the layer's own
 LayerState = StackState | None
@@ -158,6 +158,20 @@ def check_state(
             raise DTypeError(
                 f"{argument}: expected {x.dtype} on {x.device} as the input, found {tensor.dtype} on {tensor.device}"
             )
+
+
+def time_first(reset: object, x: Tensor, batched: bool, batch_first: bool) -> Tensor | None:
+    """Return resets as (T, B), or None if there are none; x as the caller holds it.
+
+    Raises:
+        DTypeError, ShapeError: they do not fit x.
+    """
+    if reset is None:
+        return None
+    if not batched:
+        return check_reset(reset, T=x.shape[0]).unsqueeze(1)
+    first, second = x.shape[:2]
+    return check_reset(reset, B=first, T=second).T if batch_first else check_reset(reset, T=first, B=second)
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype | None:

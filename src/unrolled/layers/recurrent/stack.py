@@ -5,39 +5,33 @@ Letters: T time, B batch, I input, H hidden, P width of h (the projection, else 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import overload
 
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_compiling
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from unrolled.cells import Cell, State, Trace
+from unrolled.cells import Cell, State
 from unrolled.errors import ArgumentError, ShapeError
-from unrolled.kernels import Call, Choice, Direction, StackState, choose, may_use_prepared, plainest_call, run, step
+from unrolled.kernels import Choice, StackState, choose, may_use_prepared, plainest_call, step
 from unrolled.kernels.dispatch import check_engine_name
 from unrolled.layers.recurrent.arguments import (
     LayerState,
-    autocast_dtype,
     check_input,
     check_lacks,
     check_options,
-    check_state,
-    is_autocast,
     join_states,
     map_state,
     pack_like,
-    zero_padding,
+    time_first,
 )
-from unrolled.layers.recurrent.cached import Blocks, CachedEngine
-from unrolled.layers.recurrent.initial import initial_states, initialise
-from unrolled.layers.recurrent.regularise import draw_masks, drop
+from unrolled.layers.recurrent.initial import initialise
+from unrolled.layers.recurrent.passes import StackPasses
+from unrolled.layers.recurrent.regularise import draw_masks
 from unrolled.layers.recurrent.streams import LayerStream
-from unrolled.scan import ScanResult, Tape, unfold, valid_steps
+from unrolled.scan import check_reset
 
 #: the options that `repr` shows where they differ from these defaults
 _SHOWN: dict[str, object] = {
@@ -48,7 +42,7 @@ _SHOWN: dict[str, object] = {
 }
 
 
-class Recurrent(CachedEngine):
+class Recurrent(StackPasses):
     """A stack of one cell, unfolded over time: the hidden layers of a recurrent network.
 
     Parameters are named and shaped as torch.nn's (`weight_ih_l0`, `bias_hh_l1_reverse`, …), so state_dicts load both
@@ -166,15 +160,26 @@ class Recurrent(CachedEngine):
 
     @overload
     def forward(
-        self, input: Tensor, hx: LayerState = None, lengths: Tensor | None = None, *, state: LayerState = None
+        self,
+        input: Tensor,
+        hx: LayerState = None,
+        lengths: Tensor | None = None,
+        *,
+        reset: Tensor | None = None,
+        state: LayerState = None,
     ) -> tuple[Tensor, StackState]: ...
     @overload
     def forward(
-        self, input: PackedSequence, hx: LayerState = None, *, state: LayerState = None
+        self,
+        input: PackedSequence,
+        hx: LayerState = None,
+        *,
+        reset: Tensor | None = None,
+        state: LayerState = None,
     ) -> tuple[PackedSequence, StackState]: ...
     @overload
     def forward(
-        self, *, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
+        self, *, x: Tensor, state: LayerState = None, lengths: Tensor | None = None, reset: Tensor | None = None
     ) -> tuple[Tensor, StackState]: ...
     def forward(
         self,
@@ -182,6 +187,7 @@ class Recurrent(CachedEngine):
         hx: LayerState = None,
         lengths: Tensor | None = None,
         *,
+        reset: Tensor | None = None,
         x: Tensor | PackedSequence | None = None,
         state: LayerState = None,
     ) -> tuple[Tensor | PackedSequence, StackState]:
@@ -192,6 +198,12 @@ class Recurrent(CachedEngine):
             hx: the initial states, h of shape (L·D, B, P), or (h, c) with c (L·D, B, H); (L·D, size) for one
                 sequence. None is zeros, or the learned initial state.
             lengths: (B,) integers, the valid steps of each sequence; steps beyond them are never read.
+            reset: (T, B) bool, or (B, T) with batch_first, or (T,) for one sequence; true where a document begins, of
+                which a row may hold many, one after the other. Each finds the layer's own initial state (zeros, or the
+                learned one) and no gradient passes from one to another: outputs and gradients are those of each
+                document alone, in both directions. For the reverse direction the document before ends at t − 1, and
+                begins there. `hx` serves the first step of a row: forwards that at t = 0, unless it has a reset, and in
+                reverse the last valid one. Regularisers drawn once a sequence are drawn once a row.
             x, state: other names of `input` and `hx`.
 
         Returns:
@@ -203,7 +215,7 @@ class Recurrent(CachedEngine):
         """
         x, state = input if x is None else x, hx if state is None else state
         prepared = None if is_compiling() else self._prepared or self.prepared()
-        if prepared is not None and may_use_prepared(prepared):
+        if reset is None and prepared is not None and may_use_prepared(prepared):
             result = prepared.run(x, state, lengths)
             if result is not None:
                 return result
@@ -213,78 +225,30 @@ class Recurrent(CachedEngine):
             # like torch: data in sorted order, states in the caller's
             padded, lengths = pad_packed_sequence(x)
             check_input(padded, self.input_size, self.parameter_blocks()[0]["weight_ih"], False)
-            output, final = self._run(padded, state, lengths, batched=True, packed=x)
+            reset = time_first(reset, padded, batched=True, batch_first=self.batch_first)
+            output, final = self._run(padded, state, lengths, reset, batched=True, packed=x)
             return pack_like(x, output), final
         x = check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first)
         batched = x.dim() == 3
+        reset = time_first(reset, x, batched, self.batch_first)
         if not batched:
             if lengths is not None:
                 raise ArgumentError("lengths: an unbatched sequence (T, I) has none; slice it instead")
             x, state = x.unsqueeze(1), map_state(state, lambda s: s.unsqueeze(1))
         elif self.batch_first:
             x = x.transpose(0, 1)
-        output, final = self._run(x, state, lengths, batched)
+        output, final = self._run(x, state, lengths, reset, batched)
         if not batched:
             return output.squeeze(1), map_state(final, lambda s: s.squeeze(1))
         return (output.transpose(0, 1) if self.batch_first else output), final
 
-    def _run(
-        self, x: Tensor, state: LayerState, lengths: Tensor | None, batched: bool, packed: PackedSequence | None = None
-    ) -> tuple[Tensor, StackState]:
-        """Run all layers over x (T, B, I) by the dispatcher; `packed` is what the caller will get it packed like."""
-        if lengths is not None:
-            valid_steps(lengths, x.shape[0], x.shape[1])
-        states = self._states(state, x, batched)
-        blocks = self._used_blocks()
-        low = autocast_dtype(x)
-        # entering a context takes as long as a short kernel
-        with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
-            if low is not None:
-                x = x.to(low)
-                states = [tuple(s.to(low) for s in state) for state in states]
-                blocks = [{name: p.to(low) for name, p in block.items()} for block in blocks]
-            finals: list[State] = []
-            for layer in range(self.num_layers):
-                is_last = layer == self.num_layers - 1
-                batch_first = is_last and self.batch_first and packed is None
-                output, final = run(self._call(layer, x, states, blocks, lengths, batch_first), self._engine)
-                finals += final
-                if self.residual and output.shape == x.shape:
-                    output = output + zero_padding(x, lengths)
-                x = output
-                if self.dropout and self.training and not is_last:
-                    x = drop(x, self.dropout, self.variational, packed)
-            return x, join_states(finals)
-
-    def _call(
-        self, layer: int, x: Tensor, states: list[State], blocks: Blocks, lengths: Tensor | None, batch_first: bool
-    ) -> Call:
-        directions = []
-        for d in range(self.num_directions):
-            index = layer * self.num_directions + d
-            params = blocks[index]
-            if self.weight_dropout and self.training:
-                params["weight_hh"] = F.dropout(params["weight_hh"], self.weight_dropout)
-            masks = draw_masks(self.recurrent_dropout, self.zoneout, self.training, x.shape[0], states[index], x)
-            directions.append(Direction(params, states[index], bool(d), masks))
-        return Call(self.cell, x, tuple(directions), lengths, self.truncate, batch_first)
-
-    def _states(self, state: LayerState, x: Tensor, batched: bool, called: str = "hx") -> list[State]:
-        """Return the initial states of each layer and direction: those given, those learned, or zeros."""
-        count = self.num_layers * self.num_directions
-        if state is None:
-            learned = {n: getattr(self, f"initial_{n}") for n in self._learned if self.learn_initial_state}
-            return initial_states(self.cell, self.hidden_size, count, x, learned)
-        given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        check_state(given, self.cell, self.hidden_size, count, x, batched, called)
-        return list(zip(*(s.unbind(0) for s in given), strict=True))
-
-    def step(self, x: Tensor, state: LayerState = None) -> tuple[Tensor, StackState]:
+    def step(self, x: Tensor, state: LayerState = None, *, reset: Tensor | None = None) -> tuple[Tensor, StackState]:
         """Take one time step, for streams: the same numbers as `forward` over a sequence, without a graph.
 
         Args:
             x: (B, I), or (I,) for one stream.
             state: as `forward` takes and returns it; None starts a stream.
+            reset: (B,) bool, or () for one stream; true where a document begins, with the layer's own initial state.
 
         Returns:
             The output (B, P), or (P,), and the new state.
@@ -293,22 +257,25 @@ class Recurrent(CachedEngine):
             ArgumentError: the layer is bidirectional and can't be streamed, or is training with regularisers.
         """
         prepared = None if is_compiling() else self._prepared or self.prepared()
-        if prepared is not None and may_use_prepared(prepared, is_step=True):
+        if reset is None and prepared is not None and may_use_prepared(prepared, is_step=True):
             result = prepared.step(x, state)
             if result is not None:
                 return result
         self._check_streamable("step")
         if x.dim() == 1:
-            y, final = self.step(x.unsqueeze(0), map_state(state, lambda s: s.unsqueeze(1)))
+            begins = None if reset is None else check_reset(reset).unsqueeze(0)
+            y, final = self.step(x.unsqueeze(0), map_state(state, lambda s: s.unsqueeze(1)), reset=begins)
             return y.squeeze(0), map_state(final, lambda s: s.squeeze(1))
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise ShapeError("x", f"(B, I={self.input_size}) or (I={self.input_size},)", x.shape)
         check_input(x.unsqueeze(0), self.input_size, self.parameter_blocks()[0]["weight_ih"], False, "x")
+        if reset is not None:
+            return self.step(x, self.restarted(state, check_reset(reset, B=len(x))))
         with torch.no_grad():
             blocks = self._used_blocks()
             states = self._states(state, x.unsqueeze(0), True, "state")
             if any(self.zoneout):
-                output, final = self._run(x.unsqueeze(0), join_states(states), None, batched=True)
+                output, final = self._run(x.unsqueeze(0), join_states(states), None, None, batched=True)
                 return output.squeeze(0), final
             finals: list[State] = []
             for params, previous in zip(blocks, states, strict=True):
@@ -332,66 +299,27 @@ class Recurrent(CachedEngine):
 
     def stream_state(self, batch_size: int, state: LayerState) -> StackState:
         """Return a state that streams can start from: a copy of the one given, or the layer's own."""
-        like = self.parameter_blocks()[0]["weight_ih"]
         with torch.no_grad():
-            states = self._states(state, like.new_empty(1, batch_size, self.input_size), True, "state")
+            states = self._stream_states(batch_size, state)
             return join_states([tuple(s.detach() for s in state) for state in states])
+
+    def _stream_states(self, batch_size: int, state: LayerState) -> list[State]:
+        like = self.parameter_blocks()[0]["weight_ih"]
+        return self._states(state, like.new_empty(1, batch_size, self.input_size), True, "state")
+
+    def restarted(self, state: LayerState, reset: Tensor) -> StackState:
+        """Return a state of B streams in which those where `reset`, (B,) bool, is true begin a document."""
+        begins = reset.unsqueeze(-1)
+        with torch.no_grad():
+            start, given = self._stream_states(len(reset), None), self._stream_states(len(reset), state)
+            pairs = [zip(*pair, strict=True) for pair in zip(start, given, strict=True)]
+            return join_states([tuple(torch.where(begins, new, old) for new, old in pair) for pair in pairs])
 
     def _check_streamable(self, where: str) -> None:
         if self.bidirectional:
             raise ArgumentError(f"{where}: a bidirectional layer reads the future and can't be streamed; use forward")
         if self.training and (self.dropout or self.recurrent_dropout or self.weight_dropout or any(self.zoneout)):
             raise ArgumentError(f"{where}: dropout and zoneout are for training on whole sequences; call eval() first")
-
-    def trace(self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> list[Trace]:
-        """Return every gate and state at every step, by the scan, without a graph and as in evaluation.
-
-        Args:
-            x, state, lengths: as in `forward`, batched.
-
-        Returns:
-            One dictionary a layer and direction (l0, l0_reverse, l1, …), name → (T, B, H): for an LSTM `i f g o c
-            tanh_c h h_prev c_prev`, for a GRU `r z n h h_prev` (and `h_n`), for an RNN `preactivation h h_prev`, and
-            for the others what their `trace` says.
-
-        Raises:
-            ArgumentError: the cell defines `step` only.
-        """
-        return [tape.stacked() for _, tape in self.unfold(x, state, lengths)]
-
-    def unfold(
-        self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None
-    ) -> list[tuple[ScanResult, Tape]]:
-        """Unfold the stack by the scan, without a graph and as in evaluation: the tapes that `scan.bptt` walks back.
-
-        Args:
-            x, state, lengths: as in `forward`, batched.
-
-        Returns:
-            A result and a tape for each layer and direction (l0, l0_reverse, l1, …), time first.
-
-        Raises:
-            ArgumentError: the cell defines `step` only.
-        """
-        check_input(x, self.input_size, self.parameter_blocks()[0]["weight_ih"], self.batch_first, "x")
-        if x.dim() != 3:
-            raise ShapeError("x", "three dimensions", x.shape)
-        x = x.transpose(0, 1) if self.batch_first else x
-        unfolded: list[tuple[ScanResult, Tape]] = []
-        over_time = partial(unfold, self.cell, lengths=lengths, truncate=self.truncate)
-        with torch.no_grad():
-            states, blocks = self._states(state, x, True, "state"), self.parameter_blocks()
-            for _ in range(self.num_layers):
-                first = len(unfolded)
-                for d in range(self.num_directions):
-                    start, params = states[first + d], blocks[first + d]
-                    masks = draw_masks(0.0, self.zoneout, False, x.shape[0], start, x)
-                    unfolded.append(over_time(x, start, params, reverse=bool(d), masks=masks))
-                output = torch.cat([result.output for result, _ in unfolded[first:]], -1)
-                if self.residual and output.shape == x.shape:
-                    output = output + zero_padding(x, lengths)
-                x = output
-        return unfolded
 
     def extra_repr(self) -> str:
         """Return the options that differ from their defaults."""

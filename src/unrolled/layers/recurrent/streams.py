@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from unrolled.errors import ArgumentError, DTypeError, ShapeError
+from unrolled.errors import ArgumentError, DTypeError, ShapeError, UnrolledError
 from unrolled.kernels import Prepared, PreparedStream, StackState, may_use_prepared
 from unrolled.layers.recurrent.arguments import LayerState
+from unrolled.scan import check_reset
 
 
 class StreamableLayer(Protocol):
@@ -28,6 +29,9 @@ class StreamableLayer(Protocol):
 
     def stream_state(self, batch_size: int, state: LayerState) -> StackState:
         """Return a state to begin with."""
+
+    def restarted(self, state: LayerState, reset: Tensor) -> StackState:
+        """Return a state in which some streams begin anew."""
 
     def prepared(self) -> Prepared | None:
         """Return what the engine prepared for the layer as it is now."""
@@ -64,13 +68,14 @@ class LayerStream:
         self._stream: PreparedStream | None = None
         self._state: StackState | None = layer.stream_state(batch_size, state)
 
-    def step(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+    def step(self, x: Tensor, out: Tensor | None = None, *, reset: Tensor | None = None) -> Tensor:
         """Take one time step of each stream.
 
         Args:
             x: (B, I).
             out: (B, P), where the output is written; None makes a new tensor. It may not share memory with x, and
                 torch's count of writes to it does not count this one.
+            reset: (B,) bool, true where a stream begins anew with this step, with the layer's own initial state.
 
         Returns:
             The output, (B, P).
@@ -78,6 +83,8 @@ class LayerStream:
         Raises:
             ShapeError, DTypeError, ArgumentError: naming the argument; the state is then as it was.
         """
+        if reset is not None:
+            return step_together([self], x, out, reset=reset)
         stream = self._stream
         if stream is not None and not is_compiling() and may_use_prepared(self._prepared, is_step=True):
             y = stream.step(x, out)
@@ -125,7 +132,9 @@ class LayerStream:
         self._stream, self._state = (stream, None) if is_taken else (None, state)
 
 
-def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None = None) -> Tensor:
+def step_together(
+    streams: Sequence[LayerStream], x: Tensor, out: Tensor | None = None, *, reset: Tensor | None = None
+) -> Tensor:
     """Take one time step of many streams of one layer at once: each weight is read once for all of them.
 
     Each stream's result is the same, bit for bit, as that of a step alone. With the native engine states are read and
@@ -141,6 +150,7 @@ def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None 
         streams: each once.
         x: (B, I), the streams' rows one after the other.
         out: (B, P), where the output is written; None makes a new tensor. It may not share memory with x.
+        reset: (B,) bool, true where a stream begins anew with this step, with the layer's own initial state.
 
     Returns:
         The output, (B, P).
@@ -149,6 +159,8 @@ def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None 
         ArgumentError: no streams, one that is there twice, or streams of several layers.
         ShapeError, DTypeError: naming the argument. All states are then as they were.
     """
+    if reset is not None:
+        return _step_anew(streams, x, out, reset)
     prepared = streams[0]._prepared if streams else None
     if prepared is not None and not is_compiling() and may_use_prepared(prepared, is_step=True):
         own = [s._stream for s in streams if s._stream is not None and s._prepared is prepared]
@@ -156,6 +168,22 @@ def step_together(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None 
         if y is not None:
             return y
     return _step_slowly(streams, x, out)
+
+
+def _step_anew(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None, reset: Tensor) -> Tensor:
+    """Reset some of the streams, and take the step; if that fails all states are as before."""
+    sizes = [s.batch_size for s in streams]
+    parts = check_reset(reset, B=sum(sizes)).split(sizes) if sizes else ()
+    before = [(s, s.state) for s, part in zip(streams, parts, strict=True) if bool(part.any())]
+    try:
+        for stream, part in zip(streams, parts, strict=True):
+            if bool(part.any()):
+                stream.state = stream.layer.restarted(stream.state, part)
+        return step_together(streams, x, out)
+    except UnrolledError:
+        for stream, state in before:
+            stream.state = state
+        raise
 
 
 def _step_slowly(streams: Sequence[LayerStream], x: Tensor, out: Tensor | None) -> Tensor:

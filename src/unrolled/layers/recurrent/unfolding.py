@@ -74,16 +74,23 @@ class Unfolding:
     lengths: Tensor | None = None
 
     @classmethod
-    def of(cls, layer: Recurrent, x: Tensor, state: LayerState = None, lengths: Tensor | None = None) -> Unfolding:
+    def of(
+        cls,
+        layer: Recurrent,
+        x: Tensor,
+        state: LayerState = None,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> Unfolding:
         """Unfold a stack, as in evaluation.
 
         Args:
-            layer, x, state, lengths: as for `Recurrent.forward`, batched.
+            layer, x, state, lengths, reset: as for `Recurrent.forward`, batched.
 
         Raises:
             ArgumentError: for a cell that defines `step` alone.
         """
-        return cls(layer, layer.unfold(x, state, lengths), lengths)
+        return cls(layer, layer.unfold(x, state, lengths, reset=reset), lengths)
 
     @property
     def names(self) -> list[str]:
@@ -102,8 +109,8 @@ class Unfolding:
     def traces(self) -> dict[str, dict[str, Tensor]]:
         """Return every gate and state of each layer and direction by name, (T, B, size); states after zoneout."""
         traces = {}
-        for name, (result, tape) in zip(self.names, self.parts, strict=True):
-            traces[name] = tape.stacked() | _settled(self.layer.cell.state_names, result, tape)
+        for name, (_, tape) in zip(self.names, self.parts, strict=True):
+            traces[name] = tape.stacked() | _settled(self.layer.cell.state_names, tape)
         return traces
 
     def backward(
@@ -151,17 +158,15 @@ class Unfolding:
         return StackFlow(flows, flowing)
 
 
-def _settled(state_names: tuple[str, ...], result: ScanResult, tape: Tape) -> dict[str, Tensor]:
-    """Return the states after zoneout, if there is any; the tape has those that the cell computed."""
+def _settled(state_names: tuple[str, ...], tape: Tape) -> dict[str, Tensor]:
+    """Return the states after zoneout, if there is any; the traces have those that the cell computed."""
     if tape.masks.zoneout is None:
         return {}
-    settled = {}
-    for name, last in zip(state_names, result.state, strict=True):
-        if f"{name}_prev" in tape.traces[0]:
-            after = [*(trace[f"{name}_prev"] for trace in tape.traces[1:]), last]
-            states = torch.stack([after[tape.order.index(t)] for t in range(len(after))])
-            settled[name] = states if tape.valid is None else states.masked_fill(~tape.valid.unsqueeze(-1), 0)
-    return settled
+    by_time = [tape.settled[tape.order.index(t)] for t in range(len(tape.order))]
+    states = {name: torch.stack(parts) for name, parts in zip(state_names, zip(*by_time, strict=True), strict=True)}
+    if tape.valid is None:
+        return states
+    return {name: s.masked_fill(~tape.valid.unsqueeze(-1), 0) for name, s in states.items()}
 
 
 class _Shares:
@@ -185,7 +190,7 @@ class RecordedCall:
     Attributes:
         name: the layer's name in the network.
         layer: the layer.
-        x, state, lengths: its arguments, outside the graph.
+        x, state, lengths, reset: its arguments, outside the graph.
         output: its output, in the graph; for a `SteppedPass`, zeros that were added to it, which get its gradient.
         final: its final states, (L·D, B, size) each, in the graph.
     """
@@ -197,6 +202,7 @@ class RecordedCall:
     lengths: Tensor | None
     output: Tensor = field(repr=False)
     final: tuple[Tensor, ...] = field(repr=False, default=())
+    reset: Tensor | None = None
 
 
 #: the recordings in progress: the names of the layers that each one records, and its list of their passes
@@ -275,7 +281,8 @@ def recording(network: nn.Module, retain: bool = False) -> Iterator[list[Recorde
             for tensor in (output, *final) if retain else ():
                 if tensor.requires_grad:
                     tensor.retain_grad()
-            calls.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output, final))
+            reset = named.get("reset")
+            calls.append(RecordedCall(name, module, x.detach(), _detached(state), lengths, output, final, reset))
 
         handles.append(layer.register_forward_hook(note, with_kwargs=True))
     try:

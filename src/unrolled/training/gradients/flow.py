@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.layers import Recurrent
-from unrolled.layers.recurrent.arguments import LayerState
+from unrolled.layers.recurrent.arguments import LayerState, map_state
 from unrolled.layers.recurrent.unfolding import RecordedCall, Unfolding, as_dtype, columns, recording
 from unrolled.networks.parts import merge_rows
 from unrolled.training.gradients.verdict import NEEDED, Advice, Verdict, advice_in_place, judge
@@ -185,6 +185,7 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
     """
     layer, time_first = call.layer, not call.layer.batch_first
     x = call.x if time_first else call.x.transpose(0, 1)
+    reset = call.reset if call.reset is None or time_first else call.reset.T
     arrived = [tensor.grad for tensor in (call.output, *call.final)]
     if all(grad is None for grad in arrived):
         return {}
@@ -208,12 +209,15 @@ def norms_by_lag(call: RecordedCall, sequences: int = SEQUENCES, lags: int = LAG
         only = torch.zeros_like(error)
         at = 0 if reverse else seen - 1
         only[at] = error[at]
-        state = _entering(layer, x, given, chosen, ends - seen)
+        state = _entering(layer, x, given, chosen, ends - seen, reset)
+        begins = None if reset is None else _windows(reset, chosen, ends, seen, bool(reverse))
         part = part if time_first else part.transpose(0, 1)
         dstate = tuple(
             _last_states(_cast(final.grad, exact), chosen, layer.num_directions, reverse) for final in call.final
         )
-        for flow in Unfolding.of(layer, part, state).backward(only, dstate=dstate).layers:
+        if begins is not None and not time_first:
+            begins = begins.T
+        for flow in Unfolding.of(layer, part, state, reset=begins).backward(only, dstate=dstate).layers:
             if flow.name.endswith("_reverse") == bool(reverse):
                 norms = flow.error.double().norm(dim=(1, 2))
                 norms_of[flow.name] = (norms if reverse else norms.flip(0)).tolist()
@@ -233,7 +237,9 @@ def _last_states(grad: Tensor | None, chosen: Tensor, directions: int, direction
     return errors.masked_fill(other.view(-1, 1, 1), 0)
 
 
-def _entering(layer: Recurrent, x: Tensor, state: LayerState, chosen: Tensor, firsts: Tensor) -> LayerState:
+def _entering(
+    layer: Recurrent, x: Tensor, state: LayerState, chosen: Tensor, firsts: Tensor, reset: Tensor | None
+) -> LayerState:
     """Return the state with which each sequence enters its window.
 
     None, which stands for zeros, in bidirectional stacks: there the state inside a sequence depends on all of it.
@@ -248,8 +254,11 @@ def _entering(layer: Recurrent, x: Tensor, state: LayerState, chosen: Tensor, fi
         with torch.no_grad():
             for first, c in zip(firsts.tolist(), chosen, strict=True):
                 own = columns(state, c.unsqueeze(0))
-                before = x[:first, int(c)].unsqueeze(1)
-                states.append(layer(before.transpose(0, 1) if layer.batch_first else before, own)[1] if first else own)
+                # one sequence is (T, I) whatever batch_first says
+                begins = None if reset is None else reset[:first, int(c)]
+                alone = map_state(own, lambda s: s.squeeze(1))
+                after = layer(x[:first, int(c)], alone, reset=begins)[1] if first else alone
+                states.append(map_state(after, lambda s: s.unsqueeze(1)))
     finally:
         layer.train(training)
     whole = [own for own in states if own is not None]
