@@ -37,8 +37,9 @@ template <class S>
 UNROLLED_INLINE Arrived<S> arriving(Vec<S> sums, const BackRow<S>& row, const CellArgs<S>& cell, Index unit,
                                     Index width) {
     if (row.mask != nullptr) sums = sums * load(row.mask + unit, width);
-    Vec<S> dh = sums + load(row.dout + unit, width);
-    if (row.extra != nullptr) dh = dh + load(row.extra + unit, width);
+    // the loss at this step comes last, so that a pass cut between two steps adds up in the same order
+    if (row.extra != nullptr) sums = sums + load(row.extra + unit, width);
+    const Vec<S> dh = sums + load(row.dout + unit, width);
     if (row.keep_h != nullptr) {
         const Vec<S> keep = load_flags<S>(row.keep_h + unit, width);
         return {dh * (S(1) - keep), dh * keep};

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 STACK = "unrolled.layers.recurrent.stack"
+PASSES = "unrolled.layers.recurrent.passes"
 STREAMS = "unrolled.layers.recurrent.streams"
 
 
@@ -21,12 +22,12 @@ def by_dispatcher() -> Iterator[None]:
 @contextmanager
 def counted() -> Iterator[list[str]]:
     """Count the layers, "run", and single steps, "step", that the dispatcher serves."""
-    from unrolled.layers.recurrent import stack
+    from unrolled.layers.recurrent import passes, stack
 
     served: list[str] = []
-    run, step = stack.run, stack.step
+    run, step = passes.run, stack.step
     with (
-        patch(f"{STACK}.run", lambda *args: served.append("run") or run(*args)),
+        patch(f"{PASSES}.run", lambda *args: served.append("run") or run(*args)),
         patch(f"{STACK}.step", lambda *args: served.append("step") or step(*args)),
     ):
         yield served

@@ -50,6 +50,8 @@ class AtenEngine(Engine):
             return "torch has no recurrent dropout or zoneout"
         if call.truncate is not None:
             return "torch's operators do not truncate BPTT"
+        if call.memory is not None and call.needs_grad and (len(call.directions) > 1 or call.lengths is not None):
+            return "torch's operators can't run pieces of a reversed direction or of a ragged batch"
         if call.x.shape[1] == 0:
             return "torch's operators want at least one sequence"
         if not _is_runnable(call):

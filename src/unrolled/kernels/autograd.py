@@ -111,7 +111,7 @@ class _EnginePass(Pass):
         needed: Sequence[bool],
     ) -> Sequence[Tensor | None] | None:
         present = [d for d in grads if d is not None]
-        if not all(_is_plain(d) for d in present):
+        if not all(is_plain(d) for d in present):
             return None
         call, saved = self.call.with_tensors(inputs), Saved(tuple(kept), self.extra)
         return self.engine.backward(call, saved, present[0], by_direction(present[1:], call), needed).of
@@ -120,7 +120,7 @@ class _EnginePass(Pass):
         return run_scan(self.call.with_tensors(inputs)).flat
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor has memory of its own that an engine can read: no subclass, and not batched by vmap."""
     return type(tensor) in (Tensor, Parameter) and not (is_batchedtensor(tensor) or is_legacy_batchedtensor(tensor))
 

@@ -57,6 +57,8 @@ class Call:
         truncate: truncated BPTT, see `scan`; None is exact.
         batch_first: a hint that the caller will want the output's memory laid out as (B, T, D·P).
         reset: (T, B) bool on any device, true where a document begins, see `scan`; already checked; None is never.
+        memory: what the backward pass may keep, "sqrt" or bytes, see `recompute`; None is everything. Engines are given
+            calls without, but may refuse one that has it.
     """
 
     cell: Cell
@@ -66,6 +68,7 @@ class Call:
     truncate: int | None = None
     batch_first: bool = False
     reset: Tensor | None = None
+    memory: str | int | None = None
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -87,7 +90,8 @@ class Call:
             )
             for d in self.directions
         )
-        return Call(self.cell, x, directions, self.lengths, self.truncate, self.batch_first, self.reset)
+        options = (self.lengths, self.truncate, self.batch_first, self.reset, self.memory)
+        return Call(self.cell, x, directions, *options)
 
     @property
     def needs_grad(self) -> bool:

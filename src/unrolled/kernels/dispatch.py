@@ -23,9 +23,10 @@ from unrolled.cells import Cell, Params, State
 from unrolled.errors import ArgumentError, EngineError
 from unrolled.kernels.aten import AtenEngine
 from unrolled.kernels.autograd import run_engine, run_scan
-from unrolled.kernels.contract import Call, Direction, Engine, Result
+from unrolled.kernels.contract import Call, Direction, Engine, Result, is_traced
 from unrolled.kernels.native import NativeEngine
 from unrolled.kernels.prepared import Prepared, Stack
+from unrolled.kernels.recompute import run_recomputing
 
 log = logging.getLogger("unrolled.kernels")
 
@@ -141,12 +142,13 @@ def is_transformed(call: Call) -> bool:
 def serve(call: Call, own: str = "auto") -> Result:
     """Serve a call by the engine chosen for it; a slower choice is logged once with its reason."""
     choice = choose(call, own)
-    if choice.name == "scan":
-        if (choice.name, choice.reason) not in _logged:
-            _logged.add((choice.name, choice.reason))
-            log.info("the scan serves %s: %s", call.cell, choice.reason)
-        return run_scan(call)
-    return run_engine(engines()[choice.name], call)
+    if choice.name == "scan" and (choice.name, choice.reason) not in _logged:
+        _logged.add((choice.name, choice.reason))
+        log.info("the scan serves %s: %s", call.cell, choice.reason)
+    engine = engines().get(choice.name)
+    if call.memory is not None and call.needs_grad and not is_traced() and not is_transformed(call):
+        return run_recomputing(engine, call)
+    return run_scan(call) if engine is None else run_engine(engine, call)
 
 
 def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto") -> State:

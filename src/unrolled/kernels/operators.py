@@ -25,6 +25,7 @@ from unrolled.kernels.autograd import by_direction, gradients_by_scan, run_scan
 from unrolled.kernels.contract import Call, Direction, Result, Saved
 from unrolled.kernels.dispatch import asked_engine, choose, engines, serve
 from unrolled.kernels.native import NativeEngine
+from unrolled.kernels.recompute import gradients_recomputing
 from unrolled.scan import Masks, valid_steps
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -50,6 +51,7 @@ class _Form(NamedTuple):
         rates: for each direction and state, the probability of zoneout where there is no mask.
         truncate, batch_first: as in `Call`.
         engine: the engine that the layer insists on.
+        memory: as in `Call`; programs of version 0.1 have none.
     """
 
     cell: str
@@ -60,6 +62,7 @@ class _Form(NamedTuple):
     truncate: int | None
     batch_first: bool
     engine: str
+    memory: str | int | None = None
 
 
 #: cells of forms that were made in this process, among which may be a user's own
@@ -116,9 +119,11 @@ def run(call: Call, own: str = "auto") -> Result:
         slots += [isinstance(part, Tensor) for part in parts]
         rates += [part if isinstance(part, float) else 0.0 for part in parts[1:]]
     names, reverse = tuple(call.directions[0].params), tuple([d.reverse for d in call.directions])
-    form = _encode(call.cell, names, reverse, tuple(slots), tuple(rates), call.truncate, call.batch_first, own)
+    form = _encode(
+        call.cell, names, reverse, tuple(slots), tuple(rates), call.truncate, call.batch_first, own, call.memory
+    )
     # an exported program is for inference; a backward pass of it repeats the forward pass
-    keep = call.needs_grad and not is_exporting()
+    keep = call.needs_grad and not is_exporting() and call.memory is None
     keep = keep and _native_serves(call.cell, own, call.x.dtype, call.x.device.type, call.truncate, any(rates))
     output, *flat = torch.ops.unrolled.layer(call.tensors, masks, call.lengths, form, keep, call.reset)
     return Result(output, by_direction(flat[: len(call.directions) * len(call.cell.state_names)], call))
@@ -151,7 +156,7 @@ def _call(
         parts = tuple([mask if mask is not None else rate or None for mask, rate in zoneout]) if is_kept else None
         is_masked = is_kept or recurrent is not None
         directions.append(Direction(params, state, reverse, Masks(recurrent, parts) if is_masked else None, start))
-    return Call(cell, tensors[0], tuple(directions), lengths, form.truncate, form.batch_first, reset), form
+    return Call(cell, tensors[0], tuple(directions), lengths, form.truncate, form.batch_first, reset, form.memory), form
 
 
 def _empty_results(call: Call, keep: bool) -> list[Tensor]:
@@ -258,7 +263,9 @@ def _layer_backward(
     doutput, dstates = grads[0], by_direction(grads[1:], call)
     choice = "native" if kept else choose(call, own.engine).name
     with _autograd():
-        if choice == "scan":
+        if call.memory is not None:
+            gradients = gradients_recomputing(engines().get(choice), call, grads, needed)
+        elif choice == "scan":
             gradients = gradients_by_scan(_repeat(call), tensors, grads, needed)
         else:
             engine = engines()[choice]
@@ -351,7 +358,8 @@ def _backward(ctx: _Context, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
         arriving = [torch.zeros_like(r) if d is None else d for d, r in zip(grads, results, strict=False)]
         made = iter(torch.ops.unrolled.layer_backward(tensors, masks, lengths, reset, kept, arriving, needed, ctx.form))
         gradients = [next(made) if need else None for need in needed]
-    return list(gradients), [None] * num_masks, None, None, None, None
+    # an argument that has its default may have been left out
+    return list(gradients), [None] * num_masks, *[None] * (len(ctx.needs_input_grad) - 2)
 
 
 _layer.register_autograd(_backward, setup_context=_save)

@@ -66,6 +66,18 @@ def check_options(
         raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
 
 
+def check_memory(memory: str | int | None) -> str | int | None:
+    """Return a layer's `memory`, if it is one of its forms.
+
+    Raises:
+        ArgumentError: saying what was expected and found.
+    """
+    is_size = isinstance(memory, int) and not isinstance(memory, bool) and memory > 0
+    if memory is not None and memory != "sqrt" and not is_size:
+        raise ArgumentError(f'memory: expected None, "sqrt" or a number of bytes, found {memory!r}')
+    return memory
+
+
 def lacks(cell: Cell, input_size: int, hidden_size: int) -> dict[str, str]:
     """Return the options of `Recurrent` that a cell can't have, each with the reason."""
     reasons: dict[str, str] = {}

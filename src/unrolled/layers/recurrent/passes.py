@@ -39,6 +39,7 @@ class StackPasses(CachedEngine):
     hidden_size: int
     num_layers: int
     variational: bool
+    memory: str | int | None
     _learned: list[str]
 
     def _run(
@@ -68,7 +69,7 @@ class StackPasses(CachedEngine):
                 is_last = layer == self.num_layers - 1
                 batch_first = is_last and self.batch_first and packed is None
                 directions = self._directions(layer, x, states, starts, blocks)
-                call = Call(self.cell, x, directions, lengths, self.truncate, batch_first, reset)
+                call = Call(self.cell, x, directions, lengths, self.truncate, batch_first, reset, self.memory)
                 output, final = run(call, self._engine)
                 finals += final
                 if self.residual and output.shape == x.shape:
@@ -147,7 +148,7 @@ class StackPasses(CachedEngine):
             for _ in range(self.num_layers):
                 first = len(unfolded)
                 for d in range(self.num_directions):
-                    own, start, params = (parts[first + d] for parts in (states, starts, blocks))
+                    own, start, params = states[first + d], starts[first + d], blocks[first + d]
                     masks = draw_masks(0.0, self.zoneout, False, x.shape[0], own, x)
                     unfolded.append(over_time(x, own, params, reverse=bool(d), masks=masks, start=start))
                 output = torch.cat([result.output for result, _ in unfolded[first:]], -1)

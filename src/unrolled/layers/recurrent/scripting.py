@@ -11,7 +11,15 @@ from unrolled.errors import ArgumentError
 from unrolled.kernels import engines, plainest_call
 
 #: the options of a layer that torch's lack
-_BEYOND = ("variational", "recurrent_dropout", "weight_dropout", "residual", "learn_initial_state", "truncate")
+_BEYOND = (
+    "variational",
+    "recurrent_dropout",
+    "weight_dropout",
+    "residual",
+    "learn_initial_state",
+    "truncate",
+    "memory",
+)
 
 
 def shared_options(layer: nn.Module) -> dict[str, Any]:

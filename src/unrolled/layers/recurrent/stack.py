@@ -21,6 +21,7 @@ from unrolled.layers.recurrent.arguments import (
     LayerState,
     check_input,
     check_lacks,
+    check_memory,
     check_options,
     join_states,
     map_state,
@@ -39,6 +40,7 @@ _SHOWN: dict[str, object] = {
     "bias": True,
     **dict.fromkeys(("batch_first", "bidirectional", "variational", "residual", "learn_initial_state"), False),
     **dict.fromkeys(("dropout", "recurrent_dropout", "weight_dropout"), 0.0),
+    "memory": None,
 }
 
 
@@ -71,6 +73,9 @@ class Recurrent(StackPasses):
         chrono: the longest memory in steps, for gates that begin with biases for memories of up to so many (Tallec &
             Ollivier 2018, arXiv 1804.11188); LSTM and GRU.
         truncate: cut the gradient every so many steps.
+        memory: what training keeps of each layer for its backward pass, beside input and output: None is all, O(T);
+            "sqrt" is O(√T), for one more forward pass, with the same gradients; a number of bytes is as much as fits,
+            for none more or as many as it takes (Gruslys et al. 2016, arXiv 1606.03401).
         engine: "auto", or "native", "torch" or "scan" to insist on that engine.
 
     Raises:
@@ -98,6 +103,7 @@ class Recurrent(StackPasses):
         forget_bias: float | None = None,
         chrono: int | None = None,
         truncate: int | None = None,
+        memory: str | int | None = None,
         engine: str = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -114,8 +120,8 @@ class Recurrent(StackPasses):
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bool(bidirectional)
         self.dropout, self.variational = float(dropout), bool(variational)
         self.recurrent_dropout, self.weight_dropout = float(recurrent_dropout), float(weight_dropout)
-        self.zoneout, self.residual, self.truncate = zoneouts, bool(residual), truncate
-        self.learn_initial_state = bool(learn_initial_state)
+        self.zoneout, self.truncate, self.memory = zoneouts, truncate, check_memory(memory)
+        self.residual, self.learn_initial_state = bool(residual), bool(learn_initial_state)
         self.initialisation, self.forget_bias, self.chrono = initialisation, forget_bias, chrono
         self.num_directions = 2 if self.bidirectional else 1
         self._engine = check_engine_name(engine)
@@ -199,11 +205,9 @@ class Recurrent(StackPasses):
                 sequence. None is zeros, or the learned initial state.
             lengths: (B,) integers, the valid steps of each sequence; steps beyond them are never read.
             reset: (T, B) bool, or (B, T) with batch_first, or (T,) for one sequence; true where a document begins, of
-                which a row may hold many, one after the other. Each finds the layer's own initial state (zeros, or the
-                learned one) and no gradient passes from one to another: outputs and gradients are those of each
-                document alone, in both directions. For the reverse direction the document before ends at t − 1, and
-                begins there. `hx` serves the first step of a row: forwards that at t = 0, unless it has a reset, and in
-                reverse the last valid one. Regularisers drawn once a sequence are drawn once a row.
+                which a row may hold many. Each begins with the layer's own initial state, no gradient passes from one
+                to another, and each gives what it gives alone, in both directions; in reverse the one before begins at
+                t − 1. `hx` serves a row's first step, unless a reset is there. Masks are drawn once a row.
             x, state: other names of `input` and `hx`.
 
         Returns:
@@ -214,8 +218,10 @@ class Recurrent(StackPasses):
             ShapeError, DTypeError, ArgumentError, EngineError: naming the argument and the way out.
         """
         x, state = input if x is None else x, hx if state is None else state
-        prepared = None if is_compiling() else self._prepared or self.prepared()
-        if reset is None and prepared is not None and may_use_prepared(prepared):
+        # what was prepared knows no resets, and keeps everything for a backward pass
+        is_plain = reset is None and (self.memory is None or not torch.is_grad_enabled())
+        prepared = self._prepared or self.prepared() if is_plain and not is_compiling() else None
+        if prepared is not None and may_use_prepared(prepared):
             result = prepared.run(x, state, lengths)
             if result is not None:
                 return result
