@@ -15,6 +15,7 @@
     │   ├── CheckpointError         no checkpoint of a run can be used
     │   └── StateError              a saved state that belongs to another model
     ├── DivergenceError             training produced nothing finite ten times in a row
+    ├── WorkerError                 another process of a run that several share has ended or can't be reached
     └── MissingDependencyError      an optional library is not installed; says which extra brings it     (ImportError)
 
 Anything else that escapes is a defect of ours: the command prints one line and exits with 1.
@@ -106,6 +107,10 @@ class StateError(ModelError):
 
 class DivergenceError(UnrolledError):
     """Training produced nothing finite, again and again."""
+
+
+class WorkerError(UnrolledError):
+    """Another process of a run that several share has ended or can't be reached."""
 
 
 class MissingDependencyError(UnrolledError, ImportError):

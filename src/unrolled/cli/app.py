@@ -24,6 +24,7 @@ from unrolled.cli.personalise import personalise
 from unrolled.cli.predict import predicting
 from unrolled.cli.serve import serving
 from unrolled.cli.train import TrainGroup
+from unrolled.cli.tune import TuneGroup
 from unrolled.terminal import say
 
 ROOT_HELP = """
@@ -42,6 +43,7 @@ DEFERRED: dict[str, Deferred] = {**FOLLOWING, serving.name: serving}
 
 ORDER = (
     "train",
+    "tune",
     "evaluate",
     "predict",
     "inspect",
@@ -64,6 +66,14 @@ Train a model and save it in a folder. A good model needs no option: what is lef
 Each task is a command of its own.
 """
 
+TUNE_HELP = """
+  unrolled tune classify reviews.tsv --out my-search --trials 20 --minutes 2
+  unrolled tune classify --help                       every option of a task
+
+Search for the settings of a task that are best for some data: train models, give up early those that fall behind, keep
+the best one. Each task is a command of its own.
+"""
+
 
 class Root(Group):
     """Lists the commands in the order in which they are needed."""
@@ -83,6 +93,7 @@ class Root(Group):
 
 app = new_group(ROOT_HELP, Root)
 app.add_typer(new_group(TRAIN_HELP, TrainGroup), name="train", short_help="train a model on your own data")
+app.add_typer(new_group(TUNE_HELP, TuneGroup), name="tune", short_help="search for the best settings for your data")
 for _command, _help in (
     (evaluating.general(), "measure a model on some data, beside a baseline"),
     (predicting.general(), "predict for arguments, a file or standard input, or as you type"),

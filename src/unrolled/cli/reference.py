@@ -53,7 +53,9 @@ def _pages(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:
     yield name, _page(command, name, parent)
     if isinstance(command, TyperGroup):
         context = _context(command, name, parent)
-        for inner in command.list_commands(context):
+        inside = command.list_commands(context)
+        # of a search one page is enough: the options of the other tasks are those of their training
+        for inner in inside[:1] if name == "unrolled tune" else inside:
             yield from _pages(command.resolve_command(context, [inner])[1], f"{name} {inner}", context)
 
 

@@ -173,12 +173,13 @@ def run(
     """Train, draw the plots, print what to do next, and return the exit code."""
     from unrolled.data import find_sources
     from unrolled.tasks import train
-    from unrolled.training import make_reporter
+    from unrolled.training import is_leader, make_reporter
 
     if personal:
         # fail before training, which may take hours, rather than after it
         find_sources(personal)
-    with shown(out, watch), progress_line(quiet) as line:
+    leads = is_leader()
+    with shown(out, watch if leads else None), progress_line(quiet or not leads) as line:
         model = train(
             task,
             paths,
@@ -194,13 +195,15 @@ def run(
             progress=line,
             **training,
         )
-        if personal and not model.config.result["interrupted"]:
+        if personal and leads and not model.config.result["interrupted"]:
             adapted(model, personal, line).save(out)
-    draw(out)
+    if leads:
+        draw(out)
     if model.config.result["interrupted"]:
-        say(f"unrolled: all is saved; continue with the same command and --resume (--out {out})", file=sys.stderr)
+        if leads:
+            say(f"unrolled: all is saved; continue with the same command and --resume (--out {out})", file=sys.stderr)
         return INTERRUPTED
-    if not quiet:
+    if leads and not quiet:
         say(next_commands(model, out))
     return 0
 

@@ -20,6 +20,7 @@ from unrolled.training import TrainingSettings, seed_everything
 from unrolled.training.criteria import Position
 from unrolled.training.gradients.flow import norms_by_lag, verdict_on
 from unrolled.training.gradients.verdict import Verdict
+from unrolled.training.loop import next_batches
 from unrolled.training.optimisation.optimisers import (
     clip_gradients,
     gradient_norm,
@@ -180,8 +181,7 @@ class Tries:
         verdicts: tuple[Verdict, ...] = ()
         for step in range(self._steps):
             total, count = 0.0, 0
-            for part in range(settings.accumulate):
-                batch = batches.next_batch()
+            for part, batch in enumerate(next_batches(batches, settings.accumulate)):
                 start = None if batch.resets else carried
                 last = step == self._steps - 1 and part == settings.accumulate - 1
                 context: AbstractContextManager[list[RecordedCall]] = nullcontext([])

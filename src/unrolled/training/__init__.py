@@ -4,10 +4,12 @@ can be killed at any moment and resumed to the same losses.
 """
 
 from unrolled.training.contract import Batches, Learner, LossReport, TrainingBatch
+from unrolled.training.distributed import Workers, is_leader, joined, launched_by, own_device, share_out, sharers
 from unrolled.training.loop import FitResult, fit
 from unrolled.training.plots import plot_run
 from unrolled.training.progress import (
     LiveReporter,
+    MuteReporter,
     PlainReporter,
     QuietReporter,
     Reporter,
@@ -27,16 +29,24 @@ __all__ = [
     "Learner",
     "LiveReporter",
     "LossReport",
+    "MuteReporter",
     "PlainReporter",
     "QuietReporter",
     "Reporter",
     "Snapshot",
     "TrainingBatch",
     "TrainingSettings",
+    "Workers",
     "fit",
+    "is_leader",
+    "joined",
+    "launched_by",
     "make_reporter",
+    "own_device",
     "plot_run",
     "read_metrics",
     "seed_everything",
+    "share_out",
+    "sharers",
     "updates_per_second",
 ]

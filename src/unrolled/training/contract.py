@@ -24,7 +24,8 @@ class LossReport:
         total: the plain loss summed over the counted items, in nats, without regularisers. Prefer a detached 0-d
             tensor: the loop reads it together with the gradient norm, in one synchronisation with the device.
         count: the number of counted items (tokens, sequences, frames …).
-        carried: the state for the next call, already detached: tensors in nested tuples, lists or dicts, or None.
+        carried: the state for the next call, already detached: tensors (·, B, …) in nested tuples, lists or dicts, a
+            column for each sequence, or None.
     """
 
     mean: Tensor
@@ -84,8 +85,19 @@ class Batches(Protocol[_B_out]):
         """The number of batches in one pass over the data."""
         ...
 
-    def next_batch(self) -> _B_out:
-        """Return the next batch."""
+    def next_batch(self) -> _B_out | None:
+        """Return the next batch; None where a worker's share of it is empty."""
+        ...
+
+    def shared(self, worker: int, workers: int) -> Batches[_B_out]:
+        """Return one of several workers' shares of these batches: with theirs, each batch is whole.
+
+        The position that it saves is that of all of them. Sequences whose state is carried on lie in contiguous shares:
+        of B, worker w has those from B·w/workers on.
+
+        Raises:
+            ArgumentError: there are fewer sequences in a batch than workers.
+        """
         ...
 
     def state_dict(self) -> Json:

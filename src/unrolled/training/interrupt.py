@@ -15,11 +15,11 @@ class Interrupt:
     """Catches SIGINT and SIGTERM within a `with` block. Does nothing outside the main thread.
 
     Attributes:
-        asked: the name of the signal that asked to stop, or None.
+        asked: the number of the signal that asked to stop, or 0.
     """
 
     def __init__(self) -> None:
-        self.asked: str | None = None
+        self.asked = 0
         self._before: dict[int, _Handler] = {}
 
     def __enter__(self) -> Interrupt:
@@ -37,8 +37,8 @@ class Interrupt:
         self._restore()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked is None:
-            self.asked = signal.Signals(number).name
+        if not self.asked:
+            self.asked = number
             return
         self._restore()
         if number == signal.SIGINT:

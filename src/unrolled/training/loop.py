@@ -26,6 +26,7 @@ from torch import Tensor
 from unrolled.errors import StorageError
 from unrolled.storage import locked
 from unrolled.training.contract import B, Batches, Learner, LossReport
+from unrolled.training.distributed import workers
 from unrolled.training.interrupt import Interrupt
 from unrolled.training.optimisation.finite import read_scalars
 from unrolled.training.optimisation.optimisers import clip_gradients, gradient_norm, gradients
@@ -99,21 +100,22 @@ def fit(
     reporter = reporter or QuietReporter()
     with ExitStack() as stack:
         stack.callback(reporter.close)
-        stack.enter_context(locked(out))
+        if workers().leads:
+            stack.enter_context(locked(out))
         interrupt = stack.enter_context(Interrupt())
         stack.enter_context(deterministic_algorithms(settings.deterministic))
         run = Run(learner, batches, settings, Path(out), identity or {}, reporter, options)
         stack.callback(run.close)
         try:
             run.begin(resume)  # 1 initialise, or resume
-            while not (reason := run.reason_to_stop()) and not interrupt.asked:
+            while not (reason := run.reason_to_stop(interrupt.asked)):
                 tally: Tally[B] = Tally()
-                for batch in next_batches(run):
+                for batch in next_batches(run.batches, settings.accumulate):
                     report = forward_and_loss(run, batch, tally)  # 2 forward, 3 loss
                     backpropagate(run, report)  # 4 backpropagate through time
                 update(run, tally)  # 5 update
                 run.do_what_is_due()
-            return conclude(run, reason, interrupt)  # 6 a criterion is met
+            return conclude(run, reason)  # 6 a criterion is met
         except StorageError as error:
             raise type(error)(f"{error}. {run.intact()}") from error
 
@@ -126,14 +128,15 @@ class Tally(Generic[B]):
     total: float | Tensor = 0.0
     count: int = 0
     started: float = field(default_factory=time.perf_counter)
-    batch: B = field(init=False)
+    batch: B | None = None
     carried: Nest = None
 
 
-def next_batches(run: Run[B]) -> Iterator[B]:
-    """Yield the batches of one step: as many as gradients are accumulated over."""
-    for _ in range(run.settings.accumulate):
-        yield run.batches.next_batch()
+def next_batches(batches: Batches[B], accumulate: int) -> Iterator[B]:
+    """Yield the batches of one step: as many as gradients are accumulated over, without empty shares."""
+    for _ in range(accumulate):
+        if (batch := batches.next_batch()) is not None:
+            yield batch
 
 
 def forward_and_loss(run: Run[B], batch: B, tally: Tally[B]) -> LossReport:
@@ -151,10 +154,10 @@ def forward_and_loss(run: Run[B], batch: B, tally: Tally[B]) -> LossReport:
 def backpropagate(run: Run[B], report: LossReport) -> None:
     """Add a batch's gradient to the gradients of the step.
 
-    Several batches are weighted by their items, and `update` divides by all of them: the step is that of one large
-    batch.
+    Several batches, or workers' shares of one, are weighted by their items, and `update` divides by all of them: the
+    step is that of one large batch.
     """
-    loss = report.mean if run.settings.accumulate == 1 else report.mean * report.count
+    loss = report.mean * report.count if run.weighs_batches else report.mean
     torch.autograd.backward(loss)
     for sentence in run.flow.observe():
         run.reporter.notice(f"step {run.progress.step}: {sentence}")
@@ -166,35 +169,35 @@ def update(run: Run[B], tally: Tally[B]) -> None:
     Raises:
         DivergenceError: the tenth skipped step in a row.
     """
+    sums = run.workers.add_up(run.parameters, (tally.mean, tally.total, tally.count))
     grads = gradients(run.parameters)
-    if run.settings.accumulate > 1 and grads:
-        torch._foreach_mul_(grads, 1 / max(1, tally.count))
+    if run.weighs_batches and grads:
+        dtype = torch.promote_types(grads[0].dtype, torch.float32)
+        torch._foreach_div_(grads, torch.as_tensor(sums[-1], dtype=dtype, device=grads[0].device).clamp(min=1))
     # The only synchronisation with the device in a step.
-    mean, total, norm = read_scalars(tally.mean, tally.total, gradient_norm(grads))
+    mean, total, counted, norm = read_scalars(*sums, gradient_norm(grads))
+    count = round(counted)
     run.set_learning_rate()
     if math.isfinite(mean) and math.isfinite(total) and math.isfinite(norm):
         clipped = clip_gradients(grads, norm, run.settings)
         run.optimiser.step()
         run.averaging.update()
-        run.count_step(total, tally.count, norm, clipped, time.perf_counter() - tally.started)
+        run.count_step(total, count, norm, clipped, time.perf_counter() - tally.started)
     else:
         run.count_skipped(mean, norm, tally.batch, tally.carried, time.perf_counter() - tally.started)
     run.optimiser.zero_grad(set_to_none=True)
 
 
-def conclude(run: Run[B], reason: str | None, interrupt: Interrupt) -> FitResult:
+def conclude(run: Run[B], reason: str) -> FitResult:
     """Finish the run and return how it ended."""
-    run.finish(evaluate=reason is not None)
+    run.finish(evaluate=not run.interrupted)
     progress = run.progress
-    interrupted = reason is None
-    if reason is None:
-        reason = f"stopped by {interrupt.asked} after step {progress.step}, all saved; continue with --resume"
     best = progress.best
     summary = "" if best.step is None else f"; best {best.metric} {best.metrics[best.metric]:.4f} at step {best.step}"
     run.reporter.finished(f"{reason}{summary}")
     return FitResult(
         reason=reason,
-        interrupted=interrupted,
+        interrupted=run.interrupted,
         step=progress.step,
         epoch=progress.epoch,
         seconds=progress.seconds,

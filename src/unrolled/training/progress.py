@@ -103,6 +103,13 @@ class QuietReporter:
         """Do nothing."""
 
 
+class MuteReporter(QuietReporter):
+    """Prints nothing: of several workers one speaks."""
+
+    def notice(self, text: str) -> None:
+        """Ignore a warning."""
+
+
 class PlainReporter(QuietReporter):
     """Prints plain lines, for logs and pipes.
 

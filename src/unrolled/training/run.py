@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -33,14 +35,14 @@ class Run(RunState[B]):
             CheckpointError: `resume` is True, and no checkpoint can be used.
         """
         written = self.metrics.length > 0 or self.samples.length > 0
-        if not resume and (written or self.checkpoints.steps()):
+        if not resume and self.workers.leads and (written or self.checkpoints.steps()):
             folder = self.checkpoints.folder.parent
             raise OutputExistsError(
                 f"{folder}: holds a training run already; give --resume to continue it, or another folder"
             )
-        seed_everything(self.settings.seed)
+        seed_everything(self.workers.seed(self.settings.seed))
         self.learner.network.train()
-        latest = self.checkpoints.load_latest(self.reporter.notice) if resume else None
+        latest = self._latest() if resume else None
         if latest is not None:
             self.restore(*latest)
             self.reporter.started(f"resuming from step {self.progress.step}")
@@ -56,6 +58,12 @@ class Run(RunState[B]):
             self._evaluate_and_sample(self.settings.evaluate_every > 0, self.settings.sample_every > 0)
             # The weights of step 0 are already saved, and a run resumed from there evaluates them again.
             self._improved = False
+
+    def _latest(self) -> tuple[int, dict[str, Any]] | None:
+        """Return step and state of the latest usable checkpoint, which the leader chooses; None without one."""
+        latest = self.checkpoints.load_latest(self.reporter.notice) if self.workers.leads else None
+        step = self.workers.agreed(None if latest is None else latest[0])
+        return latest if self.workers.leads or step is None else (step, self.checkpoints.load(step))
 
     def set_learning_rate(self) -> None:
         """Give the optimiser the learning rate of the next step."""
@@ -78,12 +86,12 @@ class Run(RunState[B]):
         if warning:
             self.reporter.notice(f"step {self.progress.step}: {warning}")
 
-    def count_skipped(self, loss: float, norm: float, batch: B, carried: Nest, seconds: float) -> None:
+    def count_skipped(self, loss: float, norm: float, batch: B | None, carried: Nest, seconds: float) -> None:
         """Record a step that was skipped because its loss or gradient is not finite.
 
         Args:
             loss, norm: the loss and the gradient norm.
-            batch, carried: the inputs of the last forward pass.
+            batch, carried: the inputs of the last forward pass; None where there was none.
             seconds: how long the step took.
 
         Raises:
@@ -93,13 +101,14 @@ class Run(RunState[B]):
         progress.skipped += 1
         progress.skipped_in_a_row += 1
         if progress.skipped_in_a_row >= LIMIT_IN_A_ROW:
+            where = "" if batch is None else f"; {locate_nonfinite(self.learner, batch, carried)}"
             raise DivergenceError(
                 f"training has diverged: the last {LIMIT_IN_A_ROW} steps, up to step {progress.step + 1}, gave no "
-                f"finite loss and gradient; {locate_nonfinite(self.learner, batch, carried)}. "
+                f"finite loss and gradient{where}. "
                 f"{self._way_out()} {self.intact()}"
             )
         # A state that is not finite would spoil every following step.
-        if not all_finite(self.carried):
+        if self.workers.any(not all_finite(self.carried)):
             self.carried = None
         self._count(loss, norm, seconds)
         if progress.skipped_in_a_row == 1:
@@ -142,9 +151,24 @@ class Run(RunState[B]):
         if self._improved or _due(step, settings.save_every) or _due(step, settings.keep_every):
             self.save()
 
-    def reason_to_stop(self) -> str | None:
-        """Return the reason of the first criterion met, or None."""
-        return first_met(self.criteria, self.progress)
+    def reason_to_stop(self, asked: int) -> str | None:
+        """Return the reason of the first criterion met, or of a signal; None to go on.
+
+        Args:
+            asked: the number of the signal that asked this process to stop, or 0. Any worker's stops all of them.
+        """
+        workers, progress = self.workers, self.progress
+        if workers.count > 1:
+            # the leader's clock decides
+            progress.seconds = workers.agreed(progress.seconds)
+            asked = workers.any(asked or workers.stop_signal())
+        if reason := first_met(self.criteria, progress):
+            return reason
+        self.interrupted = asked > 0
+        if not asked:
+            return None
+        name = signal.Signals(asked).name
+        return f"stopped by {name} after step {progress.step}, all saved; continue with --resume"
 
     def finish(self, evaluate: bool) -> None:
         """Evaluate and sample a last time, save, and leave the weights that did best in the network.
@@ -158,7 +182,8 @@ class Run(RunState[B]):
                 self.settings.evaluate_every > 0 and self.progress.evaluated_step != step,
                 self.settings.sample_every > 0 and self.sampled_step != step,
             )
-        if self.saved_step != step or self._unsaved:
+        # the leader alone has samples
+        if self.workers.any(self.saved_step != step or self._unsaved):
             self.save()
         self._restore_best("the last weights are used")
         self.averaging.install()
@@ -220,6 +245,7 @@ class Run(RunState[B]):
         if not (evaluate or sample):
             return
         # Both together, since the averaged weights have to be swapped in and out.
+        self.workers.average_statistics(self.learner.network)
         with self._evaluation_mode():
             if evaluate:
                 self._evaluate()
@@ -240,7 +266,9 @@ class Run(RunState[B]):
                 module.training = mode
 
     def _evaluate(self) -> None:
-        metrics = {name: float(value) for name, value in self.learner.evaluate().items()}
+        with self.workers.sharing():
+            metrics = {name: float(value) for name, value in self.learner.evaluate().items()}
+        metrics = self.workers.agreed(metrics)
         progress, settings = self.progress, self.settings
         needed = settings.until or settings.patience or settings.schedule == "plateau" or settings.averaging == "tail"
         if not metrics and not needed:
@@ -254,9 +282,9 @@ class Run(RunState[B]):
         self._write("dev", metrics)
 
     def _sample(self) -> None:
-        text = self.learner.sample()
         progress = self.progress
         self.sampled_step = progress.step
+        text = self.learner.sample() if self.workers.leads else None
         if text is None:
             return
         loss = f" · dev loss {progress.metrics['loss']:.4f}" if progress.evaluated_step == progress.step else ""
@@ -270,17 +298,24 @@ class Run(RunState[B]):
         self.reporter.sampled(progress.step, text)
 
     def save(self) -> None:
-        """Save a checkpoint of this moment.
+        """Save a checkpoint of this moment; the leader does, and the others wait for it.
 
         Raises:
             StorageError: the disk is full, or the like; everything saved before is still there.
         """
         step = self.progress.step
+        self.workers.average_statistics(self.learner.network)
+        state = self.state_dict()
+        if self.workers.leads:
+            self._write_checkpoint(step, state)
+        self.workers.wait()
+        self.saved_step, self._improved, self._unsaved = step, False, False
+
+    def _write_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
         # The files must be on the disk before the checkpoint that refers to them.
         self.metrics.sync()
         self.samples.sync()
-        path = self.checkpoints.save(step, self.state_dict())
-        self.saved_step, self._improved, self._unsaved = step, False, False
+        path = self.checkpoints.save(step, state)
         best = self.progress.best.step
         self.checkpoints.prune(() if best is None else (best,), self.settings.keep_every)
         self.reporter.saved(step, path)

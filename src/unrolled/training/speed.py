@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from unrolled.training.contract import B, Batches, Learner
+from unrolled.training.loop import next_batches
 from unrolled.training.optimisation.optimisers import (
     clip_gradients,
     gradient_norm,
@@ -63,8 +64,7 @@ def _step(
     carried: Any,
 ) -> Any:
     """Take one step; returns the state that it leaves."""
-    for _ in range(settings.accumulate):
-        batch = batches.next_batch()
+    for batch in next_batches(batches, settings.accumulate):
         report = learner.loss(batch, None if batch.resets else carried)
         carried = report.carried
         report.mean.backward()

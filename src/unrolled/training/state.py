@@ -15,6 +15,7 @@ from unrolled.errors import CheckpointError
 from unrolled.storage import make_folder
 from unrolled.training.contract import B, Batches, Learner
 from unrolled.training.criteria import Best, Progress
+from unrolled.training.distributed import part_of_state, whole_state, workers
 from unrolled.training.gradients.flow import FlowMonitor
 from unrolled.training.gradients.verdict import CLIPPING
 from unrolled.training.optimisation.averaging import NoAveraging, make_averaging
@@ -24,7 +25,7 @@ from unrolled.training.optimisation.schedules import Schedule, make_schedule
 from unrolled.training.overfitting import Overfitting
 from unrolled.training.progress import Reporter
 from unrolled.training.saving.checkpoints import Checkpoints
-from unrolled.training.saving.files import Journal
+from unrolled.training.saving.files import Journal, NoJournal
 from unrolled.training.saving.packing import Nest, move
 from unrolled.training.saving.randomness import random_state, set_random_state
 from unrolled.training.settings import TrainingSettings
@@ -63,7 +64,9 @@ class RunState(Generic[B]):
         reporter: Reporter,
         options: Collection[str] | None = None,
     ) -> None:
-        self.learner, self.batches, self.settings, self.reporter = learner, batches, settings, reporter
+        self.workers = workers()
+        self.learner, self.settings, self.reporter = learner, settings, reporter
+        self.batches = self.workers.part_of(batches)
         # where time alone is the end, nobody has said how often the data may be seen
         self.overfitting = Overfitting() if settings.minutes and settings.patience is None else None
         self.criteria = [*settings.criteria(), *([] if self.overfitting is None else [self.overfitting])]
@@ -78,15 +81,20 @@ class RunState(Generic[B]):
         in_place = {CLIPPING} if settings.clip_norm is not None and settings.clip_norm <= 1 else ()
         self.flow = FlowMonitor(learner.network, options, in_place)
         make_folder(out)
-        self.checkpoints = Checkpoints(out / "checkpoints", identity)
-        self.metrics = Journal(out / "metrics.jsonl")
-        self.samples = Journal(out / "samples.md")
+        journal = Journal if self.workers.leads else NoJournal
+        self.checkpoints = Checkpoints(out / "checkpoints", identity, writes=self.workers.leads)
+        self.metrics, self.samples = journal(out / "metrics.jsonl"), journal(out / "samples.md")
         self.saved_step: int | None = None
         self.sampled_step: int | None = None
         self.lr = settings.lr
         self.watch = GradientWatch()
-        self._improved = self._unsaved = False
+        self._improved = self._unsaved = self.interrupted = False
         self._since = time.perf_counter()
+
+    @property
+    def weighs_batches(self) -> bool:
+        """Whether a step is made of several batches or shares, so that each counts by its items."""
+        return self.settings.accumulate > 1 or self.workers.count > 1
 
     def close(self) -> None:
         """Close the files."""
@@ -94,7 +102,11 @@ class RunState(Generic[B]):
         self.samples.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of the run depends on, and the settings for the reader's sake."""
+        """Return everything that the rest of the run depends on, and the settings for the reader's sake.
+
+        It holds for any number of workers, each of which calls this; but only as many have their own randomness back.
+        """
+        states = self.workers.gathered(random_state())
         return {
             "network": self.learner.network.state_dict(),
             "optimiser": {"name": self.settings.optimiser, "state": self.optimiser.state_dict()["state"]},
@@ -103,11 +115,12 @@ class RunState(Generic[B]):
             "progress": self.progress.state_dict(),
             "overfitting": None if self.overfitting is None else self.overfitting.state_dict(),
             "flow": self.flow.state_dict(),
-            "carried": self.carried,
+            "carried": whole_state(self.carried),
             "batches": self.batches.state_dict(),
             "window": asdict(self.window),
             "sampled_step": self.sampled_step,
-            "random": random_state(),
+            "random": states[0],
+            "random_of_others": states[1:],
             "journals": {"metrics": self.metrics.length, "samples": self.samples.length},
             "settings": self.settings.model_dump(),
         }
@@ -139,14 +152,16 @@ class RunState(Generic[B]):
             self.overfitting.load_state_dict(state["overfitting"])
         if "flow" in state:
             self.flow.load_state_dict(state["flow"])
-        self.carried = move(state["carried"], self.device)
+        self.carried = move(part_of_state(state["carried"]), self.device)
         self.batches.load_state_dict(state["batches"])
         self.window = LogWindow(**state["window"])
         self.sampled_step = state["sampled_step"]
         for name, journal in (("metrics", self.metrics), ("samples", self.samples)):
             if not journal.truncate(state["journals"][name]):
                 self.reporter.notice(f"{journal.path}: lines of before step {step} are missing from it")
-        set_random_state(state["random"])
+        states = [state["random"], *state.get("random_of_others", ())]
+        if self.workers.rank < len(states):
+            set_random_state(states[self.workers.rank])
         self.saved_step = step
 
     def restore_part(self, name: str, part: Schedule | NoAveraging, state: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unrolled.data.core.positions import position_in
+from unrolled.data.core.positions import check_shares, position_in
 from unrolled.errors import ArgumentError, DataError, ModelError
 from unrolled.storage import make_folder, storage_error, write_whole
 from unrolled.types import Json
@@ -264,6 +265,7 @@ class ExampleBatches:
         self.store, self.lengths, self.batch_size = store, lengths, batch_size
         self.seed, self.pool, self._collate = seed, pool if lengths is not None else 1, collate
         self._epoch = self._position = 0
+        self._worker, self._workers = 0, 1
         self._order = self._ordered(0)
 
     @property
@@ -271,12 +273,26 @@ class ExampleBatches:
         """Batches that cover the data once."""
         return -(-len(self.store) // self.batch_size)
 
-    def next_batch(self) -> ExampleBatch:
-        """Return the next batch."""
-        chosen = self._order[self._position]
-        generator = np.random.default_rng([self.seed, self._epoch, self._position])
-        data = self._collate([self.store[int(n)] for n in chosen], generator)
-        batch = ExampleBatch(data, self._epoch, self._epoch * self.batches_per_epoch + self._position)
+    def shared(self, worker: int, workers: int) -> ExampleBatches:
+        """Return one worker's share: every W-th example of each batch, of W workers, so that their lengths are alike.
+
+        Raises:
+            ArgumentError: there are fewer examples in a batch than workers.
+        """
+        check_shares(self.batch_size, workers)
+        share = copy(self)
+        share._worker, share._workers = worker, workers
+        return share
+
+    def next_batch(self) -> ExampleBatch | None:
+        """Return the next batch; None where an epoch's last one is too small for this worker to have a share."""
+        chosen = self._order[self._position][self._worker :: self._workers]
+        # the first worker draws what one alone would
+        place = (self.seed, self._epoch, self._position, *([self._worker] if self._worker else []))
+        batch = None
+        if len(chosen):
+            data = self._collate([self.store[int(n)] for n in chosen], np.random.default_rng(place))
+            batch = ExampleBatch(data, self._epoch, self._epoch * self.batches_per_epoch + self._position)
         self._position += 1
         if self._position == self.batches_per_epoch:
             self._start(self._epoch + 1)

@@ -1,10 +1,10 @@
-"""Resuming in the middle of data: a saved position holds only for the data and sizes that it was taken over."""
+"""Places in the data: a saved position, which holds only for the data and sizes that it was taken over, and shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unrolled.errors import StateError
+from unrolled.errors import ArgumentError, StateError
 
 
 def position_in(state: Mapping[str, int], identity: Mapping[str, int], batches: int, data: str) -> tuple[int, int]:
@@ -29,3 +29,16 @@ def position_in(state: Mapping[str, int], identity: Mapping[str, int], batches: 
     if epoch < 0 or not 0 <= position < batches:
         raise StateError(f"data position: epoch {epoch}, batch {position} does not exist in this {data}")
     return epoch, position
+
+
+def check_shares(sequences: int, workers: int) -> None:
+    """Check that each of several workers has something to do.
+
+    Raises:
+        ArgumentError: a batch has fewer sequences than there are workers.
+    """
+    if sequences < workers:
+        raise ArgumentError(
+            f"--batch-size: a batch of {sequences} can't be shared by {workers} workers; start fewer workers, or give "
+            f"a --batch-size of at least {workers} and more data if that does not help"
+        )

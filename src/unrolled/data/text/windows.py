@@ -6,6 +6,7 @@ T time, B batch (lanes), N tokens. A corpus of N tokens holds P = N - 1 predicti
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from unrolled.data.core.examples import Array
-from unrolled.data.core.positions import position_in
+from unrolled.data.core.positions import check_shares, position_in
 from unrolled.data.text.tokenfile import TokenFile
 from unrolled.errors import ArgumentError, DataError
 
@@ -66,6 +67,8 @@ class Windows:
         self.lanes = _number_of_lanes(self._corpus.predictions, batch_size, window)
         self.window, self.seed = window, seed
         self._bounds = _split_evenly(self._corpus.predictions, self.lanes)
+        # of the lanes that are read; a share of them has less
+        self._begins, self._ends = self._bounds[:-1], self._bounds[1:]
         self._longest = int(np.diff(self._bounds).max())
         self._epoch, self._position = 0, 0
         self._shift = 0
@@ -85,13 +88,25 @@ class Windows:
         """Batches of this epoch already given out."""
         return self._position
 
+    def shared(self, worker: int, workers: int) -> Windows:
+        """Return one worker's share: lanes that lie side by side, window after window.
+
+        Raises:
+            ArgumentError: there are fewer lanes than workers.
+        """
+        check_shares(self.lanes, workers)
+        own = slice(*(self.lanes * n // workers for n in (worker, worker + 1)))
+        share = copy(self)
+        share._begins, share._ends = self._begins[own], self._ends[own]
+        return share
+
     def next_batch(self) -> TokenBatch:
         """Return the next window of all lanes."""
         offset = self._position * self.window
         length = min(self.window, self._longest - offset)
         steps = offset + np.arange(length)[:, None]  # (T, 1)
-        at = self._bounds[:-1][None, :] + steps  # (T, B)
-        valid = at < self._bounds[1:][None, :]
+        at = self._begins[None, :] + steps  # (T, B)
+        valid = at < self._ends[None, :]
         at = (np.where(valid, at, 0) + self._shift) % self._corpus.predictions
         batch = TokenBatch(*self._corpus.gather(at, valid), resets=self._position == 0, epoch=self._epoch)
         self._position += 1

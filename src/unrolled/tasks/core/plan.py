@@ -17,7 +17,7 @@ from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.folder.config import ModelConfig
 from unrolled.tasks.core.recurrent import RecurrentOptions
 from unrolled.tasks.core.values import Plan
-from unrolled.training import TrainingSettings, updates_per_second
+from unrolled.training import TrainingSettings, own_device, updates_per_second
 from unrolled.types import Json
 
 #: sequences longer than this are learned from in pieces, where every step has a target
@@ -141,13 +141,14 @@ def measured_speed(use: AnyUse, material: Any, options: Settings, plan: Plan, ca
 
 
 def chosen_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" is a GPU if there is one.
+    """Return the device called `name`; "auto" is a GPU if there is one, of several workers each its own.
 
     Raises:
         ArgumentError: torch knows no such device, or this machine has none.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = own_device(name)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -19,14 +19,25 @@ from unrolled.settings import Settings
 from unrolled.storage import locked, make_folder, part_path
 from unrolled.tasks.core.catalog import input_of, task_named
 from unrolled.tasks.core.contract import AnyUse
-from unrolled.tasks.core.folder.claim import check_free, claimed
+from unrolled.tasks.core.folder.claim import begin_here, check_free, claimed, was_begun_here
 from unrolled.tasks.core.folder.config import CONFIG, ModelConfig, read_config, write_config
 from unrolled.tasks.core.folder.examples import read_examples, write_examples
+from unrolled.tasks.core.folder.load import load
 from unrolled.tasks.core.model import AnyModel, Model
 from unrolled.tasks.core.plan import chosen_device
 from unrolled.tasks.core.start.base import Base, take_over
 from unrolled.tasks.core.values import DATA, Progress, Sources, silent
-from unrolled.training import FitResult, QuietReporter, Reporter, TrainingSettings, fit, seed_everything
+from unrolled.training import (
+    FitResult,
+    MuteReporter,
+    QuietReporter,
+    Reporter,
+    TrainingSettings,
+    Workers,
+    fit,
+    joined,
+    seed_everything,
+)
 from unrolled.types import Json
 
 log = logging.getLogger("unrolled.tasks")
@@ -82,7 +93,7 @@ def train(
     progress: Progress = silent,
     **training: Any,
 ) -> AnyModel:
-    """Train a model and save it in a folder.
+    """Train a model and save it in a folder; in a process that `torchrun` started, as one of its workers.
 
     Args:
         task: a task, or its name.
@@ -109,6 +120,7 @@ def train(
         OutputExistsError: `out` holds a model, and neither `resume` nor `overwrite` was given.
         StorageError, CheckpointError: the folder cannot be written, or its checkpoint is not of this run.
         DivergenceError: the loss is not a finite number.
+        WorkerError: another worker has ended, or can't be reached.
     """
     task, out = task_named(task) if isinstance(task, str) else task, Path(out)
     if resume and overwrite:
@@ -120,25 +132,20 @@ def train(
     own, sources = (own, sources) if older is None else (older.options(own), older.sources(sources))
     # invalid options are refused before anything is read or written
     chosen = task.options(**own)
-    chosen_device(TrainingSettings(**given).device)
     reporter = reporter or QuietReporter()
     request = _Request(task, sources, chosen, given, out, progress, reporter, examples, about, older)
-    return _run(request, resume, overwrite)
+    return _run(request, TrainingSettings(**given).device, resume, overwrite)
 
 
-def _run(request: _Request, resume: bool, overwrite: bool) -> AnyModel:
-    """Begin or resume the run, with its folder locked."""
-    out = request.out
-    check_free(out, resume, overwrite)
-    with locked(out):
-        # once more, as another run may have filled it before this one locked it
-        check_free(out, resume, overwrite)
-        if resume:
-            config, material = _resumed(request) or _begun(request)
-        else:
-            with claimed(out):
-                config, material = _begun(request)
-        return _trained(request, config, material, resume)
+def _run(request: _Request, device: str, resume: bool, overwrite: bool) -> AnyModel:
+    """Begin or resume the run, alone or as one of several workers."""
+    with joined(device) as workers:
+        chosen_device(device)
+        # a worker that was started again, in the place of one that had died, goes on with what that one began
+        resume = workers.agreed(resume or was_begun_here(request.out))
+        if workers.leads:
+            return _led(request, workers, resume, overwrite)
+        return _followed(request._replace(progress=silent, reporter=MuteReporter()), workers, resume)
 
 
 def _reading(task: AnyUse, path: Place, options: Mapping[str, Any], begun: Path | None) -> AnyUse:
@@ -157,6 +164,7 @@ def _begun(request: _Request) -> tuple[ModelConfig, Any]:
     """Prepare the data and the plan of a new run, and write config.json."""
     task, out, options = request.task, request.out, request.options
     make_folder(out / DATA)
+    begin_here(out)
     material = task.prepare(request.sources, options, out, request.progress)
     plan = task.plan(material, options, request.given)
     base: Json = {}
@@ -223,8 +231,47 @@ def _resumed(request: _Request) -> tuple[ModelConfig, Any] | None:
     return config, material
 
 
-def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool) -> AnyModel:
-    """Build the network, train it, and save the model."""
+def _led(request: _Request, workers: Workers, resume: bool, overwrite: bool) -> AnyModel:
+    """Prepare the data, train with the other workers if there are any, and save the model.
+
+    Raises:
+        OutputExistsError: the folder is taken.
+    """
+    out = request.out
+    check_free(out, resume, overwrite)
+    with locked(out):
+        # once more, as another run may have filled it before this one locked it
+        check_free(out, resume, overwrite)
+        if resume:
+            config, material = _resumed(request) or _begun(request)
+        else:
+            with claimed(out):
+                config, material = _begun(request)
+        workers.wait()
+        model = _finished(request, *_trained(request, config, material, resume), material)
+        workers.wait()
+        return model
+
+
+def _followed(request: _Request, workers: Workers, resume: bool) -> AnyModel:
+    """Train as a worker that does not lead: on what the leader has prepared, and return the model that it wrote.
+
+    Raises:
+        ModelError: the leader's folder can't be seen from here.
+    """
+    workers.wait()
+    prepared = _resumed(request)
+    if prepared is None:
+        raise ModelError(f"{request.out}: not the folder that worker 0 writes; workers need a file system in common")
+    _, result = _trained(request, *prepared, resume)
+    workers.wait()
+    model = load(request.out)
+    model.config.result["interrupted"] = result.interrupted
+    return model
+
+
+def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool) -> tuple[AnyModel, FitResult]:
+    """Build the network and train it."""
     task, out = request.task, request.out
     settings = _settings(config, request.given)
     seed_everything(settings.seed)
@@ -249,10 +296,16 @@ def _trained(request: _Request, config: ModelConfig, material: Any, resume: bool
     )
     network.eval()
     config.training, config.result = settings.model_dump(), _described_result(model, result)
+    return model, result
+
+
+def _finished(request: _Request, model: AnyModel, result: FitResult, material: Any) -> AnyModel:
+    """Fit what comes after training, and save the model."""
+    task, out = request.task, request.out
     if not result.interrupted:
         task.finish(model, material, request.progress)
         if request.base is not None:
-            config.base["after"] = request.base.measured(model, request.progress)
+            model.config.base["after"] = request.base.measured(model, request.progress)
     model.save(out)
     if not result.interrupted:
         own = task.examples(model, material) if request.examples else []

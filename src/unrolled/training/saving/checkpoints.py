@@ -41,16 +41,19 @@ class Checkpoints:
     Args:
         folder: created if need be; unfinished checkpoints of a killed process are removed from it.
         identity: what this run is (network, data …), as a JSON object. A checkpoint of another run is not used.
+        writes: False to load only, and leave the folder as it is.
 
     Raises:
         StorageError: the folder can't be written.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any] | None = None, *, writes: bool = True) -> None:
         self.folder = folder
         self.identity: Json = json.loads(json.dumps(dict(identity or {})))
         # Steps whose checkpoints this object wrote or verified; only these are ever removed.
         self._own: set[int] = set()
+        if not writes:
+            return
         make_folder(folder)
         for left in folder.glob(".*-step-*"):
             shutil.rmtree(left, ignore_errors=True)

@@ -99,6 +99,26 @@ class Journal:
         self.close()
 
 
+class NoJournal(Journal):
+    """A journal that another worker of the run writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.length = path, 0
+
+    def append(self, entry: str) -> None:
+        """Leave it to the other."""
+
+    def truncate(self, length: int) -> bool:
+        """Leave it to the other."""
+        return True
+
+    def sync(self) -> None:
+        """Leave it to the other."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def read_metrics(path: str | Path) -> list[Json]:
     """Return the records of a `metrics.jsonl`, oldest first; lines torn by a kill or another writer are left out.
 

@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 #: a value that a checkpoint can hold
-Nest: TypeAlias = "Tensor | bool | int | float | str | Mapping[Any, Nest] | list[Nest] | tuple[Nest, ...] | None"
+Nest: TypeAlias = (
+    "Tensor | NDArray[Any] | bool | int | float | str | Mapping[Any, Nest] | list[Nest] | tuple[Nest, ...] | None"
+)
 
 
 def pack(tree: Nest) -> tuple[Any, dict[str, Tensor]]:
     """Split a nested value into JSON and tensors. A tensor that occurs twice (tied weights) is stored once.
 
     Args:
-        tree: dicts, lists and tuples of tensors, numbers, strings, booleans and None.
+        tree: dicts, lists and tuples of tensors, arrays, numbers, strings, booleans and None.
 
     Returns:
         The JSON value, and the tensors on the CPU under dotted paths.
@@ -42,6 +46,8 @@ def pack(tree: Nest) -> tuple[Any, dict[str, Tensor]]:
             if name == path:
                 tensors[path] = value.detach().to("cpu").contiguous()
             return {"$tensor": name}
+        if isinstance(value, np.ndarray):
+            return {"$array": walk(torch.from_numpy(np.ascontiguousarray(value)), path)}
         if value is None or isinstance(value, (bool, int, str)):
             return value
         if isinstance(value, float):
@@ -72,6 +78,8 @@ def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
         return tree
     if "$tensor" in tree:
         return tensors[tree["$tensor"]]
+    if "$array" in tree:
+        return unpack(tree["$array"], tensors).numpy()
     if "$float" in tree:
         return float(tree["$float"])
     if "$tuple" in tree:
@@ -94,6 +102,30 @@ def move(tree: Any, device: torch.device) -> Any:
     if isinstance(tree, (list, tuple)):
         return type(tree)(move(item, device) for item in tree)
     return tree
+
+
+def columns(tree: Any, part: int, parts: int) -> Any:
+    """Return the same nest with one of so many parts of each tensor (·, B, …): its columns B·part/parts and on."""
+    if isinstance(tree, Tensor):
+        begin, end = (tree.shape[1] * n // parts for n in (part, part + 1))
+        return tree[:, begin:end]
+    if isinstance(tree, Mapping):
+        return {key: columns(item, part, parts) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(columns(item, part, parts) for item in tree)
+    return tree
+
+
+def joined_columns(trees: Sequence[Any]) -> Any:
+    """Return one nest from the parts that `columns` gave."""
+    first = trees[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(trees), 1)
+    if isinstance(first, Mapping):
+        return {key: joined_columns([tree[key] for tree in trees]) for key in first}
+    if isinstance(first, (list, tuple)):
+        return type(first)(map(joined_columns, zip(*trees, strict=True)))
+    return first
 
 
 def tensors_in(tree: Nest) -> list[Tensor]:

@@ -21,6 +21,7 @@ from unrolled.tasks.core.contract.input import AnyInput
 from unrolled.tasks.core.contract.output import AnyAnswer
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.tuning.space import RECURRENT, Space
 from unrolled.tasks.core.values import Evaluation, NoOptions, Plan, Progress, Sources
 from unrolled.training import Batches, Learner, TrainingSettings
 from unrolled.types import Json
@@ -44,6 +45,8 @@ class Use(ABC, Generic[I, O, M]):
     output: type[O]
     #: options of training; None in a field means that the data decides
     options: ClassVar[type[Settings]]
+    #: the settings that `unrolled tune` searches, and what they may be; names that are no options are left out
+    space: ClassVar[Space] = RECURRENT
     #: options of `evaluate` and `predict`; the command makes options of their fields
     evaluate_options: ClassVar[type[Settings]] = NoOptions
     predict_options: ClassVar[type[Settings]] = NoOptions

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unrolled.errors import OutputExistsError
-from unrolled.storage import is_vacant, locked, make_folder, part_path, storage_error
+from unrolled.errors import ModelError, OutputExistsError
+from unrolled.storage import is_vacant, locked, make_folder, part_path, read_whole, storage_error, write_whole
 from unrolled.tasks.core.folder.config import CONFIG
 from unrolled.tasks.core.values import DATA
+from unrolled.training import launched_by
+
+_BEGUN_BY = Path(DATA, "launcher")
 
 
 def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None:
@@ -33,6 +36,21 @@ def check_free(out: Path, resume: bool = False, overwrite: bool = False) -> None
             raise OutputExistsError(f"{out}: exists already; give --resume to go on, --overwrite to replace it")
         if not part_path(out / CONFIG).is_file() and not (out / DATA).is_dir():
             raise OutputExistsError(f"{out}: holds no model, and will not be overwritten; name another folder")
+
+
+def begin_here(out: Path) -> None:
+    """Note which launcher of workers began the run in `out`, if any did."""
+    if (launcher := launched_by()) is not None:
+        write_whole(out / _BEGUN_BY, launcher.encode())
+
+
+def was_begun_here(out: Path) -> bool:
+    """Return whether the launcher of this worker began the run in `out`, and has started its workers again since."""
+    path, launcher = out / _BEGUN_BY, launched_by()
+    try:
+        return launcher is not None and read_whole(path, 4096) == launcher.encode()
+    except (OSError, ModelError):
+        return False
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import Progress, in_lists
 from unrolled.tasks.outputs.label.baseline import load_regression
 from unrolled.tasks.outputs.label.decode import log_probabilities, temperature_of
+from unrolled.training import share_out
 from unrolled.types import Json
 
 log = logging.getLogger("unrolled.tasks")
@@ -55,7 +56,7 @@ def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
 
 def raw_scores(model: AnyFitted, store: ExampleStore) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return uncalibrated ln p, (N, K), and the classes, (N,), of a store."""
-    pairs = [(log_probabilities(model, part, temperature=1.0), gold_of(part)) for part in stored(store)]
+    pairs = [*share_out(stored(store), lambda part: (log_probabilities(model, part, temperature=1.0), gold_of(part)))]
     return np.concatenate([scores for scores, _ in pairs]), np.concatenate([gold for _, gold in pairs])
 
 

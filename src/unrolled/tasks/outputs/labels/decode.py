@@ -15,6 +15,7 @@ from unrolled.data import Arrays, ExampleStore
 from unrolled.errors import ArgumentError
 from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
+from unrolled.training import share_out
 
 #: steps, padding included, and inputs that are scored side by side at most: memory does not depend on how long they are
 STEPS, INPUTS = 4096, 64
@@ -25,10 +26,15 @@ def log_probabilities(model: AnyFitted, inputs: Sequence[Arrays] | ExampleStore)
     """Return ln p of each label at each step, (T, K) for each encoded input, in their order."""
     lengths = [model.input.count_steps(inputs[n]) for n in range(len(inputs))]
     scores = [np.zeros((0, len(model.output.labels)), np.float32)] * len(lengths)
-    for rows in side_by_side(lengths):
+
+    def compute(rows: list[int]) -> NDArray[np.float32]:
         data = on_device(model.network, model.input.collate(model, [inputs[n] for n in rows]))
         x, steps = model.input.feed(data)
-        log_probs = model.network(x, None, steps)[0].log_softmax(-1).float().cpu().numpy()
+        result: NDArray[np.float32] = model.network(x, None, steps)[0].log_softmax(-1).float().cpu().numpy()
+        return result
+
+    batches = list(side_by_side(lengths))
+    for rows, log_probs in zip(batches, share_out(batches, compute), strict=True):
         for column, n in enumerate(rows):
             scores[n] = log_probs[: lengths[n], column]
     return scores

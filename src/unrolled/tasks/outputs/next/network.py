@@ -15,7 +15,7 @@ from unrolled.data import IGNORED, TokenBatch, TokenFile, evaluation_windows
 from unrolled.layers import STACKS, AdaptiveOutput, CrossEntropy, InputLayer, LinearOutput, OutputLayer
 from unrolled.networks import SyncedNetwork
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
-from unrolled.training import LossReport
+from unrolled.training import LossReport, share_out, sharers
 
 #: while training, at most this many tokens of development text are looked at
 JUDGED_ON = 250_000
@@ -128,11 +128,17 @@ def score(
     network: nn.Module, tokens: TokenFile | NDArray[Any], *, lanes: int = 32, window: int = 256
 ) -> tuple[float, int]:
     """Return the sum of −ln p over a text, in nats, and how many tokens were predicted: each but the first, once."""
-    loss, total, count = CrossEntropy(), 0.0, 0
-    for batch, logits in _logits(network, tokens, lanes, window):
-        _, nats, counted = loss(logits, batch.targets.to(logits.device))
-        total, count = total + float(nats), count + counted
-    return total, count
+    loss = CrossEntropy()
+
+    def compute(columns: slice) -> tuple[float, int]:
+        total, count = 0.0, 0
+        for batch, logits in _logits(network, tokens, lanes, window, columns):
+            _, nats, counted = loss(logits, batch.targets.to(logits.device))
+            total, count = total + float(nats), count + counted
+        return total, count
+
+    scores = [*share_out((slice(n, None, sharers()) for n in range(sharers())), compute)]
+    return sum(total for total, _ in scores), sum(count for _, count in scores)
 
 
 def token_scores(
@@ -161,15 +167,19 @@ def token_scores(
 
 
 def _logits(
-    network: nn.Module, tokens: TokenFile | NDArray[Any], lanes: int, window: int
+    network: nn.Module, tokens: TokenFile | NDArray[Any], lanes: int, window: int, columns: slice = slice(None)
 ) -> Iterator[tuple[TokenBatch, torch.Tensor]]:
+    """Yield the windows of some lanes of a text, and their logits."""
     state: Any = None
     device = device_of(network)
     with torch.no_grad():
         # lanes after the first read some text uncounted, so that none is judged without context
         for batch in evaluation_windows(tokens, lanes, window, warmup=128):
-            logits, state = network(batch.inputs.to(device), state)
-            yield batch, logits
+            own = batch._replace(inputs=batch.inputs[:, columns], targets=batch.targets[:, columns])
+            # of few lanes there may be none for a worker
+            if own.inputs.shape[1]:
+                logits, state = network(own.inputs.to(device), state)
+                yield own, logits
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -18,6 +18,7 @@ from unrolled.tasks.outputs.numbers.network import direct_forecast, forecaster_o
 from unrolled.tasks.outputs.numbers.options import NumbersEvaluation
 from unrolled.tasks.outputs.numbers.results import sparkline
 from unrolled.tasks.outputs.numbers.windows import as_batch, statistics, windows_of
+from unrolled.training import share_out
 from unrolled.types import Json
 
 #: development windows that are scored while training, evenly spread if there are more
@@ -31,18 +32,19 @@ def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
     if not len(windows):
         return {}
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), DEV_WINDOWS)).astype(np.int64))
-    loss, square, absolute = 0.0, 0.0, 0.0
-    counted = targets = 0
-    with torch.no_grad():
-        for at in range(0, len(chosen), WINDOWS):
-            batch, _ = as_batch(network, windows.gather(chosen[at : at + WINDOWS]))
+
+    def compute(at: int) -> tuple[float, int, float, float, int]:
+        batch, _ = as_batch(network, windows.gather(chosen[at : at + WINDOWS]))
+        with torch.no_grad():
             scored = loss_of(network, batch)
-            loss, counted = loss + float(scored.total), counted + scored.count
-            if isinstance(network, DirectForecaster):
-                error = direct_forecast(network, batch)[..., middle_of(model)] - batch.values[network.context :]
-                error = error[~torch.isnan(error)]
-                square, absolute = square + float(error.square().sum()), absolute + float(error.abs().sum())
-                targets += len(error)
+            if not isinstance(network, DirectForecaster):
+                return float(scored.total), scored.count, 0.0, 0.0, 0
+            error = direct_forecast(network, batch)[..., middle_of(model)] - batch.values[network.context :]
+        error = error[~torch.isnan(error)]
+        return float(scored.total), scored.count, float(error.square().sum()), float(error.abs().sum()), len(error)
+
+    scores = [*share_out(range(0, len(chosen), WINDOWS), compute)]
+    loss, counted, square, absolute, targets = map(sum, zip(*scores, strict=True))
     errors = {"scaled_mse": square / targets, "scaled_mae": absolute / targets} if targets else {}
     return {"loss": loss / max(1, counted), **errors}
 

@@ -18,10 +18,11 @@ from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.uses.caption.encode import CaptionOutput
 from unrolled.tasks.uses.caption.image import ImageOrFeatures
-from unrolled.tasks.uses.caption.plan import CaptionEvaluation, CaptionOptions, CaptionPrediction, plan_captioner
+from unrolled.tasks.uses.caption.plan import SPACE, CaptionEvaluation, CaptionOptions, CaptionPrediction, plan_captioner
 
 Captioner = Fitted[ImageOrFeatures, CaptionOutput]
 
@@ -34,6 +35,7 @@ class Caption(ExampleUse[ImageOrFeatures, CaptionOutput]):
     shape: ClassVar[str] = "one-to-many"
     input, output = ImageOrFeatures, CaptionOutput
     options: ClassVar[type[Settings]] = CaptionOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = CaptionEvaluation
     predict_options: ClassVar[type[Settings]] = CaptionPrediction
 

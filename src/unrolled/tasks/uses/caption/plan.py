@@ -12,6 +12,7 @@ from unrolled.data.images.format import ImageFormat
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.recurrent import Cell, Rate, Units
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.text.attention.options import (
     Attention,
@@ -21,6 +22,15 @@ from unrolled.tasks.outputs.text.attention.options import (
     Penalty,
     SearchOptions,
 )
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "image_dropout": DROPOUT,
+    "hidden_size": Between(96, 384, log=True),
+    "embedding_size": Between(64, 256, log=True),
+}
 
 #: times that images are shown in all, about
 SHOWN = 210_000

@@ -15,10 +15,12 @@ from unrolled.data.text.labelled import read_labelled
 from unrolled.settings import Settings
 from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.examples import ExampleUse, Material
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.text.encode import TextInput
 from unrolled.tasks.uses.classify.encode import TextLabel
 from unrolled.tasks.uses.classify.plan import (
+    SPACE,
     ClassifyEvaluation,
     ClassifyOptions,
     ClassifyPrediction,
@@ -36,6 +38,7 @@ class Classify(ExampleUse[TextInput, TextLabel]):
     shape: ClassVar[str] = "many-to-one"
     input, output = TextInput, TextLabel
     options: ClassVar[type[Settings]] = ClassifyOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = ClassifyEvaluation
     predict_options: ClassVar[type[Settings]] = ClassifyPrediction
     others: ClassVar[tuple[type[AnyUse], ...]] = (ClassifySound, ClassifySeries)

@@ -20,11 +20,22 @@ from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.recurrent import Rate, RecurrentOptions
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Among, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.text.encode import TextInput
 from unrolled.tasks.inputs.text.layer import TextNetwork
 from unrolled.tasks.inputs.text.options import TextOptions
 from unrolled.tasks.outputs.label.options import LabelEvaluation, LabelNetwork, LabelOptions
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "word_dropout": Between(0.0, 0.3),
+    "hidden_size": Between(32, 256, log=True),
+    "embedding_size": Between(32, 256, log=True),
+    "pooling": Among(("max+attention", "mean", "max")),
+}
 
 #: fewer texts than this are small data; more words a text than this make it long
 SMALL, LONG = 30_000, 150

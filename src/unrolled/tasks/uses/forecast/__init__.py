@@ -20,13 +20,14 @@ from unrolled.errors import DataError
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.numbers.encode import NumbersOutput
 from unrolled.tasks.outputs.numbers.network import forecaster_of
 from unrolled.tasks.outputs.numbers.windows import as_batch, windows_of
 from unrolled.tasks.uses.forecast.encode import HistoryInput
 from unrolled.tasks.uses.forecast.options import ForecastEvaluation, ForecastOptions, ForecastPrediction
-from unrolled.tasks.uses.forecast.plan import plan_forecaster
+from unrolled.tasks.uses.forecast.plan import SPACE, plan_forecaster
 from unrolled.tasks.uses.forecast.session import ForecastSession
 from unrolled.tasks.uses.forecast.split import split_by_time
 from unrolled.training import Batches, TrainingSettings
@@ -40,6 +41,7 @@ class Forecasting(ExampleUse[HistoryInput, NumbersOutput]):
     shape: ClassVar[str] = "many-to-many"
     input, output = HistoryInput, NumbersOutput
     options: ClassVar[type[Settings]] = ForecastOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = ForecastEvaluation
     predict_options: ClassVar[type[Settings]] = ForecastPrediction
 

@@ -8,12 +8,23 @@ from typing import Any
 
 from unrolled.errors import ArgumentError
 from unrolled.tasks.core.examples import Material
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Among, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.numbers.encode import NumbersOutput
 from unrolled.tasks.outputs.numbers.options import ForecasterNetwork
 from unrolled.tasks.uses.forecast.encode import HistoryInput
 from unrolled.tasks.uses.forecast.options import ForecastOptions
 from unrolled.training import TrainingSettings
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "hidden_size": Between(16, 256, log=True),
+    "num_layers": Between(1, 2),
+    "cell": Among(("gru", "lstm")),
+    "batch_size": Among((16, 32, 64)),
+}
 
 LONGEST_CONTEXT = 720
 #: with more series than this, a vector of its own for each is more than there is data for

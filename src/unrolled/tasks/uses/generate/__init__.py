@@ -16,6 +16,7 @@ from unrolled.tasks.core.contract import Use
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.plan import measured_speed
 from unrolled.tasks.core.probe import Probe
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Evaluation, Plan, Progress, Sources
 from unrolled.tasks.inputs.text.tokens import TokenInput
 from unrolled.tasks.outputs.next.completion import fit_suggestions
@@ -30,7 +31,7 @@ from unrolled.tasks.uses.generate.encode import Corpus
 from unrolled.tasks.uses.generate.examples import written_example
 from unrolled.tasks.uses.generate.options import GenerateEvaluation, GenerateOptions
 from unrolled.tasks.uses.generate.personal import load_personal, personalise, save_personal
-from unrolled.tasks.uses.generate.plan import Text, plan_language_model
+from unrolled.tasks.uses.generate.plan import SPACE, Text, plan_language_model
 from unrolled.training import Batches, Learner, TrainingSettings
 from unrolled.types import Json
 
@@ -45,6 +46,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
     shape: ClassVar[str] = "synced many-to-many, shifted by one"
     input, output = TokenInput, NextToken
     options: ClassVar[type[Settings]] = GenerateOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = GenerateEvaluation
     predict_options: ClassVar[type[Settings]] = Suggesting
     writing_options: ClassVar[type[Settings] | None] = Writing

@@ -13,11 +13,22 @@ from typing import Any, NamedTuple
 
 from unrolled.data import Tokenizer
 from unrolled.errors import ArgumentError
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Among, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.outputs.next.network import CLUSTERS, JUDGED_ON
 from unrolled.tasks.outputs.next.options import LanguageModelNetwork
 from unrolled.tasks.uses.generate.options import GenerateOptions
 from unrolled.training import TrainingSettings
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "hidden_size": Between(64, 768, log=True),
+    "num_layers": Between(1, 2),
+    "window": Among((64, 128, 256)),
+    "weight_decay": Between(1e-4, 0.1, log=True),
+}
 
 #: returns how many steps a second this machine trains a plan, one of so many candidates
 Measure = Callable[[Plan, int], float]

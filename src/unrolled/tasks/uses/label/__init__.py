@@ -16,13 +16,14 @@ from unrolled.errors import DataError
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan, Progress, Sources
 from unrolled.tasks.inputs.series.arrays import StepsInput
 from unrolled.tasks.uses.label import files
 from unrolled.tasks.uses.label.baseline import fit_comparison
 from unrolled.tasks.uses.label.encode import SegmentLabels, judged_by
 from unrolled.tasks.uses.label.options import LabelPrediction, StepLabelEvaluation, StepLabelOptions
-from unrolled.tasks.uses.label.plan import plan_labeller
+from unrolled.tasks.uses.label.plan import SPACE, plan_labeller
 from unrolled.tasks.uses.label.recordings import decode_all, kind_of, known_to, labels_of
 from unrolled.training import TrainingSettings
 from unrolled.types import Json
@@ -40,6 +41,7 @@ class Label(ExampleUse[StepsInput, SegmentLabels]):
     shape: ClassVar[str] = "synced many-to-many"
     input, output = StepsInput, SegmentLabels
     options: ClassVar[type[Settings]] = StepLabelOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = StepLabelEvaluation
     predict_options: ClassVar[type[Settings]] = LabelPrediction
 

@@ -7,10 +7,21 @@ from typing import Any
 
 from unrolled.tasks.core.examples import Material
 from unrolled.tasks.core.plan import MANY, SOME, plan_recurrent
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.frames.encode import FramesInput
 from unrolled.tasks.inputs.series.arrays import StepsInput
 from unrolled.tasks.uses.label.options import StepLabelOptions
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "input_dropout": Between(0.0, 0.4),
+    "hidden_size": Between(32, 256, log=True),
+    "num_layers": Between(1, 3),
+    "augment": Between(0.0, 2.0),
+}
 
 
 def plan_labeller(material: Material[StepsInput, Any], options: StepLabelOptions, training: Mapping[str, Any]) -> Plan:

@@ -13,10 +13,11 @@ from unrolled.data.images.labelled import read_labelled_images
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.image.encode import ImageInput
 from unrolled.tasks.outputs.label.encode import LabelOutput
-from unrolled.tasks.uses.recognize.plan import RecognizeOptions, plan_recognizer
+from unrolled.tasks.uses.recognize.plan import SPACE, RecognizeOptions, plan_recognizer
 from unrolled.tasks.uses.recognize.session import RowSession
 
 
@@ -28,6 +29,7 @@ class Recognize(ExampleUse[ImageInput, LabelOutput]):
     shape: ClassVar[str] = "one-to-one; row by row, many-to-one"
     input, output = ImageInput, LabelOutput
     options: ClassVar[type[Settings]] = RecognizeOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = LabelOutput.evaluate_options
     predict_options: ClassVar[type[Settings]] = ImageInput.predict_options
 

@@ -11,12 +11,22 @@ from unrolled.data.images.format import ImageFormat
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.recurrent import Rate, RecurrentOptions
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Among, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.image.encode import ImageInput
 from unrolled.tasks.inputs.image.layer import convolutions
 from unrolled.tasks.inputs.image.options import ImageOptions
 from unrolled.tasks.outputs.label.encode import LabelOutput
 from unrolled.tasks.outputs.label.options import LabelOptions
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "augment": Among((True, False)),
+    "batch_size": Among((16, 32, 64)),
+    "weight_decay": Between(1e-4, 0.1, log=True),
+}
 
 #: images shown in all, about; fewer than 8 or more than 120 passes are never made
 SHOWN = 440_000

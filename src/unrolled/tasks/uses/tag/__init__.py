@@ -15,12 +15,13 @@ from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.folder.files import read_json, write_json
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.words.collate import sentences_alone
 from unrolled.tasks.inputs.words.encode import ENCODERS, WordsInput, is_list, not_whole
 from unrolled.tasks.uses.tag.encode import TokenLabels
 from unrolled.tasks.uses.tag.options import TagEvaluation, TagOptions, TagPrediction
-from unrolled.tasks.uses.tag.plan import CONTEXT, context_of, plan_tagger
+from unrolled.tasks.uses.tag.plan import CONTEXT, SPACE, context_of, plan_tagger
 
 
 class Tag(ExampleUse[WordsInput, TokenLabels]):
@@ -31,6 +32,7 @@ class Tag(ExampleUse[WordsInput, TokenLabels]):
     shape: ClassVar[str] = "synced many-to-many"
     input, output = WordsInput, TokenLabels
     options: ClassVar[type[Settings]] = TagOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = TagEvaluation
     predict_options: ClassVar[type[Settings]] = TagPrediction
 

@@ -26,6 +26,7 @@ from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.inputs.words.collate import stretches
 from unrolled.tasks.outputs.labels.decode import side_by_side
 from unrolled.tasks.uses.tag.results import Alternative
+from unrolled.training import share_out
 
 #: the name under which a model keeps what is taken off the score of O, and the values that are tried, nats
 EAGERNESS = "eagerness"
@@ -192,15 +193,24 @@ class Tagger:
     def _read(self, texts: Sequence[Arrays]) -> Iterator[tuple[list[int], dict[str, Tensor], Tensor]]:
         """Yield the numbers of texts that are read side by side, their batch, and the emissions (N, S, K)."""
         model = self.model
-        for chosen in side_by_side([len(text["words"]) for text in texts]):
+
+        def collate(chosen: list[int]) -> dict[str, Tensor]:
             own = [texts[n] for n in chosen]
             data = model.input.collate(model, own)
             if "targets" in own[0]:
                 data |= model.output.collate(own)
-            data = on_device(self.network, data)
+            return on_device(self.network, data)
+
+        def compute(chosen: list[int]) -> Tensor:
+            data = collate(chosen)
             x, lengths = model.input.feed(data)
             with torch.no_grad():
-                yield chosen, data, self.network.emissions(x, lengths, data["places"])
+                return self.network.emissions(x, lengths, data["places"])
+
+        batches = list(side_by_side([len(text["words"]) for text in texts]))
+        for chosen, emissions in zip(batches, share_out(batches, compute), strict=True):
+            data = collate(chosen)
+            yield chosen, data, emissions.to(data["places"].device)
 
 
 def sentence_targets(data: Mapping[str, Tensor]) -> Tensor:

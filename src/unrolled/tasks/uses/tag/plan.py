@@ -13,10 +13,20 @@ from typing import Any, NamedTuple
 from unrolled.tasks.core.examples import Material
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.plan import plan_epochs
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Among, Between, Space
 from unrolled.tasks.core.values import Plan, chosen_fields
 from unrolled.tasks.inputs.words.encode import WordsInput
 from unrolled.tasks.uses.tag.options import TagNetwork, TagOptions
 from unrolled.types import Json
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "input_dropout": DROPOUT,
+    "hidden_size": Between(64, 256, log=True),
+    "batch_size": Among((8, 16, 32)),
+}
 
 #: steps after which a tagger has learned what it can, and within how many passes over the data, whatever its size
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 2000, 15, 60

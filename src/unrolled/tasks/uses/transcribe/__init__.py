@@ -15,13 +15,14 @@ from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.folder.files import read_json, write_json
 from unrolled.tasks.core.plan import measured_speed
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan, Progress
 from unrolled.tasks.inputs.sound.encode import SoundInput
 from unrolled.tasks.inputs.sound.format import SoundFormat
 from unrolled.tasks.outputs.text.ctc.encode import CTCOutput
 from unrolled.tasks.outputs.text.ctc.options import CTCPrediction
 from unrolled.tasks.outputs.text.ctc.spelling import UnitSpelling
-from unrolled.tasks.uses.transcribe.plan import TranscribeEvaluation, TranscribeOptions, plan_transcriber
+from unrolled.tasks.uses.transcribe.plan import SPACE, TranscribeEvaluation, TranscribeOptions, plan_transcriber
 from unrolled.tasks.uses.transcribe.session import TranscriptSession
 
 #: both parts in one file, as version 0.1 wrote them
@@ -39,6 +40,7 @@ class Transcribe(ExampleUse[SoundInput, CTCOutput]):
     shape: ClassVar[str] = "synced many-to-many, unaligned"
     input, output = SoundInput, CTCOutput
     options: ClassVar[type[Settings]] = TranscribeOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = TranscribeEvaluation
     predict_options: ClassVar[type[Settings]] = CTCPrediction
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from unrolled.settings import Settings
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.sound.encode import SoundInput
 from unrolled.tasks.inputs.sound.layer import SoundNetwork
@@ -24,6 +25,15 @@ from unrolled.tasks.inputs.sound.options import SoundOptions
 from unrolled.tasks.outputs.text.ctc.encode import CTCOutput
 from unrolled.tasks.outputs.text.ctc.options import CTCEvaluation, CTCNetwork, CTCOptions
 from unrolled.tasks.outputs.text.ctc.plan import flat_start
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "hidden_size": Between(96, 512, log=True),
+    "num_layers": Between(2, 4),
+    "recurrent_dropout": Between(0.0, 0.4),
+}
 
 
 class ManifestOptions(Settings):

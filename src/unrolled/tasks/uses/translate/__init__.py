@@ -17,9 +17,11 @@ from unrolled.storage import has_part
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.results import Result
+from unrolled.tasks.core.tuning.space import Space
 from unrolled.tasks.core.values import Plan, Progress, in_lists
 from unrolled.tasks.uses.translate.encode import SourceSentence, TargetSentence
 from unrolled.tasks.uses.translate.plan import (
+    SPACE,
     TranslateEvaluation,
     TranslateOptions,
     TranslatePrediction,
@@ -40,6 +42,7 @@ class Translate(ExampleUse[SourceSentence, TargetSentence]):
     shape: ClassVar[str] = "many-to-many"
     input, output = SourceSentence, TargetSentence
     options: ClassVar[type[Settings]] = TranslateOptions
+    space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = TranslateEvaluation
     predict_options: ClassVar[type[Settings]] = TranslatePrediction
 

@@ -12,6 +12,7 @@ from unrolled.data.parallel.read import PairFormat
 from unrolled.tasks.core.examples import ExampleOptions, Material
 from unrolled.tasks.core.plan import plan_epochs
 from unrolled.tasks.core.recurrent import Layers, Rate, Units
+from unrolled.tasks.core.tuning.space import DROPOUT, LR, Among, Between, Space
 from unrolled.tasks.core.values import Plan
 from unrolled.tasks.inputs.text.options import TokenOptions
 from unrolled.tasks.outputs.text.attention.options import (
@@ -21,6 +22,16 @@ from unrolled.tasks.outputs.text.attention.options import (
     DecoderOptions,
     SearchOptions,
 )
+
+#: what a search for better settings tries
+SPACE: Space = {
+    "lr": LR,
+    "dropout": DROPOUT,
+    "hidden_size": Between(128, 512, log=True),
+    "embedding_size": Between(64, 384, log=True),
+    "label_smoothing": Among((0.0, 0.1)),
+    "batch_size": Among((32, 64, 128)),
+}
 
 _SIDE = "what the names of its files end in (train.de), its column, key or language"
 _READ, _WRITTEN = f"the language that is read: {_SIDE}", f"the language that is written: {_SIDE}"

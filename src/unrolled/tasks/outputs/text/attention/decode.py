@@ -22,6 +22,7 @@ from unrolled.networks.decoder import DecoderState, Decoding
 from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.outputs.text.attention.network import Writer, read, writer_of
+from unrolled.training import share_out
 
 #: hypotheses side by side in a search: more is no faster
 ROWS = 160
@@ -80,15 +81,27 @@ def search_all(model: AnyFitted, inputs: Some, search: Search) -> list[list[Hypo
     """
     result: list[list[Hypothesis]] = [[] for _ in range(len(inputs))]
     for rows, some in batches(model, inputs, ROWS // search.beam_size):
-        hypotheses = search_batch(writer_of(model), *fed(model, some), model.output.tokenizer, search)
-        for row, best in zip(rows, hypotheses, strict=True):
+        for row, best in zip(rows, _searched(model, some, search), strict=True):
             result[row] = best
     return result
 
 
+def _searched(model: AnyFitted, inputs: Sequence[Arrays], search: Search) -> list[list[Hypothesis]]:
+    return search_batch(writer_of(model), *fed(model, inputs), model.output.tokenizer, search)
+
+
 def best_of(model: AnyFitted, inputs: Some, search: Search) -> list[tuple[int, ...]]:
     """Return the tokens of the best text about each encoded input, without its end."""
-    return [without_end(hypotheses[0].tokens) for hypotheses in search_all(model, inputs, search)]
+    result: list[tuple[int, ...]] = [()] * len(inputs)
+    tried = list(batches(model, inputs, ROWS // search.beam_size))
+
+    def compute(batch: tuple[list[int], list[Arrays]]) -> list[tuple[int, ...]]:
+        return [without_end(hypotheses[0].tokens) for hypotheses in _searched(model, batch[1], search)]
+
+    for (rows, _), written in zip(tried, share_out(tried, compute), strict=True):
+        for row, text in zip(rows, written, strict=True):
+            result[row] = text
+    return result
 
 
 def without_end(tokens: Sequence[int]) -> tuple[int, ...]:

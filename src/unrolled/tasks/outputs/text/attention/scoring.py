@@ -19,6 +19,7 @@ from unrolled.tasks.core.examples import on_device
 from unrolled.tasks.core.fitted import AnyFitted
 from unrolled.tasks.core.values import in_lists
 from unrolled.tasks.outputs.text.attention.decode import Search, Some, batches, best_of
+from unrolled.training import share_out
 from unrolled.types import Json
 
 #: examples whose targets are scored side by side
@@ -70,14 +71,16 @@ def unsigned_scores(texts: Sequence[str], references: References) -> Json:
 
 def score_targets(model: AnyFitted, examples: Some) -> tuple[float, int]:
     """Return −Σ ln p of the targets, nats, and how many tokens they have."""
-    total, count = 0.0, 0
-    with torch.no_grad():
-        for _, some in batches(model, examples, SCORED):
-            parts = {**model.input.collate(model, some), **model.output.collate(some)}
-            data = on_device(model.network, parts)
+
+    def compute(some: list[Arrays]) -> tuple[float, int]:
+        parts = {**model.input.collate(model, some), **model.output.collate(some)}
+        data = on_device(model.network, parts)
+        with torch.no_grad():
             scored = model.output.score(model.network, *model.input.feed(data), data)
-            total, count = total + float(scored.total), count + scored.count
-    return total, count
+        return float(scored.total), scored.count
+
+    scores = [*share_out((some for _, some in batches(model, examples, SCORED)), compute)]
+    return sum(total for total, _ in scores), sum(count for _, count in scores)
 
 
 def fit_search(

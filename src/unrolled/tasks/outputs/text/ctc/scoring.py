@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unrolled.data import Arrays, Example, ExampleStore, sorted_batches
 from unrolled.errors import DataError
@@ -17,6 +18,7 @@ from unrolled.tasks.core.values import Progress, in_lists
 from unrolled.tasks.outputs.text.ctc.baseline import evaluate_most_frequent
 from unrolled.tasks.outputs.text.ctc.decode import SIDE_BY_SIDE, Decoder, greedy_units, log_probabilities
 from unrolled.tasks.outputs.text.ctc.network import score
+from unrolled.training import share_out
 from unrolled.types import Json
 
 #: inputs shown while training
@@ -39,16 +41,22 @@ def dev_metrics(model: AnyFitted, dev: ExampleStore) -> dict[str, float]:
     total, count = 0.0, 0
     references, hypotheses = [], []
     lengths = model.input.lengths(dev)
-    for chosen in sorted_batches(np.ones(len(dev), np.int64) if lengths is None else lengths, SIDE_BY_SIDE):
+
+    def compute(chosen: NDArray[np.int64]) -> tuple[float, int, list[str], list[str]]:
         examples = [dev[int(n)] for n in chosen]
         batch = {**model.input.collate(model, examples), **model.output.collate(examples)}
         data = on_device(model.network, batch)
         x, steps = model.input.feed(data)
         with torch.no_grad():
             scored = score(model.network, x, steps, data)
-        total, count = total + float(scored.total), count + scored.count
-        references += [text_of(example) for example in examples]
-        hypotheses += greedy_texts(model, examples)
+        read = [text_of(example) for example in examples]
+        return float(scored.total), scored.count, read, greedy_texts(model, examples)
+
+    batches = sorted_batches(np.ones(len(dev), np.int64) if lengths is None else lengths, SIDE_BY_SIDE)
+    for nats, tokens, read, heard in share_out(batches, compute):
+        total, count = total + nats, count + tokens
+        references += read
+        hypotheses += heard
     return {"loss": total / count, **error_rates(references, hypotheses)}
 
 
