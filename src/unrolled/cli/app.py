@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unrolled.cli.bench import bench_app
+from unrolled.cli.clean import clean
 from unrolled.cli.data import data_app
 from unrolled.cli.demo import demo
 from unrolled.cli.doctor import doctor
@@ -51,6 +52,7 @@ ORDER = (
     "personalise",
     "serve",
     "export",
+    "clean",
     "data",
     "lab",
     "bench",
@@ -102,6 +104,7 @@ for _command, _help in (
     (personalise, "adapt a model to one writer"),
     (serving.general(), "serve models over HTTP, with streams and a page to try them"),
     (export, "export a model to another runtime: ONNX, C, a page"),
+    (clean, "delete what only the training of a model needed"),
 ):
     app.command(cls=Command, context_settings=CONTEXT, short_help=_help)(_command)
 app.add_typer(data_app, name="data", short_help="list, fetch and check data sets")

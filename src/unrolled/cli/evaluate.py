@@ -17,10 +17,14 @@ from unrolled.terminal import say
 if TYPE_CHECKING:
     from unrolled.tasks import Evaluation
 
+#: lines of a table that are printed without --all
+PAGE = 40
+
 
 def evaluate(
     model: ModelFolder,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="files and folders to evaluate on")],
+    every: Annotated[bool, typer.Option("--all", help="print all lines of a long table")] = False,
     as_json: AsJson = False,
     threads: Threads = None,
     **given: Any,
@@ -43,7 +47,7 @@ def evaluate(
     if as_json:
         print_json(evaluation.as_json())
     else:
-        print_table(evaluation)
+        print_table(evaluation, every=every)
 
 
 evaluating = Following(
@@ -55,14 +59,28 @@ evaluating = Following(
 )
 
 
-def print_table(evaluation: Evaluation) -> None:
-    """Print the metrics beside the baseline's, one per line; lists are left to --json."""
+def print_table(evaluation: Evaluation, *, every: bool) -> None:
+    """Print the metrics beside the baseline's, one per line; lists are left to --json.
+
+    Args:
+        evaluation: with the metrics.
+        every: whether a table that is longer than a page is printed whole, rather than without the lines of classes.
+    """
     rows = [("", "model", str(evaluation.baseline.get("model", "baseline")) if evaluation.baseline else "")]
     beside = dict(flat(evaluation.baseline))
     rows += [(name, shown(value), shown(beside.get(name, ""))) for name, value in flat(evaluation.metrics)]
+    left_out = 0
+    if not every and len(rows) > PAGE:
+        # what is said of all comes before what is said of each class
+        overall = [row for row in rows if " / " not in row[0]]
+        of_each = [row for row in rows if " / " in row[0]]
+        room = max(0, PAGE - len(overall))
+        rows, left_out = [*overall, *of_each[:room]], len(of_each) - room
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for name, own, other in rows:
         say(f"{name:<{widths[0]}}  {own:>{widths[1]}}  {other:>{widths[2]}}".rstrip())
+    if left_out > 0:
+        say(f"… and {left_out} more lines with --all")
     say(f"\n{', '.join(evaluation.data)} · {evaluation.seconds:.1f} s · all of it with --json")
 
 

@@ -142,7 +142,11 @@ class ExampleUse(Use[I, O, "Material[I, O]"]):
             # where every example is unusable, that has been said of each
             if paths and not part and not findings.errors:
                 findings.error("no example", f"no example to {use}", str(paths[0]))
-        return {"train": len(train), "dev": len(dev)}
+        return {"train": self.counted(train), "dev": self.counted(dev)}
+
+    def counted(self, examples: Sequence[Any]) -> int:
+        """Return how many examples these are to whoever has made them."""
+        return len(examples)
 
     def _check_examples(
         self, train: Sequence[Example], dev: Sequence[Example], options: Any, findings: Findings, progress: Progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from unrolled.data.core.frames import is_frame
 from unrolled.data.core.memory import as_places
 from unrolled.data.tables.write import check_written, write_table
 from unrolled.errors import ArgumentError
-from unrolled.storage import locked, replaced_parts, write_whole
+from unrolled.storage import has_part, locked, replaced_parts, write_whole
 from unrolled.tasks.core.contract import I, O, Use
 from unrolled.tasks.core.fitted import Fitted, Parts, own_tensors
 from unrolled.tasks.core.folder.card import write_card
@@ -24,6 +25,8 @@ from unrolled.tasks.core.folder.config import WEIGHTS, ModelConfig, write_config
 from unrolled.tasks.core.probe import Probe
 from unrolled.tasks.core.rows.predict import RowPrediction, as_texts, opened, predicted_rows, rows_in, written_rows
 from unrolled.tasks.core.values import Evaluation, Progress, silent
+
+log = logging.getLogger("unrolled.tasks")
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -57,6 +60,10 @@ class Model(Fitted[I, O]):
         if not paths:
             raise ArgumentError("paths: evaluate needs at least one file or folder")
         self.network.eval()
+        if self.folder is not None and self.output.baseline_files:
+            missing = [name for name in self.output.baseline_files if not has_part(self.folder / name)]
+            if len(missing) == len(self.output.baseline_files):
+                log.warning("%s: missing, so that no baseline stands beside the model", self.folder / missing[0])
         return self.task.evaluate(self, tuple(place for p in paths for place in as_places(p)), progress, **options)
 
     def predict(self, inputs: Any, **options: Any) -> Any:

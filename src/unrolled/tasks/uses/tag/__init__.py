@@ -54,6 +54,10 @@ class Tag(ExampleUse[WordsInput, TokenLabels]):
             context = CONTEXT if any(text.document for text in texts) else 0
         return in_context(texts, context) if context else texts
 
+    def counted(self, examples: Sequence[TaggedText]) -> int:
+        """Return the number of sentences: several may be read in one piece."""
+        return sum(len(text.ends) for text in examples)
+
     def varied(
         self, model: Fitted[WordsInput, TokenLabels], examples: Sequence[Arrays], draw: np.random.Generator
     ) -> Sequence[Arrays]:
