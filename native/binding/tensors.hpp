@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 
 #include "engine.hpp"
+#include "stable_abi.hpp"
 
 namespace unrolled {
 
