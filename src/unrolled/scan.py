@@ -253,7 +253,7 @@ class _Walk:
         steps = range(x.shape[0])
         self.order = list(reversed(steps)) if reverse else list(steps)
         self.valid = None if lengths is None else valid_steps(lengths, x.shape[0], x.shape[1]).to(x.device)
-        self.restart = None if reset is None else _restarts(reset, x, self.valid, reverse)
+        self.restart = None if reset is None else restarts(reset, x, self.valid, reverse)
         self.start = start or cell.initial_state(x.shape[1], cell.hidden_size(params), state[0])
         # filled before the projection, since 0 · NaN in its backward would reach the weights
         self.x = x if self.valid is None else x.masked_fill(~self.valid.unsqueeze(-1), 0)
@@ -330,7 +330,7 @@ def check_reset(reset: object, **sizes: int) -> Tensor:
     return reset
 
 
-def _restarts(reset: Tensor, x: Tensor, valid: Tensor | None, reverse: bool) -> Tensor:
+def restarts(reset: Tensor, x: Tensor, valid: Tensor | None, reverse: bool) -> Tensor:
     """Return (T, B) bool, true where the state is set anew before the step at t, in the order of steps."""
     begins = check_reset(reset, T=x.shape[0], B=x.shape[1]).to(x.device)
     if valid is not None:

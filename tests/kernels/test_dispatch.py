@@ -148,12 +148,14 @@ def test_a_forced_engine_without_a_single_step() -> None:
 
 @pytest.mark.parametrize("name", ["cuda", "", "Native", "pytorch"])
 def test_names_unheard_of(name: str, monkeypatch) -> None:
-    with pytest.raises(ArgumentError, match=f"engine: expected one of auto, native, torch, scan, found '{name}'"):
+    with pytest.raises(
+        ArgumentError, match=f"engine: expected one of auto, native, torch, scan, compiled, found '{name}'"
+    ):
         unrolled.LSTM(2, 3, engine=name)
     with pytest.raises(ArgumentError, match="engine: expected one of"), use_engine(name):
         pass
     monkeypatch.setenv("UNROLLED_ENGINE", name)
-    with pytest.raises(ArgumentError, match="UNROLLED_ENGINE: expected one of auto, native, torch, scan"):
+    with pytest.raises(ArgumentError, match="UNROLLED_ENGINE: expected one of auto, native, torch, scan, compiled"):
         unrolled.LSTM(2, 3)(torch.zeros(4, 1, 2))
 
 

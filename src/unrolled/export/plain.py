@@ -6,6 +6,16 @@ from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
 
 
+def check_even(layer: Recurrent, where: str) -> None:
+    """Refuse a stack whose layers are not equally wide.
+
+    Raises:
+        ArgumentError: naming the widths, and where they are not taken.
+    """
+    if not layer.is_even:
+        raise ArgumentError(f"layer: {where} takes layers of one width, found hidden_size={layer.hidden_sizes}")
+
+
 def check_plain(layer: Recurrent, library: str) -> None:
     """Refuse a layer with an option that other libraries lack.
 
@@ -16,6 +26,7 @@ def check_plain(layer: Recurrent, library: str) -> None:
     Raises:
         ArgumentError: naming the option.
     """
+    check_even(layer, library)
     cell = layer.cell
     if cell.name not in ("rnn", "lstm", "gru"):
         raise ArgumentError(f"layer: {library} has no cell {cell.name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple, cast
 
@@ -33,7 +34,39 @@ class _InnerGraph(NamedTuple):
     outputs: list[Tensor]
 
 
-class AtenEngine(Engine):
+class GraphEngine(Engine):
+    """An engine whose operations autograd follows: it keeps a graph of its own between the passes."""
+
+    @abstractmethod
+    def run(self, call: Call, train: bool) -> Result:
+        """Serve a call by differentiable operations; `train` says whether there will be a backward pass."""
+
+    def infer(self, call: Call) -> Result:
+        """Run without a graph."""
+        with torch.no_grad():
+            return self.run(call, train=False)
+
+    def forward(self, call: Call) -> tuple[Result, Saved]:
+        """Run on leaves of a graph of its own, which `backward` differentiates."""
+        leaves = [t.detach().requires_grad_() for t in call.tensors]
+        with torch.enable_grad():
+            inner = self.run(call.with_tensors(leaves), train=True)
+        outputs = list(inner.flat)
+        detached = Result(inner.output.detach(), tuple(tuple(s.detach() for s in state) for state in inner.states))
+        return detached, Saved((), _InnerGraph(leaves, outputs))
+
+    def backward(
+        self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
+    ) -> Gradients:
+        """Differentiate the inner graph, and keep it for a caller who kept theirs."""
+        leaves, outputs = cast(_InnerGraph, saved.extra)
+        wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need]
+        grads = [doutput, *(d for state in dstates for d in state)]
+        gradients = iter(torch.autograd.grad(outputs, wanted, grads, retain_graph=True, allow_unused=True))
+        return Gradients(tuple(next(gradients) if need else None for need in needed))
+
+
+class AtenEngine(GraphEngine):
     """The operators that `torch.nn.RNN`, `LSTM` and `GRU` themselves run."""
 
     name: ClassVar[str] = "torch"
@@ -60,10 +93,9 @@ class AtenEngine(Engine):
             return "torch can't pack a sequence of length 0"
         return None
 
-    def infer(self, call: Call) -> Result:
-        """Run the operator without a graph."""
-        with torch.no_grad():
-            return _run(call, train=False)
+    def run(self, call: Call, train: bool) -> Result:
+        """Run the operator."""
+        return _run(call, train)
 
     def trace(self, call: Call) -> Result | None:
         """Run the operator as it is; None with resets, whose places would be recorded as constants."""
@@ -71,25 +103,6 @@ class AtenEngine(Engine):
             return None
         # as if for a backward pass, whatever the mode: a trace may be used in another
         return _run(call, train=True)
-
-    def forward(self, call: Call) -> tuple[Result, Saved]:
-        """Run the operator on leaves of a graph of its own, which `backward` differentiates."""
-        leaves = [t.detach().requires_grad_() for t in call.tensors]
-        with torch.enable_grad():
-            inner = _run(call.with_tensors(leaves), train=True)
-        outputs = list(inner.flat)
-        detached = Result(inner.output.detach(), tuple(tuple(s.detach() for s in state) for state in inner.states))
-        return detached, Saved((), _InnerGraph(leaves, outputs))
-
-    def backward(
-        self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
-    ) -> Gradients:
-        """Differentiate the inner graph, and keep it for a caller who kept theirs."""
-        leaves, outputs = cast(_InnerGraph, saved.extra)
-        wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need]
-        grads = [doutput, *(d for state in dstates for d in state)]
-        gradients = iter(torch.autograd.grad(outputs, wanted, grads, retain_graph=True, allow_unused=True))
-        return Gradients(tuple(next(gradients) if need else None for need in needed))
 
     def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
         """Take one step by torch's cell operators, which skip the set-up of a sequence of one step."""

@@ -23,6 +23,7 @@ from unrolled.cells import Cell, Params, State
 from unrolled.errors import ArgumentError, EngineError
 from unrolled.kernels.aten import AtenEngine
 from unrolled.kernels.autograd import run_engine, run_scan
+from unrolled.kernels.compiled import CompiledEngine
 from unrolled.kernels.contract import Call, Direction, Engine, Result, is_traced
 from unrolled.kernels.native import NativeEngine
 from unrolled.kernels.prepared import Prepared, Stack
@@ -30,14 +31,14 @@ from unrolled.kernels.recompute import run_recomputing
 
 log = logging.getLogger("unrolled.kernels")
 
-ENGINE_NAMES = ("auto", "native", "torch", "scan")
+ENGINE_NAMES = ("auto", "native", "torch", "scan", "compiled")
 _forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("unrolled_engine", default=None)
 _logged: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine by name ("native", "torch" or "scan"), and why it serves this call."""
+    """An engine by name ("native", "torch", "scan" or "compiled"), and why it serves this call."""
 
     name: str
     reason: str
@@ -48,8 +49,13 @@ class Choice:
 
 @functools.cache
 def engines() -> dict[str, Engine]:
-    """Return the engines of this process by name, fastest first; the scan is not among them: it is the definition."""
+    """Return the engines that calls may get unasked, by name, fastest first; the scan is the definition, not one."""
     return {engine.name: engine for engine in (NativeEngine(), AtenEngine())}
+
+
+def engine_named(name: str) -> Engine | None:
+    """Return an engine, also one that is to be asked for; None for the scan."""
+    return CompiledEngine() if name == CompiledEngine.name else engines().get(name)
 
 
 def check_engine_name(name: str, argument: str = "engine") -> str:
@@ -123,7 +129,7 @@ def _lasting_preference(own: str) -> tuple[str, str]:
 
 
 def _refusal(name: str, call: Call) -> str | None:
-    engine = engines().get(name)
+    engine = engine_named(name)
     if engine is None:
         return f"engine {name!r} is not part of this build"
     if is_transformed(call):
@@ -145,7 +151,7 @@ def serve(call: Call, own: str = "auto") -> Result:
     if choice.name == "scan" and (choice.name, choice.reason) not in _logged:
         _logged.add((choice.name, choice.reason))
         log.info("the scan serves %s: %s", call.cell, choice.reason)
-    engine = engines().get(choice.name)
+    engine = engine_named(choice.name)
     if call.memory is not None and call.needs_grad and not is_traced() and not is_transformed(call):
         return run_recomputing(engine, call)
     return run_scan(call) if engine is None else run_engine(engine, call)
@@ -166,7 +172,7 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
             return result
     with torch.no_grad():
         for name in engines() if asked == "auto" else [asked] if asked != "scan" else []:
-            engine = engines().get(name)
+            engine = engine_named(name)
             lacks = f"engine {name!r} is not part of this build" if engine is None else engine.unavailable()
             result = None if engine is None or lacks is not None else engine.step(cell, x, state, params)
             if result is not None:

@@ -23,7 +23,7 @@ from unrolled.errors import EngineError
 from unrolled.kernels import onnx_nodes
 from unrolled.kernels.autograd import by_direction, gradients_by_scan, run_scan
 from unrolled.kernels.contract import Call, Direction, Result, Saved
-from unrolled.kernels.dispatch import asked_engine, choose, engines, serve
+from unrolled.kernels.dispatch import asked_engine, choose, engine_named, serve
 from unrolled.kernels.native import NativeEngine
 from unrolled.kernels.recompute import gradients_recomputing
 from unrolled.scan import Masks, valid_steps
@@ -212,8 +212,8 @@ def _layer(
         if keep:
             result, saved = _native(call).forward(call)
             return _as([*result.flat, *saved.tensors[1:]], _empty_results(call, keep))
-        choice = choose(call, own.engine).name
-        result = run_scan(call) if choice == "scan" else engines()[choice].infer(call)
+        engine = engine_named(choose(call, own.engine).name)
+        result = run_scan(call) if engine is None else engine.infer(call)
         return _as(result.flat, _empty_results(call, keep))
 
 
@@ -261,14 +261,13 @@ def _layer_backward(
     """Run the backward pass of one layer: the gradients that are needed, in the order of `tensors`."""
     call, own = _call([t.resolve_neg() for t in tensors], masks, lengths, reset, form)
     doutput, dstates = grads[0], by_direction(grads[1:], call)
-    choice = "native" if kept else choose(call, own.engine).name
+    engine = engine_named("native" if kept else choose(call, own.engine).name)
     with _autograd():
         if call.memory is not None:
-            gradients = gradients_recomputing(engines().get(choice), call, grads, needed)
-        elif choice == "scan":
+            gradients = gradients_recomputing(engine, call, grads, needed)
+        elif engine is None:
             gradients = gradients_by_scan(_repeat(call), tensors, grads, needed)
         else:
-            engine = engines()[choice]
             saved = Saved(tuple(kept)) if kept else engine.forward(call)[1]
             gradients = list(engine.backward(call, saved, doutput, dstates, needed).of)
     wanted = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]

@@ -8,6 +8,7 @@ from unrolled import cells
 from unrolled.cells.maths import NORM_EPS
 from unrolled.errors import ArgumentError
 from unrolled.export.c.plan import NONE, Plan, struct, table
+from unrolled.export.plain import check_even
 from unrolled.layers import LinearOutput, Recurrent
 
 _ACTIVATIONS = {"tanh": "tanhf", "sigmoid": "sigmoid", "relu": "RELU"}
@@ -23,10 +24,11 @@ def add_stack(plan: Plan, layer: Recurrent) -> None:
     """Add the layers of a stack of one direction.
 
     Raises:
-        ArgumentError: for a cell that has no C, or a second direction.
+        ArgumentError: for a cell that has no C, a second direction, or layers of several widths.
     """
     if layer.bidirectional:
         raise lacking("a bidirectional stack, which reads the future")
+    check_even(layer, "C export")
     cell = layer.cell
     if not isinstance(cell, (cells.RNNCell, cells.GRUCell, cells.LSTMCell)):
         raise ArgumentError(

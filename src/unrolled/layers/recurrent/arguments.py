@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, State
@@ -31,7 +32,7 @@ _DEFAULTS = {
 
 def check_options(
     cell: Cell,
-    sizes: dict[str, int],
+    sizes: Mapping[str, object],
     flags: dict[str, bool],
     rates: dict[str, float],
     zoneouts: tuple[float, ...],
@@ -46,11 +47,7 @@ def check_options(
         # a number there belongs to another argument
         if not isinstance(flag, bool):
             raise ArgumentTypeError(f"{name}: expected True or False, found {flag!r}")
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool):
-            raise ArgumentTypeError(f"{name}: expected an integer of at least 1, found {size!r}")
-        if size < 1:
-            raise ArgumentError(f"{name}: expected an integer of at least 1, found {size!r}")
+    _sizes(sizes)
     rates = rates | {f"zoneout of {n}": z for n, z in zip(cell.state_names, zoneouts, strict=False)}
     for name, rate in rates.items():
         # torch takes a dropout of 1; a recurrence of which nothing is left is a mistake
@@ -64,6 +61,33 @@ def check_options(
         raise ArgumentError(f"truncate: expected at least 1 step, a whole number, found {truncate!r}")
     if truncate is not None and truncate < 1:
         raise ArgumentError(f"truncate: expected at least 1 step, found {truncate}")
+
+
+def layer_widths(hidden_size: object, num_layers: object) -> tuple[int, ...]:
+    """Return the width of each layer: one number for all of `num_layers`, or one for each.
+
+    Raises:
+        ArgumentError: they are no sizes, or not as many as there are layers.
+    """
+    is_each = isinstance(hidden_size, (tuple, list))
+    given: Sequence[object] = hidden_size if isinstance(hidden_size, (tuple, list)) else (hidden_size,)
+    named = {f"hidden_size[{k}]": size for k, size in enumerate(given)} if is_each else {"hidden_size": hidden_size}
+    widths = _sizes({**named, "num_layers": num_layers})
+    count = widths.pop()
+    if is_each and (not widths or count not in (1, len(widths))):
+        raise ArgumentError(f"num_layers: hidden_size has {len(widths)} widths, found {count} layers; leave it out")
+    return tuple(widths) if is_each else (widths[0],) * count
+
+
+def _sizes(named: Mapping[str, object]) -> list[int]:
+    sizes: list[int] = []
+    for name, size in named.items():
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise ArgumentTypeError(f"{name}: expected an integer of at least 1, found {size!r}")
+        if size < 1:
+            raise ArgumentError(f"{name}: expected an integer of at least 1, found {size!r}")
+        sizes.append(size)
+    return sizes
 
 
 def check_memory(memory: str | int | None) -> str | int | None:
@@ -210,12 +234,22 @@ def pack_like(x: PackedSequence, output: Tensor) -> PackedSequence:
 
 
 def join_states(states: Sequence[State]) -> StackState:
-    """Join the states of each layer and direction as a caller holds them: h, or (h, c), each (L·D, B, size)."""
+    """Join the states of each layer and direction as a caller holds them: h, or (h, c), each (L·D, B, size).
+
+    States that are narrower than others are filled up with zeros.
+    """
     if len(states) == 1:
         joined = tuple(s.unsqueeze(0) for s in states[0])
     else:
-        joined = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        joined = tuple(torch.stack(_equally_wide(parts)) for parts in zip(*states, strict=True))
     return joined if len(joined) > 1 else joined[0]
+
+
+def _equally_wide(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    width = max(part.shape[-1] for part in parts)
+    if all(part.shape[-1] == width for part in parts):
+        return parts
+    return tuple(F.pad(part, (0, width - part.shape[-1])) for part in parts)
 
 
 def map_state(state: AnyState, change: Callable[[Tensor], Tensor]) -> AnyState:

@@ -37,6 +37,7 @@ class StackPasses(CachedEngine):
 
     input_size: int
     hidden_size: int
+    hidden_sizes: tuple[int, ...]
     num_layers: int
     variational: bool
     memory: str | int | None
@@ -98,10 +99,24 @@ class StackPasses(CachedEngine):
         count = self.num_layers * self.num_directions
         if state is None:
             learned = {n: getattr(self, f"initial_{n}") for n in self._learned if self.learn_initial_state}
-            return initial_states(self.cell, self.hidden_size, count, x, learned)
-        given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        check_state(given, self.cell, self.hidden_size, count, x, batched, called)
-        return list(zip(*(s.unbind(0) for s in given), strict=True))
+            whole = initial_states(self.cell, self.hidden_size, count, x, learned)
+        else:
+            given = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+            check_state(given, self.cell, self.hidden_size, count, x, batched, called)
+            whole = list(zip(*(s.unbind(0) for s in given), strict=True))
+        if self.is_even:
+            return whole
+        sizes = [self.cell.state_sizes(width) for width in self.hidden_sizes for _ in range(self.num_directions)]
+        return [tuple(s[:, :n] for s, n in zip(*pair, strict=True)) for pair in zip(whole, sizes, strict=True)]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all layers are equally wide."""
+        return len(set(self.hidden_sizes)) == 1
+
+    def _is_plain(self) -> bool:
+        # engines prepare stacks of equal layers
+        return self.is_even and super()._is_plain()
 
     def trace(
         self, x: Tensor, state: LayerState = None, lengths: Tensor | None = None, *, reset: Tensor | None = None

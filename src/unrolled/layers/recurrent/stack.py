@@ -5,6 +5,7 @@ Letters: T time, B batch, I input, H hidden, P width of h (the projection, else 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import overload
 
@@ -24,6 +25,7 @@ from unrolled.layers.recurrent.arguments import (
     check_memory,
     check_options,
     join_states,
+    layer_widths,
     map_state,
     pack_like,
     time_first,
@@ -54,8 +56,10 @@ class Recurrent(StackPasses):
     Args:
         cell: the recurrence; one of `unrolled.cells`, or your own.
         input_size: I.
-        hidden_size: H.
-        num_layers: L; each layer after the first reads the outputs of the one before.
+        hidden_size: H; or one width for each layer, such as (512, 256). States, h_n too, are then as wide as the widest
+            layer, with zeros beyond a layer's own width, which are never read: one tensor (L·D, B, size) for each
+            state, as otherwise. `layer.hidden_size` is that width, `layer.hidden_sizes` has all.
+        num_layers: L; each layer after the first reads the outputs of the one before. Left out with several widths.
         bias: whether the cell has biases.
         batch_first: x and output are (B, T, ·) instead of (T, B, ·).
         dropout: probability of zeroing a unit between layers, while training.
@@ -76,7 +80,9 @@ class Recurrent(StackPasses):
         memory: what training keeps of each layer for its backward pass, beside input and output: None is all, O(T);
             "sqrt" is O(√T), for one more forward pass, with the same gradients; a number of bytes is as much as fits,
             for none more or as many as it takes (Gruslys et al. 2016, arXiv 1606.03401).
-        engine: "auto", or "native", "torch" or "scan" to insist on that engine.
+        engine: "auto", or "native", "torch", "scan" or "compiled" to insist on that engine.
+        compiled: have torch.compile compile the steps, a few at a time, for a cell that has no kernel; the first call
+            takes some ten seconds. It is `engine="compiled"`.
 
     Raises:
         ArgumentError: an option is out of range, or the cell lacks it; names it.
@@ -86,7 +92,7 @@ class Recurrent(StackPasses):
         self,
         cell: Cell,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
@@ -105,18 +111,21 @@ class Recurrent(StackPasses):
         truncate: int | None = None,
         memory: str | int | None = None,
         engine: str = "auto",
+        compiled: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         zoneouts = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(cell.state_names)
-        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        self.hidden_sizes = layer_widths(hidden_size, num_layers)
+        widest, num_layers = max(self.hidden_sizes), len(self.hidden_sizes)
+        sizes = {"input_size": input_size, "hidden_size": widest}
         rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
         check_options(cell, sizes, {"bias": bias, "batch_first": batch_first}, rates, zoneouts, truncate)
         start = {"initialisation": initialisation, "forget_bias": forget_bias, "chrono": chrono}
         check_lacks(cell, sizes, {**rates, **start, "learn_initial_state": bool(learn_initial_state)}, zoneouts)
         self.cell = cell
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.input_size, self.hidden_size, self.num_layers = input_size, widest, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bool(bidirectional)
         self.dropout, self.variational = float(dropout), bool(variational)
         self.recurrent_dropout, self.weight_dropout = float(recurrent_dropout), float(weight_dropout)
@@ -124,29 +133,37 @@ class Recurrent(StackPasses):
         self.residual, self.learn_initial_state = bool(residual), bool(learn_initial_state)
         self.initialisation, self.forget_bias, self.chrono = initialisation, forget_bias, chrono
         self.num_directions = 2 if self.bidirectional else 1
-        self._engine = check_engine_name(engine)
+        if compiled and engine not in ("auto", "compiled"):
+            raise ArgumentError(f'compiled: is engine="compiled", and does not go with engine={engine!r}')
+        self._engine = check_engine_name("compiled" if compiled else engine)
 
-        state_sizes = cell.state_sizes(hidden_size)
-        self.output_size = state_sizes[0] * self.num_directions
-        self._names: list[dict[str, str]] = []
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else self.output_size
-            for direction in range(self.num_directions):
-                suffix = f"_l{layer}" + ("_reverse" if direction else "")
-                shapes = cell.parameter_shapes(width, hidden_size, self.bias)
-                for name, shape in shapes.items():
-                    self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
-                self._names.append({name: name + suffix for name in shapes})
         self._learned = [n for n in cell.state_names if learn_initial_state and n not in cell.unread_states]
-        for name in self._learned:
-            shape = (num_layers * self.num_directions, 1, state_sizes[cell.state_names.index(name)])
-            self.register_parameter(f"initial_{name}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self._register(device, dtype)
         self.reset_parameters()
+
+    def _register(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """Register the parameters, not initialised."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        self._names: list[dict[str, str]] = []
+        width = self.input_size
+        for layer, own in enumerate(self.hidden_sizes):
+            for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: self.num_directions]:
+                block = self.cell.parameter_shapes(width, own, self.bias)
+                shapes |= {name + suffix: shape for name, shape in block.items()}
+                self._names.append({name: name + suffix for name in block})
+            width = self.cell.state_sizes(own)[0] * self.num_directions
+        self.output_size = width
+        sizes = dict(zip(self.cell.state_names, self.cell.state_sizes(self.hidden_size), strict=True))
+        shapes |= {f"initial_{n}": (self.num_layers * self.num_directions, 1, sizes[n]) for n in self._learned}
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew, by `initialisation`, `forget_bias` and `chrono`."""
         blocks, how = self.parameter_blocks(), (self.initialisation, self.forget_bias, self.chrono)
-        initialise(self.cell, blocks, self.hidden_size, *how)
+        for layer, width in enumerate(self.hidden_sizes):
+            own = blocks[layer * self.num_directions : (layer + 1) * self.num_directions]
+            initialise(self.cell, own, width, *how)
         for name in self._learned:
             nn.init.zeros_(self.get_parameter(f"initial_{name}"))
 
@@ -329,6 +346,7 @@ class Recurrent(StackPasses):
 
     def extra_repr(self) -> str:
         """Return the options that differ from their defaults."""
-        shown = [f"{self.cell}, {self.input_size}, {self.hidden_size}"]
+        widths = self.hidden_size if self.is_even else self.hidden_sizes
+        shown = [f"{self.cell}, {self.input_size}, {widths}"]
         shown += [f"{name}={getattr(self, name)}" for name, usual in _SHOWN.items() if getattr(self, name) != usual]
         return ", ".join(shown + [f"zoneout={self.zoneout}"] * any(self.zoneout))

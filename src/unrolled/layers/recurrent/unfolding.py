@@ -141,8 +141,10 @@ class Unfolding:
                     at = index * directions + d
                     result, tape = self.parts[at]
                     arriving = dstate or (None,) * len(result.state)
+                    # a narrow layer's states are filled up in the caller's hands
                     final = tuple(
-                        torch.zeros_like(s) if d is None else d[at] for s, d in zip(result.state, arriving, strict=True)
+                        torch.zeros_like(s) if d is None else d[at][:, : s.shape[1]]
+                        for s, d in zip(result.state, arriving, strict=True)
                     )
                     norms = _Shares(layer.cell, tape, blocks[at]) if shares else None
                     back = bptt(layer.cell, tape, blocks[at], part, final, norms)

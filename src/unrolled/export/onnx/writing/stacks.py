@@ -16,6 +16,7 @@ from unrolled.errors import ArgumentError
 from unrolled.export.onnx.graph import NUMBERS
 from unrolled.export.onnx.writing.builder import Builder
 from unrolled.export.onnx.writing.steps import body, project
+from unrolled.export.plain import check_even
 from unrolled.kernels.onnx_nodes import has_node, node_attributes, node_weights
 from unrolled.layers import Recurrent
 
@@ -69,13 +70,14 @@ def add_stack(
         The outputs (T, B, D·P), zero where a sequence is over, and the final states, shaped as `state`.
 
     Raises:
-        ArgumentError: for a cell that is none of ours.
+        ArgumentError: for a cell that is none of ours, or layers of several widths.
     """
     if type(layer.cell) not in (cells.RNNCell, cells.GRUCell, cells.LSTMCell):
         raise ArgumentError(
             f"layer: the cell {layer.cell.name!r} is none of RNNCell, GRUCell, LSTMCell, whose steps an ONNX file can "
             f"say; torch.onnx.export can trace a loop over its step"
         )
+    check_even(layer, "ONNX export")
     directions, finals, width = layer.num_directions, [], layer.input_size
     for index in range(layer.num_layers):
         blocks = layer.parameter_blocks()[index * directions : (index + 1) * directions]
