@@ -114,6 +114,10 @@ class ElementwiseCell(Cell):
     num_biased: ClassVar[int]
     carries_input: ClassVar[bool] = False
 
+    def constants(self, params: Params) -> State:
+        """The vectors, (H,) each, that every step multiplies the state by and that depend on parameters alone."""
+        return ()
+
     @property
     def projects_plainly(self) -> bool:
         """Where every block is a product, and all have a bias or none has."""
@@ -144,19 +148,19 @@ class ElementwiseCell(Cell):
         if bias is not None and len(bias) < len(weight):
             bias = F.pad(bias, (0, len(weight) - len(bias)))
         sums = F.linear(x, weight, bias)
-        return torch.cat([sums, x], -1) if self._carries(params) else sums
+        return torch.cat([sums, x], -1) if self.is_carrying(params) else sums
 
     def project_input_backward(self, x: Tensor, dx_gates: Tensor, params: Params) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradient of `project_input`; shapes as in `Cell.project_input_backward`."""
         dsums, carried = dx_gates, None
-        if self._carries(params):
+        if self.is_carrying(params):
             dsums, carried = dx_gates.split([len(params["weight_ih"]), x.shape[-1]], -1)
         dx, dparams = super().project_input_backward(x, dsums, params)
         if "bias_ih" in params:
             dparams["bias_ih"] = dparams["bias_ih"][: len(params["bias_ih"])]
         return dx if carried is None else dx + carried, dparams
 
-    def _carries(self, params: Params) -> bool:
+    def is_carrying(self, params: Params) -> bool:
         """Whether x itself is the last block."""
         rows, columns = params["weight_ih"].shape
         return self.carries_input and rows == (self.num_gates - 1) * columns and self.hidden_size(params) == columns

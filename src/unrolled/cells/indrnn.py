@@ -53,6 +53,10 @@ class IndRNNCell(ElementwiseCell):
         super().initialise(params, hidden_size)
         nn.init.uniform_(params["weight_hh"], 0, 1)
 
+    def constants(self, params: Params) -> State:
+        """weight_hh."""
+        return (params["weight_hh"],)
+
     def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
         """The next state, (h_t,), (B, H)."""
         return self.trace(x_gates, state, params, mask)[0]

@@ -72,14 +72,17 @@ class LRUCell(ElementwiseCell):
         """As `step`, with the record: every new and previous state."""
         h_prev, re_prev, im_prev = state
         in_re, in_im, through = x_gates.chunk(3, -1)
-        lambda_re, lambda_im = self.eigenvalues(params)
-        scale = torch.exp(params["gamma_log"])
+        lambda_re, lambda_im, scale = self.constants(params)
         re = lambda_re * re_prev - lambda_im * im_prev + scale * in_re
         im = lambda_re * im_prev + lambda_im * re_prev + scale * in_im
         out_re, out_im = params["weight_out"].chunk(2, -1)
         h = re @ out_re.T - im @ out_im.T + through
         record = {"h_prev": h_prev, "s_re_prev": re_prev, "s_im_prev": im_prev, "h": h, "s_re": re, "s_im": im}
         return (h, re, im), {**record, "in.re": in_re, "in.im": in_im}
+
+    def constants(self, params: Params) -> State:
+        """Re λ, Im λ and exp(γ)."""
+        return (*self.eigenvalues(params), torch.exp(params["gamma_log"]))
 
     def eigenvalues(self, params: Params) -> tuple[Tensor, Tensor]:
         """Re λ and Im λ, each (H,)."""
@@ -90,8 +93,7 @@ class LRUCell(ElementwiseCell):
         """From (dh_t, dRe s_t, dIm s_t) to those of t − 1: docs/derivations/lru.md, eq. 1-7."""
         dh, dre, dim = dstate
         re_prev, im_prev, in_re, in_im = (trace[k] for k in ("s_re_prev", "s_im_prev", "in.re", "in.im"))
-        lambda_re, lambda_im = self.eigenvalues(params)
-        scale = torch.exp(params["gamma_log"])
+        lambda_re, lambda_im, scale = self.constants(params)
         out_re, out_im = params["weight_out"].chunk(2, -1)
         dre, dim = dre + dh @ out_re, dim - dh @ out_im
         dlambda_re = (dre * re_prev + dim * im_prev).sum(0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.cells.base import Params, Trace
+from unrolled.cells.base import Params, State, Trace
 from unrolled.cells.families import LinearCell
 
 #: c, how much faster than its slowest a unit can forget; the paper's
@@ -64,11 +64,15 @@ class RGLRUCell(LinearCell):
         log_a = nn.init.uniform_(params["decay"], *SLOWEST).log() / SPEED
         params["decay"].copy_(log_a - torch.log(-torch.expm1(log_a)))
 
+    def constants(self, params: Params) -> State:
+        """ln a where r is 1: c ln σ(Λ)."""
+        return (-SPEED * F.softplus(-params["decay"]),)
+
     def coefficients(self, x_gates: Tensor, params: Params) -> tuple[Tensor, Tensor, Trace]:
         """a, b = √(1 − a²) ⊙ i ⊙ u, and the record r, i, u, a."""
         x_r, x_i, u = x_gates.chunk(3, -1)
         r, i = torch.sigmoid(x_r), torch.sigmoid(x_i)
-        log_a = -SPEED * F.softplus(-params["decay"]) * r
+        log_a = self.constants(params)[0] * r
         # at a = 1 the root's slope has no number; what the clamp adds there is below the least normal one
         fresh = torch.sqrt(-torch.expm1(2 * log_a.clamp(max=-torch.finfo(log_a.dtype).tiny)))
         a = torch.exp(log_a)
@@ -83,7 +87,6 @@ class RGLRUCell(LinearCell):
         # a² / √(1 − a²), and 0 where the clamp holds
         slope = (a * a / fresh).masked_fill(trace["a.log"] > -torch.finfo(a.dtype).tiny, 0)
         dlog_a = da * a - db * i * u * slope
-        decay = params["decay"]
-        dr = dlog_a * -SPEED * F.softplus(-decay) * r * (1 - r)
-        ddecay = (dlog_a * r).sum(0) * SPEED * torch.sigmoid(-decay)
+        dr = dlog_a * self.constants(params)[0] * r * (1 - r)
+        ddecay = (dlog_a * r).sum(0) * SPEED * torch.sigmoid(-params["decay"])
         return torch.cat([dr, di, du], -1), {"decay": ddecay}

@@ -85,6 +85,10 @@ class SRUCell(ElementwiseCell):
             nn.init.zeros_(params["bias_ih"])
             params["bias_ih"][hidden_size:].fill_(self.highway_bias)
 
+    def constants(self, params: Params) -> State:
+        """v_f and v_r."""
+        return params["weight_peephole"].chunk(2)
+
     def step(self, x_gates: Tensor, state: State, params: Params, mask: Tensor | None = None) -> State:
         """The next state, (h_t, c_t), each (B, H)."""
         return self.trace(x_gates, state, params, mask)[0]
@@ -93,7 +97,7 @@ class SRUCell(ElementwiseCell):
         """As `step`, with the record: h_prev, c_prev, the gates f r, what is written g, the highway u, c, h."""
         h_prev, c_prev = state
         x_f, x_r, g, u = x_gates.chunk(4, -1)
-        v_f, v_r = params["weight_peephole"].chunk(2)
+        v_f, v_r = self.constants(params)
         a_f, a_r = x_f + v_f * c_prev, x_r + v_r * c_prev
         f, r, f_shut, r_shut = torch.sigmoid(a_f), torch.sigmoid(a_r), torch.sigmoid(-a_f), torch.sigmoid(-a_r)
         u = u * self.highway_scale
@@ -107,7 +111,7 @@ class SRUCell(ElementwiseCell):
         dh, dc = dstate
         f, r, g, u, c, c_prev = (trace[k] for k in ("f", "r", "g", "u", "c", "c_prev"))
         f_shut, r_shut = trace["f.shut"], trace["r.shut"]
-        v_f, v_r = params["weight_peephole"].chunk(2)
+        v_f, v_r = self.constants(params)
         dr = dh * (c - u) * r * r_shut
         du = dh * r_shut * self.highway_scale
         dc = dc + dh * r
