@@ -48,6 +48,7 @@ sanitize:  ## the C++ engine over random shapes and its threads under sanitizers
 	cmake -S . -B build/sanitize -DUNROLLED_SANITIZE=ON -DUNROLLED_MODULE=OFF > /dev/null
 	cmake --build build/sanitize --parallel
 	build/sanitize/random_shapes $(ROUNDS)
+	build/sanitize/random_elementwise $(ROUNDS)
 	$(CXX) -std=c++20 -O1 -g -fsanitize=thread -pthread -Inative native/check/second_thread.cpp native/runtime/helper.cpp \
 	  native/runtime/pair.cpp native/runtime/threads.cpp -ldl -o build/sanitize/second_thread
 	build/sanitize/second_thread

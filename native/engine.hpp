@@ -202,6 +202,9 @@ private:
     Block* blocks_ = nullptr;
 };
 
+template <class S>
+struct ElementwiseKernels;
+
 /// The kernels of one instruction set for one scalar type. A job is divided into `parts`, each for one thread; they
 /// write to disjoint memory, and no result depends on their number.
 template <class S>
@@ -217,6 +220,7 @@ struct Kernels {
     void (*input_gradient)(const Backward<S>&, Index part, Index parts, Scratch&);
     void (*weight_gradient)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
     std::uint64_t (*digest)(const S* from, Index count);
+    const ElementwiseKernels<S>* elementwise;  // recurrence.hpp
 };
 
 /// One instruction set.

@@ -9,6 +9,8 @@
 #include <array>
 
 #include "any_packed.hpp"
+#include "elementwise.hpp"
+#include "layout.hpp"
 #include "packed_stack.hpp"
 #include "runtime/threads.hpp"
 #include "stream.hpp"
@@ -22,19 +24,6 @@ namespace {
 
 /// An array (T, B, ·): its address, and the strides of T and B in elements.
 using Strided = std::array<std::int64_t, 3>;
-
-/// Where the sequences of a batch are: T, B, the address of the lengths (B,), or 0, and instead of these the address of
-/// documents (N, 3), each its row, begin and length, and N.
-struct Layout {
-    Index time, batch;
-    std::int64_t lengths, documents;
-    Index count;
-
-    Plan plan() const {
-        if (documents != 0) return Plan(time, batch, at<const Sequence>(documents), count);
-        return Plan(time, batch, at<const std::int64_t>(lengths));
-    }
-};
 
 /// The addresses of recurrent, keep_h and keep_c, and the two probabilities of evaluation.
 struct Masks {
@@ -183,6 +172,7 @@ NB_MODULE(_native, m) {
     bind_stream(m);
     bind_training_layer(m);
     bind_passes(m);
+    bind_elementwise(m);
     m.def("use_torch", &use_torch);
     m.def("variants", [] {
         std::vector<std::string> names;

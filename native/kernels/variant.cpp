@@ -9,6 +9,7 @@ namespace unrolled::UNROLLED_ISA {
 
 using Scalar = UNROLLED_SCALAR;
 
+extern const ElementwiseKernels<Scalar> UNROLLED_ELEMENTWISE_TABLE;
 extern const Kernels<Scalar> UNROLLED_TABLE;
 const Kernels<Scalar> UNROLLED_TABLE = {
     [](const Spec& spec) { return with_cell<Scalar>(spec, [&](auto pass) { return decltype(pass)::size(spec); }); },
@@ -33,6 +34,7 @@ const Kernels<Scalar> UNROLLED_TABLE = {
     input_gradient<Scalar>,
     weight_gradients<Scalar>,
     digest<Scalar>,
+    &UNROLLED_ELEMENTWISE_TABLE,
 };
 
 }  // namespace unrolled::UNROLLED_ISA

@@ -197,7 +197,7 @@ def test_options_of_cells_out_of_range() -> None:
         unrolled.MinLSTM(2, 3, peephole=True)
 
 
-@pytest.mark.parametrize("name", sorted(set(CELLS) - {"rnn", "lstm", "gru"}))
+@pytest.mark.parametrize("name", ["mogrifier", "slstm"])
 def test_the_scan_serves_them_and_says_why(name: str) -> None:
     choice = layer_kind(name).layer(2, 4).eval().engine
     assert choice.name == "scan"

@@ -7,12 +7,20 @@ import torch
 from torch import nn
 
 import unrolled
-from unrolled.cells import GRUCell, LSTMCell, MinGRUCell, RNNCell
+from unrolled.cells import GRUCell, IndRNNCell, LRUCell, LSTMCell, MogrifierLSTMCell, RNNCell, SRUCell
 from unrolled.layers import Recurrent
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
-CELLS = [RNNCell(), LSTMCell(), GRUCell(), LSTMCell(peephole=True, proj_size=3), MinGRUCell()]
+CELLS = [
+    RNNCell(),
+    LSTMCell(),
+    GRUCell(),
+    LSTMCell(peephole=True, proj_size=3),
+    SRUCell(),
+    LRUCell(),
+    MogrifierLSTMCell(),
+]
 OPTIONS = {
     "plain": {},
     "deep": {"num_layers": 2, "bidirectional": True, "batch_first": True},
@@ -57,7 +65,7 @@ def test_one_graph_for_any_batch_and_length(cell, options) -> None:
             torch.testing.assert_close(compiled(x), layer(x))
 
 
-@pytest.mark.parametrize("cell", CELLS[1:4], ids=repr)
+@pytest.mark.parametrize("cell", CELLS[1:6], ids=repr)
 def test_ragged_batches(cell) -> None:
     layer = _layer(cell, bidirectional=True)
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
@@ -71,8 +79,10 @@ def test_ragged_batches(cell) -> None:
         compiled(torch.randn(5, 3, 4), lengths=torch.tensor([5, 9, 3]))
 
 
-def test_regularisers() -> None:
-    layer = _layer(LSTMCell(), num_layers=2, dropout=0.5, recurrent_dropout=0.3, zoneout=0.1)
+@pytest.mark.parametrize("cell", [LSTMCell(), IndRNNCell()], ids=repr)
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+def test_regularisers(cell, zoneout: float) -> None:
+    layer = _layer(cell, num_layers=2, dropout=0.5, recurrent_dropout=0.3, zoneout=zoneout)
     compiled, x = torch.compile(layer, backend="aot_eager", fullgraph=True), torch.randn(5, 3, 4)
     torch.manual_seed(1)
     actual = _gradients(compiled, layer, x)

@@ -99,7 +99,7 @@ def test_onnx_has_no_resets() -> None:
 
 def test_a_forced_engine_that_lacks_the_cell_says_so() -> None:
     with pytest.raises(EngineError, match="native"):
-        _layer(unrolled.MinGRU, engine="native")(torch.randn(T, B, WIDTH), reset=RESET)
+        _layer(unrolled.SLSTM, engine="native")(torch.randn(T, B, WIDTH), reset=RESET)
 
 
 def test_streams_begin_anew_each_by_itself() -> None:

@@ -134,7 +134,8 @@ class Result(NamedTuple):
 class Saved(NamedTuple):
     """The data that an engine keeps between its forward and its backward pass.
 
-    Budget, in units of T·B·H·4 bytes for each direction, without the inputs: LSTM 6, GRU 6, RNN 2.
+    Budget, in units of T·B·H·4 bytes for each direction, without the inputs: LSTM 6, GRU 6, RNN 2; of elementwise
+    cells the output, the products of a step and the states that are no output.
 
     Attributes:
         tensors: kept by autograd, so that freeing the graph frees them.

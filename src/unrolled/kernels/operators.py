@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling, is_exporting
 
-from unrolled.cells import CELLS, Cell, RNNCell
+from unrolled.cells import CELLS, Cell, ElementwiseCell, RNNCell
 from unrolled.errors import EngineError
 from unrolled.kernels import onnx_nodes
 from unrolled.kernels.autograd import by_direction, gradients_by_scan, run_scan
@@ -124,19 +124,28 @@ def run(call: Call, own: str = "auto") -> Result:
     )
     # an exported program is for inference; a backward pass of it repeats the forward pass
     keep = call.needs_grad and not is_exporting() and call.memory is None
-    keep = keep and _native_serves(call.cell, own, call.x.dtype, call.x.device.type, call.truncate, any(rates))
+    # of each direction the first slot is that of the recurrent mask
+    is_drawn = any(slot for index, slot in enumerate(slots) if index % (1 + len(call.cell.state_names)))
+    zoneout = "drawn" if is_drawn else "mixed" if any(rates) else ""
+    keep = keep and _native_serves(call.cell, own, call.x.dtype, call.x.device.type, call.truncate, zoneout)
     output, *flat = torch.ops.unrolled.layer(call.tensors, masks, call.lengths, form, keep, call.reset)
     return Result(output, by_direction(flat[: len(call.directions) * len(call.cell.state_names)], call))
 
 
 @_constant
-def _native_serves(cell: Cell, own: str, dtype: torch.dtype, device: str, truncate: int | None, is_mixed: bool) -> bool:
-    """Return whether the native engine will serve a call in training, as far as that is known while tracing."""
+def _native_serves(cell: Cell, own: str, dtype: torch.dtype, device: str, truncate: int | None, zoneout: str) -> bool:
+    """Return whether the native engine will serve a call in training, as far as that is known while tracing.
+
+    Args:
+        cell, own, dtype, device, truncate: of the call.
+        zoneout: "drawn" as in training, "mixed" as in evaluation, or "" for none.
+    """
     if asked_engine(own)[0] not in ("auto", "native") or device != "cpu" or truncate is not None:
         return False
     engine = NativeEngine()
     lacks = engine.unavailable() or engine.lacks(cell, dtype)
-    return lacks is None and not (is_mixed and isinstance(cell, RNNCell))
+    is_refused = (zoneout and isinstance(cell, ElementwiseCell)) or (zoneout == "mixed" and isinstance(cell, RNNCell))
+    return lacks is None and not is_refused
 
 
 def _call(
@@ -168,7 +177,7 @@ def _empty_results(call: Call, keep: bool) -> list[Tensor]:
     results = [output.transpose(0, 1) if call.batch_first else output]
     results += [call.x.new_empty((batch, size)) for _ in call.directions for size in cell.state_sizes(hidden)]
     for _ in call.directions if keep else ():
-        shapes = NativeEngine.kept_shapes(cell, time * batch, hidden)
+        shapes = NativeEngine.kept_shapes(cell, time * batch, call.directions[0].params)
         results += [call.x.new_empty(shape) for shape in shapes]
     return results
 

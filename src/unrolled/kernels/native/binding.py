@@ -53,12 +53,24 @@ class NativeBackward(Protocol):
 
 
 class NativePacked(Protocol):
-    """A packed copy of one direction's weights."""
+    """A packed copy of one direction's weights, of a cell with W_hh or without."""
 
     bytes: int
 
     def digest(self, addresses: Addresses) -> int:
         """Return a number made of every bit of the parameters there."""
+
+
+class NativeRecurrence(Protocol):
+    """An elementwise cell and its sizes."""
+
+
+class NativeElementwiseForward(Protocol):
+    """One direction of a forward pass of an elementwise cell."""
+
+
+class NativeElementwiseBackward(Protocol):
+    """One direction of a backward pass of an elementwise cell."""
 
 
 class NativeStack(Protocol):
@@ -156,6 +168,53 @@ class NativeModule(Protocol):
         spec: NativeSpec,
         is_double: bool,
         directions: list[NativeBackward],
+        layout: NativeLayout,
+        x: Strided,
+        out: Strided,
+        dout: Strided,
+        dx: Strided,
+        threads: int,
+    ) -> None: ...
+    def ElementwiseSpec(
+        self, kind: int, carries_input: bool, highway_scale: float, input_size: int, hidden_size: int
+    ) -> NativeRecurrence: ...
+    def ElementwisePacked(
+        self, spec: NativeRecurrence, is_double: bool, addresses: Addresses, biased: int
+    ) -> NativePacked: ...
+    def ElementwiseForward(
+        self,
+        packed: NativePacked,
+        reverse: bool,
+        constants: Strided,
+        initial: tuple[int, int, int],
+        final: tuple[int, int, int],
+        kept: tuple[int, int],
+    ) -> NativeElementwiseForward: ...
+    def ElementwiseBackward(
+        self,
+        reverse: bool,
+        weights: tuple[int, int],
+        constants: Strided,
+        initial: tuple[int, int, int],
+        dfinal: tuple[int, int, int],
+        dinitial: tuple[int, int, int],
+        kept: tuple[int, int],
+        scratch: tuple[int, ...],
+        gradients: tuple[int, ...],
+    ) -> NativeElementwiseBackward: ...
+    def elementwise_forward(
+        self,
+        directions: list[NativeElementwiseForward],
+        layout: NativeLayout,
+        x: Strided,
+        out: Strided,
+        threads: int,
+    ) -> None: ...
+    def elementwise_backward(
+        self,
+        spec: NativeRecurrence,
+        is_double: bool,
+        directions: list[NativeElementwiseBackward],
         layout: NativeLayout,
         x: Strided,
         out: Strided,

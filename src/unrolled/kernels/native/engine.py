@@ -17,13 +17,12 @@ from torch.nn import Parameter
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
 from unrolled.kernels.contract import Call, Direction, Engine, Gradients, Result, Saved, is_traced
-from unrolled.kernels.documents import Documents
+from unrolled.kernels.native import elementwise
+from unrolled.kernels.native.arrays import Layout, readable, strided
 from unrolled.kernels.native.binding import (
     NativeBackward,
-    NativeLayout,
     NativeMasks,
     NativePacked,
-    Strided,
     addresses,
     compiled,
     load,
@@ -37,6 +36,8 @@ from unrolled.scan import Masks
 
 def lacks(cell: Cell) -> str | None:
     """Return what of this cell the engine lacks, or None."""
+    if elementwise.is_elementwise(cell):
+        return None
     # a subclass may compute something else
     if not isinstance(cell, (RNNCell, LSTMCell, GRUCell)) or type(cell) not in (RNNCell, LSTMCell, GRUCell):
         return f"the native engine has no kernel for {cell}"
@@ -71,22 +72,11 @@ def _misshapen(call: Call) -> str | None:
 
 
 def _misshapen_parameters(cell: Cell, x: Tensor, params: Params) -> str | None:
-    hidden = params["weight_ih"].shape[0] // cell.num_gates
+    hidden = cell.hidden_size(params)
     for name, shape in cell.parameter_shapes(x.shape[-1], hidden, "bias_ih" in params).items():
         if name not in params or params[name].shape != shape:
             return f"{name} does not have the shape {shape}"
     return None
-
-
-def _strided(tensor: Tensor) -> Strided:
-    """Return address and strides of a (T, B, ·) tensor."""
-    return tensor.data_ptr(), tensor.stride(0), tensor.stride(1)
-
-
-def _readable(tensor: Tensor) -> Tensor:
-    """Return the tensor, or a copy if its last dimension is not contiguous or its sign not resolved."""
-    tensor = tensor.resolve_neg()
-    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] <= 1 else tensor.contiguous()
 
 
 class _Regularisers(NamedTuple):
@@ -108,30 +98,6 @@ def _regularisers(masks: Masks | None) -> _Regularisers:
                 rates[place - 1] = float(mask)
     recurrent, keep_h, keep_c = mask_addresses
     return _Regularisers(compiled().Masks((recurrent, keep_h, keep_c), *rates), tuple(held))
-
-
-class _Layout:
-    """Where the sequences of a call are: one in each row, or documents packed into rows."""
-
-    def __init__(self, call: Call) -> None:
-        (time, batch), lengths = call.x.shape[:2], call.lengths
-        self.documents = None if call.reset is None else Documents.of(call)
-        self._lengths = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
-        #: M, the valid steps of all sequences
-        self.steps = time * batch if self._lengths is None else int(self._lengths.sum())
-        table = None if self.documents is None else self.documents.table
-        self.native: NativeLayout = compiled().Layout(
-            time,
-            batch,
-            0 if self._lengths is None else self._lengths.data_ptr(),
-            0 if table is None else table.data_ptr(),
-            0 if table is None else len(table),
-        )
-
-    def initial_states(self, direction: Direction) -> list[Tensor]:
-        """Return the states that each sequence starts from."""
-        states = direction.state if self.documents is None else self.documents.initial_states(direction)
-        return [s.contiguous() for s in states]
 
 
 class NativeEngine(Engine):
@@ -174,8 +140,11 @@ class NativeEngine(Engine):
         return lack
 
     @staticmethod
-    def kept_shapes(cell: Cell, steps: int, hidden_size: int) -> list[tuple[int, ...]]:
+    def kept_shapes(cell: Cell, steps: int, params: Params) -> list[tuple[int, ...]]:
         """Return the shapes of what a forward pass keeps for each direction: gates, and cell states."""
+        if elementwise.is_elementwise(cell):
+            return elementwise.kept_shapes(cell, steps, params)
+        hidden_size = cell.hidden_size(params)
         gates = [] if cell.name == "rnn" else [(steps, 4 if cell.name == "gru" else cell.num_gates, hidden_size)]
         return [*gates, (steps, hidden_size)] if len(cell.state_names) == 2 else [*gates]
 
@@ -190,6 +159,8 @@ class NativeEngine(Engine):
                 if unfit is not None or masks.recurrent.shape != (batch, sizes[0]):
                     return unfit or f"the recurrent mask does not have the shape {(batch, sizes[0])}"
             for keep, size in zip(masks.zoneout or (), sizes, strict=False):
+                if keep is not None and elementwise.is_elementwise(call.cell):
+                    return f"the native engine has no zoneout for {call.cell}"
                 if isinstance(keep, Tensor):
                     unfit = _unfit("a zoneout mask", keep, torch.bool)
                     if unfit is not None or keep.shape != (call.x.shape[0], batch, size):
@@ -209,16 +180,18 @@ class NativeEngine(Engine):
         result, kept = self._forward(call, packed, training=True)
         return result, Saved((result.output, *kept))
 
-    def _forward(self, call: Call, packed: list[NativePacked], training: bool) -> tuple[Result, list[Tensor]]:
+    def _forward(self, call: Call, packed: Sequence[NativePacked], training: bool) -> tuple[Result, list[Tensor]]:
+        if elementwise.is_elementwise(call.cell):
+            return elementwise.run_forward(call, packed, Layout(call), training)
         module = compiled()
-        cell, x = call.cell, _readable(call.x)
-        time, batch, hidden = x.shape[0], x.shape[1], call.hidden_size
+        cell, x = call.cell, readable(call.x)
+        time, batch = x.shape[0], x.shape[1]
         width, has_cell_state = call.output_size * len(call.directions), len(cell.state_names) == 2
         if call.batch_first:
             output = x.new_empty((batch, time, width)).transpose(0, 1)
         else:
             output = x.new_empty((time, batch, width))
-        layout = _Layout(call)
+        layout = Layout(call)
         kept: list[Tensor] = []
         states: list[State] = []
         directions, held = [], []
@@ -226,7 +199,11 @@ class NativeEngine(Engine):
             initial = layout.initial_states(direction)
             final = tuple(torch.empty_like(s) for s in initial)
             masks = _regularisers(direction.masks)
-            own = [x.new_empty(shape) for shape in self.kept_shapes(cell, layout.steps, hidden)] if training else []
+            own = (
+                [x.new_empty(shape) for shape in self.kept_shapes(cell, layout.steps, direction.params)]
+                if training
+                else []
+            )
             kept += own
             saved = ([tensor.data_ptr() for tensor in own] + [0, 0])[:2]
             arrays = (
@@ -239,7 +216,7 @@ class NativeEngine(Engine):
             directions.append(module.ForwardDirection(weights, direction.reverse, arrays, masks.native))
             states.append(final)
             held.append((initial, masks))
-        module.forward(directions, layout.native, _strided(x), _strided(output), torch.get_num_threads())
+        module.forward(directions, layout.native, strided(x), strided(output), torch.get_num_threads())
         if layout.documents is not None:
             states = [layout.documents.final_states(d, s) for d, s in zip(call.directions, states, strict=True)]
         return Result(output, tuple(states)), kept
@@ -248,10 +225,12 @@ class NativeEngine(Engine):
         self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
     ) -> Gradients:
         """BPTT by hand; the gradients of the weights are one product over all steps."""
-        x, doutput = _readable(call.x), _readable(doutput)
+        if elementwise.is_elementwise(call.cell):
+            return elementwise.run_backward(call, saved, Layout(call), doutput, dstates, needed)
+        x, doutput = readable(call.x), readable(doutput)
         output, *rest = saved.tensors
         kept = iter(rest)
-        layout = _Layout(call)
+        layout = Layout(call)
         wanted = iter(needed)
         dx = torch.empty_like(x) if next(wanted) else None
         sides = []
@@ -265,10 +244,10 @@ class NativeEngine(Engine):
             x.dtype is torch.float64,
             [side.native for side in sides],
             layout.native,
-            _strided(x),
-            _strided(output),
-            _strided(doutput),
-            (0, 0, 0) if dx is None else _strided(dx),
+            strided(x),
+            strided(output),
+            strided(doutput),
+            (0, 0, 0) if dx is None else strided(dx),
             torch.get_num_threads(),
         )
         return Gradients((dx, *(gradient for side in sides for gradient in side.gradients())))
@@ -288,9 +267,11 @@ class NativeEngine(Engine):
             return None
         if _misshapen_parameters(cell, x, params) is not None:
             return None
-        sizes = cell.state_sizes(params["weight_ih"].shape[0] // cell.num_gates)
+        sizes = cell.state_sizes(cell.hidden_size(params))
         if any(s.shape != (batch, size) for s, size in zip(state, sizes, strict=True)):
             return None
+        if elementwise.is_elementwise(cell):
+            return self.infer(Call(cell, x.detach().unsqueeze(0), (Direction(params, state),))).states[0]
         packed = compiled().PackedStack([cached(cell, params).packed], [], {}, [], (False, False, True), 1)
         parts = tuple(s.detach().contiguous().unsqueeze(0) for s in state)
         result = packed.step(x.detach().contiguous(), parts if len(parts) > 1 else parts[0])
@@ -300,9 +281,9 @@ class NativeEngine(Engine):
         return tuple(s.squeeze(0) for s in new)
 
     def prepare(self, stack: Stack) -> Prepared | None:
-        """Prepare a stack of float32 or float64 parameters that are plain tensors."""
+        """Prepare a stack of float32 or float64 parameters that are plain tensors; of RNN, LSTM or GRU only."""
         blocks = stack.blocks()
-        if blocks is None:
+        if blocks is None or elementwise.is_elementwise(stack.cell):
             return None
         dtype = blocks[0]["weight_ih"].dtype
         lasting = all(is_lasting(tensor, dtype) for params in blocks for tensor in params.values())
@@ -320,7 +301,7 @@ class _BackwardSide:
         self,
         call: Call,
         direction: Direction,
-        layout: _Layout,
+        layout: Layout,
         dfinal: State,
         gates: Tensor | None,
         cells: Tensor | None,

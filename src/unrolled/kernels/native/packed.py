@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from unrolled.cells import Cell, Params
 from unrolled.errors import ArgumentError
+from unrolled.kernels.native import elementwise
 from unrolled.kernels.native.binding import NativePacked, addresses, compiled, cpu_variants, load, spec
 
 #: the types that the engine computes in
@@ -51,15 +52,23 @@ class PackedWeights(NamedTuple):
         for ref, version, tensor in zip(self.refs, self.versions, params.values(), strict=True):
             if ref() is not tensor or tensor._version != version:
                 return False
-        return self.packed.digest(addresses(params)) == self.digest
+        return _digest(cell, params, self.packed) == self.digest
 
 
 #: packed weights by the identity of their weight_ih and whether they are narrow, dropped when that tensor dies
 packed_weights: dict[tuple[int, bool], PackedWeights] = {}
 
 
+def _digest(cell: Cell, params: Params, packed: NativePacked) -> int:
+    """Return a number made of every bit of the parameters."""
+    read = elementwise.addresses if elementwise.is_elementwise(cell) else addresses
+    return packed.digest(read(params))
+
+
 def pack(cell: Cell, params: Params, narrow: bool = False) -> NativePacked:
     """Pack a copy of one direction's parameters, its matrices as bfloat16 if `narrow`."""
+    if elementwise.is_elementwise(cell):
+        return elementwise.pack(cell, params)
     weight = params["weight_ih"]
     solid = {name: tensor.detach().contiguous() for name, tensor in params.items()}
     return compiled().Packed(
@@ -81,7 +90,7 @@ def cached(cell: Cell, params: Params, narrow: bool = False) -> PackedWeights:
     lasting = all(t.is_contiguous() and not t.is_inference() for t in params.values())
     versions = tuple(t._version for t in params.values()) if lasting else ()
     packed = pack(cell, params, narrow)
-    digest = packed.digest(addresses(params)) if lasting else 0
+    digest = _digest(cell, params, packed) if lasting else 0
     refs = tuple(weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values())
     entry = PackedWeights(cell, refs, versions, packed, digest)
     if lasting:
