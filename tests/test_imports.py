@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": BELOW_TASKS,
     "inspection": {*CORE, "data", "decoding", "tasks", "training"},
     "export": {*CORE, "data", "decoding", "tasks"},
-    "bench": {"layers", "kernels"},
+    "bench": {"layers", "kernels", "scan", "cells"},
     "testing": {*BELOW_TASKS, "tasks"},
     "serving": {"tasks", "inspection", "export"},
     "cli": {"tasks", "inspection", "export", "serving", "data", "training", "decoding", "bench"},

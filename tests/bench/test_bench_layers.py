@@ -14,7 +14,7 @@ from tests.cli.running import complaint, unrolled
 
 from unrolled.bench import Plan, measure_layers, timing
 from unrolled.bench.ceiling import Ceiling
-from unrolled.bench.grid import CELLS, MODES, Case, grid
+from unrolled.bench.grid import CELLS, ELEMENTWISE, MODES, Case, grid
 from unrolled.bench.layers import measure
 from unrolled.bench.peers import PEERS, Ours, Peer, Way
 from unrolled.bench.peers.eager import TorchEager
@@ -39,7 +39,7 @@ def plan(**options: Any) -> Plan:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [*CELLS, *ELEMENTWISE])
 @pytest.mark.parametrize("peer", [Ours(), PEERS["torch"]], ids=lambda peer: peer.name)
 def test_an_answer_is_the_same_twice(peer: Peer, cell: str, mode: str) -> None:
     case = Case(cell, mode, 1 if mode == "step" else 6, 3, 7)
@@ -62,6 +62,26 @@ def test_other_libraries_answer_as_float64_does(name: str, tmp_path: Path) -> No
     for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
         assert row["errors"] == {}
         assert name in (row["skipped"] if row["mode"] == "training" and name != "jax" else row["peers"])
+
+
+def test_jax_runs_elementwise_cells(tmp_path: Path) -> None:
+    reason = PEERS["jax"].available()
+    if reason is not None:
+        pytest.skip(reason)
+    path = tmp_path / "r.json"
+    options = ["--cell", ",".join(ELEMENTWISE), "--peers", "jax", "--threads", "1", "--json", str(path)]
+    command = [sys.executable, "-m", "unrolled.cli", *map(str, COMMAND[:-2]), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert all(row["errors"] == {} for row in rows)
+    assert {row["mode"] for row in rows if "jax" in row["peers"]} == {"inference", "training"}
+
+
+def test_elementwise_cells_have_no_row_of_bfloat16_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unrolled.bench.layers.BFLOAT16_FROM", 1)
+    (row,) = measure_layers(plan(cases=grid(("sru",), ("step",), TINY)))["rows"]
+    assert row["goals"] == {"best": 1.0}
+    assert row["bfloat16"] is None
 
 
 def test_what_is_compiled_answers_as_float64_does() -> None:

@@ -79,7 +79,7 @@ class Ceiling:
 
         A small batch must also read weight_hh at every step, and that is what it waits for.
         """
-        if case.batch >= COMPUTE_BOUND_BATCH:
+        if case.batch >= COMPUTE_BOUND_BATCH or case.is_elementwise:
             return flop(case) / self.flops
         recurrent, rows = case.gates * case.hidden**2, sum(case.lengths)
         passes = 2 if case.mode == "training" else 1
@@ -109,7 +109,7 @@ def flop(case: Case) -> float:
     5120.0
     """
     passes = 3 if case.mode == "training" else 1
-    return 2.0 * passes * case.steps * case.gates * case.hidden * 2 * case.hidden
+    return 2.0 * passes * case.steps * case.products * case.hidden * case.hidden
 
 
 def _fastest(run: Callable[[], Any], seconds: float) -> float:

@@ -96,7 +96,7 @@ def goals(case: Case) -> dict[str, float]:
     by_peer = {"best": FLOOR}
     for regime in REGIMES:
         if regime.holds(case):
-            by_peer |= {goal.against: goal.ratio for goal in regime.goals[case.cell]}
+            by_peer |= {goal.against: goal.ratio for goal in regime.goals.get(case.cell, ())}
     return by_peer
 
 
@@ -111,5 +111,5 @@ def headline(case: Case) -> Goal:
     >>> headline(Case("rnn", "ragged", 100, 64, 256))
     Goal(ratio=2, against='torch')
     """
-    own = [goal for regime in REGIMES if regime.holds(case) for goal in regime.goals[case.cell]]
+    own = [goal for regime in REGIMES if regime.holds(case) for goal in regime.goals.get(case.cell, ())]
     return own[0] if own else Goal(FLOOR)

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from unrolled.errors import ArgumentError
 
 CELLS = ("lstm", "gru", "rnn")
+#: cells without W_hh, which are measured on request
+ELEMENTWISE = ("mingru", "minlstm", "sru", "rglru", "lru", "indrnn")
 #: a whole sequence without and with its gradient; one time step of B streams; a batch half of which is padding
 MODES = ("inference", "training", "step", "ragged")
 #: B, H
 SHAPES = ((1, 128), (1, 512), (16, 128), (64, 128), (64, 256), (64, 512), (32, 1024))
 TIME = 100
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+#: products of H columns a step, those of x and those of the state
+PRODUCTS = {"mingru": 2, "minlstm": 3, "sru": 3, "rglru": 2, "lru": 5, "indrnn": 1} | {
+    c: 2 * g for c, g in GATES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Case:
     """One row: a layer of I = H in float32.
 
     Attributes:
-        cell: one of CELLS.
+        cell: one of CELLS or ELEMENTWISE.
         mode: one of MODES.
         time: T; 1 for a step.
         batch: B.
@@ -36,8 +42,18 @@ class Case:
 
     @property
     def gates(self) -> int:
-        """G, the gates of the cell."""
+        """G, the gates of a cell with W_hh."""
         return GATES[self.cell]
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether the cell has no W_hh."""
+        return self.cell in ELEMENTWISE
+
+    @property
+    def products(self) -> int:
+        """The products of a step, each of H columns and H numbers deep."""
+        return PRODUCTS[self.cell]
 
     @property
     def lengths(self) -> tuple[int, ...]:

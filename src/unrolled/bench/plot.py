@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.grid import CELLS
+from unrolled.bench.grid import CELLS, ELEMENTWISE
 from unrolled.errors import MissingDependencyError
 from unrolled.storage import storage_error
 
-_COLOURS = {"lstm": "tab:blue", "gru": "tab:orange", "rnn": "tab:green"}
+#: matplotlib's cycle of colours: C0, C1, …
+_COLOURS = {cell: f"C{index}" for index, cell in enumerate((*CELLS, *ELEMENTWISE))}
 
 
 def check_plot() -> None:
@@ -57,16 +58,19 @@ def plot_ratios(results: Mapping[str, Any], path: str | Path) -> None:
 
 def _panel(axes: Any, rows: list[Mapping[str, Any]]) -> None:
     shapes = list(dict.fromkeys((row["B"], row["H"]) for row in rows))
+    cells = list(dict.fromkeys(row["cell"] for row in rows))
+    # between two shapes the dots of all cells, and a gap
+    apart = min(0.22, 0.7 / len(cells))
     for row in rows:
         colour = _COLOURS[row["cell"]]
-        place = shapes.index((row["B"], row["H"])) + 0.22 * (CELLS.index(row["cell"]) - 1)
+        place = shapes.index((row["B"], row["H"])) + apart * (cells.index(row["cell"]) - (len(cells) - 1) / 2)
         axes.plot([place - 0.09, place + 0.09], [row["goal"]] * 2, color=colour, linewidth=1.5, alpha=0.6)
         if row["ratio_best"] is not None:
             axes.plot(place, row["ratio_best"], "o", color=colour, markersize=5)
         other = row["ratios"].get(row["goal_against"])
         if other is not None:
             axes.plot(place, other, "o", color=colour, markersize=5, fillstyle="none")
-    for cell in dict.fromkeys(row["cell"] for row in rows):
+    for cell in cells:
         axes.plot([], [], "o", color=_COLOURS[cell], markersize=5, label=cell)
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_yscale("log")

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unrolled.bench.grid import Case
+from unrolled.cells import CELLS
+from unrolled.scan import scan
 
 #: the results of a contender by name: `output`, `h_n`, `c_n`, and from training `dx` and a gradient per parameter
 Answer = dict[str, Tensor]
@@ -30,7 +32,8 @@ class Problem:
 
     Attributes:
         case: the row.
-        weights: `weight_ih` (G·H, I), `weight_hh` (G·H, H), `bias_ih` and `bias_hh` (G·H,), torch's gate order.
+        weights: `weight_ih` (G·H, I), `weight_hh` (G·H, H), `bias_ih` and `bias_hh` (G·H,), torch's gate order; of an
+            elementwise cell its own parameters.
         x: (T, B, I); of a step (B, I).
         state: h, or (h, c), each (B, H), for a step. Sequences start at zero.
         doutput: (T, B, H), the gradient that training's backward pass starts from.
@@ -51,16 +54,16 @@ class Problem:
 
 
 def make(case: Case, seed: int = 0) -> Problem:
-    """Draw the numbers of a case: weights as torch.nn does, inputs from the normal distribution."""
+    """Draw the numbers of a case: weights as layers begin with them, inputs from the normal distribution."""
     generator = torch.Generator().manual_seed(seed)
-    hidden, rows = case.hidden, case.gates * case.hidden
-    shapes = {"weight_ih": (rows, hidden), "weight_hh": (rows, hidden), "bias_ih": (rows,), "bias_hh": (rows,)}
-    bound = hidden**-0.5
-    weights = {name: (torch.rand(s, generator=generator) * 2 - 1) * bound for name, s in shapes.items()}
+    hidden, cell = case.hidden, CELLS[case.cell]()
+    weights = {name: torch.empty(shape) for name, shape in cell.parameter_shapes(hidden, hidden).items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cell.initialise(weights, hidden)
     shape = (case.time, case.batch, hidden)
     x = torch.randn(shape[1:] if case.mode == "step" else shape, generator=generator)
-    count = 2 if case.cell == "lstm" else 1
-    state = tuple(torch.randn(case.batch, hidden, generator=generator) / 2 for _ in range(count))
+    state = tuple(torch.randn(case.batch, hidden, generator=generator) / 2 for _ in cell.state_names)
     lengths = torch.tensor(case.lengths) if case.mode == "ragged" else None
     return Problem(case, weights, x, state, torch.randn(shape, generator=generator), lengths)
 
@@ -79,9 +82,12 @@ def torch_layer(problem: Problem, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def truth(problem: Problem) -> Answer:
-    """Compute the answer in float64, by torch.nn."""
-    case, layer = problem.case, torch_layer(problem, torch.float64)
+    """Compute the answer in float64, by torch.nn or, for cells that it lacks, by the scan."""
+    case = problem.case
     x = problem.x.double()
+    if case.is_elementwise:
+        return _truth_by_scan(problem, x)
+    layer = torch_layer(problem, torch.float64)
     if case.mode == "training":
         x.requires_grad_()
         output, final = layer(x)
@@ -96,6 +102,22 @@ def truth(problem: Problem) -> Answer:
             return named(*layer(x))
         output, final = layer(pack_padded_sequence(x, problem.lengths))
         return named(pad_packed_sequence(output, total_length=case.time)[0], final)
+
+
+def _truth_by_scan(problem: Problem, x: Tensor) -> Answer:
+    case, cell = problem.case, CELLS[problem.case.cell]()
+    is_training = case.mode == "training"
+    leaves = {name: w.double().requires_grad_(is_training) for name, w in problem.weights.items()}
+    if case.mode == "step":
+        new = cell.step(cell.project_input(x, leaves), tuple(s.double() for s in problem.state), leaves)
+        return named(new[0], new)
+    x.requires_grad_(is_training)
+    state = cell.initial_state(case.batch, case.hidden, x)
+    output, final = scan(cell, x, state, leaves, lengths=problem.lengths)
+    if not is_training:
+        return named(output, final)
+    grads = torch.autograd.grad(output, [x, *leaves.values()], problem.doutput.double())
+    return named(output, final) | {f"d{name}": d for name, d in zip(("x", *leaves), grads, strict=True)}
 
 
 def named(output: Tensor, final: Any) -> Answer:

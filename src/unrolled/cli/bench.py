@@ -27,7 +27,9 @@ Measure this package against others, on this machine.
 
 bench_app = new_group(HELP)
 
-Cells = Annotated[str, typer.Option(metavar="NAME,…", help="some of lstm, gru, rnn")]
+Cells = Annotated[
+    str, typer.Option(metavar="NAME,…", help="some of lstm, gru, rnn, mingru, minlstm, sru, rglru, lru, indrnn")
+]
 Modes = Annotated[str, typer.Option(metavar="NAME,…", help="some of inference, training, step, ragged")]
 Shapes = Annotated[
     str | None,
@@ -73,6 +75,7 @@ def layers(
     """
       unrolled bench layers
       unrolled bench layers --cell gru --mode training --shapes 1x128,64x256 --seconds 10
+      unrolled bench layers --cell lstm,mingru,sru --mode training --shapes 1x256,32x256 --time 1000
       unrolled bench layers --json results/ --plot results/
 
     Time our layers and those of torch, torch.compile, JAX, ONNX Runtime and OpenVINO side by side. Each result is first
@@ -90,7 +93,7 @@ def layers(
 
     import torch
 
-    from unrolled.bench.grid import CELLS, MODES, SHAPES, grid, names
+    from unrolled.bench.grid import CELLS, ELEMENTWISE, MODES, SHAPES, grid, names
     from unrolled.bench.grid import shapes as parsed_shapes
     from unrolled.bench.layers import Plan, measure_layers
     from unrolled.bench.machine import machine
@@ -102,7 +105,7 @@ def layers(
     name = f"layers-{machine()['slug']}"
     sizes = SHAPES if shapes is None else parsed_shapes(shapes)
     plan = Plan(
-        cases=grid(names(cell, CELLS, "--cell"), names(mode, MODES, "--mode"), sizes, time),
+        cases=grid(names(cell, (*CELLS, *ELEMENTWISE), "--cell"), names(mode, MODES, "--mode"), sizes, time),
         peers=names(peers, tuple(PEERS), "--peers"),
         seconds=seconds,
         repeats=repeats,

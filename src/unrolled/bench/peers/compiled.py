@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from unrolled.bench.grid import Case
 from unrolled.bench.peers.base import Peer, Way
 from unrolled.bench.peers.eager import cell_answer, cell_of, packed
 from unrolled.bench.peers.modules import as_state, inference, training
@@ -24,6 +25,10 @@ class TorchCompile(Peer):
 
     name = "torch.compile"
     packages = ("torch",)
+
+    def refuses(self, case: Case) -> str | None:
+        """Refuse elementwise cells: a loop over time is compiled step by step, for minutes."""
+        return "torch.compile unrolls a loop over time" if case.is_elementwise else None
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
         """Compile here, so that a failure shows before anything is timed."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unrolled.bench.peers.base import Peer, Way
+from unrolled.bench.peers.elementwise_eager import by_loop
 from unrolled.bench.peers.modules import as_state, inference, training
 from unrolled.bench.problem import Problem, torch_layer
 
@@ -34,6 +35,8 @@ class TorchEager(Peer):
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
         """Build the layer; for a ragged batch, packing and unpacking are timed, too."""
+        if problem.case.is_elementwise:
+            return by_loop(problem)
         layer, x = torch_layer(problem), problem.x
         kind = type(layer).__name__
         if problem.case.mode == "training":

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from unrolled.bench.grid import Case
 from unrolled.bench.peers.base import Peer, Way
+from unrolled.bench.peers.elementwise_jax import by_scan
 from unrolled.bench.problem import Answer, Problem
 
 _PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -50,6 +52,11 @@ class JaxScan(Peer):
         self._threads = 0 if started else threads
         return jax
 
+    def refuses(self, case: Case) -> str | None:
+        """Refuse ragged batches and steps of elementwise cells, which are written here for whole sequences alone."""
+        is_whole = case.mode in ("inference", "training")
+        return None if is_whole or not case.is_elementwise else "no way of an elementwise cell but whole sequences"
+
     def product(self, size: int, threads: int) -> Any:
         """Return XLA's product."""
         jax = self._start(threads)
@@ -60,6 +67,8 @@ class JaxScan(Peer):
         """Put everything on JAX's device; weights are stored transposed, (I, G·H), which is faster."""
         jax = self._start(threads)
         case = problem.case
+        if case.is_elementwise:
+            return [by_scan(jax, problem)]
         weights = tuple(
             jax.numpy.asarray(w.t().contiguous().numpy() if w.dim() == 2 else w.numpy())
             for w in (problem.weights[name] for name in _PARAMETERS)

@@ -17,7 +17,9 @@ class OnnxRuntime(Peer):
     packages = ("onnxruntime", "onnx")
 
     def refuses(self, case: Case) -> str | None:
-        """Refuse training."""
+        """Refuse training, and elementwise cells."""
+        if case.is_elementwise:
+            return "ONNX has no operator for elementwise cells"
         return "ONNX Runtime only infers" if case.mode == "training" else None
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:

@@ -18,7 +18,9 @@ class OpenVino(Peer):
     packages = ("openvino", "onnx")
 
     def refuses(self, case: Case) -> str | None:
-        """Refuse training."""
+        """Refuse training, and elementwise cells."""
+        if case.is_elementwise:
+            return "ONNX has no operator for elementwise cells"
         return "OpenVINO only infers" if case.mode == "training" else None
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:

@@ -9,20 +9,18 @@ import torch
 from unrolled.bench.peers.base import Peer, Way
 from unrolled.bench.peers.modules import as_state, inference, training
 from unrolled.bench.problem import Answer, Problem, named
-from unrolled.layers import GRU, LSTM, RNN, LayerStream
-
-_LAYERS: dict[str, Any] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+from unrolled.layers import LayerStream, layer_kind
 
 
 class Ours(Peer):
-    """unrolled.LSTM, GRU and RNN."""
+    """unrolled.LSTM, GRU and RNN, and the layers of elementwise cells."""
 
     name = "unrolled"
     packages = ("unrolled",)
 
     def layer(self, problem: Problem) -> Any:
         """Return the layer with a problem's weights."""
-        layer = _LAYERS[problem.case.cell](problem.case.hidden, problem.case.hidden)
+        layer: Any = layer_kind(problem.case.cell).layer(problem.case.hidden, problem.case.hidden)
         layer.load_state_dict(problem.state_dict)
         return layer
 
