@@ -1,6 +1,6 @@
 """Put the numbers of `results/*.json`, and the map of the code, into the documents between their markers.
 
-    python benchmarks/tables.py           rewrites README.md, docs/results.md and docs/architecture.md
+    python benchmarks/tables.py           rewrites README.md, docs/results.md, docs/cells.md and docs/architecture.md
     python benchmarks/tables.py --check   exits with 1 if it would change one of them
 
 So no result in the documents is typed by hand, and the map matches the code; a test runs the check.
@@ -71,6 +71,43 @@ def _task_rows() -> list[str]:
         link = f"[{path.name}](../benchmarks/results/{path.name})"
         rows.append(f"| {run['title']} ({how}) | {run['measured']} | {others} | {link} |")
     return rows
+
+
+#: a part of cells.json, the heading of its column, and the format of its figure
+_CELL_PARTS = {
+    "generate": ("tinyshakespeare, nats/char", "{:.3f}"),
+    "tag": ("CoNLL-2003, F1", "{:.1f}"),
+    "forecast": ("ETTh1, MSE", "{:.3f}"),
+    "adding": ("adding problem, error", "{:.4f}"),
+}
+
+
+def cells_table() -> str:
+    """Return the figures of each cell, from cells.json; "not measured" for those that are not there."""
+    run = result("cells.json") or {}
+    speed, missing = run.get("speed", {}).get("cells", {}), "not measured"
+    heads = ["cell", "parameters", "training, ms", "a step, µs"]
+    for part, (head, _) in _CELL_PARTS.items():
+        minutes = f" after {run[part]['minutes']:g} min" if part in run else ""
+        heads.append(head + minutes)
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for cell in _cell_names():
+        own = speed.get(cell)
+        row = [f"`{cell}`"]
+        row += (
+            [f"{own['parameters']:,}", f"{own['training_ms']:.1f}", f"{own['step_us']:.0f}"] if own else [missing] * 3
+        )
+        for part, (_, form) in _CELL_PARTS.items():
+            figures = run.get(part, {}).get("cells", {}).get(cell)
+            row.append(missing if figures is None else form.format(figures["value"]))
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def _cell_names() -> list[str]:
+    """Return the names of all cells, from the first column of docs/cells.md."""
+    text = (ROOT / "docs" / "cells.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(\w+)` \| `\w+` \[", text, flags=re.MULTILINE)
 
 
 def _share(value: float | None) -> str:
@@ -175,6 +212,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "README.md": replaced(ROOT / "README.md", "headline", headline()),
         ROOT / "docs" / "results.md": replaced(ROOT / "docs" / "results.md", "results", results_table()),
+        ROOT / "docs" / "cells.md": replaced(ROOT / "docs" / "cells.md", "figures", cells_table()),
         ROOT / "docs" / "architecture.md": replaced(ROOT / "docs" / "architecture.md", "map", code_map()),
     }
 

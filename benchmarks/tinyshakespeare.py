@@ -26,6 +26,17 @@ PUBLISHED = {
 }
 
 
+def split(data: Path, folder: Path) -> tuple[Path, Path]:
+    """Write the first 90 % and the last 10 % of a text to files, and return their paths."""
+    text = data.read_text(encoding="utf-8")
+    cut = int(0.9 * len(text))
+    folder.mkdir(parents=True, exist_ok=True)
+    train, dev = folder / "train.txt", folder / "dev.txt"
+    train.write_text(text[:cut], encoding="utf-8")
+    dev.write_text(text[cut:], encoding="utf-8")
+    return train, dev
+
+
 def main() -> None:
     """Train, score, write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -41,26 +52,20 @@ def main() -> None:
     torch.set_num_threads(args.threads)
 
     out = args.out or Path("runs") / f"tinyshakespeare-{args.minutes:g}min"
-    text = args.data.read_text(encoding="utf-8")
-    cut = int(0.9 * len(text))
-    folder = out.parent / f"{out.name}-text"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, part in (("train", text[:cut]), ("dev", text[cut:])):
-        (folder / f"{name}.txt").write_text(part, encoding="utf-8")
-
+    train, dev = split(args.data, out.parent / f"{out.name}-text")
     with unrolled.use_engine(args.engine):
         model = unrolled.train(
             "generate",
-            folder / "train.txt",
+            train,
             out,
-            dev=folder / "dev.txt",
+            dev=dev,
             minutes=args.minutes,
             seed=args.seed,
             resume=args.resume,
             overwrite=not args.resume,
             reporter=make_reporter(),
         )
-        evaluation = model.evaluate(folder / "dev.txt", completion=False)
+        evaluation = model.evaluate(dev, completion=False)
     metrics = read_metrics(out / "metrics.jsonl")
     result = {
         **provenance(),

@@ -28,7 +28,7 @@ def test_the_help_pages_are_up_to_date() -> None:
 
 def test_the_results_and_the_map_of_the_code_are_up_to_date() -> None:
     pages = tables().pages()
-    assert len(pages) == 3
+    assert len(pages) == 4
     for path, text in pages.items():
         assert path.read_text("utf-8") == text, "run `python benchmarks/tables.py`"
 

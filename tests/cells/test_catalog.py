@@ -42,10 +42,10 @@ def test_options_out_of_range(make, message: str) -> None:
 
 
 def row(name: str) -> list[str]:
-    """A cell's row in docs/cells.md, by column."""
-    lines = (DOCS / "cells.md").read_text("utf-8").splitlines()
-    (found,) = [line for line in lines if line.startswith(f"| `{name}` ")]
-    return found.split("|")[1:-1]
+    """A cell's row in the first table of docs/cells.md, by column."""
+    lines = (DOCS / "cells.md").read_text("utf-8").partition("\n## ")[0].splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{name}` ")]
+    return line.split("|")[1:-1]
 
 
 def value(formula: str, inputs: int, hidden: int) -> int:
