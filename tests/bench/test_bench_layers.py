@@ -202,7 +202,10 @@ def test_the_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--cell", "lsmt"), "--cell: expected some of lstm, gru, rnn, found 'lsmt'"),
+        (
+            ("--cell", "lsmt"),
+            "--cell: expected some of lstm, gru, rnn, mingru, minlstm, sru, rglru, lru, indrnn, found 'lsmt'",
+        ),
         (("--mode", "fast"), "--mode: expected some of inference, training, step, ragged, found 'fast'"),
         (("--peers", "keras"), "--peers: expected some of torch, torch.compile, jax, onnxruntime, openvino, found"),
         (("--shapes", "12"), "--shapes: expected BxH with commas, as in 1x128,64x256, found '12'"),
