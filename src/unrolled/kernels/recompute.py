@@ -266,7 +266,9 @@ def piece_lengths(call: Call) -> list[int]:
     if call.memory is None or time == 1:
         return []
     if call.memory == "sqrt":
-        lengths = [math.isqrt(time - 1) + 1]
+        # packing weights takes as long as some steps, so that pieces are longer where there are many
+        root = math.isqrt(time - 1) + 1
+        lengths = [max(root, min(4 * root, time // 4))]
     else:
         step, state = (call.x.shape[1] * call.x.element_size() * width for width in _widths(call))
         # of all directions the states between pieces are kept, of one at a time the steps
