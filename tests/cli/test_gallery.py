@@ -149,6 +149,6 @@ def test_a_port_in_use_is_refused_before_anything_is_trained(tmp_path: Path, two
 
 def test_a_use_in_one_file_has_no_demonstration() -> None:
     class Alone:
-        pass
+        others = ()
 
     assert demonstrations_of(Alone()) == ()  # type: ignore[arg-type]

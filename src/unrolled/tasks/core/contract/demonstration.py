@@ -47,9 +47,9 @@ class Demonstration:
 
 
 def demonstrations_of(use: AnyUse) -> tuple[Demonstration, ...]:
-    """Return what a use declares as `DEMONSTRATIONS` in its `demo.py`; nothing if it has no such file."""
-    module = module_beside(type(use).__module__, "demo")
-    return () if module is None else tuple(module.DEMONSTRATIONS)
+    """Return the `DEMONSTRATIONS` in the `demo.py` of a use, and of those that read other inputs under its name."""
+    modules = (module_beside(kind.__module__, "demo") for kind in (type(use), *use.others))
+    return tuple(shown for module in modules if module is not None for shown in module.DEMONSTRATIONS)
 
 
 def write_rows(path: Path, rows: Iterable[Iterable[object]]) -> Path:
