@@ -15,7 +15,7 @@ from unrolled.data import Findings
 from unrolled.tasks import task_names
 from unrolled.tasks.core.contract.demonstration import demonstrations_of
 from unrolled.tasks.uses.caption import demo as pictures
-from unrolled.tasks.uses.transcribe import demo as morse
+from unrolled.tasks.uses.transcribe import demo as melodies
 
 from .running import complaint, unrolled
 
@@ -69,7 +69,7 @@ def test_every_use_is_shown() -> None:
 @pytest.mark.parametrize("exhibit", SHOWN, ids=lambda exhibit: exhibit.shown.name)
 def test_its_use_reads_the_data(exhibit: Exhibit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "PICTURES", 36)
-    monkeypatch.setattr(morse, "MESSAGES", 24)
+    monkeypatch.setattr(melodies, "MELODIES", 24)
     shown = exhibit.shown
     sources = shown.write(tmp_path)
     use = exhibit.use.for_data(sources.train[0], shown.options)
@@ -88,7 +88,7 @@ def test_its_use_reads_the_data(exhibit: Exhibit, tmp_path: Path, monkeypatch: p
 
 def test_the_same_data_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "PICTURES", 3)
-    monkeypatch.setattr(morse, "MESSAGES", 3)
+    monkeypatch.setattr(melodies, "MELODIES", 3)
     written = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         for exhibit in SHOWN:

@@ -1,9 +1,8 @@
-"""Words in Morse code, to learn to transcribe."""
+"""Melodies, to learn to write down in the names of their notes."""
 
 from __future__ import annotations
 
 import json
-import keyword
 from pathlib import Path
 
 import numpy as np
@@ -13,58 +12,47 @@ from unrolled.storage import write_whole
 from unrolled.tasks.core.contract.demonstration import Demonstration, write_files
 from unrolled.tasks.core.values import Sources
 
-CODE = {
-    "a": ".-", "b": "-...", "c": "-.-.", "d": "-..", "e": ".", "f": "..-.", "g": "--.", "h": "....", "i": "..",
-    "j": ".---", "k": "-.-", "l": ".-..", "m": "--", "n": "-.", "o": "---", "p": ".--.", "q": "--.-", "r": ".-.",
-    "s": "...", "t": "-", "u": "..-", "v": "...-", "w": ".--", "x": "-..-", "y": "-.--", "z": "--..",
-}  # fmt: skip
-WORDS = (*(word for word in keyword.kwlist if word.islower()), "copy", "exact", "harbour", "jump", "message", "north",
-         "over", "please", "quick", "ship", "sos", "storm", "thank", "voyage", "you", "zebra")  # fmt: skip
-MESSAGES, HELD_OUT = 480, 12
+#: frequency of each note, Hz: the scale of C
+NOTES = {"do": 261.6, "re": 293.7, "mi": 329.6, "fa": 349.2, "sol": 392.0, "la": 440.0, "ti": 493.9}
+MELODIES, HELD_OUT = 400, 10
 RATE = 8000
-#: seconds of ramp, without which a tone begins with a click
-RAMP = 0.005
+#: seconds over which a note begins and ends, without which it clicks
+RAMP = 0.02
 
 
-def write_messages(folder: Path) -> Sources:
-    """Write messages of one or two words as sound, and what they say."""
+def write_melodies(folder: Path) -> Sources:
+    """Write melodies of a few notes as sound, and their notes."""
     draw = np.random.default_rng(0)
-    texts = [" ".join(draw.choice(WORDS, draw.integers(1, 3))) for _ in range(MESSAGES)]
-    write_files(folder, ((f"{n:03}.wav", wav(Sound(morse(text, draw), RATE))) for n, text in enumerate(texts)))
+    texts = [" ".join(draw.choice(list(NOTES), draw.integers(2, 7))) for _ in range(MELODIES)]
+    write_files(folder, ((f"{n:03}.wav", wav(Sound(melody(text, draw), RATE))) for n, text in enumerate(texts)))
     lines = [json.dumps({"audio": f"{n:03}.wav", "text": text}) + "\n" for n, text in enumerate(texts)]
-    held = [line for n, line in enumerate(lines) if n % HELD_OUT == 0]
     paths = folder / "train.jsonl", folder / "dev.jsonl"
-    for path, own in zip(paths, ([line for line in lines if line not in held], held), strict=True):
+    for path, held in zip(paths, (False, True), strict=True):
+        own = (line for n, line in enumerate(lines) if (n % HELD_OUT == 0) is held)
         write_whole(path, "".join(own).encode())
     return Sources((paths[0],), (paths[1],))
 
 
-def morse(text: str, draw: np.random.Generator) -> np.ndarray:
-    """Return a text as tones, of a speed, a pitch, a loudness and a noise of its own; float32."""
-    unit = draw.uniform(0.045, 0.065)
-    # a dash is three units, a gap within a letter one, between letters three, between words seven
-    lengths: list[tuple[bool, float]] = [(False, 4)]
-    for word in text.split():
-        for letter in word:
-            for mark in CODE[letter]:
-                lengths += [(True, 1 if mark == "." else 3), (False, 1)]
-            lengths.append((False, 2))
-        lengths.append((False, 4))
-    is_on = np.concatenate([np.full(round(length * unit * RATE), float(on)) for on, length in lengths])
-    ramp = np.hanning(round(2 * RAMP * RATE))
-    envelope = np.convolve(is_on, ramp / ramp.sum(), mode="same")
-    tone = np.sin(2 * np.pi * draw.uniform(500, 900) / RATE * np.arange(len(is_on)))
-    noise = draw.normal(0, draw.uniform(0.002, 0.02), len(is_on))
-    return (draw.uniform(0.3, 0.7) * envelope * tone + noise).astype(np.float32)
+def melody(text: str, draw: np.random.Generator) -> np.ndarray:
+    """Return the notes of a text in a pace, a timbre, a loudness and a noise of its own, float32."""
+    pace, overtones = draw.uniform(0.18, 0.3), draw.uniform(0, 0.4, 2)
+    pieces = [np.zeros(round(0.1 * RATE))]
+    for name in text.split():
+        seconds = np.arange(round(pace * draw.uniform(0.8, 1.2) * RATE)) / RATE
+        phase = 2 * np.pi * NOTES[name] * draw.uniform(0.99, 1.01) * seconds
+        wave = np.sin(phase) + sum(a * np.sin(n * phase) for n, a in enumerate(overtones, 2))
+        pieces += [np.minimum(1, np.minimum(seconds, seconds[::-1]) / RAMP) * wave, np.zeros(round(0.04 * RATE))]
+    sound = draw.uniform(0.2, 0.5) * np.concatenate(pieces)
+    return np.clip(sound + draw.normal(0, draw.uniform(0.002, 0.02), len(sound)), -1, 1).astype(np.float32)
 
 
 DEMONSTRATIONS = (
     Demonstration(
-        name="morse",
+        name="melodies",
         origin="made",
-        about="words in Morse code, of varied speed, pitch and noise.",
-        write=write_messages,
-        share=3.0,
-        options={"units": "characters", "bidirectional": False},
+        about="melodies of two to six notes, of varied pace, timbre and noise; the text names the notes.",
+        write=write_melodies,
+        share=1.5,
+        options={"units": "words", "bidirectional": False},
     ),
 )
