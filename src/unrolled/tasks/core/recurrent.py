@@ -12,7 +12,7 @@ from unrolled.settings import Settings
 Units = Annotated[int, Field(ge=1, le=65536)]
 Layers = Annotated[int, Field(ge=1, le=64)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Cell = Literal["lstm", "gru", "rnn"]
+Cell = Literal["lstm", "gru", "rnn", "mingru", "minlstm", "sru", "rglru", "lru", "indrnn", "slstm", "mogrifier"]
 
 
 class RecurrentOptions(Settings):

@@ -47,16 +47,17 @@ def language_model(inputs: InputLayer, chosen: LanguageModelNetwork) -> SyncedNe
     Raises:
         ArgumentError: a size or a probability out of range.
     """
-    extra: dict[str, Any] = {"forget_bias": 1.0} if chosen.cell == "lstm" else {}
+    # a cell that lacks one of them names it
+    asked = {name: getattr(chosen, name) for name in ("recurrent_dropout", "weight_dropout", "layer_norm")}
+    extra: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    if chosen.cell == "lstm":
+        extra["forget_bias"] = 1.0
     hidden = STACKS[chosen.cell](
         chosen.embedding_size,
         chosen.hidden_size,
         chosen.num_layers,
         dropout=chosen.dropout if chosen.num_layers > 1 else 0.0,
         variational=True,
-        recurrent_dropout=chosen.recurrent_dropout,
-        weight_dropout=chosen.weight_dropout,
-        layer_norm=chosen.layer_norm,
         **extra,
     )
     return SyncedNetwork(inputs, hidden, _output(inputs, hidden.output_size, chosen), dropout=chosen.dropout)
