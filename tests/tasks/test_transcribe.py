@@ -95,9 +95,9 @@ def test_what_can_not(trained: Callable[[str], Model], tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="12 ms are too short, a frame covers 25 ms"):
         model.predict((np.zeros(100), RATE))
     with pytest.raises(
-        ArgumentError, match=r"expected the path of a sound file, a Sound, or \(samples, rate\), found dict"
+        ArgumentError, match=r"expected the path of a sound file, a Sound, or \(samples, rate\), found int"
     ):
-        model.predict([{}])
+        model.predict([3])
     with pytest.raises(StorageError, match="no such file"):
         model.predict(tmp_path / "none.wav")
     (tmp_path / "bad.wav").write_bytes(b"RIFFnothing of the kind")

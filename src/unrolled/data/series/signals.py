@@ -189,7 +189,7 @@ def _of_table(path: Place, options: SignalOptions, findings: Findings) -> Iterat
             raise DataError(f"which column is the target? {table.described()}; name it with --target", table.name, 1)
         signals = list(signals_in(table, options, targets, findings))
         roles = dict.fromkeys(signals[0].columns if signals else (), "input") | dict.fromkeys(targets, "target")
-        findings.understood += table.understood(roles)
+        table.note(findings, roles)
         yield from signals
 
 

@@ -160,7 +160,7 @@ def _in_table(
             raise DataError(
                 f"which column holds the {kind}? {table.described()}; call it {_hint(audio)}", table.name, 1
             )
-        findings.understood += table.understood({audio: "sound", label: "label"})
+        table.note(findings, {audio: "sound", label: "label"})
         base = folder or table.source.path.parent
         below: dict[str, Path] | None = None
         for row in table.rows(findings):

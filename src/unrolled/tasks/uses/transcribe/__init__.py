@@ -1,4 +1,8 @@
-"""`transcribe`: what is said in sound, spelled by a recurrent network with connectionist temporal classification."""
+"""`transcribe`: what is said in sound, spelled by a recurrent network with connectionist temporal classification.
+
+What is written in an image of a line is spelled alike: `lines/` declares the use of the same name that reads it, and
+the data decides.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from unrolled.data import Example, Findings
 from unrolled.data.core.folders import Place, files_only
 from unrolled.data.sound.transcripts import Utterance, read_transcripts
 from unrolled.settings import Settings
+from unrolled.tasks.core.contract import AnyUse
 from unrolled.tasks.core.examples import ExampleUse, Material
 from unrolled.tasks.core.fitted import Fitted, Parts
 from unrolled.tasks.core.folder.files import read_json, write_json
@@ -22,6 +27,7 @@ from unrolled.tasks.inputs.sound.format import SoundFormat
 from unrolled.tasks.outputs.text.ctc.encode import CTCOutput
 from unrolled.tasks.outputs.text.ctc.options import CTCPrediction
 from unrolled.tasks.outputs.text.ctc.spelling import UnitSpelling
+from unrolled.tasks.uses.transcribe.lines import TranscribeLines
 from unrolled.tasks.uses.transcribe.plan import SPACE, TranscribeEvaluation, TranscribeOptions, plan_transcriber
 from unrolled.tasks.uses.transcribe.session import TranscriptSession
 
@@ -36,13 +42,16 @@ class Transcribe(ExampleUse[SoundInput, CTCOutput]):
     """Sound in, text out."""
 
     name: ClassVar[str] = "transcribe"
-    summary: ClassVar[str] = "write down what is said in sound, with the time of each word"
+    summary: ClassVar[str] = (
+        "write down what is said in sound, or stands in images of lines, with the place of each word"
+    )
     shape: ClassVar[str] = "synced many-to-many, unaligned"
     input, output = SoundInput, CTCOutput
     options: ClassVar[type[Settings]] = TranscribeOptions
     space: ClassVar[Space] = SPACE
     evaluate_options: ClassVar[type[Settings]] = TranscribeEvaluation
     predict_options: ClassVar[type[Settings]] = CTCPrediction
+    others: ClassVar[tuple[type[AnyUse], ...]] = (TranscribeLines,)
 
     def read(self, paths: tuple[Place, ...], options: Any, findings: Findings) -> list[Utterance]:
         """Read LJSpeech, LibriSpeech, Kaldi, JSON lines and tables."""
