@@ -35,7 +35,7 @@ for _ in range(rounds):
     optimizer.zero_grad()
     output, final = layer(x)
     h = final[0] if isinstance(final, tuple) else final
-    loss = torch.nn.functional.cross_entropy(readout(output.mean(0) + h[0]), target)
+    loss = torch.nn.functional.cross_entropy(readout(output.sum(0) / len(output) + h[0]), target)
     loss.backward()
     optimizer.step()
     seconds.append(time.perf_counter() - started)

@@ -141,16 +141,20 @@ class _Pieces:
 
     def run(self, length: int, output: Tensor | None) -> tuple[list[State], State]:
         """Return the states that pieces of so many steps start from, and the final ones; write the output if given."""
-        state, borders = self.call.directions[0].state, []
-        for piece in self._cut(length):
-            state = self._entering(piece, state)
-            borders.append(state)
+        pieces, state = list(self._cut(length)), self.call.directions[0].state
+        # in one block: small tensors that stay between large ones that go would keep the heap from being reused
+        every = [s.new_empty(len(pieces), *s.shape) for s in state]
+        for index, piece in enumerate(pieces):
+            for kept, entering in zip(every, self._entering(piece, state), strict=True):
+                kept[index].copy_(entering)
+            state = tuple(kept[index] for kept in every)
             part = self._piece(piece, state)
             result = run_scan(part) if self.engine is None else self.engine.infer(part)
             if output is not None:
                 output[piece].copy_(result.output)
             state = result.states[0]
-        return borders, state
+            del result, part
+        return [tuple(kept[index] for kept in every) for index in range(len(pieces))], state
 
     def walk_back(
         self,
