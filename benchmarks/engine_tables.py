@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def layers_table(results: dict[str, Any], name: str) -> str:
     """Return a table of the ratio to the fastest peer in every cell of the grid, and how it was measured."""
-    rows = results["rows"]
+    rows = [row for row in results["rows"] if row.get("dtype", "float32") == "float32"]
     shapes = list(dict.fromkeys((r["B"], r["H"]) for r in rows))
     by = {(r["cell"], r["mode"], r["B"], r["H"]): r for r in rows}
     before, after = results["load_average"]["before"], results["load_average"]["after"]

@@ -15,6 +15,11 @@ using Index = std::int64_t;
 enum class Kind : int { rnn = 0, lstm = 1, gru = 2 };
 enum class Nonlinearity : int { tanh = 0, relu = 1, sigmoid = 2 };
 
+/// The factors of the products with weight_ih and weight_hh, for float only. Sums, states, gates, biases, projection and
+/// peepholes are S in all of them. `whole` factors are S; of `narrow_weights` the weights are rounded to bfloat16, of
+/// `narrow` the rows too, in both passes.
+enum class Products : int { whole = 0, narrow_weights = 1, narrow = 2 };
+
 /// A cell and its sizes: src/unrolled/cells says what each option means.
 struct Spec {
     Kind kind = Kind::lstm;
@@ -22,8 +27,7 @@ struct Spec {
     bool coupled = false;
     bool peephole = false;
     bool reset_after = true;
-    /// Whether packed weights are bfloat16, for float only; biases, projection and peepholes stay as they are.
-    bool narrow = false;
+    Products products = Products::whole;
     Index input = 0, hidden = 0, output = 0;
 
     /// G, the blocks of H rows in weight_ih.
@@ -34,6 +38,8 @@ struct Spec {
     Index dgates() const { return kind == Kind::gru ? 4 : gates(); }
     bool has_cell_state() const { return kind == Kind::lstm; }
     bool is_projected() const { return output != hidden; }
+    /// Bytes of a packed weight, where a scalar has `scalar`.
+    Index weight_size(Index scalar) const { return products == Products::whole ? scalar : 2; }
 };
 
 /// The parameters of one direction as torch lays them out, row-major and contiguous; absent ones are null.
@@ -130,12 +136,12 @@ template <class S>
 struct BackwardDirection {
     bool reverse = false;
     Parameters<S> parameters;
-    const S* hidden_packed = nullptr;      // by pack_columns of weight_hh; of its r and z only where GRU resets before
-    const S* candidate_packed = nullptr;   // by pack_columns of W_hn, where GRU resets before, or null
-    const S* input_packed = nullptr;       // by pack_columns of weight_ih, GRU's gates in the order n, r, z
-    const S* projection_packed = nullptr;  // by pack_columns of weight_hr, or null
-    const S* h_0 = nullptr;                // (N, P)
-    const S* c_0 = nullptr;                // (N, H), or null
+    const void* hidden_packed = nullptr;  // by pack_columns of weight_hh; of its r and z only where GRU resets before
+    const void* candidate_packed = nullptr;   // by pack_columns of W_hn, where GRU resets before, or null
+    const void* input_packed = nullptr;       // by pack_columns of weight_ih, GRU's gates in the order n, r, z
+    const void* projection_packed = nullptr;  // by pack_columns of weight_hr, whole, or null
+    const S* h_0 = nullptr;                   // (N, P)
+    const S* c_0 = nullptr;                   // (N, H), or null
     const S* saved_gates = nullptr;        // as the forward pass saved them
     const S* saved_cells = nullptr;
     const S* dh_n = nullptr;  // (N, P)
@@ -211,15 +217,15 @@ template <class S>
 struct Kernels {
     Index (*gates_size)(const Spec&);  // in bytes
     void (*pack_gates)(const Spec&, const Parameters<S>&, void* packed, Index part, Index parts, Scratch&);
-    Index (*columns_size)(Index rows, Index columns);
-    void (*pack_columns)(const S* matrix, Index rows, Index columns, S* packed);
+    Index (*columns_size)(Products, Index rows, Index columns);  // in bytes
+    void (*pack_columns)(Products, const S* matrix, Index rows, Index columns, void* packed);
     void (*pack_transposed)(const S* matrix, Index rows, Index columns, S* packed);
     void (*forward)(const Forward<S>&, Index direction, Index part, Index parts, Pairing, Scratch&);
     void (*step)(const Step<S>&, Index part, Index parts, Scratch&);
     void (*bptt)(const Backward<S>&, Index direction, Index part, Index parts, Pairing, Scratch&);
     void (*input_gradient)(const Backward<S>&, Index part, Index parts, Scratch&);
     void (*weight_gradient)(const Backward<S>&, Index direction, Index part, Index parts, Scratch&);
-    std::uint64_t (*digest)(const S* from, Index count);
+    std::uint64_t (*digest)(const void* from, Index bytes);
     const ElementwiseKernels<S>* elementwise;  // recurrence.hpp
 };
 

@@ -16,9 +16,6 @@ S* at(std::int64_t address) {
     return reinterpret_cast<S*>(static_cast<std::uintptr_t>(address));
 }
 
-/// Addresses of weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole; 0 where there is none.
-using ParameterAddresses = std::array<std::int64_t, 6>;
-
 template <class S>
 Parameters<S> parameters_at(const ParameterAddresses& a) {
     return {at<const S>(a[0]), at<const S>(a[1]), at<const S>(a[2]),
@@ -44,10 +41,9 @@ public:
         return *shared<S>();
     }
     bool is_double() const { return std::holds_alternative<std::shared_ptr<const Packed<double>>>(held_); }
-    /// A number made of every bit of the parameters there.
-    std::uint64_t digest(const ParameterAddresses& addresses) const {
-        return is_double() ? as<double>().digest(parameters_at<double>(addresses))
-                           : as<float>().digest(parameters_at<float>(addresses));
+    /// A number made of every bit of the parameters there, whose elements have `size` bytes.
+    std::uint64_t digest(const ParameterAddresses& addresses, Index size) const {
+        return is_double() ? as<double>().digest(addresses, size) : as<float>().digest(addresses, size);
     }
     Index bytes() const { return is_double() ? as<double>().bytes() : as<float>().bytes(); }
 

@@ -33,7 +33,7 @@ public:
         return std::get<ElementwisePacked<S>>(held_);
     }
     bool is_double() const { return std::holds_alternative<ElementwisePacked<double>>(held_); }
-    std::uint64_t digest(const Addresses& weights) const {
+    std::uint64_t digest(const Addresses& weights, Index) const {
         return is_double() ? as<double>().digest(at<double>(weights, biased_))
                            : as<float>().digest(at<float>(weights, biased_));
     }

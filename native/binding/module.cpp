@@ -9,6 +9,7 @@
 #include <array>
 
 #include "any_packed.hpp"
+#include "driver/ceiling.hpp"
 #include "elementwise.hpp"
 #include "layout.hpp"
 #include "packed_stack.hpp"
@@ -157,13 +158,13 @@ NB_MODULE(_native, m) {
 
     nb::class_<Spec>(m, "Spec").def(
         "__init__", [](Spec* self, int kind, int nonlinearity, bool coupled, bool peephole, bool reset_after,
-                       bool narrow, Index input, Index hidden, Index output) {
+                       int products, Index input, Index hidden, Index output) {
             new (self) Spec{static_cast<Kind>(kind),
                             static_cast<Nonlinearity>(nonlinearity),
                             coupled,
                             peephole,
                             reset_after,
-                            narrow,
+                            static_cast<Products>(products),
                             input,
                             hidden,
                             output};
@@ -173,6 +174,14 @@ NB_MODULE(_native, m) {
     bind_training_layer(m);
     bind_passes(m);
     bind_elementwise(m);
+    m.def("multiply_adds", [](int factor, Index rounds, Index threads) {
+        const nb::gil_scoped_release free;
+        return probe_multiply_adds(static_cast<Factor>(factor), rounds, threads);
+    });
+    m.def("read", [](std::int64_t address, Index bytes, Index rounds, Index threads) {
+        const nb::gil_scoped_release free;
+        probe_reads(at<const void>(address), bytes, rounds, threads);
+    });
     m.def("use_torch", &use_torch);
     m.def("variants", [] {
         std::vector<std::string> names;

@@ -59,7 +59,7 @@ bool PackedStack::compare() const {
         if (version_of(w.tensor) != w.version || address_of(w.tensor) != w.address) return false;
         addresses[w.slot] = w.address;
         if (i + 1 < watched_.size() && watched_[i + 1].block == w.block) continue;
-        if (packed_[w.block].digest(addresses) != digests_[w.block]) return false;
+        if (packed_[w.block].digest(addresses, is_double_ ? 8 : 4) != digests_[w.block]) return false;
         addresses = {};
     }
     return true;

@@ -68,6 +68,14 @@ Spec draw_spec() {
     return spec;
 }
 
+/// A cell that can be trained.
+template <class S>
+Spec draw_trained_spec() {
+    Spec spec = draw_spec();
+    if (sizeof(S) == sizeof(float) && draw(0, 1) == 1) spec.products = Products::narrow;
+    return spec;
+}
+
 std::vector<std::int64_t> draw_lengths(Index time, Index batch) {
     std::vector<std::int64_t> lengths;
     for (Index b = 0; b < batch; ++b) lengths.push_back(draw(0, time));
@@ -164,7 +172,7 @@ void step_rows(const Stack<S>& stack, const std::vector<StreamStates<S>*>& strea
 /// Random sizes and arrays of a call, with both directions' sides.
 template <class S>
 struct Problem {
-    Spec spec = draw_spec();
+    Spec spec = draw_trained_spec<S>();
     // now and then a few longer sequences, which two threads share step by step
     bool is_long = draw(0, 3) == 0, is_ragged = draw(0, 1) == 1, has_documents = draw(0, 2) == 0;
     Index time = draw(1, 12) * (is_long ? 4 : 1), batch = is_long ? draw(1, 4) : draw(0, 14);
@@ -273,7 +281,7 @@ void passes() {
 template <class S>
 void streams() {
     Spec spec = draw_spec();
-    spec.narrow = sizeof(S) == sizeof(float) && draw(0, 1) == 1;
+    if (sizeof(S) == sizeof(float)) spec.products = static_cast<Products>(draw(0, 2));
     const Index layers = draw(1, 3), threads = draw(1, 3);
     Stack<S> stack;
     stack.residual = draw(0, 1) == 1;

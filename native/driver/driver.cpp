@@ -46,7 +46,7 @@ bool shares_steps(Index threads, Index directions, const Spec& spec, const Sched
         plan.steps < kMinLockstepSteps || has_two_stages(spec) || work_of(spec, plan) < kMinWorkForHelper)
         return false;
     // meeting takes one or two round trips a step, and saves half of it
-    const Index bytes = spec.gates() * spec.hidden * spec.output * 4;
+    const Index bytes = spec.gates() * spec.hidden * spec.output * spec.weight_size(4);
     return bytes * std::max<Index>(1, plan.count / 2) / kBytesPerNanosecond > kRoundTripsPerStep * round_trip();
 }
 
@@ -120,7 +120,7 @@ void run_backward(Backward<S>& call, Index threads) {
 template <class S>
 void run_step(const Step<S>& call, const Kernels<S>& kernels, Index threads) {
     const Spec& spec = call.spec;
-    const Index scalar = spec.narrow ? 2 : static_cast<Index>(sizeof(S));
+    const Index scalar = spec.weight_size(static_cast<Index>(sizeof(S)));
     const Index bytes = spec.gates() * spec.hidden * (spec.input + spec.output) * scalar;
     const double work = work_of(spec, call.batch);
     const bool is_short = bytes <= kMaxStepBytesAlone && work < kMaxStepWorkAlone;

@@ -86,8 +86,8 @@ Backward<S> input_gradients(const ElementwiseBackward<S>& call) {
 /// A weight (rows, columns), packed for products with its rows as k.
 template <class S>
 std::unique_ptr<Buffer> by_columns(const Kernels<S>& kernels, const S* weight, Index rows, Index columns) {
-    auto packed = std::make_unique<Buffer>(kernels.columns_size(rows, columns) * static_cast<Index>(sizeof(S)));
-    kernels.pack_columns(weight, rows, columns, packed->template as<S>());
+    auto packed = std::make_unique<Buffer>(kernels.columns_size(Products::whole, rows, columns));
+    kernels.pack_columns(Products::whole, weight, rows, columns, packed->template as<void>());
     return packed;
 }
 
@@ -104,7 +104,7 @@ ElementwisePacked<S>::ElementwisePacked(const ElementwiseSpec& spec, const Eleme
                                       spec.input, blocks_.template as<S>());
     if (!spec.is_mapped()) return;
     const Index H = spec.hidden;
-    output_ = std::make_unique<Buffer>(kernels_.columns_size(2 * H, H) * static_cast<Index>(sizeof(S)));
+    output_ = std::make_unique<Buffer>(kernels_.columns_size(Products::whole, 2 * H, H));
     kernels_.pack_transposed(weights.weight_output, H, 2 * H, output_->template as<S>());
 }
 
@@ -115,7 +115,7 @@ std::uint64_t ElementwisePacked<S>::digest(const ElementwiseWeights<S>& weights)
         {weights.weight_ih, rows * spec_.input}, {weights.bias_ih, biased_ * H}, {weights.weight_output, 2 * H * H}};
     std::uint64_t mixed = 0;
     for (const auto& [data, count] : tensors)
-        if (data != nullptr) mixed = (mixed ^ kernels_.digest(data, count)) * 0x9e3779b97f4a7c15U + 1;
+        if (data != nullptr) mixed = (mixed ^ kernels_.digest(data, count * static_cast<Index>(sizeof(S)))) * 0x9e3779b97f4a7c15U + 1;
     return mixed;
 }
 

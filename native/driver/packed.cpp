@@ -27,7 +27,7 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threa
     });
     if (spec.is_projected()) {
         projection_ =
-            std::make_unique<Buffer>(kernels_.columns_size(spec.hidden, spec.output) * static_cast<Index>(sizeof(S)));
+            std::make_unique<Buffer>(kernels_.columns_size(Products::whole, spec.hidden, spec.output));
         kernels_.pack_transposed(parameters.weight_hr, spec.output, spec.hidden, projection_->template as<S>());
     }
     if (spec.peephole) {
@@ -38,17 +38,16 @@ Packed<S>::Packed(const Spec& spec, const Parameters<S>& parameters, Index threa
 }
 
 template <class S>
-std::uint64_t Packed<S>::digest(const Parameters<S>& p) const {
+std::uint64_t Packed<S>::digest(const ParameterAddresses& parameters, Index size) const {
     const Index rows = spec_.gates() * spec_.hidden;
-    const std::pair<const S*, Index> tensors[] = {{p.weight_ih, rows * spec_.input},
-                                                  {p.weight_hh, rows * spec_.output},
-                                                  {p.bias_ih, rows},
-                                                  {p.bias_hh, rows},
-                                                  {p.weight_hr, spec_.output * spec_.hidden},
-                                                  {p.weight_peephole, rows - spec_.hidden}};
+    const Index counts[] = {
+        rows * spec_.input, rows * spec_.output, rows, rows, spec_.output * spec_.hidden, rows - spec_.hidden};
     std::uint64_t mixed = 0;
-    for (const auto& [data, count] : tensors)
-        if (data != nullptr) mixed = (mixed ^ kernels_.digest(data, count)) * 0x9e3779b97f4a7c15U + 1;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+        if (parameters[i] == 0) continue;
+        const void* data = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(parameters[i]));
+        mixed = (mixed ^ kernels_.digest(data, counts[i] * size)) * 0x9e3779b97f4a7c15U + 1;
+    }
     return mixed;
 }
 
@@ -65,24 +64,26 @@ BackwardWeights<S>::BackwardWeights(Backward<S>& call, const Kernels<S>& kernels
     for (Index i = 0; i < call.directions; ++i) {
         BackwardDirection<S>& d = call.direction[i];
         const Parameters<S>& p = d.parameters;
-        d.hidden_packed = add(p.weight_hh, (resets_before ? 2 : G) * H, spec.output);
-        if (resets_before) d.candidate_packed = add(p.weight_hh + 2 * H * H, H, H);
-        if (spec.is_projected()) d.projection_packed = add(p.weight_hr, spec.output, H);
+        d.hidden_packed = add(p.weight_hh, spec.products, (resets_before ? 2 : G) * H, spec.output);
+        if (resets_before) d.candidate_packed = add(p.weight_hh + 2 * H * H, spec.products, H, H);
+        if (spec.is_projected()) d.projection_packed = add(p.weight_hr, Products::whole, spec.output, H);
         if (call.dx == nullptr) continue;
-        d.input_packed = add(spec.kind == Kind::gru ? reordered(p.weight_ih, spec) : p.weight_ih, G * H, spec.input);
+        const S* weight_ih = spec.kind == Kind::gru ? reordered(p.weight_ih, spec) : p.weight_ih;
+        d.input_packed = add(weight_ih, spec.products, G * H, spec.input);
     }
     const Index bytes = G * H * (spec.input + spec.output) * static_cast<Index>(sizeof(S));
     share(is_worth_sharing(bytes) ? threads : 1, static_cast<Index>(matrices_.size()), [&](Index i) {
         const Matrix& matrix = matrices_[static_cast<std::size_t>(i)];
-        kernels.pack_columns(matrix.from, matrix.rows, matrix.columns, matrix.packed->template as<S>());
+        void* packed = matrix.packed->template as<void>();
+        kernels.pack_columns(matrix.products, matrix.from, matrix.rows, matrix.columns, packed);
     });
 }
 
 template <class S>
-const S* BackwardWeights<S>::add(const S* from, Index rows, Index columns) {
-    const Index bytes = kernels_.columns_size(rows, columns) * static_cast<Index>(sizeof(S));
-    matrices_.push_back({from, rows, columns, std::make_unique<Buffer>(bytes)});
-    return matrices_.back().packed->template as<S>();
+const void* BackwardWeights<S>::add(const S* from, Products products, Index rows, Index columns) {
+    const Index bytes = kernels_.columns_size(products, rows, columns);
+    matrices_.push_back({from, products, rows, columns, std::make_unique<Buffer>(bytes)});
+    return matrices_.back().packed->template as<void>();
 }
 
 template <class S>

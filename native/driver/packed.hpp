@@ -1,6 +1,7 @@
 // Packed weights and the order of work: what the driver prepares for the kernels.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -29,6 +30,9 @@ private:
     Index size_;
 };
 
+/// Addresses of weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole; 0 where there is none.
+using ParameterAddresses = std::array<std::int64_t, 6>;
+
 /// One direction's weights as the forward pass reads them. It owns a copy; later changes of the parameters do not reach
 /// it.
 template <class S>
@@ -42,8 +46,9 @@ public:
     const S* projection() const { return projection_ ? projection_->template as<S>() : nullptr; }
     const S* peephole() const { return peephole_ ? peephole_->template as<S>() : nullptr; }
     Index bytes() const;
-    /// A number made of every bit of such parameters: equal for those that were packed, as long as nobody writes to them.
-    std::uint64_t digest(const Parameters<S>& parameters) const;
+    /// A number made of every bit of such parameters, whose elements have `size` bytes: equal for those that were packed,
+    /// as long as nobody writes to them.
+    std::uint64_t digest(const ParameterAddresses& parameters, Index size) const;
 
 private:
     Spec spec_;
@@ -61,10 +66,11 @@ public:
 private:
     struct Matrix {
         const S* from;
+        Products products;
         Index rows, columns;
         std::unique_ptr<Buffer> packed;
     };
-    const S* add(const S* from, Index rows, Index columns);
+    const void* add(const S* from, Products products, Index rows, Index columns);
     /// weight_ih with GRU's gates in the kernels' order n, r, z.
     const S* reordered(const S* weight, const Spec& spec);
 

@@ -12,11 +12,15 @@ namespace unrolled::UNROLLED_ISA {
 
 /// sums = rows · matrix for packed columns; calls finish(sums, row, unit, width) for each block of units. Rows from
 /// `product` to `n` have no product: their sums are zero. Takes one thread's share of the panels, the last one first if
-/// `backwards`. Calls prefetch(row, unit, count) ahead of a tile, for what `finish` will read and write.
-template <class S, class RowOf, class Finish, class Prefetch>
-UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
-                                    Finish finish, Prefetch prefetch, Share share = {}, bool backwards = false) {
+/// `backwards`. Calls prefetch(row, unit, count) ahead of a tile, for what `finish` will read and write. `memory` has
+/// room for the factors of the rows.
+template <class S, class F, class RowOf, class Finish, class Prefetch>
+UNROLLED_INLINE void column_product(const void* packed, void* memory, Index depth, Index columns, Index product,
+                                    Index n, RowOf row_of, Finish finish, Prefetch prefetch, Share share = {},
+                                    bool backwards = false) {
     constexpr Index L = kLanes<S>;
+    Factors<S, F> factors(memory, depth);
+    for (Index i = 0; i < product; ++i) factors.set(i, row_of(i));
     alignas(64) S tile_sums[kTileSums<S>];
     const Tiling tiling(product);
     const Index panels = (columns + 4 * L - 1) / (4 * L);
@@ -25,16 +29,17 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
     for (Index turn = 0; turn < turns; ++turn) {
         const Index panel = begin_panel + (backwards ? turns - 1 - turn : turn) * most;
         const Index count = panel + most <= end_panel ? most : 1;
-        TileArgs<S> args;
-        args.first.weights = packed + panel * depth * 4 * L;
-        args.first.panel_stride = depth * 4 * UNROLLED_VECTOR_BYTES;
+        TileArgs<S, F> args;
+        args.first.panel_stride = column_panel_size<F>(depth);
+        args.first.weights =
+            ahead(static_cast<const typename F::Weight*>(packed), panel * args.first.panel_stride);
         args.first.depth = depth;
         for (Index t = 0; t < tiling.count; ++t) {
             const Index height = tiling.height(t), begin = tiling.begin(t);
             const Index first = panel * 4 * L, some = columns - first < 4 * L * count ? columns - first : 4 * L * count;
             for (Index r = 0; r < height; ++r) {
                 args.start[r] = nullptr;
-                args.first.rows[r] = row_of(begin + r);
+                args.first.rows[r] = factors.at(begin + r, row_of(begin + r));
                 prefetch(begin + r, first, some);
             }
             run_tile<S, FourSums>(height, count, args, tile_sums);
@@ -54,14 +59,14 @@ UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns,
                         [&](Index lanes) UNROLLED_INLINE_LAMBDA { finish(Vec<S>{}, i, unit, lanes); });
 }
 
-template <class S, class RowOf, class Finish>
-UNROLLED_INLINE void column_product(const S* packed, Index depth, Index columns, Index product, Index n, RowOf row_of,
-                                    Finish finish) {
-    column_product(packed, depth, columns, product, n, row_of, finish, [](Index, Index, Index) {});
+template <class S, class F, class RowOf, class Finish>
+UNROLLED_INLINE void column_product(const void* packed, void* memory, Index depth, Index columns, Index product,
+                                    Index n, RowOf row_of, Finish finish) {
+    column_product<S, F>(packed, memory, depth, columns, product, n, row_of, finish, [](Index, Index, Index) {});
 }
 
 /// Takes one step back for rows 0 to n, of which the first `going_on` have a next step.
-template <class S>
+template <class S, class F>
 void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index going_on, Index n, const CellArgs<S>& cell,
                Share share, bool backwards) {
     const Spec& spec = cell.spec;
@@ -82,8 +87,8 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
         }
     };
     const auto each = [&](auto back) {
-        column_product<S>(
-            d.hidden_packed, depth, P, going_on, n, next,
+        column_product<S, F>(
+            d.hidden_packed, cell.factors, depth, P, going_on, n, next,
             [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
                 decltype(back)::template step<S>(arriving(sums, rows[i], cell, unit, width), rows[i], cell, unit,
                                                  width);
@@ -91,15 +96,15 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
             prefetch, share, backwards);
     };
     if (spec.is_projected()) {
-        column_product<S>(d.hidden_packed, depth, P, going_on, n, next,
+        column_product<S, F>(d.hidden_packed, cell.factors, depth, P, going_on, n, next,
                           [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
                               const Arrived<S> in = arriving(sums, rows[i], cell, unit, width);
                               store(rows[i].dh + unit, in.dh, width);
                               if (rows[i].carry != nullptr) store(rows[i].carry + unit, in.kept, width);
                           });
         const auto through = [&](auto back) {
-            column_product<S>(
-                d.projection_packed, P, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dh); },
+            column_product<S, Whole<S>>(
+                d.projection_packed, nullptr, P, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dh); },
                 [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
                     BackRow<S> row = rows[i];
                     row.carry = nullptr;
@@ -112,15 +117,15 @@ void bptt_step(const BackwardDirection<S>& d, const BackRow<S>* rows, Index goin
     if (spec.kind == Kind::lstm) return spec.coupled ? each(LstmBack<true>{}) : each(LstmBack<false>{});
     if (!resets_before) return each(GruBack{});
     each(GruCandidateBack{});
-    column_product<S>(
-        d.candidate_packed, H, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dgates); },
+    column_product<S, F>(
+        d.candidate_packed, cell.factors, H, H, n, n, [&](Index i) { return static_cast<const S*>(rows[i].dgates); },
         [&](Vec<S> sums, Index i, Index unit, Index width)
             UNROLLED_INLINE_LAMBDA { GruResetBack::step<S>(sums, rows[i], cell, unit, width); });
 }
 
 /// All steps back of the sequences part, part + parts, …; with a second thread the units of each step are shared. Cells
 /// with a projection, and GRU's reset before the product, are not shared.
-template <class S>
+template <class S, class F>
 class BackwardPass {
 public:
     BackwardPass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Pairing pairing,
@@ -135,7 +140,10 @@ public:
           row_size_(b.spec.dgates() * b.spec.hidden),
           hidden_part_(b.spec.kind == Kind::gru ? b.spec.hidden : 0),
           cell_(cell_args(b.spec, d.parameters.weight_peephole, d.masks)),
-          rows_(take<BackRow<S>>(scratch, count_own(plan_.count, part, parts))) {}
+          rows_(take<BackRow<S>>(scratch, count_own(plan_.count, part, parts))) {
+        const Index depth = b.spec.gates() * b.spec.hidden;
+        cell_.factors = scratch.take(Factors<S, F>::size(count_own(plan_.count, part, parts), depth));
+    }
 
     void run() {
         if (!pairing_.is_helper) begin_with_final_states();
@@ -178,7 +186,7 @@ private:
         // half of them are in the other core's cache
         for (Index i = 0; shared.is_shared() && i < going_on; ++i)
             prefetch_reads(rows_[i].next, row_size_ - hidden_part_);
-        bptt_step(d_, rows_, going_on, n, cell_, shared.share(), s % 2 != 0);
+        bptt_step<S, F>(d_, rows_, going_on, n, cell_, shared.share(), s % 2 != 0);
     }
 
     /// Sets the addresses of all that step `s` reads and writes of sequence `i` of this part.
@@ -207,8 +215,8 @@ private:
     void finish_initial_states() const {
         const Index H = b_.spec.hidden, P = b_.spec.output, n = running(0);
         const bool resets_before = b_.spec.kind == Kind::gru && !b_.spec.reset_after;
-        column_product<S>(
-            d_.hidden_packed, resets_before ? 2 * H : b_.spec.gates() * H, P, n, n,
+        column_product<S, F>(
+            d_.hidden_packed, cell_.factors, resets_before ? 2 * H : b_.spec.gates() * H, P, n, n,
             [&](Index i) { return static_cast<const S*>(d_.dgates + (part_ + i * parts_) * row_size_ + hidden_part_); },
             [&](Vec<S> sums, Index i, Index unit, Index width) UNROLLED_INLINE_LAMBDA {
                 const Index j = part_ + i * parts_;
@@ -228,14 +236,17 @@ private:
     const bool goes_past_;
     /// Scalars of a row of dgates, and the first of those that W_hh sees: after GRU's n.
     const Index row_size_, hidden_part_;
-    const CellArgs<S> cell_;
+    CellArgs<S> cell_;
     BackRow<S>* const rows_;
 };
 
 template <class S>
 void bptt_pass(const Backward<S>& b, const BackwardDirection<S>& d, Index part, Index parts, Pairing pairing,
                Scratch& scratch) {
-    if (count_own(b.schedule.count, part, parts) > 0) BackwardPass<S>(b, d, part, parts, pairing, scratch).run();
+    if (count_own(b.schedule.count, part, parts) == 0) return;
+    with_format<S>(b.spec.products, [&](auto format) {
+        BackwardPass<S, decltype(format)>(b, d, part, parts, pairing, scratch).run();
+    });
 }
 
 }  // namespace unrolled::UNROLLED_ISA

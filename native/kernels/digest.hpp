@@ -6,8 +6,7 @@
 
 namespace unrolled::UNROLLED_ISA {
 
-template <class S>
-std::uint64_t digest(const S* from, Index count) {
+inline std::uint64_t digest(const void* from, Index size) {
     typedef std::uint32_t Words __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
     typedef std::uint32_t Unaligned __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(4), may_alias));
     // as many as a multiplication takes cycles, so that reading memory is what takes the time
@@ -21,15 +20,15 @@ std::uint64_t digest(const S* from, Index count) {
         for (Index i = 0; i < kSums; ++i)
             sums[i] = (sums[i] ^ *reinterpret_cast<const Unaligned*>(block + i * UNROLLED_VECTOR_BYTES)) * kPrime;
     };
-    const char* bytes = reinterpret_cast<const char*>(from);
-    const Index size = count * static_cast<Index>(sizeof(S)), whole = size - size % kBlock;
+    const char* bytes = static_cast<const char*>(from);
+    const Index whole = size - size % kBlock;
     for (Index i = 0; i < whole; i += kBlock) add(bytes + i);
     if (whole < size) {
         alignas(UNROLLED_VECTOR_BYTES) char rest[kBlock] = {};
         std::memcpy(rest, bytes + whole, static_cast<std::size_t>(size - whole));
         add(rest);
     }
-    std::uint64_t mixed = static_cast<std::uint64_t>(count);
+    std::uint64_t mixed = static_cast<std::uint64_t>(size);
     for (const Words& sum : sums)
         for (Index lane = 0; lane < kLanes<float>; ++lane) mixed = (mixed ^ sum[lane]) * 0x9e3779b97f4a7c15U + 1;
     return mixed;

@@ -57,8 +57,11 @@ struct ForwardScratch {
     S *inner, *z, *masked[2];
     S* starts;
     const S** x_rows;
+    void* factors;
     /// `start_size` is 0 where no inputs are projected ahead. A helper uses the caller's starts.
-    ForwardScratch(const Spec& spec, Index mine, bool is_masked, Index start_size, bool is_helper, Scratch& scratch) {
+    template <class Stages>
+    ForwardScratch(Stages, const Spec& spec, Index mine, bool is_masked, Index start_size, bool is_helper,
+                   Scratch& scratch) {
         rows = take<Row<S>>(scratch, mine);
         const bool two_stages = spec.is_projected() || (spec.kind == Kind::gru && !spec.reset_after);
         inner = two_stages ? take<S>(scratch, mine * spec.hidden) : nullptr;
@@ -66,6 +69,9 @@ struct ForwardScratch {
         for (auto& m : masked) m = is_masked ? take<S>(scratch, mine * spec.output) : nullptr;
         starts = start_size && !is_helper ? take<S>(scratch, kChunkRows * start_size) : nullptr;
         x_rows = start_size ? take<const S*>(scratch, kChunkRows) : nullptr;
+        const Index ahead = start_size ? Factors<S, typename Stages::Format>::size(kChunkRows, spec.input) : 0;
+        const Index now = Stages::factors_size(spec, mine);
+        factors = scratch.take(ahead > now ? ahead : now);
     }
 };
 
@@ -106,8 +112,10 @@ public:
           is_masked_(d.masks.recurrent != nullptr),
           weights_(f.spec, d.gates_packed),
           cell_(cell_args(f.spec, d.peephole, d.masks)),
-          memory_(f.spec, count_own(plan_.count, part, parts), is_masked_, projects() ? weights_.start_size : 0,
-                  pairing.is_helper, scratch) {}
+          memory_(Stages{}, f.spec, count_own(plan_.count, part, parts), is_masked_,
+                  projects() ? weights_.start_size : 0, pairing.is_helper, scratch) {
+        cell_.factors = memory_.factors;
+    }
 
     void run() {
         if (!pairing_.is_helper) {
@@ -190,7 +198,7 @@ private:
                 const Index j = part_ + i * parts_;
                 memory_.x_rows[count++] = f_.x + plan_.when(q, j, d_.reverse) * f_.x_time + plan_.row[j] * f_.x_batch;
             }
-        Stages::project(weights_, memory_.x_rows, count, memory_.starts, share);
+        Stages::project(weights_, memory_.x_rows, count, memory_.factors, memory_.starts, share);
     }
 
     /// Sets the addresses of all that step `s` reads and writes of sequence `i` of this part.
@@ -245,7 +253,7 @@ private:
     const Pairing pairing_;
     const bool is_masked_;
     const typename Stages::Weights weights_;
-    const CellArgs<S> cell_;
+    CellArgs<S> cell_;
     ForwardScratch<S> memory_;
     Chunk chunk_;
 };

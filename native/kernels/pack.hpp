@@ -1,7 +1,8 @@
 // Packing: weights in the order in which tiles read them.
 //
 // A *gate panel* serves one block of units: [sums][lanes] of bias, then for each k of x and of h the weights of all
-// gates side by side, [weights][lanes]. A *column panel* is 4 vectors of columns of a matrix, [rows][4][lanes]. Units
+// gates side by side, [weights][lanes]. A *column panel* is 4 vectors of columns of a matrix, [rows][4][lanes]. Narrow
+// weights of two consecutive k share a lane. Units
 // and columns that do not exist are zero, so that no tile handles odd sizes.
 #pragma once
 
@@ -64,13 +65,13 @@ struct StageWeights {
 };
 
 /// Bytes of the weights of `depth` k.
-template <class S, class W>
+template <class F>
 UNROLLED_INLINE Index depth_size(Index depth, Index weights) {
-    const Index registers = sizeof(W) == sizeof(S) ? depth : (depth + 1) / 2;
+    const Index registers = kHasPairs<F> ? (depth + 1) / 2 : depth;
     return registers * weights * UNROLLED_VECTOR_BYTES;
 }
 
-template <class S, class W, class Stage>
+template <class S, class F, class Stage>
 UNROLLED_INLINE StageWeights stage_weights(const Spec& spec) {
     constexpr Index L = kLanes<S>;
     StageWeights w;
@@ -78,28 +79,28 @@ UNROLLED_INLINE StageWeights stage_weights(const Spec& spec) {
     w.h_depth = spec.output;
     w.panels = (spec.hidden + Stage::blocks * L - 1) / (Stage::blocks * L);
     w.x_place = Stage::Sums::sums * UNROLLED_VECTOR_BYTES;
-    w.h_place = w.x_place + depth_size<S, W>(w.x_depth, Stage::Sums::weights);
-    w.panel_size = w.h_place + depth_size<S, W>(w.h_depth, Stage::Sums::weights);
+    w.h_place = w.x_place + depth_size<F>(w.x_depth, Stage::Sums::weights);
+    w.panel_size = w.h_place + depth_size<F>(w.h_depth, Stage::Sums::weights);
     return w;
 }
 
 /// Rounds weights [depth][gates][lanes] to pairs of bfloat16 [depth / 2][gates][lanes].
-UNROLLED_INLINE void narrow(const float* wide, Index depth, Index gates, std::uint32_t* pairs) {
-    const Index row = gates * kLanes<float>;
+UNROLLED_INLINE void narrow(const float* wide, Index depth, Index gates, Bits<float>* pairs) {
+    constexpr Index L = kLanes<float>;
     for (Index k = 0; k < depth; k += 2)
-        for (Index i = 0; i < row; ++i) {
-            const std::uint32_t second = k + 1 < depth ? narrowed(wide[(k + 1) * row + i]) : 0;
-            pairs[k / 2 * row + i] = narrowed(wide[k * row + i]) | second << 16;
+        for (Index g = 0; g < gates; ++g) {
+            const float* first = wide + (k * gates + g) * L;
+            *pairs++ = pairs_of(load(first), k + 1 < depth ? load(first + gates * L) : Vec<float>{});
         }
 }
 
 /// Packs one half of a panel, the weights of x or of h.
-template <class S, class W, class Stage>
+template <class S, class F, class Stage>
 void pack_half(const S* weight, Index depth, Index panel, Index hidden, char* to, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     constexpr Index G = Stage::Sums::weights;
     S* wide = reinterpret_cast<S*>(to);
-    if constexpr (sizeof(W) != sizeof(S)) wide = static_cast<S*>(scratch.take(depth * G * UNROLLED_VECTOR_BYTES));
+    if constexpr (kHasPairs<F>) wide = static_cast<S*>(scratch.take(depth * G * UNROLLED_VECTOR_BYTES));
     for (Index g = 0; g < G; ++g) {
         const auto place = Stage::weight(g, panel, L, hidden);
         const Index valid = hidden - place.unit < L ? hidden - place.unit : L;
@@ -107,13 +108,13 @@ void pack_half(const S* weight, Index depth, Index panel, Index hidden, char* to
         const Index row = valid > 0 ? place.row : 0;
         transpose_block(weight + row * depth, depth, valid, depth, wide + g * L, G * L);
     }
-    if constexpr (sizeof(W) != sizeof(S)) narrow(wide, depth, G, reinterpret_cast<std::uint32_t*>(to));
+    if constexpr (kHasPairs<F>) narrow(wide, depth, G, reinterpret_cast<Bits<float>*>(to));
 }
 
-template <class S, class W, class Stage>
+template <class S, class F, class Stage>
 void pack_stage(const Spec& spec, const Parameters<S>& from, char* packed, Index begin, Index end, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
-    const StageWeights w = stage_weights<S, W, Stage>(spec);
+    const StageWeights w = stage_weights<S, F, Stage>(spec);
     packed += begin * w.panel_size;
     for (Index panel = begin; panel < end; ++panel, packed += w.panel_size) {
         for (Index n = 0; n < Stage::Sums::sums; ++n) {
@@ -127,27 +128,46 @@ void pack_stage(const Spec& spec, const Parameters<S>& from, char* packed, Index
             store(reinterpret_cast<S*>(packed) + n * L, bias);
         }
         scratch.reset();
-        pack_half<S, W, Stage>(from.weight_ih, w.x_depth, panel, spec.hidden, packed + w.x_place, scratch);
-        pack_half<S, W, Stage>(from.weight_hh, w.h_depth, panel, spec.hidden, packed + w.h_place, scratch);
+        pack_half<S, F, Stage>(from.weight_ih, w.x_depth, panel, spec.hidden, packed + w.x_place, scratch);
+        pack_half<S, F, Stage>(from.weight_hh, w.h_depth, panel, spec.hidden, packed + w.h_place, scratch);
     }
 }
 
-template <class S>
+/// Bytes of a column panel of `depth` k.
+template <class F>
+UNROLLED_INLINE Index column_panel_size(Index depth) {
+    return depth_size<F>(depth, 4);
+}
+
+template <class S, class F>
 Index columns_size(Index rows, Index columns) {
-    constexpr Index W = 4 * kLanes<S>;
-    return (columns + W - 1) / W * W * rows;
+    constexpr Index width = 4 * kLanes<S>;
+    return (columns + width - 1) / width * column_panel_size<F>(rows);
+}
+
+/// Packs one column panel of `depth` rows: value(k, v) is vector v of its columns in row k.
+template <class S, class F, class Value>
+UNROLLED_INLINE void pack_panel(Index depth, char* packed, Value value) {
+    for (Index k = 0; k < depth; k += kHasPairs<F> ? 2 : 1)
+        for (Index v = 0; v < 4; ++v, packed += UNROLLED_VECTOR_BYTES) {
+            if constexpr (kHasPairs<F>) {
+                const Vec<S> second = k + 1 < depth ? value(k + 1, v) : Vec<S>{};
+                *reinterpret_cast<Bits<S>*>(packed) = pairs_of(value(k, v), second);
+            } else {
+                *reinterpret_cast<Vec<S>*>(packed) = value(k, v);
+            }
+        }
 }
 
 /// Packs a (rows, columns) matrix into column panels, for products with its rows as k.
-template <class S>
-void pack_columns(const S* matrix, Index rows, Index columns, S* packed) {
+template <class S, class F>
+void pack_columns(const S* matrix, Index rows, Index columns, char* packed) {
     constexpr Index L = kLanes<S>;
-    for (Index column = 0; column < columns; column += 4 * L)
-        for (Index row = 0; row < rows; ++row, packed += 4 * L)
-            for (Index v = 0; v < 4; ++v) {
-                const Index left = columns - column - v * L;
-                store(packed + v * L, left > 0 ? load(matrix + row * columns + column + v * L, left) : Vec<S>{});
-            }
+    for (Index column = 0; column < columns; column += 4 * L, packed += column_panel_size<F>(rows))
+        pack_panel<S, F>(rows, packed, [&](Index row, Index v) UNROLLED_INLINE_LAMBDA {
+            const Index left = columns - column - v * L;
+            return left > 0 ? load(matrix + row * columns + column + v * L, left) : Vec<S>{};
+        });
 }
 
 /// Packs the transpose of a (rows, columns) matrix into column panels, for products with its columns as k.

@@ -18,8 +18,8 @@ struct Walker {
 };
 
 /// dx(t, b) = Σ over directions of dgates · W_ih; zero where a sequence is over.
-template <class S>
-void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
+template <class S, class F>
+void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     const Schedule& plan = b.schedule;
     const Index H = b.spec.hidden, I = b.spec.input, depth = b.spec.gates() * H, row_size = b.spec.dgates() * H;
@@ -30,6 +30,8 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
     constexpr Index kRows = tuning::gathered_rows(kTallest);
     const S *first[kRows], *second[kRows];
     S* to[kRows];
+    Factors<S, F> of_first(scratch.take(Factors<S, F>::size(kRows, depth)), depth);
+    Factors<S, F> of_second(scratch.take(b.directions == 2 ? Factors<S, F>::size(kRows, depth) : 0), depth);
     alignas(64) S tile_sums[kTileSums<S>];
     Walker walker{plan};
     for (Index from = begin; from < end; from += kRows) {
@@ -41,20 +43,26 @@ void input_gradient(const Backward<S>& b, Index part, Index parts, Scratch&) {
             const Index other = is_opposite ? plan.other(walker.s, j) : walker.s;
             second[i] = b.directions == 2 ? b.direction[1].dgates + (plan.offset[other] + j) * row_size : nullptr;
             to[i] = dx_at(t, plan.row[j]);
+            of_first.set(i, first[i]);
+            if (b.directions == 2) of_second.set(i, second[i]);
         }
         const Tiling tiling(count);
         for (Index column = 0; column < I; column += 4 * L) {
-            TileArgs<S> args;
-            args.first.weights = b.direction[0].input_packed + column * depth;
+            TileArgs<S, F> args;
+            const Index place = column / (4 * L) * column_panel_size<F>(depth);
+            const auto panel = [&](Index direction) {
+                return ahead(static_cast<const typename F::Weight*>(b.direction[direction].input_packed), place);
+            };
+            args.first.weights = panel(0);
             args.first.depth = depth;
             args.second.depth = b.directions == 2 ? depth : 0;
-            args.second.weights = b.directions == 2 ? b.direction[1].input_packed + column * depth : nullptr;
+            args.second.weights = b.directions == 2 ? panel(1) : nullptr;
             for (Index t = 0; t < tiling.count; ++t) {
                 const Index height = tiling.height(t), at = tiling.begin(t);
                 for (Index r = 0; r < height; ++r) {
                     args.start[r] = nullptr;
-                    args.first.rows[r] = first[at + r];
-                    args.second.rows[r] = second[at + r];
+                    args.first.rows[r] = of_first.at(at + r, first[at + r]);
+                    args.second.rows[r] = of_second.at(at + r, second[at + r]);
                     prefetch_writes(to[at + r] + column, I - column < 4 * L ? I - column : 4 * L);
                 }
                 run_tile<S, FourSums>(height, 1, args, tile_sums);
@@ -79,25 +87,24 @@ struct Side {
 
 /// dW += dgatesᵀ · rows for one chunk. columns: [dgates' columns of this part][kChunkSteps]; packed: scratch for one
 /// panel.
-template <class S>
+template <class S, class F>
 void add_products(const Side<S>& side, const S* const* rows, const S* const* masks, Index count, Index hidden,
-                  const S* columns, Index begin, Index end, S* packed) {
+                  const typename F::Factor* columns, Index begin, Index end, char* packed) {
     constexpr Index L = kLanes<S>;
     const Index from = begin > side.begin ? begin : side.begin, until = end < side.end ? end : side.end;
     if (side.to == nullptr || from >= until) return;
     alignas(64) S tile_sums[kTileSums<S>];
     const Tiling tiling(until - from);
     for (Index column = 0; column < side.width; column += 4 * L) {
-        for (Index k = 0; k < count; ++k)
-            for (Index v = 0; v < 4; ++v) {
-                const Index c = column + v * L, width = width_at<S>(c, side.width);
-                Vec<S> value = {};
-                if (width > 0) value = load(rows[k] + c, width);
-                if (width > 0 && masks != nullptr) value = value * load(masks[k] + c, width);
-                store(packed + (k * 4 + v) * L, value);
-            }
-        TileArgs<S> args;
-        args.first.weights = packed;
+        pack_panel<S, F>(count, packed, [&](Index k, Index v) UNROLLED_INLINE_LAMBDA {
+            const Index c = column + v * L, width = width_at<S>(c, side.width);
+            Vec<S> value = {};
+            if (width > 0) value = load(rows[k] + c, width);
+            if (width > 0 && masks != nullptr) value = value * load(masks[k] + c, width);
+            return value;
+        });
+        TileArgs<S, F> args;
+        args.first.weights = reinterpret_cast<const typename F::Weight*>(packed);
         args.first.depth = count;
         for (Index t = 0; t < tiling.count; ++t) {
             const Index height = tiling.height(t), at = from + tiling.begin(t);
@@ -128,9 +135,23 @@ UNROLLED_INLINE void add_to(S* to, const S* from, Index count) {
     }
 }
 
+/// Rounds columns [columns][kChunkSteps] of `count` steps to factors of F in place; returns them.
+template <class F, class S>
+const typename F::Factor* round_columns(S* columns, Index number, Index count) {
+    using Factor = typename F::Factor;
+    if constexpr (Factors<S, F>::are_copies) {
+        // a row of factors ends before the scalars of the next one begin
+        auto* to = reinterpret_cast<Factor*>(columns);
+        for (Index c = 0; c < number; ++c) round_row(columns + c * kChunkSteps, count, to + c * kChunkSteps);
+        return to;
+    } else {
+        return columns;
+    }
+}
+
 /// The gradients of weight_ih, weight_hh and the biases of one direction. A part takes some columns of the gates and
 /// all steps, so that sums are added up in the order of m, however many parts there are.
-template <class S>
+template <class S, class F>
 void weight_gradient(const Backward<S>& b, Index direction, Index part, Index parts, Scratch& scratch) {
     constexpr Index L = kLanes<S>;
     const BackwardDirection<S>& d = b.direction[direction];
@@ -152,7 +173,7 @@ void weight_gradient(const Backward<S>& b, Index direction, Index part, Index pa
             std::memset(side->to + side->row_of(c, H) * side->width, 0, side->width * sizeof(S));
 
     S* columns = take<S>(scratch, (end - begin + L) * kChunkSteps);
-    S* packed = take<S>(scratch, kChunkSteps * 4 * L);
+    char* packed = take<char>(scratch, column_panel_size<F>(kChunkSteps));
     S* bias = take<S>(scratch, end - begin);
     S* sums = take<S>(scratch, end - begin);
     std::memset(bias, 0, (end - begin) * sizeof(S));
@@ -178,9 +199,11 @@ void weight_gradient(const Backward<S>& b, Index direction, Index part, Index pa
         for (Index k = 0; k < count; k += L)
             transpose_block(dgates + k * row_size + begin, row_size, count - k < L ? count - k : L, end - begin,
                             columns + k, kChunkSteps);
-        add_products<S>(of_x, x, nullptr, count, H, columns, begin, end, packed);
-        add_products<S>(of_h, h, d.masks.recurrent == nullptr ? nullptr : masks, count, H, columns, begin, end, packed);
-        add_products<S>(of_reset, reset, nullptr, count, H, columns, begin, end, packed);
+        const auto* factors = round_columns<F>(columns, end - begin, count);
+        const S* const* of_masks = d.masks.recurrent == nullptr ? nullptr : masks;
+        add_products<S, F>(of_x, x, nullptr, count, H, factors, begin, end, packed);
+        add_products<S, F>(of_h, h, of_masks, count, H, factors, begin, end, packed);
+        add_products<S, F>(of_reset, reset, nullptr, count, H, factors, begin, end, packed);
     }
     for (Index c = begin; c < end; ++c) {
         if (d.dbias_ih != nullptr && c < of_x.end) d.dbias_ih[of_x.row_of(c, H)] = bias[c - begin];

@@ -46,7 +46,7 @@ void projection_gradient(const Backward<S>& b, const BackwardDirection<S>& d, In
     if (begin >= end) return;
     std::memset(d.dweight_hr + begin * H, 0, (end - begin) * H * sizeof(S));
     S* columns = take<S>(scratch, (end - begin + L) * kChunkSteps);
-    S* packed = take<S>(scratch, kChunkSteps * 4 * L);
+    char* packed = take<char>(scratch, column_panel_size<Whole<S>>(kChunkSteps));
     S* inner = take<S>(scratch, kChunkSteps * H);
     const S* rows[kChunkSteps];
     const Side<S> side{d.dweight_hr, H, 0, P, 0, 0};
@@ -65,7 +65,7 @@ void projection_gradient(const Backward<S>& b, const BackwardDirection<S>& d, In
         for (Index k = 0; k < count; k += L)
             transpose_block(d.dh + (from + k) * P + begin, P, count - k < L ? count - k : L, end - begin, columns + k,
                             kChunkSteps);
-        add_products<S>(side, rows, nullptr, count, H, columns, begin, end, packed);
+        add_products<S, Whole<S>>(side, rows, nullptr, count, H, columns, begin, end, packed);
     }
 }
 
@@ -104,7 +104,9 @@ void peephole_gradient(const Backward<S>& b, const BackwardDirection<S>& d, Inde
 template <class S>
 void weight_gradients(const Backward<S>& b, Index direction, Index part, Index parts, Scratch& scratch) {
     const BackwardDirection<S>& d = b.direction[direction];
-    weight_gradient(b, direction, part, parts, scratch);
+    with_format<S>(b.spec.products, [&](auto format) {
+        weight_gradient<S, decltype(format)>(b, direction, part, parts, scratch);
+    });
     if (d.dweight_hr != nullptr) projection_gradient(b, d, part, parts, scratch);
     if (d.dweight_peephole != nullptr) peephole_gradient(b, d, part, parts);
 }

@@ -31,6 +31,7 @@ struct CellArgs {
     Spec spec;
     const S* peephole = nullptr;
     S rate_h = 0, rate_c = 0;
+    void* factors = nullptr;  // memory for the factors of a step's rows
 };
 
 /// The units of a block: all lanes, or fewer in the last block.

@@ -1,6 +1,7 @@
 // The stages of a step: panels of packed weights times the rows of a batch, and the cell's arithmetic on the sums.
 #pragma once
 
+#include "factors.hpp"
 #include "gru.hpp"
 #include "lstm.hpp"
 #include "pack.hpp"
@@ -36,7 +37,7 @@ UNROLLED_INLINE void prefetch_results(const Row<S>& row, Index panel, Index pane
 
 /// Runs one stage of a step for `n` rows, over its panels from `begin` to `end` or back: steps alternate, so that each
 /// begins with the weights that the one before left in the cache.
-template <class S, class W, class Stage>
+template <class S, class F, class Stage>
 void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Index begin, Index end,
                bool backwards = false) {
     constexpr Index L = kLanes<S>;
@@ -44,26 +45,32 @@ void run_stage(const StageWeights& w, const Row<S>* rows, Index n, const CellArg
     alignas(64) S tile_sums[kTileSums<S>];
     const Tiling tiling(n);
     const bool has_start = rows[0].start != nullptr;
+    Factors<S, F> x(cell.factors, w.x_depth);
+    Factors<S, F> h(static_cast<char*>(cell.factors) + Factors<S, F>::size(n, w.x_depth), w.h_depth);
+    for (Index i = 0; i < n; ++i) {
+        if (!has_start) x.set(i, rows[i].x);
+        h.set(i, Stage::template second<S>(rows[i]));
+    }
     const Index most = n == 1 ? 2 : 1, turns = (end - begin + most - 1) / most;
     for (Index turn = 0; turn < turns; ++turn) {
         const Index panel = begin + (backwards ? turns - 1 - turn : turn) * most;
         const Index count = panel + most <= end ? most : 1;
         const char* weights = w.packed + panel * w.panel_size;
-        TileArgs<S, W> args;
+        TileArgs<S, F> args;
         args.start_stride = has_start ? N * UNROLLED_VECTOR_BYTES : w.panel_size;
-        args.first.weights = reinterpret_cast<const W*>(weights + w.x_place);
+        args.first.weights = reinterpret_cast<const typename F::Weight*>(weights + w.x_place);
         args.first.depth = has_start ? 0 : w.x_depth;
         args.first.panel_stride = args.second.panel_stride = w.panel_size;
-        args.second.weights = reinterpret_cast<const W*>(weights + w.h_place);
+        args.second.weights = reinterpret_cast<const typename F::Weight*>(weights + w.h_place);
         args.second.depth = w.h_depth;
         for (Index t = 0; t < tiling.count; ++t) {
-            const Row<S>* some = rows + tiling.begin(t);
-            const Index height = tiling.height(t);
+            const Index first = tiling.begin(t), height = tiling.height(t);
+            const Row<S>* some = rows + first;
             for (Index r = 0; r < height; ++r) {
                 args.start[r] =
                     has_start ? some[r].start + w.start_offset + panel * N * L : reinterpret_cast<const S*>(weights);
-                args.first.rows[r] = some[r].x;
-                args.second.rows[r] = Stage::template second<S>(some[r]);
+                args.first.rows[r] = x.at(first + r, some[r].x);
+                args.second.rows[r] = h.at(first + r, Stage::template second<S>(some[r]));
                 if (some[r].gates != nullptr || has_start) prefetch_results<S, Stage>(some[r], panel, count, cell.spec);
             }
             run_tile<S, typename Stage::Sums>(height, count, args, tile_sums);
@@ -96,22 +103,23 @@ void run_projection(const S* packed, const Row<S>* rows, Index n, const CellArgs
 }
 
 /// Computes the input's share of the sums of one stage with bias: to[row · ld + start_offset + panel · sums · lanes].
-template <class S, class W, class Stage>
-void project_stage(const StageWeights& w, const S* const* x, Index n, S* to, Index ld, Share share) {
+template <class S, class F, class Stage>
+void project_stage(const StageWeights& w, const Factors<S, F>& factors, const S* const* x, Index n, S* to, Index ld,
+                   Share share) {
     constexpr Index L = kLanes<S>;
     constexpr Index N = Stage::Sums::sums;
     alignas(64) S tile_sums[kTileSums<S>];
     const Tiling tiling(n);
     for (Index panel = share.begin(w.panels); panel < share.end(w.panels); ++panel) {
         const char* weights = w.packed + panel * w.panel_size;
-        TileArgs<S, W> args;
-        args.first.weights = reinterpret_cast<const W*>(weights + w.x_place);
+        TileArgs<S, F> args;
+        args.first.weights = reinterpret_cast<const typename F::Weight*>(weights + w.x_place);
         args.first.depth = w.x_depth;
         for (Index t = 0; t < tiling.count; ++t) {
             const Index height = tiling.height(t), begin = tiling.begin(t);
             for (Index r = 0; r < height; ++r) {
                 args.start[r] = reinterpret_cast<const S*>(weights);
-                args.first.rows[r] = x[begin + r];
+                args.first.rows[r] = factors.at(begin + r, x[begin + r]);
             }
             run_tile<S, typename Stage::Sums>(height, 1, args, tile_sums);
             for (Index r = 0; r < height; ++r)
@@ -121,16 +129,17 @@ void project_stage(const StageWeights& w, const S* const* x, Index n, S* to, Ind
     }
 }
 
-/// A cell as the stages of its step, in order, with weights stored as W.
-template <class S, class W, class... Stages>
+/// A cell as the stages of its step, in order, with products of format F.
+template <class S, class F, class... Stages>
 struct CellStages {
+    using Format = F;
     struct Weights {
         StageWeights of[sizeof...(Stages)];
         Index start_size = 0;  // a row of projected inputs, in scalars
         Index size = 0;        // all packed weights, in bytes
         Weights(const Spec& spec, const void* packed) {
             Index i = 0;
-            ((of[i] = stage_weights<S, W, Stages>(spec), of[i].packed = static_cast<const char*>(packed) + size,
+            ((of[i] = stage_weights<S, F, Stages>(spec), of[i].packed = static_cast<const char*>(packed) + size,
               of[i].start_offset = start_size, size += of[i].panels * of[i].panel_size,
               start_size += of[i].panels * Stages::Sums::sums * kLanes<S>, ++i),
              ...);
@@ -142,7 +151,7 @@ struct CellStages {
     static void pack(const Spec& spec, const Parameters<S>& from, void* packed, Share share, Scratch& scratch) {
         const Weights w(spec, packed);
         Index i = 0;
-        ((pack_stage<S, W, Stages>(spec, from, const_cast<char*>(w.of[i].packed), share.begin(w.of[i].panels),
+        ((pack_stage<S, F, Stages>(spec, from, const_cast<char*>(w.of[i].packed), share.begin(w.of[i].panels),
                                    share.end(w.of[i].panels), scratch),
           ++i),
          ...);
@@ -151,7 +160,7 @@ struct CellStages {
     static void run(const Weights& w, const S* projection, const Row<S>* rows, Index n, const CellArgs<S>& cell,
                     bool backwards = false) {
         Index i = 0;
-        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, 0, w.of[i].panels, backwards), ++i), ...);
+        ((run_stage<S, F, Stages>(w.of[i], rows, n, cell, 0, w.of[i].panels, backwards), ++i), ...);
         if (projection != nullptr) run_projection(projection, rows, n, cell);
     }
 
@@ -159,35 +168,53 @@ struct CellStages {
     static void run_share(const Weights& w, const Row<S>* rows, Index n, const CellArgs<S>& cell, Share share,
                           bool backwards = false) {
         Index i = 0;
-        ((run_stage<S, W, Stages>(w.of[i], rows, n, cell, share.begin(w.of[i].panels), share.end(w.of[i].panels),
+        ((run_stage<S, F, Stages>(w.of[i], rows, n, cell, share.begin(w.of[i].panels), share.end(w.of[i].panels),
                                   backwards),
           ++i),
          ...);
     }
 
-    static void project(const Weights& w, const S* const* x, Index n, S* to, Share share) {
+    /// Bytes of `CellArgs::factors` for a step of so many rows.
+    static Index factors_size(const Spec& spec, Index rows) {
+        const Index second = spec.hidden > spec.output ? spec.hidden : spec.output;
+        return Factors<S, F>::size(rows, spec.input) + Factors<S, F>::size(rows, second);
+    }
+
+    /// Computes the input's share of the sums of `n` rows; `factors` has room for theirs.
+    static void project(const Weights& w, const S* const* x, Index n, void* factors, S* to, Share share) {
+        Factors<S, F> read(factors, w.of[0].x_depth);
+        for (Index i = 0; i < n; ++i) read.set(i, x[i]);
         Index i = 0;
-        (project_stage<S, W, Stages>(w.of[i++], x, n, to, w.start_size, share), ...);
+        (project_stage<S, F, Stages>(w.of[i++], read, x, n, to, w.start_size, share), ...);
     }
 };
 
-template <class S, class W, class F>
-UNROLLED_INLINE auto with_stages(const Spec& spec, F f) {
-    if (spec.kind == Kind::rnn) return f(CellStages<S, W, RnnGate>{});
+/// Calls `f` with the format of products of a backward pass.
+template <class S, class Call>
+UNROLLED_INLINE auto with_format(Products products, Call f) {
+    if constexpr (sizeof(S) == sizeof(float))
+        if (products == Products::narrow) return f(NarrowProducts{});
+    return f(Whole<S>{});
+}
+
+template <class S, class F, class Call>
+UNROLLED_INLINE auto with_stages(const Spec& spec, Call f) {
+    if (spec.kind == Kind::rnn) return f(CellStages<S, F, RnnGate>{});
     if (spec.kind == Kind::gru) {
-        if (spec.reset_after) return f(CellStages<S, W, GruGates>{});
-        return f(CellStages<S, W, GruResets, GruCandidate>{});
+        if (spec.reset_after) return f(CellStages<S, F, GruGates>{});
+        return f(CellStages<S, F, GruResets, GruCandidate>{});
     }
-    if (spec.coupled) return f(CellStages<S, W, LstmGates<true>>{});
-    return f(CellStages<S, W, LstmGates<false>>{});
+    if (spec.coupled) return f(CellStages<S, F, LstmGates<true>>{});
+    return f(CellStages<S, F, LstmGates<false>>{});
 }
 
 /// Calls `f` with the CellStages of a cell.
-template <class S, class F>
-UNROLLED_INLINE auto with_cell(const Spec& spec, F f) {
+template <class S, class Call>
+UNROLLED_INLINE auto with_cell(const Spec& spec, Call f) {
     if constexpr (sizeof(S) == sizeof(float))
-        if (spec.narrow) return with_stages<S, Narrow>(spec, f);
-    return with_stages<S, S>(spec, f);
+        if (spec.products == Products::narrow_weights) return with_stages<S, NarrowWeights>(spec, f);
+    return with_format<S>(spec.products,
+                          [&](auto format) { return with_stages<S, decltype(format)>(spec, f); });
 }
 
 template <class S>

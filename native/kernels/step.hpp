@@ -10,8 +10,9 @@ template <class S, class P>
 void step_pass(P, const Step<S>& step, Index part, Index parts, Scratch& scratch) {
     const Index H = step.spec.hidden, n = step.batch;
     const typename P::Weights weights(step.spec, step.gates_packed);
-    const CellArgs<S> cell = cell_args(step.spec, step.peephole, Regularisers<S>{});
-    ForwardScratch<S> mem(step.spec, n, false, 0, false, scratch);
+    ForwardScratch<S> mem(P{}, step.spec, n, false, 0, false, scratch);
+    CellArgs<S> cell = cell_args(step.spec, step.peephole, Regularisers<S>{});
+    cell.factors = mem.factors;
     for (Index b = 0; b < n; ++b) {
         Row<S>& row = mem.rows[b];
         row = Row<S>{};

@@ -30,24 +30,41 @@ struct SplitSums {
     static constexpr int weights = 3, sums = 4, first_last = 2, second_last = 3;
 };
 
-/// One half of a product. rows: `depth` scalars each, at any address; weights: [depth][weights][lanes] of W, aligned
-/// (of Narrow: [depth / 2, rounded up][weights][lanes] pairs); `panel_stride` is the distance to the next panel, in
-/// bytes.
-template <class S, class W>
+/// The formats of products: the elements of packed weights, and those of the rows that they are multiplied by.
+template <class S>
+struct Whole {
+    using Weight = S;
+    using Factor = S;
+};
+struct NarrowWeights {
+    using Weight = Narrow;
+    using Factor = float;
+};
+struct NarrowProducts {
+    using Weight = Narrow;
+    using Factor = Narrow;
+};
+template <class F>
+inline constexpr bool kHasPairs = sizeof(typename F::Weight) == sizeof(Narrow);
+
+/// One half of a product. rows: `depth` factors each, at any address; weights: [depth][weights][lanes], aligned (of
+/// Narrow: [depth / 2, rounded up][weights][lanes] pairs); `panel_stride` is the distance to the next panel, in bytes.
+/// A row of Narrow of odd depth has one more factor, any finite one: its weight is zero.
+template <class F>
 struct Segment {
-    const S* rows[kTallest];
-    const W* weights = nullptr;
+    const typename F::Factor* rows[kTallest];
+    const typename F::Weight* weights = nullptr;
     Index depth = 0;
     Index panel_stride = 0;
 };
 
-/// The arguments of a tile: scalars S, weights W, which is S or, for float, Narrow. start: [sums][lanes] a row, or all
-/// null for zeros, `start_stride` bytes from panel to panel; aliases nothing that is written.
-template <class S, class W = S>
+/// The arguments of a tile of sums S. start: [sums][lanes] a row, or all null for zeros, `start_stride` bytes from panel
+/// to panel; aliases nothing that is written.
+template <class S, class F = Whole<S>>
 struct TileArgs {
     const S* start[kTallest];
     Index start_stride = 0;
-    Segment<S, W> first, second;
+    Segment<F> first, second;
 };
 
 template <class T>
@@ -64,13 +81,22 @@ struct Tiling {
     Index begin(Index tile) const { return tile * base + (tile < extra ? tile : extra); }
 };
 
+/// Factor k of a row in every lane.
+template <class S>
+UNROLLED_INLINE Vec<S> splat_at(const S* row, Index k) {
+    return splat<S>(row[k]);
+}
+UNROLLED_INLINE Vec<float> splat_at(const Narrow* row, Index k) {
+    return k % 2 ? second_of(splat_pair(row + k - 1)) : first_of(splat_pair(row + k));
+}
+
 /// sums += a · w for one k.
-template <class S, int R, int P, int Weights, int Sums, int Last>
-UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const S* const (&rows)[R], Index k,
+template <class S, int R, int P, int Weights, int Sums, int Last, class A>
+UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const A* const (&rows)[R], Index k,
                                 const Vec<S> (&w)[P][Weights]) {
 #pragma GCC unroll 6
     for (int r = 0; r < R; ++r) {
-        const Vec<S> a = splat<S>(rows[r][k]);
+        const Vec<S> a = splat_at(rows[r], k);
 #pragma GCC unroll 2
         for (int p = 0; p < P; ++p)
 #pragma GCC unroll 4
@@ -81,9 +107,10 @@ UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const S* const (&row
     }
 }
 
-template <int R, int P, int Weights, int Sums, int Last>
-UNROLLED_INLINE void accumulate(Vec<float> (&sums)[P][R][Sums], const Segment<float, Narrow>& segment) {
-    const float* rows[R];
+/// sums += products of narrow weights, which are widened first.
+template <int R, int P, int Weights, int Sums, int Last, class F>
+UNROLLED_INLINE void accumulate_widened(Vec<float> (&sums)[P][R][Sums], const Segment<F>& segment) {
+    const typename F::Factor* rows[R];
     for (int r = 0; r < R; ++r) rows[r] = segment.rows[r];
     const auto* weights = reinterpret_cast<const Bits<float>*>(segment.weights);
     const Index stride = segment.panel_stride / static_cast<Index>(sizeof(Bits<float>));
@@ -108,8 +135,52 @@ UNROLLED_INLINE void accumulate(Vec<float> (&sums)[P][R][Sums], const Segment<fl
     }
 }
 
+#if defined(__AVX512BF16__)
+/// sums += products of pairs, two k in one instruction.
+template <int R, int P, int Weights, int Sums, int Last>
+UNROLLED_INLINE void accumulate_pairs(Vec<float> (&sums)[P][R][Sums], const Segment<NarrowProducts>& segment) {
+    const Narrow* rows[R];
+    for (int r = 0; r < R; ++r) rows[r] = segment.rows[r];
+    const auto* weights = reinterpret_cast<const Bits<float>*>(segment.weights);
+    const Index stride = segment.panel_stride / static_cast<Index>(sizeof(Bits<float>));
+    const Index depth = segment.depth;
+    for (Index k = 0; k < depth; k += 2) {
+        Bits<float> w[P][Weights];
+#pragma GCC unroll 2
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int g = 0; g < Weights; ++g) w[p][g] = weights[p * stride + k / 2 * Weights + g];
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r) {
+            const Bits<float> a = splat_pair(rows[r] + k);
+#pragma GCC unroll 2
+            for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+                for (int g = 0; g < Weights; ++g) {
+                    Vec<float>& sum = sums[p][r][g == Weights - 1 ? Last : g];
+                    sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(w[p][g]));
+                }
+        }
+    }
+}
+#endif
+
+template <int R, int P, int Weights, int Sums, int Last>
+UNROLLED_INLINE void accumulate(Vec<float> (&sums)[P][R][Sums], const Segment<NarrowWeights>& segment) {
+    accumulate_widened<R, P, Weights, Sums, Last>(sums, segment);
+}
+
+template <int R, int P, int Weights, int Sums, int Last>
+UNROLLED_INLINE void accumulate(Vec<float> (&sums)[P][R][Sums], const Segment<NarrowProducts>& segment) {
+#if defined(__AVX512BF16__)
+    accumulate_pairs<R, P, Weights, Sums, Last>(sums, segment);
+#else
+    accumulate_widened<R, P, Weights, Sums, Last>(sums, segment);
+#endif
+}
+
 template <int R, int P, int Weights, int Sums, int Last, class S>
-UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S, S>& segment) {
+UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<Whole<S>>& segment) {
     const S* rows[R];
     for (int r = 0; r < R; ++r) rows[r] = segment.rows[r];
     const S* weights = segment.weights;
@@ -127,8 +198,8 @@ UNROLLED_INLINE void accumulate(Vec<S> (&sums)[P][R][Sums], const Segment<S, S>&
 }
 
 /// The tile itself, R rows by P panels. out: [P][R][sums][lanes], aligned, aliases nothing.
-template <class S, class Sums, int R, int P, class W>
-__attribute__((noinline)) void tile(const TileArgs<S, W>& args, S* out) {
+template <class S, class Sums, int R, int P, class F>
+__attribute__((noinline)) void tile(const TileArgs<S, F>& args, S* out) {
     constexpr int N = Sums::sums;
     Vec<S> sums[P][R][N];
 #pragma GCC unroll 2
@@ -155,8 +226,8 @@ template <class S>
 inline constexpr Index kTileSums = kTallest * 4 * kLanes<S> * 2;
 
 /// Runs a tile of `height` rows and one panel; a single row may take two panels, which keeps more sums in flight.
-template <class S, class Sums, class W>
-UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S, W>& args, S* out) {
+template <class S, class Sums, class F>
+UNROLLED_INLINE void run_tile(Index height, Index panels, const TileArgs<S, F>& args, S* out) {
     if (height == 1 && panels == 2) return tile<S, Sums, 1, 2>(args, out);
     switch (height) {
         case 1:

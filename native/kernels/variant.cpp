@@ -17,8 +17,15 @@ const Kernels<Scalar> UNROLLED_TABLE = {
         with_cell<Scalar>(spec,
                           [&](auto pass) { decltype(pass)::pack(spec, from, packed, Share{part, parts}, scratch); });
     },
-    columns_size<Scalar>,
-    pack_columns<Scalar>,
+    [](Products products, Index rows, Index columns) {
+        return with_format<Scalar>(
+            products, [&](auto format) { return columns_size<Scalar, decltype(format)>(rows, columns); });
+    },
+    [](Products products, const Scalar* matrix, Index rows, Index columns, void* packed) {
+        with_format<Scalar>(products, [&](auto format) {
+            pack_columns<Scalar, decltype(format)>(matrix, rows, columns, static_cast<char*>(packed));
+        });
+    },
     pack_transposed<Scalar>,
     [](const Forward<Scalar>& f, Index direction, Index part, Index parts, Pairing pairing, Scratch& scratch) {
         with_cell<Scalar>(f.spec, [&](auto pass) {
@@ -31,9 +38,13 @@ const Kernels<Scalar> UNROLLED_TABLE = {
     [](const Backward<Scalar>& b, Index direction, Index part, Index parts, Pairing pairing, Scratch& scratch) {
         bptt_pass<Scalar>(b, b.direction[direction], part, parts, pairing, scratch);
     },
-    input_gradient<Scalar>,
+    [](const Backward<Scalar>& b, Index part, Index parts, Scratch& scratch) {
+        with_format<Scalar>(b.spec.products, [&](auto format) {
+            input_gradient<Scalar, decltype(format)>(b, part, parts, scratch);
+        });
+    },
     weight_gradients<Scalar>,
-    digest<Scalar>,
+    digest,
     &UNROLLED_ELEMENTWISE_TABLE,
 };
 

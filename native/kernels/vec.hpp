@@ -8,6 +8,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #ifndef UNROLLED_ISA
 #error "UNROLLED_ISA and UNROLLED_VECTOR_BYTES are set by CMakeLists.txt"
 #endif
@@ -26,6 +30,7 @@ template <>
 struct VectorOf<float> {
     typedef float Values __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
     typedef std::int32_t Bits __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+    typedef std::uint32_t Words __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
     typedef float Unaligned __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(4), may_alias));
 };
 
@@ -92,6 +97,37 @@ UNROLLED_INLINE std::uint32_t narrowed(float value) {
     std::memcpy(&bits, &value, sizeof bits);
     if ((bits & 0x7fffffffU) > 0x7f800000U) return (bits >> 16) | 0x40U;
     return (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+}
+
+/// Likewise for each lane.
+UNROLLED_INLINE VectorOf<float>::Words narrowed(Vec<float> v) {
+    typedef VectorOf<float>::Words Words;
+    const Words bits = reinterpret_cast<Words>(v);
+    const Words rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    return v != v ? (bits >> 16) | 0x40U : rounded;
+}
+
+/// Two rows of floats as pairs.
+UNROLLED_INLINE Bits<float> pairs_of(Vec<float> first, Vec<float> second) {
+    return reinterpret_cast<Bits<float>>(narrowed(first) | narrowed(second) << 16);
+}
+
+/// Stores a register of floats as bfloat16; a denormal number may become zero.
+UNROLLED_INLINE void store(Narrow* to, Vec<float> v) {
+#if defined(__AVX512BF16__)
+    const __m256bh halves = _mm512_cvtneps_pbh(v);
+#else
+    typedef std::uint16_t Halves __attribute__((vector_size(UNROLLED_VECTOR_BYTES / 2)));
+    const Halves halves = __builtin_convertvector(narrowed(v), Halves);
+#endif
+    std::memcpy(to, &halves, sizeof halves);
+}
+
+/// A pair of a row in every lane.
+UNROLLED_INLINE Bits<float> splat_pair(const Narrow* pair) {
+    std::int32_t both;
+    std::memcpy(&both, pair, sizeof both);
+    return both - Bits<float>{};
 }
 
 /// The first and the second bfloat16 of each pair, as floats.

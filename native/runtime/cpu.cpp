@@ -15,6 +15,7 @@ namespace unrolled {
 UNROLLED_DECLARE(baseline)
 UNROLLED_DECLARE(avx2)
 UNROLLED_DECLARE(avx512)
+UNROLLED_DECLARE(avx512bf16)
 #elif defined(UNROLLED_ARM)
 UNROLLED_DECLARE(neon)
 #else
@@ -33,11 +34,15 @@ std::vector<const Variant*> variants() {
 #if defined(UNROLLED_X86)
     static const Variant avx2{"avx2", avx2::table_f32, avx2::table_f64};
     static const Variant avx512{"avx512", avx512::table_f32, avx512::table_f64};
+    static const Variant avx512bf16{"avx512bf16", avx512bf16::table_f32, avx512::table_f64};
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&avx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512vl")) {
         usable.push_back(&avx512);
+        if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+            usable.push_back(&avx512bf16);
+    }
 #endif
     return usable;
 }

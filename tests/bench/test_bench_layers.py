@@ -29,8 +29,8 @@ COMMAND = ("bench", "layers", "--shapes", "2x5", "--time", 4, "--seconds", 0, "-
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's times are looked at here."""
     monkeypatch.setattr(timing, "settle", lambda: None)
-    monkeypatch.setattr(Ceiling, "products", {"torch": 1e11})
-    monkeypatch.setattr(Ceiling, "bandwidth", lambda self, size: 1e11)
+    monkeypatch.setattr(Ceiling, "products", {"float32": 1e15, "bfloat16": 1e15})
+    monkeypatch.setattr(Ceiling, "bandwidth", lambda self, size: 1e15)
 
 
 def plan(**options: Any) -> Plan:
@@ -48,6 +48,27 @@ def test_an_answer_is_the_same_twice(peer: Peer, cell: str, mode: str) -> None:
     answers = [way.answer(way.run()) for way in ways for _ in range(2)]
     assert answers
     assert [mistake(answer, truth(problem), problem.lengths) for answer in answers] == [None] * len(answers)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_rows_in_bfloat16(cell: str, mode: str) -> None:
+    case = Case(cell, mode, 1 if mode == "step" else 6, 3, 7, "bfloat16")
+    assert make(case).x.dtype == torch.bfloat16
+    row = measure(case, [PEERS["torch"], PEERS["onnxruntime"]], plan(), Ceiling(1))
+    assert row["errors"] == {}
+    assert (row["dtype"], row["goals"], row["bfloat16"]) == ("bfloat16", {"best": 1.0}, None)
+    assert row["peers"].keys() == {"torch"}
+    if mode != "training":
+        assert row["skipped"] == {"onnxruntime": "onnxruntime is measured in float32 alone"}
+
+
+def test_more_than_the_machine_can_do_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ceiling, "products", {"float32": 1.0})
+    row = measure(Case("rnn", "inference", 4, 16, 5), [PEERS["torch"]], plan(), Ceiling(1))
+    assert row["share_of_ceiling"] > 1
+    assert row["errors"].keys() == {"ceiling"}
+    assert "of what this machine can do: one of the two is measured wrong" in row["errors"]["ceiling"]
 
 
 @pytest.mark.parametrize("name", ["jax", "onnxruntime", "openvino"])
@@ -146,7 +167,7 @@ class Off(Ours):
 
 
 def test_a_wrong_answer_gets_no_time() -> None:
-    case, ceiling = Case("lstm", "training", 4, 2, 5), Ceiling(1, 1)
+    case, ceiling = Case("lstm", "training", 4, 2, 5), Ceiling(1)
     peers: list[Peer] = [Wrong(), Broken()]
     row = measure(case, peers, plan(), ceiling)
     assert row["ways"] == {"wrong": "LSTM"}

@@ -11,7 +11,7 @@ from unrolled.testing import ConformanceError, check_engine, engine_checks
 PRESENT = [name for name, engine in engines().items() if engine.unavailable() is None]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("cell", list(variants()), ids=repr)
 @pytest.mark.parametrize("name", PRESENT)
 def test_engine(name: str, cell, dtype: torch.dtype) -> None:

@@ -220,7 +220,7 @@ def test_what_it_refuses_and_why() -> None:
     reasons = {
         "layer norm": problem(LSTMCell(layer_norm=True)),
         "does not truncate": replace(call, truncate=2),
-        "computes in float32 and float64": replace(call, x=call.x.half()),
+        "computes in float32, float64 and bfloat16": replace(call, x=call.x.half()),
         "a state or parameter is torch.float32 where x is torch.float64": replace(call, x=call.x.double()),
         "on meta": replace(call, x=call.x.to("meta")),
         "state h does not have the shape": replace(call, x=call.x[:, :2]),

@@ -18,7 +18,8 @@ Index panels_of(Index units) {
 /// Scalars of one packed block: its biases, then its panels of weights.
 template <class S>
 Index block_size(Index hidden, Index input) {
-    return panels_of<S>(hidden) * kPanel * kLanes<S> + columns_size<S>(input, hidden);
+    const Index weights = columns_size<S, Whole<S>>(input, hidden) / static_cast<Index>(sizeof(S));
+    return panels_of<S>(hidden) * kPanel * kLanes<S> + weights;
 }
 
 template <class S>
@@ -195,7 +196,7 @@ private:
 
     /// Makes the gates of a chunk, block by block.
     void project(Index count) {
-        const Index size = block_size<S>(hidden_, f_.spec.input), width = size - columns_size<S>(f_.spec.input, hidden_);
+        const Index size = block_size<S>(hidden_, f_.spec.input), width = panels_of<S>(hidden_) * kPanel * kLanes<S>;
         for (Index block = 0; block < products_; ++block) {
             const S* packed = d_.packed + block * size;
             product<S>(x_rows_, count, f_.spec.input, packed + width, packed, nullptr, units_, gate_rows_);

@@ -1,98 +1,82 @@
-"""The limits of the machine, measured in the same run: multiply-adds a second, and bytes read a second."""
+"""The limits of the machine, measured in the same run by kernels of our own: multiply-adds and bytes read a second."""
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy
 import torch
 
 from unrolled.bench.grid import Case
-from unrolled.bench.peers.base import Peer
 from unrolled.bench.timing import settle
+from unrolled.kernels.native.binding import load
 
 #: a batch of this many rows computes longer than it reads weights
 COMPUTE_BOUND_BATCH = 16
 _MIB = 1 << 20
-_FLOAT = 4  # bytes
+#: bytes of a weight
+_SIZES = {"float32": 4, "bfloat16": 2}
+#: the factors that the compiled module multiplies, by their numbers there
+FACTORS = ("float32", "bfloat16", "int8")
+#: so many rounds of products take some milliseconds: a call's own cost vanishes
+_ROUNDS = 1 << 16
 
 
 class Ceiling:
-    """Probes of the machine, each run once.
+    """Probes of the machine, each run once. Without the native engine nothing is measured.
 
     Args:
-        threads: as many as the contenders have; torch must be set to them.
-        cores: those that this process may use; numpy's product uses them all.
+        threads: as many as the contenders have.
         seconds: for one probe.
-        peers: libraries whose products are tried, too.
     """
 
-    def __init__(self, threads: int, cores: int, seconds: float = 0.2, peers: Sequence[Peer] = ()) -> None:
-        self._threads, self._cores, self._seconds, self._peers = threads, cores, seconds, peers
+    def __init__(self, threads: int, seconds: float = 0.2) -> None:
+        self._threads, self._seconds = threads, seconds
+        self._native = load()[0]
         self._products: dict[str, float] = {}
         self._reads: dict[int, float] = {}
 
     @property
     def products(self) -> dict[str, float]:
-        """FLOP a second of each library's float32 matrix product, the best of two sizes."""
-        if not self._products:
-            for size in (1024, 1536):
-                a = torch.randn(size, size)
-                probes: dict[str, Callable[[], Any]] = {"torch": functools.partial(torch.mm, a, a)}
-                # numpy's threads can't be set
-                if self._threads == self._cores:
-                    probes["numpy"] = functools.partial(numpy.matmul, a.numpy(), a.numpy())
-                others = {peer.name: peer.product(size, self._threads) for peer in self._peers}
-                probes |= {name: probe for name, probe in others.items() if probe is not None}
-                for name, probe in probes.items():
-                    rate = 2 * size**3 / _fastest(probe, self._seconds)
-                    self._products[name] = max(rate, self._products.get(name, 0))
+        """FLOP a second of products of each kind of factor in registers, two to a multiply-add."""
+        if not self._products and self._native is not None:
+            for kind, name in enumerate(FACTORS):
+                probe = partial(self._native.multiply_adds, kind, _ROUNDS, self._threads)
+                self._products[name] = 2 * probe() / _fastest(probe, self._seconds)
         return self._products
-
-    @property
-    def flops(self) -> float:
-        """FLOP a second of the fastest product."""
-        return max(self.products.values())
 
     def bandwidth(self, size: int) -> float:
         """Measure bytes a second when the same `size` bytes are read again and again, divided between the threads."""
-        if size not in self._reads:
-            part = max(64, size // _FLOAT // self._threads)
-            again = max(1, 16 * _MIB // size)
-            # each thread's part, over and over, in one call: a call's own cost vanishes
-            data = torch.randn(self._threads, 1, part).expand(self._threads, again, part)
-            matrix = torch.randn(max(1, size // _FLOAT // 512), 512)
-            vector = torch.randn(512)
-            probes: Iterable[tuple[int, Callable[[], Any]]] = (
-                (data.numel(), lambda: data.amax(-1)),
-                (data.numel(), lambda: data.sum(-1)),
-                (matrix.numel(), lambda: matrix @ vector),
-            )
-            self._reads[size] = max(count * _FLOAT / _fastest(probe, self._seconds / 2) for count, probe in probes)
+        if size not in self._reads and self._native is not None:
+            # a part is read in blocks of 512 bytes, and the last of them is left out
+            part = max(512, size // self._threads // 512 * 512)
+            total, rounds = part * self._threads, max(1, 16 * _MIB // size)
+            data, read = torch.ones(total, dtype=torch.uint8), self._native.read
+            seconds = _fastest(lambda: read(data.data_ptr(), total, rounds, self._threads), self._seconds)
+            self._reads[size] = total * rounds / seconds
         return self._reads[size]
 
-    def least_seconds(self, case: Case) -> float:
-        """Return the shortest time a case can take, with every multiply-add at the peak of the product.
+    def least_seconds(self, case: Case) -> float | None:
+        """Return the shortest time a case can take, with every multiply-add at the machine's rate; None if not known.
 
         A small batch must also read weight_hh at every step, and that is what it waits for.
         """
+        if not self.products:
+            return None
+        flops, weight = self.products[case.dtype], _SIZES[case.dtype]
         if case.batch >= COMPUTE_BOUND_BATCH or case.is_elementwise:
-            return flop(case) / self.flops
+            return flop(case) / flops
         recurrent, rows = case.gates * case.hidden**2, sum(case.lengths)
         passes = 2 if case.mode == "training" else 1
         if case.mode == "step":
-            size = 2 * recurrent * _FLOAT
-            return max(size / self.bandwidth(size), flop(case) / self.flops)
-        size = recurrent * _FLOAT
-        reading = (
-            max(case.lengths)
-            * passes
-            * max(size / self.bandwidth(size), 2 * recurrent * (rows / max(case.lengths)) / self.flops)
-        )
-        return reading + (flop(case) - passes * 2 * recurrent * rows) / self.flops
+            size = 2 * recurrent * weight
+            return max(size / self.bandwidth(size), flop(case) / flops)
+        size = recurrent * weight
+        a_step = max(size / self.bandwidth(size), 2 * recurrent * (rows / max(case.lengths)) / flops)
+        reading = max(case.lengths) * passes * a_step
+        return reading + (flop(case) - passes * 2 * recurrent * rows) / flops
 
     def as_json(self) -> dict[str, Any]:
         """Return the measurements so far, in GFLOP/s and GB/s."""

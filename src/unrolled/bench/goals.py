@@ -23,7 +23,7 @@ class Goal(NamedTuple):
 
 
 class Regime(NamedTuple):
-    """The rows that a goal is for: a mode, and ranges of batch and hidden size, ends included.
+    """The rows in float32 that a goal is for: a mode, and ranges of batch and hidden size, ends included.
 
     Attributes:
         name: as the results show it.
@@ -39,7 +39,8 @@ class Regime(NamedTuple):
     def holds(self, case: Case) -> bool:
         """Return whether a row belongs to this regime."""
         in_batch = self.batch[0] <= case.batch <= self.batch[1]
-        return case.mode == self.mode and in_batch and self.hidden[0] <= case.hidden <= self.hidden[1]
+        in_mode = case.mode == self.mode and case.dtype == "float32"
+        return in_mode and in_batch and self.hidden[0] <= case.hidden <= self.hidden[1]
 
 
 _ANY = (1, 1 << 30)

@@ -11,6 +11,7 @@ CELLS = ("lstm", "gru", "rnn")
 #: cells without W_hh, which are measured on request
 ELEMENTWISE = ("mingru", "minlstm", "sru", "rglru", "lru", "indrnn")
 #: a whole sequence without and with its gradient; one time step of B streams; a batch half of which is padding
+DTYPES = ("float32", "bfloat16")
 MODES = ("inference", "training", "step", "ragged")
 #: B, H
 SHAPES = ((1, 128), (1, 512), (16, 128), (64, 128), (64, 256), (64, 512), (32, 1024))
@@ -24,7 +25,7 @@ PRODUCTS = {"mingru": 2, "minlstm": 3, "sru": 3, "rglru": 2, "lru": 5, "indrnn":
 
 @dataclass(frozen=True)
 class Case:
-    """One row: a layer of I = H in float32.
+    """One row: a layer of I = H.
 
     Attributes:
         cell: one of CELLS or ELEMENTWISE.
@@ -32,6 +33,7 @@ class Case:
         time: T; 1 for a step.
         batch: B.
         hidden: H, and I.
+        dtype: one of DTYPES.
     """
 
     cell: str
@@ -39,6 +41,7 @@ class Case:
     time: int
     batch: int
     hidden: int
+    dtype: str = "float32"
 
     @property
     def gates(self) -> int:
@@ -74,7 +77,7 @@ class Case:
         return sum(self.lengths)
 
     def __str__(self) -> str:
-        return f"{self.cell} {self.mode} {self.batch}x{self.hidden}"
+        return f"{self.cell} {self.mode} {self.batch}x{self.hidden}" + f" {self.dtype}" * (self.dtype != "float32")
 
 
 def grid(
@@ -82,10 +85,12 @@ def grid(
     modes: Sequence[str] = MODES,
     shapes: Sequence[tuple[int, int]] = SHAPES,
     time: int = TIME,
+    dtypes: Sequence[str] = ("float32",),
 ) -> list[Case]:
     """Return all cases, cell by cell and mode by mode."""
     return [
-        Case(cell, mode, 1 if mode == "step" else time, batch, hidden)
+        Case(cell, mode, 1 if mode == "step" else time, batch, hidden, dtype)
+        for dtype in dtypes
         for cell in cells
         for mode in modes
         for batch, hidden in shapes

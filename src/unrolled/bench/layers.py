@@ -16,7 +16,7 @@ from unrolled.bench import timing
 from unrolled.bench.ceiling import Ceiling
 from unrolled.bench.goals import BFLOAT16_FROM, BFLOAT16_GOALS, goals, headline, regimes
 from unrolled.bench.grid import Case, grid
-from unrolled.bench.machine import load_average, machine, usable_cores, versions
+from unrolled.bench.machine import load_average, machine, versions
 from unrolled.bench.peers import PEERS, Ours, Peer, Way
 from unrolled.bench.problem import Problem, make, mistake, rounded, truth
 from unrolled.errors import ArgumentError, DataError
@@ -92,7 +92,7 @@ def _measure_layers(plan: Plan, progress: Progress) -> dict[str, Any]:
     }
     kept = _kept(plan, results)
     progress("measuring the machine's ceiling", 0, None)
-    ceiling = Ceiling(plan.threads, usable_cores(), peers=peers)
+    ceiling = Ceiling(plan.threads)
     rows: list[dict[str, Any]] = []
     for index, case in enumerate(plan.cases):
         progress(f"measuring {case}", index, len(plan.cases))
@@ -117,13 +117,16 @@ def measure(
     ways: dict[tuple[str, str], Way] = {}
     for peer in [Ours() if ours is None else ours, *peers]:
         refusal = peer.refuses(case)
+        if refusal is None and case.dtype not in peer.dtypes:
+            refusal = f"{peer.name} is measured in {' and '.join(peer.dtypes)} alone"
         if refusal is not None:
             skipped[peer.name] = refusal
             continue
         right, wrong = _right_ways(peer, problem, true, plan.threads)
         ways |= {(peer.name, way.name): way for way in right}
         errors |= wrong
-    if case.mode == "step" and case.hidden >= BFLOAT16_FROM and ours is None and not case.is_elementwise:
+    has_narrow = case.mode == "step" and case.hidden >= BFLOAT16_FROM and case.dtype == "float32"
+    if has_narrow and ours is None and not case.is_elementwise:
         narrow = rounded(problem)
         right, wrong = _checked(NARROW, Ours().narrow(problem), narrow, truth(narrow))
         ways |= {(NARROW, way.name): way for way in right}
@@ -134,7 +137,12 @@ def measure(
         names = {" / ".join(key): key for key in ways}
         timed = timing.interleaved({n: ways[k].run for n, k in names.items()}, plan.seconds, plan.repeats)
         seconds = {names[name]: values for name, values in timed.items()}
-    return _row(case, seconds, ceiling.least_seconds(case)) | {"skipped": skipped, "errors": errors}
+    row = _row(case, seconds, ceiling.least_seconds(case))
+    if row["share_of_ceiling"] is not None and row["share_of_ceiling"] > 1:
+        errors["ceiling"] = (
+            f"{row['share_of_ceiling']:.0%} of what this machine can do: one of the two is measured wrong"
+        )
+    return row | {"skipped": skipped, "errors": errors}
 
 
 def _right_ways(
@@ -155,7 +163,7 @@ def _checked(
     right: list[Way] = []
     wrong: dict[str, str] = {}
     for way in ways:
-        error = mistake(way.answer(way.run()), dict(true), problem.lengths)
+        error = mistake(way.answer(way.run()), dict(true), problem.lengths, problem.case.dtype)
         if error is None:
             right.append(way)
         else:
@@ -163,7 +171,7 @@ def _checked(
     return right, wrong
 
 
-def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: float) -> dict[str, Any]:
+def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: float | None) -> dict[str, Any]:
     """Return the numbers of a row, from seconds per contender and round; the fastest way of each peer counts."""
     fastest: dict[str, tuple[str | None, list[float]]] = {}
     for (name, way), values in seconds.items():
@@ -182,6 +190,7 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
     return {
         "cell": case.cell,
         "mode": case.mode,
+        "dtype": case.dtype,
         "T": case.time,
         "B": case.batch,
         "I": case.hidden,
@@ -198,7 +207,7 @@ def _row(case: Case, seconds: Mapping[tuple[str, str], list[float]], least: floa
         "best_peer": best,
         "ratio_best": None if best is None else ratios[best],
         "bfloat16": bfloat16 or None,
-        "share_of_ceiling": _round(least / median(ours)) if ours else None,
+        "share_of_ceiling": _round(least / median(ours)) if ours and least is not None else None,
         "goal": goal.ratio,
         "goal_against": goal.against,
         "goals": wanted,
@@ -216,7 +225,11 @@ def _kept(plan: Plan, header: Mapping[str, Any]) -> dict[Case, dict[str, Any]]:
         return {}
     try:
         earlier = json.loads(plan.path.read_text(encoding="utf-8"))
-        rows = {Case(r["cell"], r["mode"], r["T"], r["B"], r["H"]): r for r in earlier["rows"] if not r["errors"]}
+        right = [row for row in earlier["rows"] if not row["errors"]]
+        rows = {
+            Case(row["cell"], row["mode"], row["T"], row["B"], row["H"], row.get("dtype", "float32")): row
+            for row in right
+        }
         different = [name for name in _SAME if earlier[name] != header[name]]
     except FileNotFoundError:
         return {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.grid import CELLS, ELEMENTWISE
+from unrolled.bench.report import dtype_of
 from unrolled.errors import MissingDependencyError
 from unrolled.storage import storage_error
 
@@ -38,12 +39,12 @@ def plot_ratios(results: Mapping[str, Any], path: str | Path) -> None:
     check_plot()
     from matplotlib.figure import Figure
 
-    modes = list(dict.fromkeys(row["mode"] for row in results["rows"]))
+    modes = list(dict.fromkeys((row["mode"], dtype_of(row)) for row in results["rows"]))
     figure = Figure(figsize=(11, 3.2 * ((len(modes) + 1) // 2) + 0.6), layout="constrained")
     panels = figure.subplots((len(modes) + 1) // 2, min(2, len(modes)), squeeze=False).flat
-    for axes, mode in zip(panels, modes, strict=False):
-        _panel(axes, [row for row in results["rows"] if row["mode"] == mode])
-        axes.set_title(mode)
+    for axes, (mode, dtype) in zip(panels, modes, strict=False):
+        _panel(axes, [row for row in results["rows"] if (row["mode"], dtype_of(row)) == (mode, dtype)])
+        axes.set_title(mode if dtype == "float32" else f"{mode}, {dtype}")
     for axes in list(panels)[len(modes) :]:
         axes.set_visible(False)
     machine = results["machine"]

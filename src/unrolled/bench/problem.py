@@ -19,9 +19,9 @@ from unrolled.scan import scan
 #: the results of a contender by name: `output`, `h_n`, `c_n`, and from training `dx` and a gradient per parameter
 Answer = dict[str, Tensor]
 
-#: the largest distance from float64, as a share of the tensor's largest entry. Plain float32 stays within 2e-6 and
-#: 2e-5 on this grid; a wrong answer is off by 1e-2 at least
-TOLERANCE, GRADIENT_TOLERANCE = 3e-5, 3e-4
+#: the largest distance from float64 of results and of gradients, as a share of the tensor's largest entry. Plain
+#: float32 stays within 2e-6 and 2e-5 on this grid; a wrong answer is off by 1e-2 at least
+TOLERANCES = {"float32": (3e-5, 3e-4), "bfloat16": (0.05, 0.1)}
 
 _LAYERS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -62,10 +62,12 @@ def make(case: Case, seed: int = 0) -> Problem:
         torch.manual_seed(seed)
         cell.initialise(weights, hidden)
     shape = (case.time, case.batch, hidden)
-    x = torch.randn(shape[1:] if case.mode == "step" else shape, generator=generator)
-    state = tuple(torch.randn(case.batch, hidden, generator=generator) / 2 for _ in cell.state_names)
+    dtype = getattr(torch, case.dtype)
+    weights = {name: weight.to(dtype) for name, weight in weights.items()}
+    x = torch.randn(shape[1:] if case.mode == "step" else shape, generator=generator).to(dtype)
+    state = tuple((torch.randn(case.batch, hidden, generator=generator) / 2).to(dtype) for _ in cell.state_names)
     lengths = torch.tensor(case.lengths) if case.mode == "ragged" else None
-    return Problem(case, weights, x, state, torch.randn(shape, generator=generator), lengths)
+    return Problem(case, weights, x, state, torch.randn(shape, generator=generator).to(dtype), lengths)
 
 
 def rounded(problem: Problem) -> Problem:
@@ -74,9 +76,9 @@ def rounded(problem: Problem) -> Problem:
     return replace(problem, weights=weights)
 
 
-def torch_layer(problem: Problem, dtype: torch.dtype = torch.float32) -> Any:
-    """Return torch.nn's layer with the weights of a problem."""
-    layer = _LAYERS[problem.case.cell](problem.case.hidden, problem.case.hidden, dtype=dtype)
+def torch_layer(problem: Problem, dtype: torch.dtype | None = None) -> Any:
+    """Return torch.nn's layer with the weights of a problem, in its dtype or another."""
+    layer = _LAYERS[problem.case.cell](problem.case.hidden, problem.case.hidden, dtype=dtype or problem.x.dtype)
     layer.load_state_dict(problem.state_dict)
     return layer
 
@@ -133,7 +135,7 @@ def gradients(layer: nn.Module, x: Tensor) -> Answer:
     return {name: g for name, g in named_grads.items() if g is not None}
 
 
-def mistake(answer: Answer, true: Answer, lengths: Tensor | None) -> str | None:
+def mistake(answer: Answer, true: Answer, lengths: Tensor | None, dtype: str = "float32") -> str | None:
     """Return what is wrong with an answer, or None.
 
     Outputs beyond the end of a sequence are ignored, since libraries differ in what they put there.
@@ -149,7 +151,7 @@ def mistake(answer: Answer, true: Answer, lengths: Tensor | None) -> str | None:
             actual, expected = actual[valid], expected[valid]
         scale = expected.abs().max().item() or 1.0
         distance = (actual.double() - expected).abs().max().item() / scale
-        allowed = GRADIENT_TOLERANCE if name.startswith("d") else TOLERANCE
+        allowed = TOLERANCES[dtype][name.startswith("d")]
         # a comparison that NaN fails, too
         if not distance <= allowed:
             return f"{name} is off by {distance:.1e} of its largest entry; {allowed:.0e} is allowed"

@@ -22,11 +22,12 @@ def tables(results: Results) -> Iterator[Any]:
     from rich.table import Table
 
     peers = results["plan"]["peers"]
-    for mode in dict.fromkeys(row["mode"] for row in results["rows"]):
-        rows = [row for row in results["rows"] if row["mode"] == mode]
+    for mode, dtype in dict.fromkeys((row["mode"], dtype_of(row)) for row in results["rows"]):
+        rows = [row for row in results["rows"] if (row["mode"], dtype_of(row)) == (mode, dtype)]
         unit, factor = ("µs", 1e3) if mode == "step" else ("ms", 1.0)
         time = f", T = {rows[0]['T']}" if mode != "step" else ""
-        table = Table(title=f"{_TITLES[mode]}{time} ({unit}, medians)", title_justify="left")
+        title = _TITLES[mode] + ("" if dtype == "float32" else f" in {dtype}")
+        table = Table(title=f"{title}{time} ({unit}, medians)", title_justify="left")
         table.add_column("cell")
         for name in ("B×H", "engine", "ours", *peers, "best ÷ ours", "goal", "of ceiling"):
             table.add_column(name, justify="left" if name == "engine" else "right")
@@ -50,11 +51,12 @@ def footnotes(results: Results) -> list[str]:
     lines = [f"{name}: {reason}" for name, reason in {**results["missing"], **results["notes"]}.items()]
     for row in rows:
         place = f"{row['cell']} {row['mode']} {row['B']}x{row['H']}"
-        lines += [f"{place}: {name}: {error}; not timed" for name, error in row["errors"].items()]
+        for name, error in row["errors"].items():
+            lines.append(f"{place}: {name}: {error}" + ("" if name == "ceiling" else "; not timed"))
     refusals: dict[str, str] = {name: reason for row in rows for name, reason in row["skipped"].items()}
     lines += [f"{name}: {reason}" for name, reason in refusals.items()]
     products = ", ".join(f"{name} {rate:g}" for name, rate in results["ceiling"]["gflops"].items())
-    lines.append(f"ceiling: {products} GFLOP/s in a float32 matrix product, {results['threads']} threads")
+    lines.append(f"ceiling: {products or 'not measured'} GFLOP/s in registers, {results['threads']} threads")
     before, after = (results["load_average"][k] for k in ("before", "after"))
     if before and after:
         lines.append(f"load average: {before[0]:g} before, {after[0]:g} after")
@@ -73,6 +75,11 @@ def footnotes(results: Results) -> list[str]:
         f"goals; {len(below)} slower than the fastest peer"
     )
     return lines
+
+
+def dtype_of(row: Row) -> str:
+    """Return the dtype of a row; those of earlier versions have none and are float32."""
+    return str(row.get("dtype", "float32"))
 
 
 def ratio_text(row: Row) -> str:

@@ -30,6 +30,7 @@ bench_app = new_group(HELP)
 Cells = Annotated[
     str, typer.Option(metavar="NAME,…", help="some of lstm, gru, rnn, mingru, minlstm, sru, rglru, lru, indrnn")
 ]
+Dtypes = Annotated[str, typer.Option(metavar="NAME,…", help="float32, bfloat16, or both")]
 Modes = Annotated[str, typer.Option(metavar="NAME,…", help="some of inference, training, step, ragged")]
 Shapes = Annotated[
     str | None,
@@ -63,6 +64,7 @@ def layers(
     cell: Cells = "lstm,gru,rnn",
     mode: Modes = "inference,training,step,ragged",
     shapes: Shapes = None,
+    dtype: Dtypes = "float32",
     peers: Peers = "torch,torch.compile,jax,onnxruntime,openvino",
     time: Time = 100,
     seconds: Seconds = 2.5,
@@ -80,9 +82,8 @@ def layers(
 
     Time our layers and those of torch, torch.compile, JAX, ONNX Runtime and OpenVINO side by side. Each result is first
     checked against float64, and a wrong one is not timed; then they take turns, round after round. The table shows
-    medians, the ratio of the fastest other library to ours, and the share of this machine's peak that ours reaches.
-    Install the others with: pip install 'unrolled[bench]'. It takes about a quarter of an hour, longer on a busy
-    machine.
+    medians, the ratio of the fastest other library to ours, and the share of this machine's peak. Install the others
+    with: pip install 'unrolled[bench]'. It takes a quarter of an hour, or more on a busy machine.
     """
     use_threads(threads)
     for option, value, least in (("--time", time, 1), ("--repeats", repeats, 1), ("--seconds", seconds, 0)):
@@ -93,7 +94,7 @@ def layers(
 
     import torch
 
-    from unrolled.bench.grid import CELLS, ELEMENTWISE, MODES, SHAPES, grid, names
+    from unrolled.bench.grid import CELLS, DTYPES, ELEMENTWISE, MODES, SHAPES, grid, names
     from unrolled.bench.grid import shapes as parsed_shapes
     from unrolled.bench.layers import Plan, measure_layers
     from unrolled.bench.machine import machine
@@ -103,9 +104,9 @@ def layers(
     if plot is not None:
         check_plot()
     name = f"layers-{machine()['slug']}"
-    sizes = SHAPES if shapes is None else parsed_shapes(shapes)
+    sizes, dtypes = SHAPES if shapes is None else parsed_shapes(shapes), names(dtype, DTYPES, "--dtype")
     plan = Plan(
-        cases=grid(names(cell, (*CELLS, *ELEMENTWISE), "--cell"), names(mode, MODES, "--mode"), sizes, time),
+        cases=grid(names(cell, (*CELLS, *ELEMENTWISE), "--cell"), names(mode, MODES, "--mode"), sizes, time, dtypes),
         peers=names(peers, tuple(PEERS), "--peers"),
         seconds=seconds,
         repeats=repeats,

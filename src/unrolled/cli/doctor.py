@@ -46,6 +46,8 @@ def examine() -> Json:
     """Return everything that `doctor` shows."""
     import torch
 
+    from unrolled.kernels import bfloat16_support
+
     cuda = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
     return {
         "unrolled": installed("unrolled"),
@@ -59,6 +61,7 @@ def examine() -> Json:
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "flags": cpu_flags(),
+            "bfloat16": bfloat16_support()._asdict(),
         },
         "memory": memory(),
         "gpus": cuda,
@@ -78,6 +81,8 @@ def described(report: Json) -> Iterator[tuple[str, list[str]]]:
             report["system"],
             f"{cpu['name']}: {cpu['usable_cores']} of {cpu['cores']} cores, {cpu['threads']} threads, "
             f"{cpu['capability']}" + (f" ({' '.join(cpu['flags'])})" if cpu["flags"] else ""),
+            f"--precision auto trains in {'bfloat16' if cpu['bfloat16']['is_fast'] else 'float32'}: "
+            + cpu["bfloat16"]["reason"],
             "memory: " + (", ".join(f"{v / 2**30:.1f} GiB {k}" for k, v in sizes.items()) or "unknown"),
             "GPU: " + (", ".join(report["gpus"]) or "none that torch can use"),
         ],

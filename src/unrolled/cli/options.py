@@ -59,6 +59,7 @@ GLOSSARY = {
     "clip_norm": "scale the gradient down to this norm",
     "clip_value": "clip every entry of the gradient to ± this",
     "accumulate": "batches per step",
+    "precision": "of products: bf16 rounds their factors; auto does where the processor has such products",
     "averaging": "average of the weights: exponential, or from where the loss stops falling",
     "ema_decay": "decay of --averaging ema per step",
     "tail_patience": "evaluations that --averaging tail looks back",

@@ -21,9 +21,11 @@ from unrolled.kernels.dispatch import (
 )
 from unrolled.kernels.operators import run
 from unrolled.kernels.parameters import ParameterTable
+from unrolled.kernels.precision import Bfloat16Support, bfloat16_support
 from unrolled.kernels.prepared import Prepared, PreparedStream, Stack, StackResult, StackState
 
 __all__ = [
+    "Bfloat16Support",
     "Call",
     "Choice",
     "Direction",
@@ -37,6 +39,7 @@ __all__ = [
     "Stack",
     "StackResult",
     "StackState",
+    "bfloat16_support",
     "choose",
     "engines",
     "forget",

@@ -11,6 +11,7 @@ from torch import _VF, Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, Params, RNNCell, State
+from unrolled.kernels.autograd import step_by_cell
 from unrolled.kernels.contract import Call, Engine, Gradients, Result, Saved
 from unrolled.kernels.documents import Documents
 
@@ -104,11 +105,15 @@ class AtenEngine(GraphEngine):
         # as if for a backward pass, whatever the mode: a trace may be used in another
         return _run(call, train=True)
 
-    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+    def step(
+        self, cell: Cell, x: Tensor, state: State, params: Params, products: torch.dtype | None = None
+    ) -> State | None:
         """Take one step by torch's cell operators, which skip the set-up of a sequence of one step."""
         operator = _operator(cell)
         if operator is None or "weight_hr" in params:
             return None
+        if products is not None:
+            return step_by_cell(cell, x, state, params, products)
         weights = (params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"))
         if operator == "lstm":
             return tuple(_VF.lstm_cell(x, list(state), *weights))
@@ -126,11 +131,12 @@ def _run(call: Call, train: bool) -> Result:
         call: the call.
         train: whether there will be a backward pass, which cuDNN refuses otherwise.
     """
+    dtype, call = call.result_dtype, call.to(call.products)
     flat = [p for d in call.directions for p in d.params.values()]
     options = ("bias_ih" in call.directions[0].params, 1, 0.0, train, len(call.directions) == 2)
     operator = getattr(_VF, str(_operator(call.cell)))
     if call.reset is not None:
-        return _run_documents(call, lambda data, sizes, hx: operator(data, sizes, hx, flat, *options))
+        return _run_documents(call, lambda data, sizes, hx: operator(data, sizes, hx, flat, *options)).to(dtype)
     initial = [d.state for d in call.directions]
     if call.lengths is None:
         output, *final = operator(call.x, _joined(initial), flat, *options, False)
@@ -141,7 +147,7 @@ def _run(call: Call, train: bool) -> Result:
         ragged = PackedSequence(data, packed.batch_sizes, order, inverse)
         output = pad_packed_sequence(ragged, total_length=call.x.shape[0])[0]
         final = [s.index_select(1, inverse) for s in final]
-    return Result(output, tuple(tuple(s[d] for s in final) for d in range(len(call.directions))))
+    return Result(output, tuple(tuple(s[d] for s in final) for d in range(len(call.directions)))).to(dtype)
 
 
 def _run_documents(call: Call, run: Callable[[Tensor, Tensor, list[Tensor] | Tensor], tuple[Tensor, ...]]) -> Result:

@@ -18,13 +18,14 @@ from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import Parameter
 
-from unrolled.cells import State
-from unrolled.kernels.contract import Call, Engine, Result, Saved, is_traced
+from unrolled.cells import Cell, Params, State
+from unrolled.kernels.contract import Call, Direction, Engine, Result, Saved, is_traced
 from unrolled.scan import scan
 
 
 def run_scan(call: Call) -> Result:
     """Serve a call by the definition."""
+    dtype, call = call.result_dtype, call.to(call.products)
     outputs, states = [], []
     for direction in call.directions:
         output, state = scan(
@@ -41,7 +42,16 @@ def run_scan(call: Call) -> Result:
         )
         outputs.append(output)
         states.append(state)
-    return Result(outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1), tuple(states))
+    return Result(outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1), tuple(states)).to(dtype)
+
+
+def step_by_cell(cell: Cell, x: Tensor, state: State, params: Params, products: torch.dtype | None = None) -> State:
+    """Take one step by the definition, (B, I) and states in, states out."""
+    plain = Call(cell, x.unsqueeze(0), (Direction(params, state),), products=products)
+    call = plain.to(products)
+    (direction,) = call.directions
+    new = cell.step(cell.project_input(call.x[0], direction.params), direction.state, direction.params)
+    return new if products is None else tuple(s.to(plain.result_dtype) for s in new)
 
 
 def run_engine(engine: Engine, call: Call) -> Result:

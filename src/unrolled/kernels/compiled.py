@@ -16,6 +16,7 @@ from torch import Tensor
 from unrolled.cells import Cell, Params, State
 from unrolled.errors import EngineError
 from unrolled.kernels.aten import GraphEngine
+from unrolled.kernels.autograd import step_by_cell
 from unrolled.kernels.contract import Call, Direction, Result
 from unrolled.scan import restarts, valid_steps
 
@@ -43,14 +44,17 @@ class CompiledEngine(GraphEngine):
             return "compiled steps have no zoneout"
         return None
 
-    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+    def step(
+        self, cell: Cell, x: Tensor, state: State, params: Params, products: torch.dtype | None = None
+    ) -> State | None:
         """Take one step, not compiled: it is not worth it."""
-        return cell.step(cell.project_input(x, params), state, params)
+        return step_by_cell(cell, x, state, params, products)
 
     def run(self, call: Call, train: bool) -> Result:
         """Run each direction by blocks, so that autograd follows."""
+        dtype, call = call.result_dtype, call.to(call.products)
         over = [_run(call, direction) for direction in call.directions]
-        return Result(torch.cat([output for output, _ in over], -1), tuple(state for _, state in over))
+        return Result(torch.cat([output for output, _ in over], -1), tuple(state for _, state in over)).to(dtype)
 
 
 def _run(call: Call, direction: Direction) -> tuple[Tensor, State]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -59,6 +59,8 @@ class Call:
         reset: (T, B) bool on any device, true where a document begins, see `scan`; already checked; None is never.
         memory: what the backward pass may keep, "sqrt" or bytes, see `recompute`; None is everything. Engines are given
             calls without, but may refuse one that has it.
+        products: a dtype to which the factors of products are rounded; the tensors are float32 or of that dtype, and
+            the results float32. An engine rounds as much more as torch does where all tensors have that dtype, or less.
     """
 
     cell: Cell
@@ -69,6 +71,7 @@ class Call:
     batch_first: bool = False
     reset: Tensor | None = None
     memory: str | int | None = None
+    products: torch.dtype | None = None
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -90,8 +93,21 @@ class Call:
             )
             for d in self.directions
         )
-        options = (self.lengths, self.truncate, self.batch_first, self.reset, self.memory)
+        options = (self.lengths, self.truncate, self.batch_first, self.reset, self.memory, self.products)
         return Call(self.cell, x, directions, *options)
+
+    def to(self, dtype: torch.dtype | None) -> Call:
+        """Return the same call with every tensor, its products and so its results in a dtype; None leaves them."""
+        if dtype is None:
+            return self
+        call = self.with_tensors([t.to(dtype) for t in self.tensors])
+        directions = tuple(replace(d, masks=_masks_to(d.masks, dtype)) for d in call.directions)
+        return replace(call, directions=directions, products=None)
+
+    @property
+    def result_dtype(self) -> torch.dtype:
+        """The dtype of the results."""
+        return self.x.dtype if self.products is None else torch.float32
 
     @property
     def needs_grad(self) -> bool:
@@ -130,6 +146,10 @@ class Result(NamedTuple):
         """The output, then the states of each direction."""
         return (self.output, *(s for state in self.states for s in state))
 
+    def to(self, dtype: torch.dtype) -> Result:
+        """Return the same result in another dtype."""
+        return Result(self.output.to(dtype), tuple(tuple(s.to(dtype) for s in state) for state in self.states))
+
 
 class Saved(NamedTuple):
     """The data that an engine keeps between its forward and its backward pass.
@@ -150,6 +170,12 @@ class Gradients(NamedTuple):
     """The result of a backward pass: a tensor or None for each of `Call.tensors`, in that order."""
 
     of: tuple[Tensor | None, ...]
+
+
+def _masks_to(masks: Masks | None, dtype: torch.dtype) -> Masks | None:
+    if masks is None or masks.recurrent is None:
+        return masks
+    return replace(masks, recurrent=masks.recurrent.to(dtype))
 
 
 def is_traced() -> bool:
@@ -196,7 +222,9 @@ class Engine(ABC):
         """Serve a call by operators of torch's own, which tracing and autograd follow; None if it uses others."""
         return None
 
-    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+    def step(
+        self, cell: Cell, x: Tensor, state: State, params: Params, products: torch.dtype | None = None
+    ) -> State | None:
         """One step without a gradient, (B, I) → states, or None if the engine has no faster way than a call of T=1."""
         return None
 

@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 from unrolled.cells import Cell, Params, State
 from unrolled.errors import ArgumentError, EngineError
 from unrolled.kernels.aten import AtenEngine
-from unrolled.kernels.autograd import run_engine, run_scan
+from unrolled.kernels.autograd import run_engine, run_scan, step_by_cell
 from unrolled.kernels.compiled import CompiledEngine
 from unrolled.kernels.contract import Call, Direction, Engine, Result, is_traced
 from unrolled.kernels.native import NativeEngine
@@ -157,8 +157,14 @@ def serve(call: Call, own: str = "auto") -> Result:
     return run_scan(call) if engine is None else run_engine(engine, call)
 
 
-def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto") -> State:
+def step(
+    cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto", products: torch.dtype | None = None
+) -> State:
     """One step of one direction, (B, I) and states in, states out; never part of an autograd graph.
+
+    Args:
+        cell, x, state, params, products: as in `Call`.
+        own: the engine that the layer insists on.
 
     Raises:
         EngineError: the engine that is forced has no single step for this cell.
@@ -167,19 +173,20 @@ def step(cell: Cell, x: Tensor, state: State, params: Params, own: str = "auto")
     if asked in ("auto", "native"):
         # makes no graph whatever the mode, and is too short to pay for a context manager
         native = engines().get("native")
-        result = native.step(cell, x, state, params) if native is not None and native.unavailable() is None else None
+        is_there = native is not None and native.unavailable() is None
+        result = native.step(cell, x, state, params, products) if native is not None and is_there else None
         if result is not None:
             return result
     with torch.no_grad():
         for name in engines() if asked == "auto" else [asked] if asked != "scan" else []:
             engine = engine_named(name)
             lacks = f"engine {name!r} is not part of this build" if engine is None else engine.unavailable()
-            result = None if engine is None or lacks is not None else engine.step(cell, x, state, params)
+            result = None if engine is None or lacks is not None else engine.step(cell, x, state, params, products)
             if result is not None:
                 return result
             if asked == name:
                 raise EngineError(f"engine {asked!r} was {by}, but {lacks or f'has no single step for {cell}'}")
-        return cell.step(cell.project_input(x, params), state, params)
+        return step_by_cell(cell, x, state, params, products)
 
 
 def prepare(stack: Stack, own: str = "auto") -> Prepared | None:
@@ -216,14 +223,14 @@ def may_use_prepared(prepared: Prepared | None, *, is_step: bool = False) -> boo
 
     Args:
         prepared: the prepared stack; None asks for any engine's.
-        is_step: whether the call is a single step, which makes no graph and so does not concern gradients or autocast.
+        is_step: whether the call is a single step, which makes no graph and so does not concern gradients.
     """
     forced = _forced.get()
     if forced is not None and forced != "auto" and prepared is not None and forced != prepared.engine:
         return False
-    return is_step or (
-        peek_interpreter_stack() is None and forward_ad._current_level < 0 and not torch.is_autocast_enabled("cpu")
-    )
+    if torch.is_autocast_enabled("cpu"):
+        return False
+    return is_step or (peek_interpreter_stack() is None and forward_ad._current_level < 0)
 
 
 def forget(params: Params) -> None:

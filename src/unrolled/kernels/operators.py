@@ -52,6 +52,7 @@ class _Form(NamedTuple):
         truncate, batch_first: as in `Call`.
         engine: the engine that the layer insists on.
         memory: as in `Call`; programs of version 0.1 have none.
+        products: the dtype's name, or None.
     """
 
     cell: str
@@ -63,6 +64,7 @@ class _Form(NamedTuple):
     batch_first: bool
     engine: str
     memory: str | int | None = None
+    products: str | None = None
 
 
 #: cells of forms that were made in this process, among which may be a user's own
@@ -119,33 +121,44 @@ def run(call: Call, own: str = "auto") -> Result:
         slots += [isinstance(part, Tensor) for part in parts]
         rates += [part if isinstance(part, float) else 0.0 for part in parts[1:]]
     names, reverse = tuple(call.directions[0].params), tuple([d.reverse for d in call.directions])
-    form = _encode(
-        call.cell, names, reverse, tuple(slots), tuple(rates), call.truncate, call.batch_first, own, call.memory
-    )
+    products = None if call.products is None else str(call.products).removeprefix("torch.")
+    options = (call.truncate, call.batch_first, own, call.memory, products)
+    form = _encode(call.cell, names, reverse, tuple(slots), tuple(rates), *options)
     # an exported program is for inference; a backward pass of it repeats the forward pass
     keep = call.needs_grad and not is_exporting() and call.memory is None
     # of each direction the first slot is that of the recurrent mask
     is_drawn = any(slot for index, slot in enumerate(slots) if index % (1 + len(call.cell.state_names)))
     zoneout = "drawn" if is_drawn else "mixed" if any(rates) else ""
-    keep = keep and _native_serves(call.cell, own, call.x.dtype, call.x.device.type, call.truncate, zoneout)
+    dtypes = (call.x.dtype, call.products)
+    keep = keep and _native_serves(call.cell, own, *dtypes, call.x.device.type, call.truncate, zoneout)
     output, *flat = torch.ops.unrolled.layer(call.tensors, masks, call.lengths, form, keep, call.reset)
     return Result(output, by_direction(flat[: len(call.directions) * len(call.cell.state_names)], call))
 
 
 @_constant
-def _native_serves(cell: Cell, own: str, dtype: torch.dtype, device: str, truncate: int | None, zoneout: str) -> bool:
-    """Return whether the native engine will serve a call in training, as far as that is known while tracing.
+def _native_serves(
+    cell: Cell,
+    own: str,
+    dtype: torch.dtype,
+    products: torch.dtype | None,
+    device: str,
+    truncate: int | None,
+    zoneout: str,
+) -> bool:
+    """Return whether the native engine will serve a call in training and keep what its own results have.
 
     Args:
-        cell, own, dtype, device, truncate: of the call.
+        cell, own, dtype, products, device, truncate: of the call.
         zoneout: "drawn" as in training, "mixed" as in evaluation, or "" for none.
     """
     if asked_engine(own)[0] not in ("auto", "native") or device != "cpu" or truncate is not None:
         return False
     engine = NativeEngine()
-    lacks = engine.unavailable() or engine.lacks(cell, dtype)
+    # of bfloat16 tensors it keeps more bits of the output than it returns
+    is_rounded = dtype is torch.bfloat16 and products is None
+    lacks = engine.unavailable() or engine.lacks(cell, dtype, products)
     is_refused = (zoneout and isinstance(cell, ElementwiseCell)) or (zoneout == "mixed" and isinstance(cell, RNNCell))
-    return lacks is None and not is_refused
+    return lacks is None and not is_rounded and not is_refused
 
 
 def _call(
@@ -165,7 +178,9 @@ def _call(
         parts = tuple([mask if mask is not None else rate or None for mask, rate in zoneout]) if is_kept else None
         is_masked = is_kept or recurrent is not None
         directions.append(Direction(params, state, reverse, Masks(recurrent, parts) if is_masked else None, start))
-    return Call(cell, tensors[0], tuple(directions), lengths, form.truncate, form.batch_first, reset, form.memory), form
+    products = None if form.products is None else getattr(torch, form.products)
+    options = (lengths, form.truncate, form.batch_first, reset, form.memory, products)
+    return Call(cell, tensors[0], tuple(directions), *options), form
 
 
 def _empty_results(call: Call, keep: bool) -> list[Tensor]:
@@ -173,12 +188,13 @@ def _empty_results(call: Call, keep: bool) -> list[Tensor]:
     (time, batch, _), hidden, cell = call.x.shape, call.hidden_size, call.cell
     width = call.output_size * len(call.directions)
     first = (batch, time) if call.batch_first else (time, batch)
-    output = call.x.new_empty((*first, width))
+    like = call.x.new_empty(0, dtype=call.result_dtype)
+    output = like.new_empty((*first, width))
     results = [output.transpose(0, 1) if call.batch_first else output]
-    results += [call.x.new_empty((batch, size)) for _ in call.directions for size in cell.state_sizes(hidden)]
+    results += [like.new_empty((batch, size)) for _ in call.directions for size in cell.state_sizes(hidden)]
     for _ in call.directions if keep else ():
         shapes = NativeEngine.kept_shapes(cell, time * batch, call.directions[0].params)
-        results += [call.x.new_empty(shape) for shape in shapes]
+        results += [like.new_empty(shape) for shape in shapes]
     return results
 
 

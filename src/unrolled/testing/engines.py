@@ -32,7 +32,7 @@ def check_engine(
     engine: str | Engine,
     *,
     cells: Iterable[Cell] | None = None,
-    dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64),
+    dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64, torch.bfloat16),
     skip: Collection[str] = (),
 ) -> list[str]:
     """Check that an engine keeps the contract of the scan, for every cell that it does not refuse.

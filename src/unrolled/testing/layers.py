@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unrolled.errors import ArgumentError, UnrolledError
 from unrolled.layers.recurrent.state import tensors_of
-from unrolled.testing import parity
+from unrolled.testing import parity, precision
 from unrolled.testing.cells import SIZES
 from unrolled.testing.compare import (
     Check,
@@ -91,7 +91,7 @@ def layer_checks(
         ("sizes", _sizes),
         ("copies", _copies),
         ("state_dict", _state_dict),
-        ("autocast", _autocast),
+        *precision.CHECKS,
         ("double_backward", _double_backward),
         ("forward_mode", _forward_mode),
     ]
@@ -329,23 +329,6 @@ def _state_dict(make: Callable[..., Problem]) -> None:
         case.call()[0],
         0.0,
     )
-
-
-def _autocast(make: Callable[..., Problem]) -> None:
-    """Under autocast the layer runs in its dtype, backwards too, and stays near float32."""
-    case = make(dtype=torch.float32, **STACK)
-    expected, _ = case.layer(case.x)
-    with torch.autocast("cpu", torch.bfloat16):
-        output, final = case.layer(case.x)
-    require(output.dtype == torch.bfloat16, f"expected torch.bfloat16, found {output.dtype}", "output")
-    require(all(s.dtype == torch.bfloat16 for s in tensors_of(final)), "expected torch.bfloat16", "final state")
-    scale = float(expected.detach().abs().max())
-    require_close("output", output.float(), expected, 16 * torch.finfo(torch.bfloat16).eps * scale)
-    output.float().sum().backward()
-    for name, parameter in case.layer.named_parameters():
-        gradient = parameter.grad
-        require(gradient is not None and bool(gradient.isfinite().all()), "no finite gradient", f"d{name}")
-        require(gradient is not None and gradient.dtype == torch.float32, "expected torch.float32", f"d{name}")
 
 
 def _double_backward(make: Callable[..., Problem]) -> None:

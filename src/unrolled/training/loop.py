@@ -142,7 +142,7 @@ def next_batches(batches: Batches[B], accumulate: int) -> Iterator[B]:
 def forward_and_loss(run: Run[B], batch: B, tally: Tally[B]) -> LossReport:
     """Score a batch from the carried state, and keep the state that it leaves."""
     tally.batch, tally.carried = batch, None if batch.resets else run.carried
-    with run.flow.watching(run.progress.step):
+    with run.flow.watching(run.progress.step), run.precision.autocast():
         report = run.learner.loss(batch, tally.carried)
     run.carried = report.carried
     tally.mean = tally.mean + report.mean.detach()

@@ -45,14 +45,14 @@ class Run(RunState[B]):
         latest = self._latest() if resume else None
         if latest is not None:
             self.restore(*latest)
-            self.reporter.started(f"resuming from step {self.progress.step}")
+            self.reporter.started(f"resuming from step {self.progress.step}{self._in_precision()}")
         elif written:
             raise CheckpointError(
                 f"can't resume: {self.metrics.path} records a run, but {self.checkpoints.folder} is empty"
             )
         else:
             self.save()
-            self.reporter.started("training begins")
+            self.reporter.started(f"training begins{self._in_precision()}")
         self._since = time.perf_counter() - self.progress.seconds
         if self.progress.step == 0 and self.progress.evaluated_step is None:
             self._evaluate_and_sample(self.settings.evaluate_every > 0, self.settings.sample_every > 0)
@@ -64,6 +64,9 @@ class Run(RunState[B]):
         latest = self.checkpoints.load_latest(self.reporter.notice) if self.workers.leads else None
         step = self.workers.agreed(None if latest is None else latest[0])
         return latest if self.workers.leads or step is None else (step, self.checkpoints.load(step))
+
+    def _in_precision(self) -> str:
+        return "" if self.settings.precision == "fp32" else f" in {self.precision}"
 
     def set_learning_rate(self) -> None:
         """Give the optimiser the learning rate of the next step."""

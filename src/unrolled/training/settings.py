@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from unrolled.errors import ArgumentError
 from unrolled.settings import Settings
 from unrolled.training.criteria import Criterion, EpochLimit, Patience, StepLimit, TimeLimit, Until
+from unrolled.training.precision import PrecisionName
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -51,6 +52,7 @@ class TrainingSettings(Settings):
     clip_value: Positive | None = None
     # Batches per step.
     accumulate: Count = 1
+    precision: PrecisionName = "fp32"
 
     averaging: Literal["none", "ema", "tail"] = "none"
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.999

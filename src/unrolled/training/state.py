@@ -23,6 +23,7 @@ from unrolled.training.optimisation.finite import GradientWatch
 from unrolled.training.optimisation.optimisers import make_optimiser, trainable_parameters
 from unrolled.training.optimisation.schedules import Schedule, make_schedule
 from unrolled.training.overfitting import Overfitting
+from unrolled.training.precision import choose_precision
 from unrolled.training.progress import Reporter
 from unrolled.training.saving.checkpoints import Checkpoints
 from unrolled.training.saving.files import Journal, NoJournal
@@ -73,6 +74,7 @@ class RunState(Generic[B]):
         self.progress = Progress(batches.batches_per_epoch, Best(settings.monitor))
         self.parameters = trainable_parameters(learner.network)
         self.device = self.parameters[0].device
+        self.precision = choose_precision(settings.precision, self.device)
         self.optimiser = make_optimiser(self.parameters, settings)
         self.schedule = make_schedule(settings, self.criteria)
         self.averaging = make_averaging(self.parameters, settings)

@@ -32,10 +32,12 @@ class Peer(ABC):
     Attributes:
         name: as `--peers` and the results spell it.
         packages: the distributions that it needs, as pip spells them, the measured one first.
+        dtypes: those of the cases that it is measured in.
     """
 
     name: ClassVar[str]
     packages: ClassVar[Sequence[str]] = ()
+    dtypes: ClassVar[Sequence[str]] = ("float32",)
 
     def available(self) -> str | None:
         """Return why it can't be measured in this process, with the command that helps, or None."""
@@ -55,10 +57,6 @@ class Peer(ABC):
 
     def note(self, threads: int) -> str | None:
         """Return what readers must know of the way it is run, such as a thread count that could not be set, or None."""
-        return None
-
-    def product(self, size: int, threads: int) -> Callable[[], Any] | None:
-        """Return a float32 product of two square matrices by this library, to probe the machine; or None."""
         return None
 
     @abstractmethod

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from unrolled.bench.grid import DTYPES
 from unrolled.bench.peers.base import Peer, Way
 from unrolled.bench.peers.elementwise_eager import by_loop
 from unrolled.bench.peers.modules import as_state, inference, training
@@ -17,7 +18,7 @@ _CELLS: dict[str, Any] = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNC
 
 def cell_of(problem: Problem) -> nn.Module:
     """Return torch.nn's cell with a problem's weights."""
-    cell: nn.Module = _CELLS[problem.case.cell](problem.case.hidden, problem.case.hidden)
+    cell: nn.Module = _CELLS[problem.case.cell](problem.case.hidden, problem.case.hidden, dtype=problem.x.dtype)
     cell.load_state_dict(problem.weights)
     return cell
 
@@ -32,6 +33,7 @@ class TorchEager(Peer):
 
     name = "torch"
     packages = ("torch",)
+    dtypes = DTYPES
 
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
         """Build the layer; for a ragged batch, packing and unpacking are timed, too."""

@@ -57,12 +57,6 @@ class JaxScan(Peer):
         is_whole = case.mode in ("inference", "training")
         return None if is_whole or not case.is_elementwise else "no way of an elementwise cell but whole sequences"
 
-    def product(self, size: int, threads: int) -> Any:
-        """Return XLA's product."""
-        jax = self._start(threads)
-        matrix, multiply = jax.numpy.ones((size, size)), jax.jit(lambda a, b: a @ b)
-        return lambda: jax.block_until_ready(multiply(matrix, matrix))
-
     def prepare(self, problem: Problem, threads: int) -> list[Way]:
         """Put everything on JAX's device; weights are stored transposed, (I, G·H), which is faster."""
         jax = self._start(threads)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from unrolled.bench.grid import DTYPES
 from unrolled.bench.peers.base import Peer, Way
 from unrolled.bench.peers.modules import as_state, inference, training
 from unrolled.bench.problem import Answer, Problem, named
@@ -17,10 +18,12 @@ class Ours(Peer):
 
     name = "unrolled"
     packages = ("unrolled",)
+    dtypes = DTYPES
 
     def layer(self, problem: Problem) -> Any:
         """Return the layer with a problem's weights."""
-        layer: Any = layer_kind(problem.case.cell).layer(problem.case.hidden, problem.case.hidden)
+        kind = layer_kind(problem.case.cell)
+        layer: Any = kind.layer(problem.case.hidden, problem.case.hidden, dtype=problem.x.dtype)
         layer.load_state_dict(problem.state_dict)
         return layer
 
@@ -47,7 +50,7 @@ class Ours(Peer):
         x, state = problem.x, as_state(problem, layers=True)
         layer.eval()
         stream, bound = layer.stream(problem.case.batch, state), layer.stream(problem.case.batch, state)
-        out = torch.empty(problem.case.batch, problem.case.hidden)
+        out = torch.empty(problem.case.batch, problem.case.hidden, dtype=x.dtype)
 
         def answer(stream: LayerStream, y: Any) -> Answer:
             result = named(y.clone(), stream.state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Literal, Protocol, cast
 
 import torch
@@ -30,6 +31,14 @@ PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weig
 
 _KINDS = {"rnn": 0, "lstm": 1, "gru": 2}
 _NONLINEARITIES = {"tanh": 0, "relu": 1, "sigmoid": 2}
+
+
+class Products(IntEnum):
+    """The factors of products, as the compiled module has them: rounded to bfloat16 are none, weights, or all."""
+
+    WHOLE = 0
+    NARROW_WEIGHTS = 1
+    NARROW = 2
 
 
 class NativeSpec(Protocol):
@@ -57,8 +66,8 @@ class NativePacked(Protocol):
 
     bytes: int
 
-    def digest(self, addresses: Addresses) -> int:
-        """Return a number made of every bit of the parameters there."""
+    def digest(self, addresses: Addresses, size: int) -> int:
+        """Return a number made of every bit of the parameters there, of so many bytes an element."""
 
 
 class NativeRecurrence(Protocol):
@@ -122,7 +131,7 @@ class NativeModule(Protocol):
         coupled: bool,
         peephole: bool,
         reset_after: bool,
-        narrow: bool,
+        products: Products,
         input_size: int,
         hidden_size: int,
         output_size: int,
@@ -222,6 +231,8 @@ class NativeModule(Protocol):
         dx: Strided,
         threads: int,
     ) -> None: ...
+    def multiply_adds(self, factor: int, rounds: int, threads: int) -> int: ...
+    def read(self, address: int, size: int, rounds: int, threads: int) -> None: ...
     def use_torch(self, *objects: object) -> None: ...
     def variants(self) -> list[str]: ...
     def variant(self) -> str: ...
@@ -287,15 +298,15 @@ def addresses(tensors: Params) -> Addresses:
     return tuple(tensors[name].data_ptr() if name in tensors else 0 for name in PARAMETERS)
 
 
-def spec(cell: Cell, input_size: int, hidden_size: int, narrow: bool = False) -> NativeSpec:
-    """Return the compiled module's description of a cell and its sizes; `narrow` for weights packed as bfloat16."""
+def spec(cell: Cell, input_size: int, hidden_size: int, products: Products = Products.WHOLE) -> NativeSpec:
+    """Return the compiled module's description of a cell, its sizes and its products."""
     return compiled().Spec(
         _KINDS[cell.name],
         _NONLINEARITIES[cell.nonlinearity] if isinstance(cell, RNNCell) else 0,
         isinstance(cell, LSTMCell) and cell.coupled,
         isinstance(cell, LSTMCell) and cell.peephole,
         not isinstance(cell, GRUCell) or cell.reset_after,
-        narrow,
+        products,
         input_size,
         hidden_size,
         cell.state_sizes(hidden_size)[0],

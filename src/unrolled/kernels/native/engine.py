@@ -23,12 +23,13 @@ from unrolled.kernels.native.binding import (
     NativeBackward,
     NativeMasks,
     NativePacked,
+    Products,
     addresses,
     compiled,
     load,
     spec,
 )
-from unrolled.kernels.native.packed import DTYPES, cached, forget, is_lasting, pack
+from unrolled.kernels.native.packed import DTYPES, NARROW, cached, forget, is_lasting, pack, widened
 from unrolled.kernels.native.prepared import NativePrepared
 from unrolled.kernels.prepared import Prepared, Stack
 from unrolled.scan import Masks
@@ -42,6 +43,15 @@ def lacks(cell: Cell) -> str | None:
     if not isinstance(cell, (RNNCell, LSTMCell, GRUCell)) or type(cell) not in (RNNCell, LSTMCell, GRUCell):
         return f"the native engine has no kernel for {cell}"
     return "the native engine has no layer norm" if cell.layer_norm else None
+
+
+def _products(call: Call) -> Products:
+    return Products.NARROW if NARROW in (call.products, call.x.dtype) else Products.WHOLE
+
+
+def _wide(call: Call) -> Call:
+    """Return the call as the compiled module takes it: in float32 if there is bfloat16 in it."""
+    return call if _products(call) is Products.WHOLE else call.to(torch.float32)
 
 
 def _unfit(name: str, tensor: Tensor, dtype: torch.dtype) -> str | None:
@@ -101,7 +111,11 @@ def _regularisers(masks: Masks | None) -> _Regularisers:
 
 
 class NativeEngine(Engine):
-    """Our C++ kernels: float32 and float64 on the CPU."""
+    """Our C++ kernels: float32, float64 and bfloat16 on the CPU.
+
+    Of bfloat16 are the factors of products alone, with weight_ih and weight_hh. Their sums, gates, states and gradients
+    are float32 throughout a call, whatever the dtype of its tensors.
+    """
 
     name: ClassVar[str] = "native"
 
@@ -111,9 +125,9 @@ class NativeEngine(Engine):
         return None if module is not None else reason
 
     def refuses(self, call: Call) -> str | None:
-        """Refuse layer norm, truncation, traced calls, and all but float32 and float64 on the CPU."""
+        """Refuse layer norm, truncation, traced calls, and all but float32, float64 and bfloat16 on the CPU."""
         dtype = call.x.dtype
-        lack = self.lacks(call.cell, dtype)
+        lack = self.lacks(call.cell, dtype, call.products)
         if lack is not None:
             return lack
         if call.truncate is not None:
@@ -122,7 +136,9 @@ class NativeEngine(Engine):
             return "the native engine can't be traced"
         tensors = call.tensors
         for index, tensor in enumerate(tensors):
-            unfit = _unfit("x" if index == 0 else "a state or parameter", tensor, dtype)
+            # products in another dtype mix both
+            own = tensor.dtype if call.products is not None and tensor.dtype in (torch.float32, NARROW) else dtype
+            unfit = _unfit("x" if index == 0 else "a state or parameter", tensor, own)
             if unfit is not None:
                 return unfit
         if call.is_masked:
@@ -132,11 +148,15 @@ class NativeEngine(Engine):
         return _misshapen(call)
 
     @staticmethod
-    def lacks(cell: Cell, dtype: torch.dtype) -> str | None:
-        """Return that the engine lacks a cell or a dtype, or None."""
+    def lacks(cell: Cell, dtype: torch.dtype, products: torch.dtype | None = None) -> str | None:
+        """Return that the engine lacks a cell, a dtype, or products in a dtype, or None."""
         lack = lacks(cell)
-        if lack is None and dtype not in DTYPES:
-            return f"x is {dtype}, and the native engine computes in float32 and float64"
+        if lack is None and dtype not in (*DTYPES, NARROW):
+            return f"x is {dtype}, and the native engine computes in float32, float64 and bfloat16"
+        if lack is None and NARROW in (dtype, products) and elementwise.is_elementwise(cell):
+            return f"the native engine computes {cell} in float32 and float64"
+        if lack is None and products not in (None, NARROW):
+            return f"products are in {products}, and the native engine's in float32, float64 and bfloat16"
         return lack
 
     @staticmethod
@@ -171,14 +191,14 @@ class NativeEngine(Engine):
 
     def infer(self, call: Call) -> Result:
         """Run all directions; weights are packed once until they change."""
-        packed = [cached(call.cell, d.params).packed for d in call.directions]
-        return self._forward(call, packed, training=False)[0]
+        packed = [cached(call.cell, d.params, _products(call)).packed for d in call.directions]
+        return self._forward(_wide(call), packed, training=False)[0].to(call.result_dtype)
 
     def forward(self, call: Call) -> tuple[Result, Saved]:
         """Run as `infer` does, and keep gates, cell states and the output. Weights are packed anew."""
-        packed = [pack(call.cell, d.params) for d in call.directions]
-        result, kept = self._forward(call, packed, training=True)
-        return result, Saved((result.output, *kept))
+        packed = [pack(call.cell, d.params, _products(call)) for d in call.directions]
+        result, kept = self._forward(_wide(call), packed, training=True)
+        return result.to(call.result_dtype), Saved((result.output, *kept))
 
     def _forward(self, call: Call, packed: Sequence[NativePacked], training: bool) -> tuple[Result, list[Tensor]]:
         if elementwise.is_elementwise(call.cell):
@@ -225,9 +245,11 @@ class NativeEngine(Engine):
         self, call: Call, saved: Saved, doutput: Tensor, dstates: tuple[State, ...], needed: Sequence[bool]
     ) -> Gradients:
         """BPTT by hand; the gradients of the weights are one product over all steps."""
+        products, tensors, call = _products(call), call.tensors, _wide(call)
         if elementwise.is_elementwise(call.cell):
             return elementwise.run_backward(call, saved, Layout(call), doutput, dstates, needed)
-        x, doutput = readable(call.x), readable(doutput)
+        x, doutput = readable(call.x), readable(widened(doutput))
+        dstates = tuple(tuple(widened(d) for d in state) for state in dstates)
         output, *rest = saved.tensors
         kept = iter(rest)
         layout = Layout(call)
@@ -240,7 +262,7 @@ class NativeEngine(Engine):
             own = [next(wanted) for _ in direction.tensors]
             sides.append(_BackwardSide(call, direction, layout, dfinal, gates, cells, own))
         compiled().backward(
-            spec(call.cell, x.shape[2], call.hidden_size),
+            spec(call.cell, x.shape[2], call.hidden_size, products),
             x.dtype is torch.float64,
             [side.native for side in sides],
             layout.native,
@@ -250,35 +272,29 @@ class NativeEngine(Engine):
             (0, 0, 0) if dx is None else strided(dx),
             torch.get_num_threads(),
         )
-        return Gradients((dx, *(gradient for side in sides for gradient in side.gradients())))
+        gradients = (dx, *(gradient for side in sides for gradient in side.gradients()))
+        return Gradients(tuple(None if d is None else d.to(t.dtype) for d, t in zip(gradients, tensors, strict=True)))
 
-    def step(self, cell: Cell, x: Tensor, state: State, params: Params) -> State | None:
+    def step(
+        self, cell: Cell, x: Tensor, state: State, params: Params, products: torch.dtype | None = None
+    ) -> State | None:
         """Take one step of one direction; a layer takes a shorter path (`prepared`)."""
-        if self.unavailable() is not None or lacks(cell) is not None:
+        if self.unavailable() is not None or peek_interpreter_stack() is not None:
             return None
-        if peek_interpreter_stack() is not None or is_traced():
-            return None
-        dtype, batch = x.dtype, x.shape[0]
-        if dtype not in DTYPES:
-            return None
-        if any(_unfit(name, p, dtype) is not None for name, p in [("x", x), *params.items()]):
-            return None
-        if any(_unfit("state", s, dtype) is not None for s in state):
-            return None
-        if _misshapen_parameters(cell, x, params) is not None:
-            return None
-        sizes = cell.state_sizes(cell.hidden_size(params))
-        if any(s.shape != (batch, size) for s, size in zip(state, sizes, strict=True)):
+        call = Call(cell, x.unsqueeze(0), (Direction(params, state),), products=products)
+        if self.refuses(call) is not None:
             return None
         if elementwise.is_elementwise(cell):
             return self.infer(Call(cell, x.detach().unsqueeze(0), (Direction(params, state),))).states[0]
-        packed = compiled().PackedStack([cached(cell, params).packed], [], {}, [], (False, False, True), 1)
-        parts = tuple(s.detach().contiguous().unsqueeze(0) for s in state)
-        result = packed.step(x.detach().contiguous(), parts if len(parts) > 1 else parts[0])
+        wide = _wide(call)
+        packed = cached(cell, params, _products(call)).packed
+        stack = compiled().PackedStack([packed], [], {}, [], (False, False, True), 1)
+        parts = tuple(s.detach().contiguous().unsqueeze(0) for s in wide.directions[0].state)
+        result = stack.step(wide.x[0].detach().contiguous(), parts if len(parts) > 1 else parts[0])
         if result is None:
             return None
         new = result[1] if isinstance(result[1], tuple) else (result[1],)
-        return tuple(s.squeeze(0) for s in new)
+        return tuple(s.squeeze(0).to(call.result_dtype) for s in new)
 
     def prepare(self, stack: Stack) -> Prepared | None:
         """Prepare a stack of float32 or float64 parameters that are plain tensors; of RNN, LSTM or GRU only."""

@@ -13,10 +13,11 @@ from torch.nn import Parameter
 from unrolled.cells import Cell, Params
 from unrolled.errors import ArgumentError
 from unrolled.kernels.native import elementwise
-from unrolled.kernels.native.binding import NativePacked, addresses, compiled, cpu_variants, load, spec
+from unrolled.kernels.native.binding import NativePacked, Products, addresses, compiled, cpu_variants, load, spec
 
-#: the types that the engine computes in
+#: the types that the engine computes in, and then also that which it rounds factors to
 DTYPES = (torch.float32, torch.float64)
+NARROW = torch.bfloat16
 
 
 def is_lasting(tensor: Tensor, dtype: torch.dtype) -> bool:
@@ -55,41 +56,46 @@ class PackedWeights(NamedTuple):
         return _digest(cell, params, self.packed) == self.digest
 
 
-#: packed weights by the identity of their weight_ih and whether they are narrow, dropped when that tensor dies
-packed_weights: dict[tuple[int, bool], PackedWeights] = {}
+#: packed weights by the identity of their weight_ih and their products, dropped when that tensor dies
+packed_weights: dict[tuple[int, Products], PackedWeights] = {}
 
 
 def _digest(cell: Cell, params: Params, packed: NativePacked) -> int:
     """Return a number made of every bit of the parameters."""
     read = elementwise.addresses if elementwise.is_elementwise(cell) else addresses
-    return packed.digest(read(params))
+    return packed.digest(read(params), params["weight_ih"].element_size())
 
 
-def pack(cell: Cell, params: Params, narrow: bool = False) -> NativePacked:
-    """Pack a copy of one direction's parameters, its matrices as bfloat16 if `narrow`."""
+def pack(cell: Cell, params: Params, products: Products = Products.WHOLE) -> NativePacked:
+    """Pack a copy of one direction's parameters for products of that kind."""
     if elementwise.is_elementwise(cell):
         return elementwise.pack(cell, params)
     weight = params["weight_ih"]
-    solid = {name: tensor.detach().contiguous() for name, tensor in params.items()}
+    solid = {name: widened(tensor.detach()).contiguous() for name, tensor in params.items()}
     return compiled().Packed(
-        spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates, narrow),
+        spec(cell, weight.shape[1], weight.shape[0] // cell.num_gates, products),
         weight.dtype is torch.float64,
         addresses(solid),
         torch.get_num_threads(),
     )
 
 
-def cached(cell: Cell, params: Params, narrow: bool = False) -> PackedWeights:
+def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor of bfloat16 as float32, and others as they are."""
+    return tensor.float() if tensor.dtype is NARROW else tensor
+
+
+def cached(cell: Cell, params: Params, products: Products = Products.WHOLE) -> PackedWeights:
     """Return a packed copy, made once for the same parameters until one of them changes."""
     weight = params["weight_ih"]
-    key = (id(weight), narrow)
+    key = (id(weight), products)
     entry = packed_weights.get(key)
     if entry is not None and entry.fits(cell, params):
         return entry
     # inference tensors count no versions, so that what is packed from them can't be trusted a second time
     lasting = all(t.is_contiguous() and not t.is_inference() for t in params.values())
     versions = tuple(t._version for t in params.values()) if lasting else ()
-    packed = pack(cell, params, narrow)
+    packed = pack(cell, params, products)
     digest = _digest(cell, params, packed) if lasting else 0
     refs = tuple(weakref.ref(t, functools.partial(_forget, key) if t is weight else None) for t in params.values())
     entry = PackedWeights(cell, refs, versions, packed, digest)
@@ -100,11 +106,11 @@ def cached(cell: Cell, params: Params, narrow: bool = False) -> PackedWeights:
 
 def forget(params: Params) -> None:
     """Drop the packed copies of these parameters."""
-    for narrow in (False, True):
-        packed_weights.pop((id(params["weight_ih"]), narrow), None)
+    for products in Products:
+        packed_weights.pop((id(params["weight_ih"]), products), None)
 
 
-def _forget(key: tuple[int, bool], _: weakref.ref[Tensor]) -> None:
+def _forget(key: tuple[int, Products], _: weakref.ref[Tensor]) -> None:
     packed_weights.pop(key, None)
 
 

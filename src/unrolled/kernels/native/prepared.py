@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unrolled.kernels.autograd import Pass, add_node, run_scan
 from unrolled.kernels.contract import Call, Direction
-from unrolled.kernels.native.binding import PARAMETERS, NativeStack, compiled, spec
+from unrolled.kernels.native.binding import PARAMETERS, NativeStack, Products, compiled, spec
 from unrolled.kernels.native.packed import cached, is_lasting
 from unrolled.kernels.prepared import Prepared, PreparedStream, Stack, StackResult
 
@@ -80,8 +80,8 @@ class NativePrepared(Prepared):
         if blocks is None or (old is not None and old.is_current()):
             return None
         dtype = blocks[0]["weight_ih"].dtype
-        narrow = stack.weights_dtype is not None
-        if narrow and dtype is not torch.float32:
+        products = Products.WHOLE if stack.weights_dtype is None else Products.NARROW_WEIGHTS
+        if products is not Products.WHOLE and dtype is not torch.float32:
             return None
         if not all(is_lasting(tensor, dtype) for params in blocks for tensor in params.values()):
             return None
@@ -90,7 +90,7 @@ class NativePrepared(Prepared):
             for index, names in enumerate(stack.names)
             for name, full in names.items()
         ]
-        entries = [cached(stack.cell, params, narrow=narrow) for params in blocks]
+        entries = [cached(stack.cell, params, products) for params in blocks]
         packed, digests = [entry.packed for entry in entries], [entry.digest for entry in entries]
         flags = (stack.batch_first, stack.residual, stack.zero_start)
         # streams of the weights as they were must not go on with them

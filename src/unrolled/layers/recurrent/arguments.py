@@ -217,6 +217,16 @@ def autocast_dtype(x: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(x.device.type)
 
 
+def autocast_result_dtype(cell: Cell, x: Tensor, state: Tensor) -> torch.dtype | None:
+    """Return the dtype of a layer's results under the autocast in progress, or None; as torch's.
+
+    On a CPU torch's GRU lowers its products alone: it mixes them with the state, which keeps its dtype.
+    """
+    if isinstance(cell, GRUCell) and x.is_cpu and autocast_dtype(x) is not None:
+        return torch.promote_types(x.dtype, state.dtype)
+    return autocast_dtype(x)
+
+
 def is_autocast(x: Tensor) -> bool:
     """Return whether autocast is in progress on the device of `x`."""
     # a device without memory has no autocast to ask for

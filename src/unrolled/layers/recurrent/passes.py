@@ -19,10 +19,12 @@ from unrolled.kernels import Call, Direction, StackState, run
 from unrolled.layers.recurrent.arguments import (
     LayerState,
     autocast_dtype,
+    autocast_result_dtype,
     check_input,
     check_state,
     is_autocast,
     join_states,
+    map_state,
     time_first,
     zero_padding,
 )
@@ -58,27 +60,23 @@ class StackPasses(CachedEngine):
         states = self._states(state, x, batched)
         starts = None if reset is None else self._states(None, x, batched)
         blocks = self._used_blocks()
-        low = autocast_dtype(x)
+        low, dtype = autocast_dtype(x), autocast_result_dtype(self.cell, x, states[0][0])
         # entering a context takes as long as a short kernel
         with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
-            if low is not None:
-                x = x.to(low)
-                states, starts = _as(low, states), None if starts is None else _as(low, starts)
-                blocks = [{name: p.to(low) for name, p in block.items()} for block in blocks]
             finals: list[State] = []
             for layer in range(self.num_layers):
                 is_last = layer == self.num_layers - 1
                 batch_first = is_last and self.batch_first and packed is None
                 directions = self._directions(layer, x, states, starts, blocks)
-                call = Call(self.cell, x, directions, lengths, self.truncate, batch_first, reset, self.memory)
-                output, final = run(call, self._engine)
+                options = (lengths, self.truncate, batch_first, reset, self.memory, low)
+                output, final = run(Call(self.cell, x, directions, *options), self._engine)
                 finals += final
                 if self.residual and output.shape == x.shape:
                     output = output + zero_padding(x, lengths)
                 x = output
                 if self.dropout and self.training and not is_last:
                     x = drop(x, self.dropout, self.variational, packed)
-            return x, join_states(finals)
+            return x.to(dtype or x.dtype), map_state(join_states(finals), lambda s: s.to(dtype or s.dtype))
 
     def _directions(
         self, layer: int, x: Tensor, states: list[State], starts: list[State] | None, blocks: Blocks
@@ -171,7 +169,3 @@ class StackPasses(CachedEngine):
                     output = output + zero_padding(x, lengths)
                 x = output
         return unfolded
-
-
-def _as(dtype: torch.dtype, states: list[State]) -> list[State]:
-    return [tuple(s.to(dtype) for s in state) for state in states]

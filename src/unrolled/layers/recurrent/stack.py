@@ -6,6 +6,7 @@ Letters: T time, B batch, I input, H hidden, P width of h (the projection, else 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import overload
 
@@ -20,10 +21,13 @@ from unrolled.kernels import Choice, StackState, choose, may_use_prepared, plain
 from unrolled.kernels.dispatch import check_engine_name
 from unrolled.layers.recurrent.arguments import (
     LayerState,
+    autocast_dtype,
+    autocast_result_dtype,
     check_input,
     check_lacks,
     check_memory,
     check_options,
+    is_autocast,
     join_states,
     layer_widths,
     map_state,
@@ -300,12 +304,15 @@ class Recurrent(StackPasses):
             if any(self.zoneout):
                 output, final = self._run(x.unsqueeze(0), join_states(states), None, None, batched=True)
                 return output.squeeze(0), final
+            low, dtype = autocast_dtype(x), autocast_result_dtype(self.cell, x, states[0][0])
             finals: list[State] = []
-            for params, previous in zip(blocks, states, strict=True):
-                new = step(self.cell, x, previous, params, self._engine)
-                finals.append(new)
-                x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
-            return x, join_states(finals)
+            with torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext():
+                for params, previous in zip(blocks, states, strict=True):
+                    new = step(self.cell, x, previous, params, self._engine, low)
+                    finals.append(new)
+                    x = new[0] + x if self.residual and new[0].shape == x.shape else new[0]
+            # states keep every bit that a whole sequence would carry
+            return x if dtype is None else x.to(dtype), join_states(finals)
 
     def stream(self, batch_size: int = 1, state: LayerState = None) -> LayerStream:
         """Start streams that keep their state: faster than `step`, with the same numbers.
