@@ -10,14 +10,18 @@ import copy
 import io
 import itertools
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 from torch.utils._pytree import tree_leaves, tree_map
 
 import unrolled
+
+# the import would freeze torch's global flags, which other tests of this process set
+with mock.patch.object(torch.backends, "disable_global_flags"):
+    from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 ENTRIES = {info.module_cls.__name__: info for info in module_db if info.module_cls in [getattr(nn, k) for k in KINDS]}

@@ -17,7 +17,8 @@ export function inPlainWords(verdicts) {
       ? `This network hardly learns from what is more than ${steps(vanishing.lag)} back: the error has faded by then.`
       : "This network hardly learns from early steps: the error fades on its way back.";
   const fading = of("healthy")?.lag;
-  if (fading) return `This network learns from about ${steps(fading)} back, which is enough where each step has its own target.`;
+  if (fading)
+    return `This network learns from about ${steps(fading)} back, enough where each step has its own target.`;
   if (of("healthy")) return "This network learns from all of these steps: the error reaches back through them.";
   return "These are too few steps to tell how far back this network learns; give it a longer input.";
 }
