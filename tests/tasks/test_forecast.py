@@ -306,7 +306,7 @@ def test_short_series_are_left_out_when_asked(tmp_path: Path) -> None:
         (np.ones(5), DataError, "series 'series' has 5 steps, and the model reads the last 12; give more of its past"),
         (np.ones((2, 3, 4)), ArgumentError, r"expected \(T,\) or \(T, series\), found shape \(2, 3, 4\)"),
         (7, ArgumentError, "reads paths and arrays of numbers, found 7"),
-        ({"value": [1, 2]}, ArgumentError, "expected a mapping of values, name, start, known, static, found value"),
+        ({"value": [1, 2]}, DataError, "no column of numbers"),
         ([["x", "y"]], ArgumentError, "reads paths and arrays of numbers"),
         (np.array([1.0, np.inf] * 10), DataError, "step 1 is infinite"),
         (np.array([]), DataError, "a series without values"),

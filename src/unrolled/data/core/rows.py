@@ -154,6 +154,11 @@ def _parsed(text: str, source: Source, number: int, findings: Findings, errors: 
     yield value
 
 
+def _line(error: Exception) -> str:
+    """Return what another library says, which may be of several lines, on one."""
+    return " ".join(str(error).split())
+
+
 def _parquet_file(source: Source) -> Any:
     try:
         import pyarrow
@@ -164,14 +169,17 @@ def _parquet_file(source: Source) -> Any:
         raise DataError("Parquet compresses itself and is read as it is: unpack it, and name it .parquet", source.name)
     try:
         return pyarrow.parquet.ParquetFile(source.path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"not a usable Parquet file: {error}", source.name) from error
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"not a usable Parquet file: {_line(error)}", source.name) from error
 
 
 def parquet_columns(source: Source) -> tuple[str, ...]:
     """Return the names of a Parquet file's columns."""
     with _parquet_file(source) as file:
-        return tuple(file.schema_arrow.names)
+        try:
+            return tuple(file.schema_arrow.names)
+        except ValueError as error:
+            raise DataError(f"not a usable Parquet file: {_line(error)}", source.name) from error
 
 
 def parquet_rows(source: Source, dialect: Dialect) -> Iterator[TableRow]:
@@ -184,10 +192,11 @@ def parquet_rows(source: Source, dialect: Dialect) -> Iterator[TableRow]:
         while True:
             try:
                 batch = next(batches, None)
-            except (pyarrow.ArrowException, OSError) as error:
-                raise DataError(f"damaged after row {number}: {error}", source.name) from error
-            if batch is None:
+                rows = None if batch is None else batch.to_pylist()
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise DataError(f"damaged after row {number}: {_line(error)}", source.name) from error
+            if rows is None:
                 return
-            for values in batch.to_pylist():
+            for values in rows:
                 number += 1
                 yield TableRow(values.items(), source.name, number, dialect)
