@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from unrolled import load
-from unrolled.cli.interactive import Typing, auto_suggest, tab_accepts, type_with
+from unrolled.cli.interactive import TypedLine, auto_suggest, tab_accepts, type_with
 from unrolled.errors import ArgumentError, MissingDependencyError
 
 
@@ -42,7 +42,7 @@ class Session:
 
 
 def test_only_what_is_new_is_read() -> None:
-    typing = Typing(Session())
+    typing = TypedLine(Session())
     Session.read = 0
     assert typing.suggest("a") == ""
     assert typing.suggest("ab") == "ba"
@@ -53,7 +53,7 @@ def test_only_what_is_new_is_read() -> None:
 
 
 def test_entering_a_line_carries_on_from_it() -> None:
-    typing = Typing(Session())
+    typing = TypedLine(Session())
     typing.suggest("ab")
     typing.enter("ab")
     assert typing.suggest("c") == "c ba"
@@ -61,8 +61,8 @@ def test_entering_a_line_carries_on_from_it() -> None:
 
 
 def test_options_reach_the_session_and_control_characters_do_not_reach_the_terminal() -> None:
-    assert Typing(Session(), {"threshold": 9.0}).suggest("ab") == ""
-    assert Typing(Session()).suggest("b\x1b") == "�b"
+    assert TypedLine(Session(), {"threshold": 9.0}).suggest("ab") == ""
+    assert TypedLine(Session()).suggest("b\x1b") == "�b"
 
 
 def test_a_model_suggests_through_prompt_toolkit(model: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_model_suggests_through_prompt_toolkit(model: Path) -> None:
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.document import Document
 
-    suggest = auto_suggest(Typing(load(model).stream(), {"threshold": -2.0}))
+    suggest = auto_suggest(TypedLine(load(model).stream(), {"threshold": -2.0}))
     found = suggest.get_suggestion(Buffer(), Document("Thank you for your he"))
     assert found.text.startswith("lp")
     assert suggest.get_suggestion(Buffer(), Document("Thank you for your he", 3)) is None

@@ -10,7 +10,7 @@ import pytest
 from unrolled.data import fit_tokenizer
 from unrolled.tasks import Plan, load
 from unrolled.tasks.uses.generate.options import GenerateOptions
-from unrolled.tasks.uses.generate.plan import SIZES, Text, plan_language_model
+from unrolled.tasks.uses.generate.plan import SIZES, CorpusSize, plan_language_model
 
 from .conftest import learn
 
@@ -29,7 +29,7 @@ def plan_at(speed: float, minutes: float | None, tokens: int = 1_000_000, **opti
         assert candidates >= len(measured)
         return speed / (hidden * hidden * layers) / (plan.batching["batch_size"] * plan.batching["window"])
 
-    text = Text(TOKENIZER, tokens, tokens // 10)
+    text = CorpusSize(TOKENIZER, tokens, tokens // 10)
     return plan_language_model(text, GenerateOptions(**options), {"minutes": minutes}, measure), measured
 
 

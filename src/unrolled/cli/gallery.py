@@ -186,9 +186,9 @@ def _reporter(line: ProgressLine, seconds: float) -> Reporter:
     """Return a reporter that shows how much of the time of a model is used, and warnings."""
     from unrolled.training import QuietReporter
 
-    class Shown(QuietReporter):
+    class GalleryReporter(QuietReporter):
         def stepped(self, now: Snapshot) -> None:
             """Show how far the training is."""
             line(f"step {now.step}, loss {now.loss:.3f}", round(now.seconds), round(seconds))
 
-    return Shown()
+    return GalleryReporter()

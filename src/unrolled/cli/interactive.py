@@ -34,7 +34,7 @@ class TypingSession(Protocol):
         ...
 
 
-class Typing:
+class TypedLine:
     """A text that is being typed: the lines entered so far, and the one in progress.
 
     The model reads only what was typed since the last suggestion; a line that was changed is read again.
@@ -87,7 +87,7 @@ def type_with(model: Model, options: dict[str, Any]) -> None:
     if options.get("threshold") is None and model.fitted.get("threshold") is None:
         why = model.fitted.get("threshold_reason") or "no coverage was fitted"
         raise ArgumentError(f"--threshold: this model has none of its own ({why}); give one, e.g. --threshold -1.5")
-    typing = Typing(session, options)
+    typing = TypedLine(session, options)
     prompt: PromptSession[str] = PromptSession(auto_suggest=auto_suggest(typing), key_bindings=tab_accepts())
     say(HELLO)
     while True:
@@ -100,7 +100,7 @@ def type_with(model: Model, options: dict[str, Any]) -> None:
             return
 
 
-def auto_suggest(typing: Typing) -> AutoSuggest:
+def auto_suggest(typing: TypedLine) -> AutoSuggest:
     """Return suggestions for prompt_toolkit, made in a thread so that typing never waits for the model."""
     from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion, ThreadedAutoSuggest
     from prompt_toolkit.buffer import Buffer

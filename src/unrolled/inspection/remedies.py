@@ -50,7 +50,7 @@ class Remedy:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TriedRemedy:
     """The outcome of one try.
 
     Attributes:
@@ -133,7 +133,7 @@ class Tries:
         for remedy in self.remedies:
             self._built(remedy)
 
-    def run(self, progress: Progress = silent) -> list[Trial]:
+    def run(self, progress: Progress = silent) -> list[TriedRemedy]:
         """Train an untrained copy for some steps, unchanged and with each remedy, all on the same batches: those of the
         first steps of the model's own run, with its schedule and its warm-up.
 
@@ -149,7 +149,7 @@ class Tries:
     def _built(self, remedy: Remedy) -> nn.Module:
         return self._model.task.build({**self._model.config.network, **remedy.network}, self._model.parts)
 
-    def _tried(self, remedy: Remedy) -> Trial:
+    def _tried(self, remedy: Remedy) -> TriedRemedy:
         model = self._model
         settings = TrainingSettings(**{**model.config.training, **remedy.training})
         config = copy.deepcopy(model.config)
@@ -166,7 +166,7 @@ class Tries:
         own = Model(model.task, config, model.parts, network, model.folder)
         return self._trained(remedy.name, own, settings)
 
-    def _trained(self, name: str, own: Model, settings: TrainingSettings) -> Trial:
+    def _trained(self, name: str, own: Model, settings: TrainingSettings) -> TriedRemedy:
         learner = own.task.learner(own, self._material, settings)
         batches = own.task.batches(own, self._material, settings)
         parameters = trainable_parameters(own.network)
@@ -211,4 +211,4 @@ class Tries:
                 optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         tenth = max(1, self._steps // 10)
-        return Trial(name, sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth, largest, verdicts)
+        return TriedRemedy(name, sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth, largest, verdicts)

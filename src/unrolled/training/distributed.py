@@ -97,7 +97,7 @@ class Workers:
         yield
 
 
-class Group(Workers):
+class ProcessGroup(Workers):
     """Several processes, connected by torch.distributed.
 
     Args:
@@ -287,7 +287,7 @@ def joined(device: str) -> Iterator[Workers]:
     if is_own:
         _connect(backend)
         atexit.register(dist.destroy_process_group)
-    _joined = Group(backend)
+    _joined = ProcessGroup(backend)
     try:
         yield _joined
     finally:

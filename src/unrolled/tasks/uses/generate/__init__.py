@@ -31,7 +31,7 @@ from unrolled.tasks.uses.generate.encode import Corpus
 from unrolled.tasks.uses.generate.examples import written_example
 from unrolled.tasks.uses.generate.options import GenerateEvaluation, GenerateOptions
 from unrolled.tasks.uses.generate.personal import load_personal, personalise, save_personal
-from unrolled.tasks.uses.generate.plan import SPACE, Text, plan_language_model
+from unrolled.tasks.uses.generate.plan import SPACE, CorpusSize, plan_language_model
 from unrolled.training import Batches, Learner, TrainingSettings
 from unrolled.types import Json
 
@@ -71,7 +71,7 @@ class Generate(Use[TokenInput, NextToken, Corpus]):
         def measure(plan: Plan, candidates: int) -> float:
             return measured_speed(self, material, options, plan, candidates)
 
-        text = Text(material.tokenizer, len(material.train), len(material.dev))
+        text = CorpusSize(material.tokenizer, len(material.train), len(material.dev))
         return plan_language_model(text, options, training, measure)
 
     def describe(self, material: Corpus) -> Json:

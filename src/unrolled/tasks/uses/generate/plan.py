@@ -61,7 +61,7 @@ UPDATES, FEWEST_LANES = 1_000, 8
 LOOKING, FEWEST, MOST, FORWARD = 0.1, 5, 20, 1 / 3
 
 
-class Text(NamedTuple):
+class CorpusSize(NamedTuple):
     """The properties of a corpus that a plan depends on: its tokeniser, and how many tokens it has."""
 
     tokenizer: Tokenizer
@@ -69,7 +69,9 @@ class Text(NamedTuple):
     dev_tokens: int
 
 
-def plan_language_model(text: Text, options: GenerateOptions, training: Mapping[str, Any], measure: Measure) -> Plan:
+def plan_language_model(
+    text: CorpusSize, options: GenerateOptions, training: Mapping[str, Any], measure: Measure
+) -> Plan:
     """Choose what was left open.
 
     Args:
@@ -91,7 +93,7 @@ def plan_language_model(text: Text, options: GenerateOptions, training: Mapping[
 
 
 def _plan_for_time(
-    text: Text,
+    text: CorpusSize,
     stacks: Mapping[tuple[int, int], float],
     options: GenerateOptions,
     training: Mapping[str, Any],
@@ -125,7 +127,7 @@ def _plan_for_time(
 
 
 def _plan(
-    text: Text,
+    text: CorpusSize,
     stack: tuple[int, int],
     epochs: float,
     options: GenerateOptions,
@@ -201,7 +203,7 @@ def _is_rich(tokenizer: Tokenizer) -> bool:
     return tokenizer.kind == "word" and tokenizer.vocabulary_size > ADAPTIVE_ABOVE
 
 
-def _epochs(text: Text, training: Mapping[str, Any], tokens_a_step: int) -> float:
+def _epochs(text: CorpusSize, training: Mapping[str, Any], tokens_a_step: int) -> float:
     """Return how often each token will be seen, if no time is up before."""
     ends = []
     if training.get("epochs"):
