@@ -6,6 +6,8 @@ DEMO_MINUTES ?= 3
 TORCH_INDEX ?=
 # a copy of tinyshakespeare; without it `make bench` fetches one
 BENCH_TEXT ?=
+# of damaged files of each form, in `make fuzz`
+SECONDS ?= 60
 # random problems of each kind in `make sanitize`
 ROUNDS ?= 100
 
@@ -16,7 +18,7 @@ STAMP := $(VENV)/.installed
 BUILT_FROM := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find native -type f 2>/dev/null)
 
 .DEFAULT_GOAL := install
-.PHONY: help install demo gallery test lint sanitize bench benchlayers benchtext docs tour wheel clean
+.PHONY: help install demo gallery test lint sanitize fuzz bench benchlayers benchtext docs tour wheel clean
 
 help:  ## this list
 	@echo "make TARGET; PYTHON=$(PYTHON) makes the environment"
@@ -52,6 +54,9 @@ sanitize:  ## the C++ engine over random shapes and its threads under sanitizers
 	$(CXX) -std=c++20 -O1 -g -fsanitize=thread -pthread -Inative native/check/second_thread.cpp native/runtime/helper.cpp \
 	  native/runtime/pair.cpp native/runtime/threads.cpp -ldl -o build/sanitize/second_thread
 	build/sanitize/second_thread
+
+fuzz: $(STAMP)  ## damaged files of every form against the readers, SECONDS=60 of each
+	UNROLLED_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q --timeout 0 tests/faults/test_readers.py
 
 bench: benchlayers benchtext  ## both that follow, into benchmarks/results
 

@@ -1,4 +1,4 @@
-"""What compiled steps gain for a cell of one's own, over long sequences.
+"""The speed-up of a user's own cell by compiled steps, over long sequences.
 
     python benchmarks/compiled_steps.py
 

@@ -1,4 +1,4 @@
-"""How far a signal is from the one wanted. T steps, K values."""
+"""Errors of a predicted signal. T steps, K values."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Signal(Example):
 
     @property
     def target(self) -> Steps:
-        """What is to be answered, (T, K)."""
+        """The targets, (T, K)."""
         return self.wanted
 
     @property

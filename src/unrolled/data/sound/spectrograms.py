@@ -163,7 +163,7 @@ def mel(frequency: ArrayLike) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Variation:
-    """How frames are varied while training; drawn anew for each example, so that no two epochs are alike.
+    """The augmentation of frames while training; drawn anew for each example, so that no two epochs are alike.
 
     Attributes:
         speed: the sound is played up to this share slower or faster, pitch and all.

@@ -55,7 +55,7 @@ class RawSentence:
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """How the lines of one file are cut, and which of their columns are read.
+    """The layout of one file: how its lines are cut, and which columns are read.
 
     Attributes:
         by_tab: whether tabs part the columns, else any white space.

@@ -1,13 +1,10 @@
 /** A table: rows of features, drawn as curves over their labels; or series, whose past a forecast shows. */
 
-import { chart } from "../lib/chart.js";
+import { CURVES, chart } from "../lib/chart.js";
 import { h } from "../lib/dom.js";
 import { numbersOf, readTable } from "../lib/table.js";
 import { Timeline } from "../lib/timeline.js";
 import { dropZone } from "../lib/widgets.js";
-
-/** curves that can still be told apart */
-const CURVES = 6;
 
 export class SeriesInput {
   static reads = (example) => ["features", "values", "table"].some((key) => example && key in example);

@@ -6,8 +6,8 @@ import { logarithmic } from "./curves.js";
 import { verdictOf } from "./verdicts.js";
 import { short } from "./words.js";
 
-/** curves that can still be told apart */
-const CURVES = 8;
+/** the layers that are shown, the last ones */
+const LAYERS = 8;
 
 export function lags() {
   const curve = chart({
@@ -31,7 +31,7 @@ export function lags() {
     ),
     /** @param {object} part gradients */
     draw({ layers, norms, verdicts: found }) {
-      const names = layers.slice(-CURVES);
+      const names = layers.slice(-LAYERS);
       const { lines, log } = logarithmic(
         names.map((name, n) => ({
           name,

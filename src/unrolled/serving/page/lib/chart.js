@@ -19,6 +19,8 @@ import { number } from "./format.js";
  * @property {(x: number) => string} [read] what is said at an x; by default the values of all lines there
  */
 
+/** curves of one chart that can still be told apart */
+export const CURVES = 6;
 const LETTER = 6.6;
 const TOP = 22,
   RIGHT = 12;

@@ -1,14 +1,13 @@
 /** One label: how probable it and the others are, how that came about step by step, and which words moved it. */
 
-import { chart } from "../lib/chart.js";
+import { CURVES, chart } from "../lib/chart.js";
 import { h, later, onlyLast } from "../lib/dom.js";
 import { colours, percent, signed, spelled } from "../lib/format.js";
 import { bars, verdict } from "../lib/widgets.js";
 import { Steps, stepsOf } from "./steps.js";
 
-/** labels that are shown, and curves that can still be told apart */
+/** labels that are shown */
 const ROWS = 10;
-const CURVES = 6;
 /** milliseconds without a letter before attributions are asked for */
 const WAIT = 500;
 const METHOD = "integrated gradients";

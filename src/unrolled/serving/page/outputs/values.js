@@ -1,10 +1,8 @@
 /** Numbers for each step of a signal: curves over its steps. */
 
-import { chart } from "../lib/chart.js";
+import { CURVES, chart } from "../lib/chart.js";
 import { h } from "../lib/dom.js";
 
-/** curves that can still be told apart */
-const CURVES = 6;
 const NOTHING = { min: 0, max: 1, format: () => "" };
 
 export class ValuesOutput {

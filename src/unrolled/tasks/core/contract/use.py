@@ -59,7 +59,7 @@ class Use(ABC, Generic[I, O, M]):
 
     @property
     def reads(self) -> Literal["text", "path"]:
-        """How an input of `predict` is given on the command line."""
+        """Whether an input of `predict` is a text or a path on the command line."""
         return self.input.reads
 
     @classmethod

@@ -69,7 +69,7 @@ def write_card(config: ModelConfig, shape: str, parameters: int, folder: Path, n
 
 
 def _made_from(base: Json) -> list[str]:
-    """What the model was made from, and what it forgot of that."""
+    """Return the lines on the model that this one was made from, and on what it forgot of that."""
     if not base:
         return []
     frozen = ", whose encoder was not trained further" if base.get("freeze") else ""
